@@ -1,0 +1,1 @@
+"""Pictures of datasets, one per file."""

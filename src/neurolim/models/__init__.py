@@ -1,0 +1,1 @@
+"""Networks of neurons, one per file."""

@@ -1,0 +1,201 @@
+r"""FitzHugh-Nagumo neurons coupled by strong gap junctions.
+
+    dv = [ f(v) - w - (Psi*rho0)(x) v + (Psi*rho0 V)(x) + (rho0(x)/eps) (V(x) - v) ] dt + sigma dW
+    dw = [ b v - a w + c ] dt + sigma_w dB
+
+f is a polynomial: ``cubic`` -v(v-lam)(v-1)+I (Quininao & Touboul 2020), ``canonical``
+v - v^3 + I (Blaustein 2022; Blaustein & Bouin 2023), or any odd-degree polynomial with
+negative leading coefficient.  With one site and no kernel this is the fully connected network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurolim.core import Model, Param, Sites, StudyError, Var
+
+MAX_DEGREE = 7
+
+
+class Parameters(NamedTuple):
+    """Numbers the kernels see: f0..f7 drift coefficients, the rest as in the module equation."""
+
+    f0: float
+    f1: float
+    f2: float
+    f3: float
+    f4: float
+    f5: float
+    f6: float
+    f7: float
+    a: float
+    b: float
+    c: float
+    gap: float
+    leak: float
+    sigma: float
+    sigma_w: float
+    v_start: float
+    w_start: float
+    v_start_std: float
+    w_start_std: float
+    v_spread: float
+    w_spread: float
+
+
+def _polynomial(params: Mapping[str, Any]) -> np.ndarray:
+    """Return f's coefficients, lowest degree first [MAX_DEGREE + 1]."""
+    lam, current = params["lam"], params["current"]
+    if params["drift"] == "cubic":
+        low = [current, -lam, 1.0 + lam, -1.0]
+    elif params["drift"] == "canonical":
+        low = [current, 1.0, 0.0, -1.0]
+    else:
+        low = list(params["coefficients"])
+        degree = len(low) - 1
+        if degree > MAX_DEGREE or degree % 2 == 0 or low[-1] >= 0:
+            raise StudyError(
+                "coefficients",
+                f"degree {degree}, leading coefficient {low[-1]:g}",
+                f"odd degree up to {MAX_DEGREE} with a negative leading coefficient, "
+                "lowest degree first",
+            )
+        low[0] += current
+    return np.array(low + [0.0] * (MAX_DEGREE + 1 - len(low)))
+
+
+def prepare(params: Mapping[str, Any]) -> Sites:
+    """Return the sites of the network; one site unless ``positions`` are given.
+
+    Raises
+    ------
+    StudyError : polynomial not confining; density, kernel and positions of unequal length
+    """
+    f = _polynomial(params)
+    eps, a, sigma = params["eps"], params["a"], params["sigma"]
+    positions = np.asarray(params["positions"], dtype=float)
+    n_sites = positions.size
+    density = np.asarray(params["density"], dtype=float)
+    if density.size not in (1, n_sites):
+        raise StudyError(
+            "density", f"{density.size} values for {n_sites} positions", f"1 or {n_sites} values"
+        )
+    density = np.broadcast_to(density, n_sites)
+    kernel = np.asarray(params["kernel"], dtype=float)
+    if kernel.shape not in ((1, 1), (n_sites, n_sites)):
+        raise StudyError(
+            "kernel", f"shape {kernel.shape} for {n_sites} positions", f"{n_sites} rows of {n_sites}"
+        )
+    kernel = np.broadcast_to(kernel, (n_sites, n_sites))
+    # Psi*(rho0 .) by the midpoint rule: each site stands for 1/n_sites of a unit-measure K.
+    coupling = kernel * density[None, :] / n_sites
+
+    sigma_w = params["recovery_noise"]
+    if params["recovery_noise_scale"] == "root_eps":
+        sigma_w *= np.sqrt(eps)
+    w_spread = sigma_w / np.sqrt(2.0 * a)
+    sites = []
+    for site in range(n_sites):
+        v_spread = sigma * np.sqrt(eps / (2.0 * density[site]))
+        scaled = params["initial"] == "prepared"
+        sites.append(
+            Parameters(
+                *(float(coefficient) for coefficient in f),
+                a=a,
+                b=params["b"],
+                c=params["c"],
+                gap=float(density[site] / eps),
+                leak=float(coupling[site].sum()),
+                sigma=sigma,
+                sigma_w=float(sigma_w),
+                v_start=params["voltage_start"],
+                w_start=params["recovery_start"],
+                v_start_std=float(params["voltage_spread"] * (v_spread if scaled else 1.0)),
+                w_start_std=float(params["recovery_spread"] * (w_spread if scaled else 1.0)),
+                v_spread=float(v_spread),
+                w_spread=float(w_spread),
+            )
+        )
+    return Sites(tuple(float(x) for x in positions), coupling, tuple(sites))
+
+
+def drift(x, m, c, p):
+    """Return (f(v) - w - leak v + (Psi*rho0 V), b v - a w + c)."""
+    v, w = x
+    f = p.f3
+    if p.f7 != 0.0 or p.f5 != 0.0:
+        f = (((p.f7 * v + p.f6) * v + p.f5) * v + p.f4) * v + p.f3
+    f = ((f * v + p.f2) * v + p.f1) * v + p.f0
+    return (f - w - p.leak * v + c[0], p.b * v - p.a * w + p.c)
+
+
+def relax(m, c, p):
+    """Return the gap junctions: v is drawn to the mean voltage of its site at rate rho0/eps."""
+    return (0.0, 0.0), (0.0, 0.0), (p.gap, 0.0)
+
+
+def noise(p):
+    """Return (sigma, sigma_w)."""
+    return (p.sigma, p.sigma_w)
+
+
+def field(x, p):
+    """Return nothing: neurons broadcast only their state."""
+    return ()
+
+
+def initial(z, p):
+    """Return a Gaussian start about (voltage_start, recovery_start)."""
+    return (p.v_start + p.v_start_std * z[0], p.w_start + p.w_start_std * z[1])
+
+
+def spread(p):
+    """Return the limit law: sd(v) = sigma sqrt(eps / (2 rho0)), sd(w) = sigma_w / sqrt(2 a)."""
+    return (p.v_spread, p.w_spread)
+
+
+MODEL = Model(
+    summary="FitzHugh-Nagumo network with strong gap junctions, on one site or in space.",
+    source="Quininao & Touboul 2020, eqs (1.1), (6.6); Blaustein & Bouin 2023, eq. (1.1)",
+    state=(
+        Var("voltage", "1", "membrane voltage v"),
+        Var("recovery", "1", "recovery variable w"),
+    ),
+    params=(
+        Param("eps", 0.01, "time", "inverse coupling strength", positive=True),
+        Param("drift", "cubic", doc="voltage drift f", kind="choice",
+              choices=("cubic", "canonical", "polynomial")),
+        Param("lam", 4.0, doc="upper zero of the cubic drift"),
+        Param("current", 0.0, doc="input current I, added to f"),
+        Param("coefficients", (0.0, 1.0, 0.0, -1.0), doc="f for drift: polynomial, lowest first",
+              kind="vector"),
+        Param("a", 0.3, "1/time", "decay of the recovery variable", positive=True),
+        Param("b", 0.1, "1/time", "gain of the recovery variable"),
+        Param("c", 0.0, "1/time", "constant drive of the recovery variable"),
+        Param("sigma", 2.0**0.5, "1/sqrt(time)", "voltage noise", positive=True),
+        Param("recovery_noise", 0.0, "1/sqrt(time)", "recovery noise sigma_w", low=0.0),
+        Param("recovery_noise_scale", "fixed", kind="choice", choices=("fixed", "root_eps"),
+              doc="root_eps multiplies recovery_noise by sqrt(eps)"),
+        Param("voltage_start", 0.0, doc="initial mean voltage"),
+        Param("recovery_start", 0.0, doc="initial mean recovery"),
+        Param("initial", "prepared", kind="choice", choices=("prepared", "absolute"),
+              doc="unit of the initial spreads: the limit law's, or absolute"),
+        Param("voltage_spread", 1.0, doc="initial standard deviation of v", low=0.0),
+        Param("recovery_spread", 1.0, doc="initial standard deviation of w", low=0.0),
+        Param("positions", (0.0,), doc="positions of the sites in K", kind="vector"),
+        Param("density", (1.0,), doc="neuron density rho0 at each position", kind="vector",
+              positive=True),
+        Param("kernel", ((0.0,),), doc="long-range kernel Psi(x, x'), one row per position",
+              kind="matrix"),
+    ),
+    prepare=prepare,
+    drift=drift,
+    relax=relax,
+    noise=noise,
+    field=field,
+    initial=initial,
+    spread=spread,
+)

@@ -1,0 +1,73 @@
+"""The few things numba cannot say in Python: reinterpreted bits, stack buffers, tuples of columns.
+
+Everything else in the kernels is ordinary Python.  Each intrinsic here is a handful of LLVM
+instructions; all of them mean the same on every processor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np import arrayobj
+
+
+def _bitcast(source: Any, target: Any, name: str, doc: str) -> Any:
+    """Return an intrinsic that reinterprets the bits of ``source`` as ``target``."""
+
+    def typer(typing_context: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.bitcast(args[0], context.get_value_type(target))
+
+        return target(source), generate
+
+    typer.__name__ = name
+    typer.__doc__ = doc
+    return intrinsic(typer)
+
+
+float32_from_bits = _bitcast(
+    types.int32, types.float32, "float32_from_bits", "Return the float32 with these bits."
+)
+bits_of_float32 = _bitcast(
+    types.float32, types.int32, "bits_of_float32", "Return the bits of a float32 as int32."
+)
+
+
+@intrinsic
+def stack_array(typing_context: Any, dtype: Any, rows: Any, columns: Any) -> Any:
+    """Return an uninitialised array [rows, columns], literal integers, that lives on the stack.
+
+    The optimiser knows that two such buffers never overlap, so loops over them vectorise without
+    run-time checks; a heap array gives no such promise.  The buffer dies with the function.
+    """
+    if not (isinstance(rows, types.IntegerLiteral) and isinstance(columns, types.IntegerLiteral)):
+        return None
+    shape = (rows.literal_value, columns.literal_value)
+    element = dtype.dtype
+    array_type = types.Array(element, 2, "C")
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        item = context.get_data_type(element)
+        itemsize = context.get_abi_sizeof(item)
+        storage = cgutils.alloca_once(builder, ir.ArrayType(item, shape[0] * shape[1]))
+        storage.align = 64
+
+        def constant(value: int) -> Any:
+            return context.get_constant(types.intp, value)
+
+        array = arrayobj.make_array(array_type)(context, builder)
+        arrayobj.populate_array(
+            array,
+            data=builder.bitcast(storage, item.as_pointer()),
+            shape=[constant(length) for length in shape],
+            strides=[constant(shape[1] * itemsize), constant(itemsize)],
+            itemsize=constant(itemsize),
+            meminfo=None,
+        )
+        return array._getvalue()
+
+    return array_type(dtype, rows, columns), generate

@@ -1,0 +1,1 @@
+"""Levels of description, one per file."""

@@ -1,0 +1,1 @@
+"""Studies: validated grids, noise keys, chunks of equal cost, zarr files."""
