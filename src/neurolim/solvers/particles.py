@@ -25,7 +25,7 @@ from neurolim.core import (
 from neurolim.numerics.random import BLOCK
 from neurolim.numerics.summary import summarise
 from neurolim.solvers._schemes import kernels
-from neurolim.solvers._times import TIME_OPTIONS, record_times
+from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
 
 OPTIONS = (
     Param("n_neurons", 1000, doc="neurons per site", kind="integer", low=2, high=2**30),
@@ -64,13 +64,7 @@ def coords(
     model: Model, params: Mapping[str, Any], options: Mapping[str, Any]
 ) -> dict[str, Coord]:
     """Return time, site, variable and bin coordinates."""
-    variables = tuple(var.name for var in model.state)
-    found = {
-        "time": Coord(tuple(record_times(options)), "time", "time"),
-        "site": Coord(model.prepare(params).labels, "1", "site"),
-        "variable": Coord(variables, "1", "state variable"),
-        "variable_b": Coord(variables, "1", "state variable (second index)"),
-    }
+    found = state_coords(model, params, options)
     if model.spread is not None:
         low, width, bins = _bins(options)
         found["bin"] = Coord(

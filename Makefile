@@ -1,0 +1,77 @@
+# Everything a reader needs: `make run` makes the results, `make test` passes the tests.
+# Only Python 3.11 or newer and make are assumed; the rest is installed into .venv.
+.POSIX:
+
+PYTHON = python3
+UV = uv
+CORES = all
+TESTFLAGS =
+
+VENV = .venv
+BIN = $(VENV)/bin
+IN_ENV = PATH="$$PWD/$(BIN):$$PATH"
+LOCKED = $(VENV)/locked
+INSTALLED = $(VENV)/installed
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 20
+
+env: $(INSTALLED) ## make the environment .venv with the command neurolim
+
+run: env ## run the default studies to results/ and results/report.html (CORES=all)
+	@$(IN_ENV) neurolim run --cores $(CORES)
+
+test: env ## pass the tests, all but the slow ones (TESTFLAGS are handed to pytest)
+	@$(IN_ENV) pytest -m "not slow" $(TESTFLAGS)
+
+test-all: env ## pass all tests
+	@$(IN_ENV) pytest $(TESTFLAGS)
+
+lint: env ## check style, types, imports and workflow
+	$(IN_ENV) ruff check
+	$(IN_ENV) ruff format --check
+	$(IN_ENV) mypy
+	$(IN_ENV) lint-imports --no-logo
+	$(IN_ENV) snakefmt --check Snakefile workflow
+	$(IN_ENV) snakemake --lint
+
+format: env ## lay out the code as `make lint` wants it
+	$(IN_ENV) ruff check --fix
+	$(IN_ENV) ruff format
+	$(IN_ENV) snakefmt Snakefile workflow
+
+changelog: env ## move the fragments in changes/ to CHANGELOG.md (VERSION=1.2.3)
+	@$(IN_ENV) python changes/collect.py "$(VERSION)"
+
+lock: ## pin every dependency with its hashes (needs uv)
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv (pip install uv), or UV=..."; exit 1; }
+	$(PYTHON) -c "import tomllib as t; \
+	print(*t.load(open('pyproject.toml', 'rb'))['build-system']['requires'], sep='\n')" \
+	| $(UV) pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --output-file requirements.lock pyproject.toml -
+
+clean: ## remove the environment and all caches; results stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .hypothesis build src/*.egg-info
+	find src tests -name __pycache__ -prune -exec rm -rf {} +
+
+# A changed lock makes a new environment; a changed pyproject only installs neurolim again.
+# Byte code is left to the first import: most of it is never wanted.
+$(LOCKED): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo "neurolim needs Python 3.11 or newer; $(PYTHON) is" \
+	"`$(PYTHON) --version 2>&1`. Say which to use: make PYTHON=python3.12"; exit 1; }
+	@echo "Making $(VENV) from requirements.lock: about a minute, once"
+	@$(PYTHON) -m venv --clear $(VENV) || { \
+	echo "$(PYTHON) cannot make environments; on Debian: apt install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile \
+	--require-hashes -r requirements.lock
+	@touch $@
+
+$(INSTALLED): $(LOCKED) pyproject.toml
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
+	--no-deps --no-build-isolation --editable .
+	@touch $@
+	@echo "Environment ready: $(BIN)/neurolim"
+
+.PHONY: help env run test test-all lint format changelog lock clean

@@ -1,0 +1,132 @@
+"""From the arrays of chunks to one labelled dataset per study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neurolim.core import Param, Status, Var
+from neurolim.sweep.chunks import dims_of, variables_of
+from neurolim.sweep.study import Study
+
+
+def chunk_dataset(
+    arrays: Mapping[str, np.ndarray], references: Mapping[str, np.ndarray], runs: range
+) -> xr.Dataset:
+    """Return what one chunk file holds: arrays by run, reference arrays by point.
+
+    Parameters
+    ----------
+    arrays : solver outputs and ``status`` [run, ...]
+    references : outputs of the reference solver and ``status`` [point, ...], maybe empty
+    runs : the run numbers of the chunk
+    """
+    variables: dict[str, Any] = {}
+    for name, array in arrays.items():
+        variables[name] = (("run", *(f"{name}_{i}" for i in range(1, array.ndim))), array)
+    for name, array in references.items():
+        label = f"reference_{name}"
+        variables[label] = (("point", *(f"{label}_{i}" for i in range(1, array.ndim))), array)
+    return xr.Dataset(variables, attrs={"first_run": runs.start, "last_run": runs.stop})
+
+
+def assemble(study: Study, chunks: Sequence[xr.Dataset], attrs: Mapping[str, Any]) -> xr.Dataset:
+    """Return the dataset of a study from its chunks, in run order.
+
+    Parameters
+    ----------
+    study : the study
+    chunks : contents of all its chunk files, in order
+    attrs : provenance to record beside statement, parameters and options
+
+    Returns
+    -------
+    dims: grid axes, replica (stochastic solvers only), solver dims; see docs/architecture.md
+    """
+    outputs, references = variables_of(study)
+    stochastic = study.the_solver.stochastic
+    grid = tuple(axis.name for axis in study.axes)
+    lead = (*grid, "replica") if stochastic else grid
+    lead_shape = (*study.shape, study.replicas) if stochastic else study.shape
+    status = Var("status", "1", "0 = OK, otherwise the run failed", (), "int8")
+    variables: dict[str, xr.Variable] = {}
+    for var in (*outputs, status):
+        array = np.concatenate([chunk[var.name].values for chunk in chunks])
+        variables[var.name] = xr.Variable(
+            (*lead, *var.dims), array.reshape(*lead_shape, *array.shape[1:]), _labels(var)
+        )
+    for var in (*references, *((status,) if references else ())):
+        name = f"reference_{var.name}"
+        array = np.concatenate([chunk[name].values for chunk in chunks if name in chunk])
+        attributes = _labels(var) | {"long_name": f"{var.long_name} ({study.reference_name})"}
+        variables[name] = xr.Variable(
+            (*grid, *var.dims), array.reshape(*study.shape, *array.shape[1:]), attributes
+        )
+    for name in ("status", "reference_status"):
+        if name in variables:
+            variables[name].attrs |= {
+                "flag_values": [int(flag) for flag in Status],
+                "flag_meanings": " ".join(flag.name for flag in Status),
+            }
+    used = {dim for variable in variables.values() for dim in variable.dims}
+    dataset = xr.Dataset(variables, coords=_coordinates(study, used))
+    dataset.attrs = {
+        "title": study.title,
+        "claim": study.claim,
+        "study": study.name,
+        "model": study.model,
+        "solver": study.solver,
+        "reference": study.reference_name,
+        "seed": study.seed,
+        "replicas": study.replicas,
+        "failed_share": study.failed_share,
+        "params": json.dumps(_fixed(study, "params")),
+        "options": json.dumps(_fixed(study, "options")),
+        **attrs,
+    }
+    return dataset
+
+
+def _labels(var: Var) -> dict[str, Any]:
+    return {"units": var.unit, "long_name": var.long_name}
+
+
+def _fixed(study: Study, kind: str) -> dict[str, Any]:
+    """Return the params or options that are the same at every point."""
+    varied = {name for axis in study.axes for name in axis.components}
+    values = study.params_at(0) if kind == "params" else study.options_at(0)
+    return {name: value for name, value in values.items() if name not in varied}
+
+
+def _coordinates(study: Study, used: set[Any]) -> dict[str, xr.Variable]:
+    coordinates: dict[str, xr.Variable] = {}
+    known: dict[str, Param] = {
+        param.name: param for param in (*study.the_solver.options, *study.the_model.params)
+    }
+    for axis in study.axes:
+        noise = "common" if axis.common else "independent"
+        if axis.zipped:
+            coordinates[axis.name] = xr.Variable(
+                axis.name, np.arange(axis.size),
+                {"units": "1", "long_name": " and ".join(axis.components), "noise": noise},
+            )
+        for name, values in axis.components.items():
+            param = known[name]
+            coordinates[name] = xr.Variable(
+                axis.name, np.array(values),
+                {"units": param.unit, "long_name": param.doc or name, "noise": noise},
+            )
+    if "replica" in used:
+        coordinates["replica"] = xr.Variable(
+            "replica", np.arange(study.replicas), {"units": "1", "long_name": "replica"}
+        )
+    for name, coord in dims_of(study).items():
+        if name in used:
+            coordinates[name] = xr.Variable(
+                name, np.array(coord.values), {"units": coord.unit, "long_name": coord.long_name}
+            )
+    return coordinates

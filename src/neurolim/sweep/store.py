@@ -1,0 +1,200 @@
+"""One file per result: deterministic zips of zarr groups, written whole or not at all.
+
+A file is a zarr v3 group in a zip without compression, entries sorted, dates fixed: same numbers,
+same bytes.  It is written beside its place, flushed to disk and renamed, so a kill or a full disk
+leaves either the old file, the new file or none.  A record, ``<name>.json`` beside it, holds its
+SHA-256 and what it was made from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from zarr.storage import MemoryStore, ZipStore
+
+_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+class StoreError(RuntimeError):
+    """A result file that is missing, truncated or altered; names the file and the remedy."""
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; move it into place if all went well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_dataset(path: str | Path, dataset: xr.Dataset) -> str:
+    """Write a dataset as one deterministic zip and return its SHA-256.
+
+    Parameters
+    ----------
+    path : of the zip file
+    dataset : any labelled dataset; text is kept as integers with an attribute ``labels``
+    """
+    entries: dict[str, Any] = {}
+    store = MemoryStore(entries)
+    encoded = _text_to_codes(dataset)
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        encoded.to_zarr(
+            store, mode="w", consolidated=False, zarr_format=3,
+            encoding={str(name): {"chunks": _chunks(encoded[name])} for name in encoded.variables
+                      if encoded[name].ndim},
+        )
+    with _beside(Path(path)) as temporary:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            for name in sorted(entries):
+                info = zipfile.ZipInfo(name, _DATE)
+                info.external_attr = 0o644 << 16
+                info.create_system = 3
+                archive.writestr(info, entries[name].to_bytes())
+        checksum = sha256(temporary)
+    return checksum
+
+
+def _chunks(array: xr.DataArray) -> tuple[int, ...]:
+    """Return zarr chunk lengths of at most about 16 MiB, cut along the leading dimensions."""
+    shape = list(array.shape)
+    for place in range(len(shape)):
+        while np.prod(shape, dtype=object) * array.dtype.itemsize > 2**24 and shape[place] > 1:
+            shape[place] = -(-shape[place] // 2)
+    return tuple(max(1, length) for length in shape)
+
+
+def _text_to_codes(dataset: xr.Dataset) -> xr.Dataset:
+    """Replace text by integers and an attribute ``labels``: zarr v3 specifies no text type."""
+    changed = {}
+    for name, array in dataset.variables.items():
+        if array.dtype.kind not in "UOT":
+            continue
+        words = np.array([str(word) for word in array.values.ravel()])
+        labels, codes = np.unique(words, return_inverse=True)
+        changed[name] = xr.Variable(
+            array.dims,
+            codes.reshape(array.shape).astype(np.int32),
+            {**array.attrs, "labels": [str(label) for label in labels]},
+        )
+    coordinates = {name: var for name, var in changed.items() if name in dataset.coords}
+    others = {name: var for name, var in changed.items() if name not in dataset.coords}
+    return dataset.assign_coords(coordinates).assign(others)
+
+
+def _codes_to_text(dataset: xr.Dataset) -> xr.Dataset:
+    """Undo ``_text_to_codes``."""
+    changed = {}
+    for name, array in dataset.variables.items():
+        if "labels" not in array.attrs:
+            continue
+        attrs = {key: value for key, value in array.attrs.items() if key != "labels"}
+        words = np.array(array.attrs["labels"])[array.values]
+        changed[name] = xr.Variable(array.dims, words, attrs)
+    coordinates = {name: var for name, var in changed.items() if name in dataset.coords}
+    others = {name: var for name, var in changed.items() if name not in dataset.coords}
+    return dataset.assign_coords(coordinates).assign(others)
+
+
+def open_dataset(path: str | Path) -> xr.Dataset:
+    """Return a dataset backed by its file; numbers are read when they are used.
+
+    Raises
+    ------
+    StoreError : missing, truncated or not one of our files
+    """
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            archive.infolist()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", category=RuntimeWarning)
+            dataset = xr.open_zarr(
+                ZipStore(path, mode="r"), consolidated=False, chunks=None, zarr_format=3
+            )
+        return _codes_to_text(dataset)
+    except FileNotFoundError:
+        raise StoreError(f"{path}: missing; run the study again to make it") from None
+    except (zipfile.BadZipFile, OSError, KeyError, ValueError) as error:
+        raise StoreError(
+            f"{path}: not readable ({error}); delete it and run the study again"
+        ) from None
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def record_of(path: str | Path) -> Path:
+    """Return the path of the record that belongs to a result file."""
+    return Path(path).with_suffix(".json")
+
+
+def write_record(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write the record of a result file; the last thing written, so it vouches for the rest."""
+    with _beside(record_of(path)) as temporary:
+        temporary.write_text(
+            json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n",
+            encoding="utf-8",
+        )
+
+
+def read_record(path: str | Path) -> dict[str, Any]:
+    """Return the record of a result file.
+
+    Raises
+    ------
+    StoreError : no record, or not JSON
+    """
+    record = record_of(path)
+    try:
+        content = json.loads(record.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("not a mapping")
+        return content
+    except FileNotFoundError:
+        raise StoreError(f"{record}: missing; run the study again to make it") from None
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{record}: not readable ({error}); delete it and run the study again"
+        ) from None
+
+
+def open_checked(path: str | Path) -> xr.Dataset:
+    """Return a dataset whose bytes match its record.
+
+    Raises
+    ------
+    StoreError : missing, or altered since it was written
+    """
+    record = read_record(path)
+    if not Path(path).is_file():
+        raise StoreError(f"{path}: missing; run the study again to make it")
+    if sha256(path) != record.get("sha256"):
+        raise StoreError(
+            f"{path}: checksum differs from its record; delete {path} and run the study again"
+        )
+    return open_dataset(path)
