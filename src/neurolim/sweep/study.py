@@ -65,7 +65,7 @@ class Study(BaseModel):
     statistics: tuple[Entry, ...] = ()
     figures: tuple[Entry, ...] = ()
     expect: dict[str, Expectation] = {}
-    failed_share: float = Field(0.0, ge=0.0, le=1.0)
+    failed_share: float = Field(0.1, ge=0.0, le=1.0)
     chunk_seconds: float = Field(60.0, gt=0.0)
     name: str = "study"
     file: str = ""

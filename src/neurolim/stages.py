@@ -1,0 +1,518 @@
+"""The stages of a study, each a function from paths to one path; the command line calls these.
+
+    simulate -> collect -> reduce -> tabulate, draw
+
+This is where models, solvers, statistics and figures meet, by name, through ``core.get``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import resource
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neurolim import core, provenance
+from neurolim.core import Status, StudyError
+from neurolim.sweep import chunks as planning
+from neurolim.sweep import store
+from neurolim.sweep.assemble import assemble, chunk_dataset
+from neurolim.sweep.study import Study, load_study, parse_study
+
+Progress = Callable[[int, int], None]
+
+# -- where things are ------------------------------------------------------------------------
+
+
+def folder(study: Study, results: str | Path) -> Path:
+    """Return the folder of a study's results."""
+    return Path(results) / study.name
+
+
+def chunk_path(study: Study, results: str | Path, chunk: int) -> Path:
+    """Return the file of one chunk."""
+    return folder(study, results) / "chunks" / f"{chunk}.zip"
+
+
+# -- digests: what a result depends on -------------------------------------------------------
+
+
+def _digest(*parts: Any) -> str:
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def simulation_digest(study: Study, runs: range) -> str:
+    """Return the digest of everything a chunk's numbers depend on: points, keys and code."""
+    modules = [f"neurolim.models.{study.model}", f"neurolim.solvers.{study.solver}"]
+    if study.reference is not None:
+        modules.append(f"neurolim.solvers.{study.reference.name}")
+    return _digest(study.digest(runs.start, runs.stop), provenance.code_digest(*modules))
+
+
+def stage_digests(study: Study) -> dict[str, str]:
+    """Return, for each stage after simulation and each figure, the digest of words and code."""
+    statistics = [(entry.name, entry.options) for entry in study.statistics]
+    code = provenance.code_digest(*(f"neurolim.statistics.{name}" for name, _ in statistics))
+    words = [study.title, study.claim, study.failed_share]
+    digests = {
+        "collect": _digest(words, provenance.code_digest("neurolim.sweep.assemble")),
+        "reduce": _digest(statistics, code),
+        "tabulate": _digest(study.expectations(), code),
+    }
+    for entry in study.figures:
+        digests[entry.name] = _digest(
+            entry.options,
+            study.expectations(),
+            provenance.code_digest(f"neurolim.figures.{entry.name}"),
+        )
+    return digests
+
+
+# -- the stages ------------------------------------------------------------------------------
+
+
+def simulate(
+    study: Study,
+    runs: range,
+    output: str | Path,
+    workers: int = 1,
+    progress: Progress = lambda done, total: None,
+) -> Path:
+    """Solve the runs of one chunk and write them as one file with its record.
+
+    Parameters
+    ----------
+    study, runs : which runs of which study
+    output : path of the chunk file; its record is ``<stem>.json`` beside it
+    workers : threads to use
+    progress : called with (runs done, runs in all)
+
+    Returns
+    -------
+    ``output``
+    """
+    # dask is only needed, and only imported, where something is simulated.
+    from neurolim.sweep.engine import Task, balance, merge, run_tasks
+
+    output = Path(output)
+    began = time.time()
+    tasks = [
+        Task(study.model, study.solver, t["params"], t["options"], t["key"], t["first"], t["last"])
+        for t in planning.tasks_of(study, runs)
+    ]
+    references = [
+        Task(
+            study.model, study.reference_name, study.params_at(point),
+            study.reference_options_at(point), study.key(point), 0, 1,
+        )
+        for point in (planning.reference_points(study, runs) if study.reference else ())
+    ]
+    solutions = run_tasks([*references, *balance(tasks, workers)], workers, progress)
+    reference = merge(solutions[: len(references)]) if references else None
+    found = merge(solutions[len(references) :])
+    dataset = chunk_dataset(
+        found.arrays | {"status": found.status},
+        {} if reference is None else reference.arrays | {"status": reference.status},
+        runs,
+    )
+    checksum = store.write_dataset(output, dataset)
+    store.write_record(
+        output,
+        {
+            "sha256": checksum,
+            "digest": simulation_digest(study, runs),
+            "study": study.name,
+            "runs": [runs.start, runs.stop],
+            "failed": int(np.count_nonzero(found.status != Status.OK)),
+        },
+    )
+    # Costs vary from machine to machine: they stay out of records that are compared.
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    output.with_suffix(".cost").write_text(
+        json.dumps(
+            {
+                "wall_seconds": round(time.time() - began, 3),
+                "core_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+                "peak_memory_mib": usage.ru_maxrss // 1024,
+                "machine": platform.machine(),
+                "workers": workers,
+            }
+        )
+        + "\n",
+        encoding="utf-8",
+    )
+    return output
+
+
+def collect(study: Study, results: str | Path, output: str | Path) -> Path:
+    """Join the chunks of a study into its one labelled dataset.
+
+    Raises
+    ------
+    store.StoreError : a chunk is missing, altered, or was made from other points or code
+    """
+    output = Path(output)
+    opened = []
+    for number, runs in enumerate(planning.plan(study).chunks):
+        path = chunk_path(study, results, number)
+        record = store.read_record(path)
+        if record.get("digest") != simulation_digest(study, runs):
+            raise store.StoreError(
+                f"{path}: made from another study, code or version; run the study again"
+            )
+        opened.append(store.open_checked(path))
+    attrs = {
+        "Conventions": "CF-1.11",
+        "neurolim": json.dumps(provenance.software()),
+        "code": provenance.code_digest(
+            f"neurolim.models.{study.model}", f"neurolim.solvers.{study.solver}"
+        ),
+    }
+    dataset = assemble(study, opened, attrs)
+    _write(output, dataset, stage_digests(study)["collect"])
+    return output
+
+
+def reduce(study: Study, data: str | Path, output: str | Path) -> Path:
+    """Apply the statistics of a study in their order; each sees what earlier ones gave.
+
+    Raises
+    ------
+    StudyError : more failed runs than the study allows
+    """
+    dataset = store.open_checked(data)
+    result = statistics_of(study, dataset)
+    output = Path(output)
+    _write(output, result, stage_digests(study)["reduce"])
+    return output
+
+
+def statistics_of(study: Study, dataset: xr.Dataset) -> xr.Dataset:
+    """Return everything the statistics of a study give, as one dataset.
+
+    Raises
+    ------
+    StudyError : more failed runs than the study allows
+    """
+    failed = float((dataset["status"] != int(Status.OK)).mean())
+    if study.statistics and failed > study.failed_share:
+        raise StudyError(
+            "failed_share",
+            f"{failed:.1%} of the runs failed",
+            f"at most {study.failed_share:.1%}; mend the study or allow more",
+            study.file,
+        )
+    result = xr.Dataset(attrs=dict(dataset.attrs))
+    for entry in study.statistics:
+        statistic = core.get("statistic", entry.name)
+        seen = xr.merge([dataset, result], combine_attrs="override", compat="override",
+                        join="outer")
+        given = statistic.apply(seen, **study.entry_options("statistic", entry.name))
+        result = xr.merge([result, given], combine_attrs="override", compat="override",
+                          join="outer")
+    return result
+
+
+def tables_of(study: Study, statistics: xr.Dataset, dataset: xr.Dataset) -> dict[str, Any]:
+    """Return every table of a study by name, as pandas frames; ``runs`` counts the failures."""
+    tables = {"runs": _runs_table(dataset)}
+    for entry in study.statistics:
+        tables |= core.get("statistic", entry.name).tables(statistics, study.expectations())
+    return tables
+
+
+def table_names(study: Study) -> tuple[str, ...]:
+    """Return the names of the tables a study makes."""
+    found = ["runs"]
+    for entry in study.statistics:
+        found += core.get("statistic", entry.name).table_names
+    return tuple(found)
+
+
+def _runs_table(dataset: xr.Dataset) -> Any:
+    import pandas as pd
+
+    status = dataset["status"].values
+    rows = [("runs", status.size)]
+    rows += [(flag.name, int(np.count_nonzero(status == flag))) for flag in Status]
+    grid = [dim for dim in dataset["status"].dims if dim != "replica"]
+    if grid:
+        bad = (dataset["status"] != int(Status.OK)).any([d for d in ["replica"] if d in
+                                                        dataset["status"].dims])
+        where = [
+            " ".join(f"{d}={dataset[d].values[i]:g}" for d, i in zip(grid, index, strict=True))
+            for index in np.argwhere(bad.values)
+        ]
+        rows.append(("points with failures", len(where)))
+        rows += [(f"failed at {place}", 1) for place in where[:20]]
+    return pd.DataFrame(rows, columns=["item", "count"])
+
+
+def tabulate(study: Study, results: str | Path, table: str, output: str | Path) -> Path:
+    """Write one table as CSV, HTML and LaTeX beside each other; return the CSV's path."""
+    from neurolim.tables import write_table
+
+    home = folder(study, results)
+    frames = tables_of(
+        study,
+        store.open_checked(home / "statistics.zip"),
+        store.open_checked(home / "data.zip"),
+    )
+    if table not in frames:
+        raise StudyError("table", f"unknown table {table!r}", sorted(frames))
+    return write_table(Path(output), frames[table], study.title, study.claim)
+
+
+def draw(study: Study, results: str | Path, figure: str, output: str | Path) -> Path:
+    """Draw one figure of a study as SVG, PDF and PNG beside each other; return the SVG's path."""
+    from neurolim.figures._style import save
+
+    home = folder(study, results)
+    data = store.open_checked(home / "data.zip")
+    statistics = store.open_checked(home / "statistics.zip")
+    picture = figure_of(study, figure, data, statistics)
+    save(picture, Path(output).with_suffix(""))
+    return Path(output)
+
+
+def figure_of(study: Study, figure: str, data: xr.Dataset, statistics: xr.Dataset) -> Any:
+    """Return one figure of a study as a matplotlib Figure."""
+    if figure not in [entry.name for entry in study.figures]:
+        raise StudyError("figure", f"not in this study: {figure!r}",
+                         [entry.name for entry in study.figures])
+    merged = xr.merge([data, statistics], combine_attrs="override", compat="override",
+                      join="outer")
+    return core.get("figure", figure).draw(
+        merged, study.expectations(), **study.entry_options("figure", figure)
+    )
+
+
+def _write(output: Path, dataset: xr.Dataset, digest: str) -> None:
+    checksum = store.write_dataset(output, dataset)
+    store.write_record(output, {"sha256": checksum, "digest": digest})
+
+
+# -- what Snakemake asks ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A study as the workflow sees it: names, digests and resources, nothing else."""
+
+    path: str
+    name: str
+    chunks: tuple[str, ...]
+    chunk_digests: Mapping[str, str]
+    digests: Mapping[str, str]
+    tables: tuple[str, ...]
+    figures: tuple[str, ...]
+    memory_mb: int
+    minutes: int
+
+    def chunk_digest(self, chunk: str) -> str:
+        """Return the digest of a chunk; an unknown chunk has none."""
+        return self.chunk_digests.get(chunk, "none")
+
+    def records(self, results: str) -> list[str]:
+        """Return the records of all chunks."""
+        return [f"{results}/{self.name}/chunks/{chunk}.json" for chunk in self.chunks]
+
+
+def outline(path: str) -> Outline:
+    """Return the outline of a study file.
+
+    Raises
+    ------
+    StudyError : the study is refused
+    """
+    study = load_study(path)
+    the_plan = planning.plan(study)
+    numbers = [str(number) for number in range(len(the_plan.chunks))]
+    return Outline(
+        path=str(path),
+        name=study.name,
+        chunks=tuple(numbers),
+        chunk_digests={
+            number: simulation_digest(study, runs)
+            for number, runs in zip(numbers, the_plan.chunks, strict=True)
+        },
+        digests=stage_digests(study),
+        tables=table_names(study),
+        figures=tuple(entry.name for entry in study.figures),
+        memory_mb=-(-the_plan.memory // 2**20),
+        # Three times the prediction: a slow node must not lose a job to the scheduler.
+        minutes=2 + int(3 * the_plan.chunk_core_seconds / 60),
+    )
+
+
+def outlines(paths: Iterable[str]) -> dict[str, Outline]:
+    """Return the outlines of several studies by name.
+
+    Raises
+    ------
+    StudyError : a study is refused, or two have one name
+    """
+    found: dict[str, Outline] = {}
+    for path in paths:
+        one = outline(str(path))
+        if one.name in found:
+            raise StudyError("studies", f"two studies are named {one.name!r}", "distinct names",
+                             str(path))
+        found[one.name] = one
+    return found
+
+
+def targets(studies: Mapping[str, Outline], results: str) -> list[str]:
+    """Return every file a full run makes; records too, so that a lost one is made again."""
+    found = []
+    for one in studies.values():
+        home = f"{results}/{one.name}"
+        found += one.records(results)
+        found += [f"{home}/data.json", f"{home}/statistics.json"]
+        found += [f"{home}/tables/{table}.{kind}" for table in one.tables
+                  for kind in ("csv", "html", "tex")]
+        found += [f"{home}/figures/{figure}.{kind}" for figure in one.figures
+                  for kind in ("svg", "pdf", "png")]
+    return found
+
+
+def where(studies: Mapping[str, Outline], results: str) -> str:
+    """Return the sentence that ends a run: where everything is."""
+    lines = []
+    for one in studies.values():
+        home = f"{results}/{one.name}"
+        lines.append(f"{one.name}: tables in {home}/tables, figures in {home}/figures, "
+                     f"data in {home}/data.zip")
+    return "\n".join(lines)
+
+
+# -- library face ----------------------------------------------------------------------------
+
+
+def run_study(
+    path: str | Path | Study,
+    results: str | Path,
+    workers: int = 1,
+    progress: Callable[[str], None] = lambda text: None,
+) -> xr.Dataset:
+    """Run a whole study in this process and return its dataset with all statistics.
+
+    Does what ``snakemake`` does, with the same files and the same bytes; chunks that are there
+    already, unaltered and made from the same points and code, are kept.
+
+    Parameters
+    ----------
+    path : study file, or a Study
+    results : folder for results; the study gets a folder of its own name in it
+    workers : threads
+    progress : called with a line of text now and then
+
+    Returns
+    -------
+    Dataset with solver outputs and statistics together.
+
+    Raises
+    ------
+    StudyError : the study is refused
+    """
+    study = path if isinstance(path, Study) else load_study(path)
+    the_plan = planning.check_fit(study, results, workers)
+    home = folder(study, results)
+    for number, runs in enumerate(the_plan.chunks):
+        target = chunk_path(study, results, number)
+        if not _is_current(target, simulation_digest(study, runs)):
+            simulate(study, runs, target, workers)
+        progress(f"{study.name}: {number + 1} of {len(the_plan.chunks)} chunks")
+    data = store.open_checked(collect(study, results, home / "data.zip"))
+    if not study.statistics:
+        return data
+    statistics = store.open_checked(reduce(study, home / "data.zip", home / "statistics.zip"))
+    for table in table_names(study):
+        tabulate(study, results, table, home / "tables" / f"{table}.csv")
+    for entry in study.figures:
+        draw(study, results, entry.name, home / "figures" / f"{entry.name}.svg")
+    return xr.merge([data, statistics], combine_attrs="override", compat="override", join="outer")
+
+
+def _is_current(path: Path, digest: str) -> bool:
+    try:
+        record = store.read_record(path)
+        return (
+            record.get("digest") == digest
+            and path.is_file()
+            and store.sha256(path) == record.get("sha256")
+        )
+    except store.StoreError:
+        return False
+
+
+def solve(
+    model: str,
+    solver: str,
+    params: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    replicas: int = 1,
+) -> xr.Dataset:
+    """Solve one model with one solver and return the labelled result.
+
+    Parameters
+    ----------
+    model, solver : names, see ``neurolim list``
+    params : model parameters that differ from their defaults
+    options : solver options that differ from their defaults
+    seed : of the noise; the same seed gives the same bits as a study without axes
+    replicas : independent repetitions (1 for deterministic solvers)
+
+    Returns
+    -------
+    Dataset of the solver's outputs and ``status``, dims (replica, ...) for stochastic solvers.
+
+    Raises
+    ------
+    StudyError : unknown name, wrong type, out of range
+    """
+    study = parse_study(
+        {
+            "model": model,
+            "solver": solver,
+            "params": dict(params or {}),
+            "options": dict(options or {}),
+            "seed": seed,
+            "replicas": replicas,
+        }
+    )
+    found = study.the_solver.solve(
+        study.the_model, study.params_at(0), study.options_at(0), study.key(0), range(replicas)
+    )
+    chunk = chunk_dataset(found.arrays | {"status": found.status}, {}, range(replicas))
+    return assemble(study, [chunk], {"neurolim": json.dumps(provenance.software())})
+
+
+def captions(paths: Sequence[str], results: str) -> dict[str, Any]:
+    """Return, per study, claim and verdicts in words, as far as they are known by now.
+
+    The report's captions show them; before the first run there are no verdicts.
+    """
+    import pandas as pd
+
+    found: dict[str, Any] = {}
+    for path in paths:
+        study = load_study(path)
+        table = folder(study, results) / "tables" / "convergence_rate.csv"
+        verdicts = []
+        if table.is_file():
+            for row in pd.read_csv(table, keep_default_na=False).to_dict("records"):
+                claim = study.expect.get(row["quantity"])
+                verdicts.append({**row, "claim": claim.claim if claim else ""})
+        found[study.name] = {"title": study.title, "claim": study.claim, "verdicts": verdicts}
+    return found
