@@ -57,14 +57,14 @@ def assemble(study: Study, chunks: Sequence[xr.Dataset], attrs: Mapping[str, Any
     for var in (*outputs, status):
         array = np.concatenate([chunk[var.name].values for chunk in chunks])
         variables[var.name] = xr.Variable(
-            (*lead, *var.dims), array.reshape(*lead_shape, *array.shape[1:]), _labels(var)
+            (*lead, *var.dims), array.reshape((*lead_shape, *array.shape[1:])), _labels(var)
         )
     for var in (*references, *((status,) if references else ())):
         name = f"reference_{var.name}"
         array = np.concatenate([chunk[name].values for chunk in chunks if name in chunk])
         attributes = _labels(var) | {"long_name": f"{var.long_name} ({study.reference_name})"}
         variables[name] = xr.Variable(
-            (*grid, *var.dims), array.reshape(*study.shape, *array.shape[1:]), attributes
+            (*grid, *var.dims), array.reshape((*study.shape, *array.shape[1:])), attributes
         )
     for name in ("status", "reference_status"):
         if name in variables:
