@@ -35,6 +35,12 @@ float32_from_bits = _bitcast(
 bits_of_float32 = _bitcast(
     types.float32, types.int32, "bits_of_float32", "Return the bits of a float32 as int32."
 )
+float64_from_bits = _bitcast(
+    types.int64, types.float64, "float64_from_bits", "Return the float64 with these bits."
+)
+bits_of_float64 = _bitcast(
+    types.float64, types.int64, "bits_of_float64", "Return the bits of a float64 as int64."
+)
 
 
 @intrinsic

@@ -1,0 +1,56 @@
+"""Elementary functions against 40-digit arithmetic from the standard library."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal, getcontext
+
+import numpy as np
+import pytest
+
+from neurolim.numerics import elementary
+
+getcontext().prec = 40
+
+
+def worst_ulp(function, exact, points):
+    worst = 0.0
+    for x in points:
+        found, true = function(float(x)), exact(Decimal(float(x)))
+        ulp = Decimal(math.ulp(float(true))) if true != 0 else Decimal(5e-324)
+        worst = max(worst, float(abs(Decimal(found) - true) / ulp))
+    return worst
+
+
+RNG = np.random.default_rng(3)
+NARROW = RNG.uniform(-1, 1, 1500)
+WIDE = RNG.uniform(-700, 700, 1500)
+TINY = RNG.choice([-1, 1], 500) * 10.0 ** RNG.uniform(-12, 0, 500)
+
+
+def tanh(x):
+    up, down = x.exp(), (-x).exp()
+    return (up - down) / (up + down)
+
+
+@pytest.mark.parametrize(
+    ("name", "exact", "points", "ulps"),
+    [
+        ("exp", Decimal.exp, np.concatenate([NARROW, WIDE]), 1.5),
+        ("expm1", lambda x: x.exp() - 1, np.concatenate([NARROW, WIDE, TINY]), 3.0),
+        ("log", Decimal.ln, np.concatenate([np.exp(WIDE / 2), 1 + TINY[TINY > -1]]), 2.0),
+        ("tanh", tanh, np.concatenate([NARROW, 5 * NARROW, TINY]), 4.0),
+        ("sigmoid", lambda x: 1 / (1 + (-x).exp()), np.concatenate([NARROW, WIDE]), 3.0),
+    ],
+)
+def test_accuracy_is_as_documented(name, exact, points, ulps):
+    assert worst_ulp(getattr(elementary, name), exact, points) < ulps
+
+
+def test_saturation():
+    assert elementary.exp(1e6) == elementary.exp(709.0)
+    assert 0.0 < elementary.exp(-1e6) < 1e-300
+    assert elementary.tanh(1e6) == 1.0
+    assert elementary.tanh(-1e6) == -1.0
+    assert elementary.sigmoid(1e6) == 1.0
+    assert 0.0 <= elementary.sigmoid(-1e6) < 1e-300
