@@ -244,7 +244,7 @@ class Study(BaseModel):
             try:
                 _ = self.the_reference
             except StudyError as error:
-                raise error.within("reference") from None
+                raise StudyError("reference", error.problem, error.allowed) from None
         _ = self._base
         seen: dict[str, str] = {}
         for axis in self.axes:
@@ -326,7 +326,7 @@ class Study(BaseModel):
                 try:
                     plugin = core.get(kind, entry.name)
                 except StudyError as error:
-                    raise error.within(f"{kind}s") from None
+                    raise StudyError(f"{kind}s", error.problem, error.allowed) from None
                 options = _resolved(place, plugin.options, entry.options)
                 if kind == "statistic" and "over" in options:
                     dims = [axis.name for axis in self.axes]

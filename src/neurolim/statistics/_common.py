@@ -1,0 +1,103 @@
+"""What several statistics need: time windows, parameters of a dataset, small test datasets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neurolim.core import Param, StudyError
+
+AFTER = Param("after", 0.0, "time", "use records later than this", low=0.0)
+
+
+def window(dataset: xr.Dataset, after: float) -> xr.Dataset:
+    """Return the records later than ``after``.
+
+    Raises
+    ------
+    StudyError : none is left
+    """
+    chosen = dataset.isel(time=np.flatnonzero(dataset["time"].values > after))
+    if chosen.sizes["time"] == 0:
+        raise StudyError("after", f"no record later than {after:g}",
+                         f"below {float(dataset['time'].values[-1]):g}")
+    return chosen
+
+
+def parameter(dataset: xr.Dataset, name: str) -> xr.DataArray:
+    """Return a parameter or option as an array: a grid coordinate, or the fixed value.
+
+    Raises
+    ------
+    StudyError : the dataset knows no such name
+    """
+    if name in dataset.coords:
+        return dataset[name]
+    for place in ("params", "options"):
+        fixed = json.loads(dataset.attrs.get(place, "{}"))
+        if isinstance(fixed.get(name), (int, float)):
+            return xr.DataArray(float(fixed[name]))
+    raise StudyError(name, "neither an axis nor a fixed parameter of this dataset", "a parameter")
+
+
+def variables(dataset: xr.Dataset) -> list[str]:
+    """Return the names of the state variables."""
+    return [str(name) for name in dataset["variable"].values]
+
+
+def standard_normal_network(
+    eps: list[float], replicas: int, n: int, seed: int, **deviations: float
+) -> xr.Dataset:
+    """Return a synthetic dataset of one Gaussian variable with known deviations from its limit.
+
+    The limit law is N(0, eps); the network is N(shift eps, eps (1 + widening eps)), sampled
+    exactly: no dynamics, so every statistic has a known answer.
+
+    Parameters
+    ----------
+    eps, replicas, n, seed : levels, replicas, neurons, seed of the sampling
+    deviations : ``shift`` and ``widening``
+    """
+    shift, widening = deviations.get("shift", 0.0), deviations.get("widening", 0.0)
+    generator = np.random.Generator(np.random.PCG64(seed))
+    bins, width = 60, 0.2
+    shape = (len(eps), replicas, 2, 1, 1)
+    mean, covariance = np.empty(shape), np.empty((*shape, 1))
+    histogram = np.zeros((*shape, bins), np.int64)
+    for e, level in enumerate(eps):
+        for r in range(replicas):
+            for t in range(2):
+                x = shift * level + np.sqrt(level * (1 + widening * level)) * (
+                    generator.standard_normal(n)
+                )
+                mean[e, r, t, 0, 0], covariance[e, r, t, 0, 0, 0] = x.mean(), x.var()
+                histogram[e, r, t, 0, 0], _ = np.histogram(
+                    (x - x.mean()) / np.sqrt(level), bins, (-bins * width / 2, bins * width / 2)
+                )
+    lead = ("eps", "replica", "time", "site", "variable")
+    levels = np.array(eps)
+    spread = np.broadcast_to(np.sqrt(levels)[:, None, None, None], (len(eps), 2, 1, 1))
+    data: dict[str, Any] = {
+        "mean": (lead, mean),
+        "covariance": ((*lead, "variable_b"), covariance),
+        "histogram": ((*lead, "bin"), histogram),
+        "scale": (("eps", "replica", "site", "variable"),
+                  np.broadcast_to(np.sqrt(levels)[:, None, None, None],
+                                  (len(eps), replicas, 1, 1)).copy()),
+        "status": (("eps", "replica"), np.zeros((len(eps), replicas), np.int8)),
+        "reference_mean": (("eps", "time", "site", "variable"), np.zeros((len(eps), 2, 1, 1))),
+        "reference_spread": (("eps", "time", "site", "variable"), spread.copy()),
+    }
+    coords = {
+        "eps": ("eps", levels, {"noise": "independent", "units": "time"}),
+        "replica": np.arange(replicas),
+        "time": [0.5, 1.0],
+        "site": [0.0],
+        "variable": ["x"],
+        "variable_b": ["x"],
+        "bin": (np.arange(bins) + 0.5) * width - bins * width / 2,
+    }
+    return xr.Dataset(data, coords, {"params": "{}", "options": json.dumps({"n_neurons": n})})

@@ -1,0 +1,218 @@
+r"""Orders of convergence: regression and pairwise orders with confidence intervals and verdicts.
+
+The error of a quantity at a level is |average over replicas|; its order in ``over`` is fitted by
+numerics.regression.  Levels lost in noise, or without a successful run, are dropped and named.
+
+Source: docs/science.md, section on measuring orders.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neurolim.core import Param, Statistic, StudyError
+from neurolim.numerics.regression import (
+    OrderFit,
+    fit_order,
+    measure_levels,
+    pairwise_orders,
+    verdict,
+)
+
+
+def apply(
+    dataset: xr.Dataset,
+    *,
+    of: tuple[str, ...],
+    over: str,
+    correction: bool,
+    resamples: int,
+    confidence: float,
+    bootstrap_seed: int,
+) -> xr.Dataset:
+    """Return orders [quantity] and levels [quantity, level] of the named quantities.
+
+    Parameters
+    ----------
+    dataset : the quantities, with dims (grid.., over.., [replica])
+    of : names of quantities; each combination of the other grid axes makes a row of its own
+    over : axis along which the error goes to zero
+    correction : fit the next order too
+    resamples, confidence, bootstrap_seed : of the bootstrap
+
+    Raises
+    ------
+    StudyError : a quantity does not vary along ``over``, or levels are not positive
+    """
+    axis = dataset[over]
+    order = np.argsort(axis.values)[::-1]
+    levels = axis.values[order].astype(float)
+    if levels.min() <= 0:
+        raise StudyError("over", f"{over} has values <= 0", "a positive axis")
+    common = axis.attrs.get("noise") == "common"
+    rows = []
+    for name in of:
+        for label, samples in _rows(dataset, name, over, order):
+            settings = (correction, common, resamples, confidence, bootstrap_seed)
+            free = fit_order(levels, samples, *settings)
+            measured = measure_levels(samples)
+            rows.append((label, samples, free, measured))
+    quantity = [row[0] for row in rows]
+    width = max(len(sample) for row in rows for sample in row[1])
+    padded = np.full((len(rows), len(levels), width), np.nan)
+    for i, row in enumerate(rows):
+        for k, sample in enumerate(row[1]):
+            padded[i, k, : len(sample)] = sample
+    columns = ("quantity", "level")
+    return xr.Dataset(
+        {
+            "order": ("quantity", [row[2].order for row in rows]),
+            "order_low": ("quantity", [row[2].low for row in rows]),
+            "order_high": ("quantity", [row[2].high for row in rows]),
+            "constant_free": ("quantity", [row[2].constant for row in rows]),
+            "level_error": (columns, [row[3].error for row in rows]),
+            "level_standard_error": (columns, [row[3].standard_error for row in rows]),
+            "pairwise_order": (columns, [pairwise_orders(levels, row[3].error) for row in rows]),
+            "level_used": (columns, [row[3].used for row in rows]),
+            "level_reason": (columns, [row[3].reason for row in rows]),
+            "level_samples": ((*columns, "sample"), padded),
+        },
+        coords={"quantity": quantity, "level_value": ("level", levels, dict(axis.attrs))},
+        attrs={
+            **dataset.attrs,
+            "over": over,
+            "confidence": confidence,
+            "correction": int(correction),
+        },
+    )
+
+
+def _rows(
+    dataset: xr.Dataset, name: str, over: str, order: np.ndarray
+) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Yield (label, samples per level) for every combination of the remaining grid axes."""
+    array = dataset[name]
+    if over not in array.dims:
+        raise StudyError("of", f"{name} does not vary along {over}", f"quantities over {over}")
+    rest = [str(dim) for dim in array.dims if dim not in (over, "replica")]
+    for place in itertools.product(*(range(array.sizes[dim]) for dim in rest)):
+        chosen = array.isel(dict(zip(rest, place, strict=True)))
+        values = [
+            f"{dim}={dataset[dim].values[i]:g}" if dim in dataset.coords else f"{dim}={i}"
+            for dim, i in zip(rest, place, strict=True)
+        ]
+        label = f"{name} [{', '.join(values)}]" if values else name
+        chosen = chosen.transpose(over, ...)
+        yield label, [np.atleast_1d(chosen.values[k]) for k in order]
+
+
+def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Return ``convergence_rate``, one row per quantity, and ``convergence_levels``."""
+    over = dataset.attrs["over"]
+    levels = dataset["level_value"].values
+    rows, long = [], []
+    for i, label in enumerate(dataset["quantity"].values):
+        here = dataset.isel(quantity=i)
+        hope = expect.get(str(label).split(" [")[0], {})
+        expected = hope.get("order")
+        fit = OrderFit(
+            *(float(here[name]) for name in ("order", "order_low", "order_high", "constant_free"))
+        )
+        constant = fit.constant
+        if expected is not None and np.isfinite(fit.order):
+            samples = [s[np.isfinite(s)] if np.isfinite(s).any() else s[:1]
+                       for s in here["level_samples"].values]
+            constant = fit_order(
+                levels, samples, bool(dataset.attrs["correction"]), resamples=2, expected=expected
+            ).constant
+        reasons = [str(reason) for reason in here["level_reason"].values]
+        rows.append(
+            {
+                "quantity": str(label),
+                "over": over,
+                "order": fit.order,
+                "order_low": fit.low,
+                "order_high": fit.high,
+                "expected": np.nan if expected is None else expected,
+                "constant": constant,
+                "verdict": verdict(fit, expected, hope.get("tolerance", 0.0)),
+                "levels_used": " ".join(
+                    f"{level:.4g}" for level, why in zip(levels, reasons, strict=True) if not why
+                ),
+                "levels_dropped": " ".join(
+                    f"{level:.4g} ({why})" for level, why in zip(levels, reasons, strict=True)
+                    if why
+                ),
+            }
+        )
+        for k, level in enumerate(levels):
+            long.append(
+                {
+                    "quantity": str(label),
+                    "over": over,
+                    "level": float(level),
+                    "error": float(here["level_error"][k]),
+                    "standard_error": float(here["level_standard_error"][k]),
+                    "pairwise_order": float(here["pairwise_order"][k]),
+                    "used": not reasons[k],
+                    "reason": reasons[k],
+                }
+            )
+    return {"convergence_rate": pd.DataFrame(rows), "convergence_levels": pd.DataFrame(long)}
+
+
+def exact() -> list[Any]:
+    """Return an exact square-root law and a second-order law, without and with replicas."""
+    eps = np.array([0.4, 0.2, 0.1, 0.05])
+    deterministic = xr.Dataset(
+        {"half": ("eps", 2.0 * eps**0.5), "two": ("eps", -(eps**2))}, {"eps": eps}
+    )
+    options = {
+        "of": ("half", "two"), "over": "eps", "correction": False, "resamples": 100,
+        "confidence": 0.95, "bootstrap_seed": 0,
+    }
+    checks = [
+        ("order", {"quantity": "half"}, 0.5, 1e-12),
+        ("order", {"quantity": "two"}, 2.0, 1e-12),
+        ("constant_free", {"quantity": "half"}, 2.0, 1e-12),
+    ]
+    return [(deterministic, options, checks)]
+
+
+def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the variables read."""
+    return tuple(options["of"])
+
+
+def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the variables given."""
+    return (
+        "order", "order_low", "order_high", "constant_free", "level_error",
+        "level_standard_error", "pairwise_order", "level_used", "level_reason", "level_samples",
+    )
+
+
+STATISTIC = Statistic(
+    summary="Observed orders of convergence with bootstrap intervals and verdicts.",
+    source="Eca & Hoekstra 2014; Davison & Hinkley 1997, ch. 5; docs/science.md",
+    options=(
+        Param("of", (), doc="quantities", kind="names"),
+        Param("over", "eps", doc="axis along which errors vanish", kind="text"),
+        Param("correction", False, doc="fit the next order too", kind="boolean"),
+        Param("resamples", 2000, doc="bootstrap resamples", kind="integer", low=100, high=10**6),
+        Param("confidence", 0.95, doc="confidence of intervals", low=0.5, high=0.999),
+        Param("bootstrap_seed", 0, doc="seed of the bootstrap", kind="integer", low=0),
+    ),
+    needs=needs,
+    gives=gives,
+    apply=apply,
+    exact=exact,
+    tables=tables,
+    table_names=("convergence_rate", "convergence_levels"),
+)
