@@ -214,12 +214,15 @@ def statistics_of(study: Study, dataset: xr.Dataset) -> xr.Dataset:
     result = xr.Dataset(attrs=dict(dataset.attrs))
     for entry in study.statistics:
         statistic = core.get("statistic", entry.name)
-        seen = xr.merge([dataset, result], combine_attrs="override", compat="override",
-                        join="outer")
-        given = statistic.apply(seen, **study.entry_options("statistic", entry.name))
-        result = xr.merge([result, given], combine_attrs="override", compat="override",
-                          join="outer")
+        given = statistic.apply(_joined(dataset, result), **study.entry_options("statistic", entry.name))
+        attrs = result.attrs | given.attrs
+        result = _joined(result, given).assign_attrs(attrs)
     return result
+
+
+def _joined(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
+    """Return two datasets as one; where both have a variable, the first one's counts."""
+    return xr.merge([first, second], combine_attrs="override", compat="override", join="outer")
 
 
 def tables_of(study: Study, statistics: xr.Dataset, dataset: xr.Dataset) -> dict[str, Any]:
@@ -289,8 +292,7 @@ def figure_of(study: Study, figure: str, data: xr.Dataset, statistics: xr.Datase
     if figure not in [entry.name for entry in study.figures]:
         raise StudyError("figure", f"not in this study: {figure!r}",
                          [entry.name for entry in study.figures])
-    merged = xr.merge([data, statistics], combine_attrs="override", compat="override",
-                      join="outer")
+    merged = _joined(data, statistics).assign_attrs(data.attrs | statistics.attrs)
     return core.get("figure", figure).draw(
         merged, study.expectations(), **study.entry_options("figure", figure)
     )
@@ -440,7 +442,7 @@ def run_study(
         tabulate(study, results, table, home / "tables" / f"{table}.csv")
     for entry in study.figures:
         draw(study, results, entry.name, home / "figures" / f"{entry.name}.svg")
-    return xr.merge([data, statistics], combine_attrs="override", compat="override", join="outer")
+    return _joined(data, statistics)
 
 
 def _is_current(path: Path, digest: str) -> bool:

@@ -40,7 +40,7 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
     n = parameter(dataset, "n_neurons")
     found = {}
     for name in variables(dataset):
-        here = chosen.sel(variable=name, variable_b=name)
+        here = chosen.sel(variable=name, variable_b=name, drop=True)
         shift = (here["mean"] - here["reference_mean"]).mean(("time", "site"), skipna=False)
         found[f"{name}_mean"] = shift.assign_attrs(
             long_name=f"mean {name} minus its limit", units="1"
@@ -50,7 +50,7 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
         found[f"{name}_variance"] = excess.mean(("time", "site"), skipna=False).assign_attrs(
             long_name=f"variance of {name} over that of the limit law, minus 1", units="1"
         )
-    return xr.Dataset(found).drop_vars(("variable", "variable_b"), errors="ignore")
+    return xr.Dataset(found)
 
 
 def exact() -> list[Any]:

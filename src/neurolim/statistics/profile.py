@@ -63,7 +63,7 @@ def apply(dataset: xr.Dataset, *, after: float, eps: str, within: float) -> xr.D
     half = 0.5 * float(centres[1] - centres[0])
     found: dict[str, xr.DataArray] = {}
     for name in variables(dataset):
-        here = chosen.sel(variable=name)
+        here = chosen.sel(variable=name, drop=True)
         width = here["reference_spread"].where(here["reference_spread"] > 0)
         scale = here["scale"].where(here["scale"] > 0)
         # Bin edges in units of the predicted law, about its own centre.
@@ -110,7 +110,7 @@ def apply(dataset: xr.Dataset, *, after: float, eps: str, within: float) -> xr.D
     return xr.Dataset(
         {key: value.transpose(*[d for d in (*lead, "replica", "bin") if d in value.dims])
          for key, value in found.items()}
-    ).drop_vars(("variable", "site"), errors="ignore")
+    )
 
 
 def _probability(low: np.ndarray, high: np.ndarray) -> np.ndarray:
