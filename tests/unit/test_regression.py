@@ -25,12 +25,13 @@ def test_exact_power_law_is_recovered_to_rounding():
 
 
 def test_correction_recovers_order_and_constant_where_the_plain_fit_is_bent():
-    samples = [np.array([2.0 * eps * np.exp(-4.0 * eps)]) for eps in LEVELS]
+    samples = [np.array([2.0 * eps / (1.0 + 8.0 * eps)]) for eps in LEVELS]
     plain = fit_order(LEVELS, samples)
     corrected = fit_order(LEVELS, samples, correction=True, expected=1.0)
     assert abs(plain.order - 1.0) > 0.05
-    assert corrected.order == pytest.approx(1.0, abs=1e-10)
-    assert corrected.constant == pytest.approx(2.0, rel=1e-9)
+    # The correction is searched on a grid 8 % apart.
+    assert corrected.order == pytest.approx(1.0, abs=0.01)
+    assert corrected.constant == pytest.approx(2.0, rel=0.02)
 
 
 def test_noisy_failed_and_zero_levels_are_dropped_and_named():

@@ -1,9 +1,14 @@
 """Observed orders of convergence with honest uncertainty.
 
-An error measured at levels eps_k is fitted by  log |error| = log C + p log eps (+ D eps),  by
-unweighted least squares: weights from statistical errors would favour the coarse levels, which are
-the least asymptotic.  The optional term D eps is the next order, for levels not yet in the
-asymptotic regime.  Uncertainty comes from resampling replicas, not from the line.
+An error measured at levels eps_k is fitted by
+
+    |error| = C eps^p    or, with ``correction``,    |error| = C eps^p (1 + |D| eps)^(+-1),
+
+by unweighted least squares of logarithms: weights from statistical errors would favour the coarse
+levels, which are the least asymptotic.  The correction is the next order for levels not yet in the
+asymptotic regime; its rational form is what a relaxation rate 1/eps + O(1) gives exactly, and it
+stays finite where the exponential or linear form does not.  Uncertainty comes from resampling
+replicas, not from the line.
 
 Source: Eca & Hoekstra 2014 (fits of observed orders); Davison & Hinkley 1997, ch. 5 (bootstrap).
 """
@@ -20,6 +25,8 @@ from scipy import stats
 NOISE_SHARE = 1.0 / 3.0
 #: An interval wider than this decides nothing between the orders theory proposes.
 WIDEST = 0.5
+#: |D| eps at the coarsest level stays below this: beyond, order and correction cannot be told apart.
+STRONGEST_CORRECTION = 10.0
 
 
 class Levels(NamedTuple):
@@ -85,11 +92,35 @@ def pairwise_orders(levels: np.ndarray, errors: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(orders), orders, np.nan)
 
 
-def _design(levels: np.ndarray, correction: bool) -> np.ndarray:
-    columns = [np.ones_like(levels), np.log(levels)]
-    if correction:
-        columns.append(levels)
-    return np.stack(columns, axis=1)
+class _Curve:
+    """Least squares of log errors at fixed levels, for many sets of errors at once."""
+
+    def __init__(self, levels: np.ndarray, correction: bool) -> None:
+        self.logs = np.log(levels)
+        self.design = np.stack([np.ones_like(levels), self.logs], axis=1)
+        self.solver = np.linalg.pinv(self.design)
+        bends = np.array([0.0])
+        if correction:
+            sizes = np.geomspace(0.02, STRONGEST_CORRECTION, 80) / levels.max()
+            bends = np.concatenate([-sizes[::-1], [0.0], sizes])
+        #: Possible corrections +-log(1 + |D| eps), [n_bends, n_levels]
+        self.bends = np.sign(bends)[:, None] * np.log1p(np.abs(bends)[:, None] * levels)
+        self.n_terms = 2 + int(correction)
+
+    def orders(self, log_errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return orders [n_sets] and residuals [n_sets, n_levels] of log errors [n_sets, ..]."""
+        residual_of = np.eye(len(self.logs)) - self.design @ self.solver
+        left, right = log_errors @ residual_of, self.bends @ residual_of
+        squares = (right**2).sum(axis=1) - 2.0 * left @ right.T
+        best = np.argmin(squares, axis=1)
+        straight = log_errors - self.bends[best]
+        return straight @ self.solver[1], left - right[best]
+
+    def constant(self, log_errors: np.ndarray, order: float) -> float:
+        """Return C of the best curve [n_levels] with the order held fixed."""
+        rest = log_errors - order * self.logs - self.bends
+        best = np.argmin(rest.var(axis=1))
+        return float(np.exp(rest[best].mean()))
 
 
 def fit_order(
@@ -108,7 +139,7 @@ def fit_order(
     ----------
     levels : [n_levels], positive
     samples : per level the signed values of the replicas; one value each if deterministic
-    correction : fit the next order exp(D eps) too
+    correction : fit the next order (1 + |D| eps)^(+-1) too
     common : levels share their noise: resample replicas jointly (equal numbers needed)
     resamples, confidence, seed : of the bootstrap
     expected : order at which the constant is fitted; the fitted order if None
@@ -123,22 +154,19 @@ def fit_order(
     levels = np.asarray(levels, dtype=float)
     measured = measure_levels(samples)
     used = measured.used
-    design = _design(levels[used], correction)
-    n_levels, n_terms = design.shape
-    if n_levels < n_terms + 1:
+    curve = _Curve(levels[used], correction) if used.any() else None
+    n_levels = int(used.sum())
+    if curve is None or n_levels < curve.n_terms + 1:
         return OrderFit(np.nan, np.nan, np.nan, np.nan)
-    solver = np.linalg.pinv(design)
     logs = np.log(measured.error[used])
-    terms = solver @ logs
-    order = float(terms[1])
-    residuals = logs - design @ terms
-    freedom = n_levels - n_terms
+    (order,), (residuals,) = curve.orders(logs[None])
+    freedom = n_levels - curve.n_terms
 
     relative = measured.standard_error[used] / measured.error[used]
     if np.isnan(relative).any():
         variance = float(residuals @ residuals) / freedom
         half = stats.t.ppf(0.5 + confidence / 2, freedom) * np.sqrt(
-            variance * float(solver[1] @ solver[1])
+            variance * float(curve.solver[1] @ curve.solver[1])
         )
         low, high = order - half, order + half
     else:
@@ -146,7 +174,7 @@ def fit_order(
         kept = [values[np.isfinite(values)] for values in kept]
         drawn = _resampled_means(kept, common, resamples, seed)
         with np.errstate(divide="ignore"):
-            orders = np.log(np.abs(drawn)) @ solver[1]
+            orders, _ = curve.orders(np.log(np.abs(drawn)))
         fewest = min(len(values) for values in kept)
         tail = 0.5 - confidence / 2
         stretch = (
@@ -157,10 +185,8 @@ def fit_order(
         low, high = (
             order + stretch * (float(np.quantile(orders, q)) - order) for q in (tail, 1 - tail)
         )
-    at = order if expected is None else expected
-    others = np.delete(design, 1, axis=1)
-    constant = np.exp((np.linalg.pinv(others) @ (logs - at * design[:, 1]))[0])
-    return OrderFit(order, float(low), float(high), float(constant))
+    constant = curve.constant(logs, order if expected is None else expected)
+    return OrderFit(float(order), float(low), float(high), constant)
 
 
 def _resampled_means(

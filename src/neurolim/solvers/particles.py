@@ -55,7 +55,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             Var("scale", "state", "standard deviation of the limit law, unit of the histogram",
                 ("site", "variable")),
             Var("histogram", "1", "neurons per bin of (x - site mean)/scale",
-                ("time", "site", "variable", "bin"), "int64"),
+                ("time", "site", "variable", "bin"), "int32"),
         ]
     return tuple(found)
 
@@ -153,7 +153,7 @@ def solve(
     mean = np.full((n_replicas, times, n_sites, d), np.nan)
     covariance = np.full((n_replicas, times, n_sites, d, d), np.nan)
     histogram = np.zeros(
-        (n_replicas, times, n_sites, d, 0 if model.spread is None else bins), np.int64
+        (n_replicas, times, n_sites, d, 0 if model.spread is None else bins), np.int32
     )
     status = np.zeros(n_replicas, np.int8)
     for i, replica in enumerate(replicas):
