@@ -13,7 +13,8 @@ prints 1/2 log(2 pi eps) without the factor eps, which would not vanish with eps
 standard deviations (not the sup, whose bias under sampling noise no resampling removes).  Its
 order: the law is N(alpha + eps v1, s^2 (1 + O(eps))) times a cubic correction of relative order
 eps^(3/2), hence log(density ratio) = eps^(1/2) v1 u + O(eps) with u = (x - alpha)/s, and eps times
-that is O(eps^(3/2)).  Replicas enter as jackknife pseudo-values: their mean is the value of the
+that is O(eps^(3/2)).  ``x_shape`` is the same distance with the prediction moved to the network's
+own mean: what remains is O(eps) in log(density ratio), O(eps^2) in all.  Replicas enter as jackknife pseudo-values: their mean is the value of the
 pooled histogram freed of its leading bias, their scatter its error.
 
 Source: Quininao & Touboul 2020, eq. (6.5), Fig. 6.1; order: docs/science.md.
@@ -74,43 +75,75 @@ def apply(dataset: xr.Dataset, *, after: float, eps: str, within: float) -> xr.D
             shift + ratio * (centres - half),
             shift + ratio * (centres + half),
         )
+        about_own_mean = xr.apply_ufunc(
+            _probability, ratio * (centres - half), ratio * (centres + half)
+        )
         valid = here["status"] == 0
         pooled = ("time", "site")
         counts = here["histogram"].sum(pooled).where(valid, 0)
-        hoped = (n * expected).sum(pooled).where(valid, 0.0)
         spread = width.mean(pooled)
         offset = (
             (here["mean"] - here["reference_mean"] + scale * centres).where(valid)
         ).mean((*pooled, "replica"))
-        total, total_hoped = counts.sum("replica"), hoped.sum("replica")
-        deviation = small * _log_ratio(total, total_hoped)
-        without = small * _log_ratio(total - counts, total_hoped - hoped)
-        replicas = valid.sum("replica")
-        mean_without = without.where(valid).mean("replica")
-        error = np.sqrt(
-            (replicas - 1) / replicas * ((without - mean_without).where(valid) ** 2).sum("replica")
+        hoped = (n * expected).sum(pooled).where(valid, 0.0)
+        deviation, error, profile = _deviations(
+            counts, hoped, valid, small, np.abs(offset) <= within * spread
         )
-        prediction = -small * offset**2 / (2.0 * spread**2)
-        inside = (np.abs(offset) <= within * spread) & (total_hoped >= _FEWEST)
-        whole = np.sqrt((deviation**2).where(inside).mean("bin"))
-        partial = np.sqrt((without**2).where(inside).mean("bin"))
-        pseudo = (replicas * whole - (replicas - 1) * partial).where(valid)
-        shown = total_hoped >= _FEWEST
+        _, _, shape = _deviations(
+            counts,
+            (n * about_own_mean).sum(pooled).where(valid, 0.0),
+            valid,
+            small,
+            np.abs(centres) * scale.mean(("site", "replica")) <= within * spread,
+        )
+        prediction = (-small * offset**2 / (2.0 * spread**2)).where(deviation.notnull())
         found |= {
             f"{name}_log_density": _named(
-                (prediction + deviation).where(shown), f"eps log density of {name}"),
+                prediction + deviation, f"eps log density of {name}"),
             f"{name}_log_prediction": _named(
-                prediction.where(shown), f"limit of eps log density of {name}"),
+                prediction, f"limit of eps log density of {name}"),
             f"{name}_log_offset": _named(offset, f"{name} minus its limit"),
             f"{name}_log_error": _named(
-                error.where(shown), f"standard error of eps log density of {name}"),
-            f"{name}_profile": _named(pseudo, f"rms of eps log density of {name} minus its limit"),
+                error, f"standard error of eps log density of {name}"),
+            f"{name}_profile": _named(
+                profile, f"rms of eps log density of {name} minus its limit"),
+            f"{name}_shape": _named(
+                shape, f"rms of eps log density of {name} minus a limit law about its own mean"),
         }
     lead = [dim for dim in dataset["status"].dims if dim != "replica"]
     return xr.Dataset(
         {key: value.transpose(*[d for d in (*lead, "replica", "bin") if d in value.dims])
          for key, value in found.items()}
     )
+
+
+def _deviations(
+    counts: xr.DataArray,
+    hoped: xr.DataArray,
+    valid: xr.DataArray,
+    small: xr.DataArray,
+    inside: xr.DataArray,
+) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
+    """Return eps log(counts/hoped) with its jackknife error [grid, bin] and rms [grid, replica].
+
+    Parameters
+    ----------
+    counts, hoped : neurons per bin, found and expected [grid, replica, bin]
+    valid : replicas that did not fail [grid, replica]
+    small : eps
+    inside : bins over which the rms is taken [grid, bin]
+    """
+    total, total_hoped = counts.sum("replica"), hoped.sum("replica")
+    populated = total_hoped >= _FEWEST
+    deviation = (small * _log_ratio(total, total_hoped)).where(populated)
+    without = small * _log_ratio(total - counts, total_hoped - hoped)
+    without = without.where(populated & valid)
+    replicas = valid.sum("replica")
+    scatter = (without - without.mean("replica")) ** 2
+    error = np.sqrt((replicas - 1) / replicas * scatter.sum("replica")).where(populated)
+    whole = np.sqrt((deviation**2).where(inside).mean("bin"))
+    partial = np.sqrt((without**2).where(inside).mean("bin"))
+    return deviation, error, (replicas * whole - (replicas - 1) * partial).where(valid)
 
 
 def _probability(low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -137,7 +170,8 @@ def exact() -> list[Any]:
     ratio = np.diff(ndtr(edges / np.sqrt(1.0 + eps))) / np.diff(ndtr(edges))
     rms = eps * float(np.sqrt(np.mean(np.log(ratio) ** 2)))
     # Each bin holds some 1e4 counts: 1 % in its ratio, far less in the mean over bins.
-    checks = [("x_profile", {"eps": eps}, rms, 0.01 * eps)]
+    checks = [("x_profile", {"eps": eps}, rms, 0.01 * eps),
+              ("x_shape", {"eps": eps}, rms, 0.01 * eps)]
     return [(dataset, {"after": 0.0, "eps": "eps", "within": 2.0}, checks)]
 
 
@@ -148,7 +182,7 @@ def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables given."""
-    kinds = ("log_density", "log_prediction", "log_offset", "log_error", "profile")
+    kinds = ("log_density", "log_prediction", "log_offset", "log_error", "profile", "shape")
     return tuple(f"{name}_{kind}" for name in state for kind in kinds)
 
 
