@@ -111,7 +111,10 @@ def commit() -> str:
     def git(*words: str) -> str:
         return subprocess.run(
             ["git", "-C", str(folder), *words],
-            capture_output=True, text=True, check=True, timeout=10,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
         ).stdout.strip()
 
     try:

@@ -63,26 +63,39 @@ def run_workflow(
     environment = os.environ | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     }
-    print(f"{len(outlines)} studies, {sum(len(o.chunks) for o in outlines.values())} chunks, "
-          f"{cores} cores; details in {log}", flush=True)
+    print(
+        f"{len(outlines)} studies, {sum(len(o.chunks) for o in outlines.values())} chunks, "
+        f"{cores} cores; details in {log}",
+        flush=True,
+    )
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [*snakemake, "--cores", str(cores), *config],
-            stdout=stream, stderr=subprocess.STDOUT, env=environment, cwd=root,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=root,
         )
         code = _watch(process, outlines, results)
     if code != 0:
         print(_tail(log, 30), file=sys.stderr)
-        print(f"failed; the whole log is {log}, jobs' own logs are in "
-              f"{results}/<study>/logs; mend the cause and run the same command again: what is "
-              "done is kept", file=sys.stderr)
+        print(
+            f"failed; the whole log is {log}, jobs' own logs are in "
+            f"{results}/<study>/logs; mend the cause and run the same command again: what is "
+            "done is kept",
+            file=sys.stderr,
+        )
         return code
     if report:
         page = Path(results) / "report.html"
         with log.open("ab") as stream:
             code = subprocess.run(
                 [*snakemake, "--report", str(page), *config],
-                stdout=stream, stderr=subprocess.STDOUT, env=environment, cwd=root, check=False,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=root,
+                check=False,
             ).returncode
         if code != 0:
             print(_tail(log, 30), file=sys.stderr)
@@ -165,5 +178,8 @@ def progress_line(
 
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else (
-        f"{minutes}:{rest:02d}")
+    return (
+        f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+        if minutes >= 60
+        else (f"{minutes}:{rest:02d}")
+    )

@@ -111,8 +111,13 @@ def simulate(
     ]
     references = [
         Task(
-            study.model, study.reference_name, study.params_at(point),
-            study.reference_options_at(point), study.key(point), 0, 1,
+            study.model,
+            study.reference_name,
+            study.params_at(point),
+            study.reference_options_at(point),
+            study.key(point),
+            0,
+            1,
         )
         for point in (planning.reference_points(study, runs) if study.reference else ())
     ]
@@ -214,7 +219,9 @@ def statistics_of(study: Study, dataset: xr.Dataset) -> xr.Dataset:
     result = xr.Dataset(attrs=dict(dataset.attrs))
     for entry in study.statistics:
         statistic = core.get("statistic", entry.name)
-        given = statistic.apply(_joined(dataset, result), **study.entry_options("statistic", entry.name))
+        given = statistic.apply(
+            _joined(dataset, result), **study.entry_options("statistic", entry.name)
+        )
         attrs = result.attrs | given.attrs
         result = _joined(result, given).assign_attrs(attrs)
     return result
@@ -249,8 +256,9 @@ def _runs_table(dataset: xr.Dataset) -> Any:
     rows += [(flag.name, int(np.count_nonzero(status == flag))) for flag in Status]
     grid = [dim for dim in dataset["status"].dims if dim != "replica"]
     if grid:
-        bad = (dataset["status"] != int(Status.OK)).any([d for d in ["replica"] if d in
-                                                        dataset["status"].dims])
+        bad = (dataset["status"] != int(Status.OK)).any(
+            [d for d in ["replica"] if d in dataset["status"].dims]
+        )
         where = [
             " ".join(f"{d}={dataset[d].values[i]:g}" for d, i in zip(grid, index, strict=True))
             for index in np.argwhere(bad.values)
@@ -290,8 +298,9 @@ def draw(study: Study, results: str | Path, figure: str, output: str | Path) -> 
 def figure_of(study: Study, figure: str, data: xr.Dataset, statistics: xr.Dataset) -> Any:
     """Return one figure of a study as a matplotlib Figure."""
     if figure not in [entry.name for entry in study.figures]:
-        raise StudyError("figure", f"not in this study: {figure!r}",
-                         [entry.name for entry in study.figures])
+        raise StudyError(
+            "figure", f"not in this study: {figure!r}", [entry.name for entry in study.figures]
+        )
     merged = _joined(data, statistics).assign_attrs(data.attrs | statistics.attrs)
     return core.get("figure", figure).draw(
         merged, study.expectations(), **study.entry_options("figure", figure)
@@ -367,8 +376,9 @@ def outlines(paths: Iterable[str]) -> dict[str, Outline]:
     for path in paths:
         one = outline(str(path))
         if one.name in found:
-            raise StudyError("studies", f"two studies are named {one.name!r}", "distinct names",
-                             str(path))
+            raise StudyError(
+                "studies", f"two studies are named {one.name!r}", "distinct names", str(path)
+            )
         found[one.name] = one
     return found
 
@@ -380,10 +390,16 @@ def targets(studies: Mapping[str, Outline], results: str) -> list[str]:
         home = f"{results}/{one.name}"
         found += one.records(results)
         found += [f"{home}/data.json", f"{home}/statistics.json"]
-        found += [f"{home}/tables/{table}.{kind}" for table in one.tables
-                  for kind in ("csv", "html", "tex")]
-        found += [f"{home}/figures/{figure}.{kind}" for figure in one.figures
-                  for kind in ("svg", "pdf", "png")]
+        found += [
+            f"{home}/tables/{table}.{kind}"
+            for table in one.tables
+            for kind in ("csv", "html", "tex")
+        ]
+        found += [
+            f"{home}/figures/{figure}.{kind}"
+            for figure in one.figures
+            for kind in ("svg", "pdf", "png")
+        ]
     return found
 
 
@@ -392,8 +408,10 @@ def where(studies: Mapping[str, Outline], results: str) -> str:
     lines = []
     for one in studies.values():
         home = f"{results}/{one.name}"
-        lines.append(f"{one.name}: tables in {home}/tables, figures in {home}/figures, "
-                     f"data in {home}/data.zip")
+        lines.append(
+            f"{one.name}: tables in {home}/tables, figures in {home}/figures, "
+            f"data in {home}/data.zip"
+        )
     return "\n".join(lines)
 
 

@@ -24,8 +24,16 @@ tr.excludes td:last-child, tr.disagrees td:last-child { color: #a33d00; }
 """
 #: LaTeX's special characters.
 _ESCAPES = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
 }
 
 
@@ -82,8 +90,13 @@ def _html(frame: pd.DataFrame, title: str, claim: str) -> str:
     for values in frame.itertuples(index=False):
         mark = str(values[-1]).split(" ")[0].rstrip(":,") if len(values) else ""
         verdict = next(
-            (str(v).split(":")[0].split(" ")[0] for v in values
-             if str(v).startswith(("contains", "excludes", "inconclusive", "agrees", "disagrees"))),
+            (
+                str(v).split(":")[0].split(" ")[0]
+                for v in values
+                if str(v).startswith(
+                    ("contains", "excludes", "inconclusive", "agrees", "disagrees")
+                )
+            ),
             mark,
         )
         cells = "".join(
@@ -95,8 +108,9 @@ def _html(frame: pd.DataFrame, title: str, claim: str) -> str:
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>\n"
         f"<h1>{html.escape(title)}</h1>\n<p>{html.escape(claim)}</p>\n"
-        f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) +
-        "\n</tbody></table>\n</body></html>\n"
+        f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n"
+        + "\n".join(rows)
+        + "\n</tbody></table>\n</body></html>\n"
     )
 
 
@@ -107,7 +121,9 @@ def _tex(text: str) -> str:
 def _latex(frame: pd.DataFrame, title: str) -> str:
     columns = "".join("r" if _is_number(frame[name]) else "l" for name in frame.columns)
     lines = [
-        r"\begin{table}", rf"\caption{{{_tex(title)}}}", rf"\begin{{tabular}}{{{columns}}}",
+        r"\begin{table}",
+        rf"\caption{{{_tex(title)}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
         r"\hline",
         " & ".join(_tex(str(name).replace("_", " ")) for name in frame.columns) + r" \\",
         r"\hline",

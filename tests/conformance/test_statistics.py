@@ -7,8 +7,11 @@ import xarray as xr
 
 from neurolim import core
 
-CASES = [(name, i) for name in core.names("statistic")
-         for i in range(len(core.get("statistic", name).exact()))]
+CASES = [
+    (name, i)
+    for name in core.names("statistic")
+    for i in range(len(core.get("statistic", name).exact()))
+]
 
 
 @pytest.mark.parametrize(("name", "case"), CASES)

@@ -73,8 +73,9 @@ def test_intervals_cover_the_truth_as_often_as_they_say(replicas, common):
 def test_a_curve_that_does_not_fit_widens_the_interval():
     rng = np.random.default_rng(5)
     bend = np.array([1.0, 1.4, 0.7, 1.3, 0.8])
-    quiet = [eps * b + 1e-4 * eps * rng.standard_normal(20)
-             for eps, b in zip(LEVELS, bend, strict=True)]
+    quiet = [
+        eps * b + 1e-4 * eps * rng.standard_normal(20) for eps, b in zip(LEVELS, bend, strict=True)
+    ]
     fit = fit_order(LEVELS, quiet)
     assert fit.high - fit.low > 0.2
 

@@ -45,8 +45,19 @@ class Parameters(NamedTuple):
 
 
 _PER_POPULATION = (
-    "drift_constant", "drift_linear", "drift_cubic", "a", "b", "reversal", "threshold", "slope",
-    "electrical", "sigma", "voltage_start", "recovery_start", "voltage_spread",
+    "drift_constant",
+    "drift_linear",
+    "drift_cubic",
+    "a",
+    "b",
+    "reversal",
+    "threshold",
+    "slope",
+    "electrical",
+    "sigma",
+    "voltage_start",
+    "recovery_start",
+    "voltage_spread",
 )
 
 
@@ -65,8 +76,9 @@ def prepare(params: Mapping[str, Any]) -> Sites:
     for name in _PER_POPULATION:
         values = np.asarray(params[name], dtype=float)
         if values.size not in (1, count):
-            raise StudyError(name, f"{values.size} values for {count} populations",
-                             f"1 or {count} values")
+            raise StudyError(
+                name, f"{values.size} values for {count} populations", f"1 or {count} values"
+            )
         columns[name] = np.broadcast_to(values, count)
     labels: tuple[str, ...] = ("E", "I") if count == 2 else tuple(f"P{i + 1}" for i in range(count))
     sites = tuple(
@@ -135,8 +147,13 @@ MODEL = Model(
     ),
     params=(
         Param("gamma", 100.0, "1/time", "strength of the chemical synapses", low=0.0),
-        Param("weights", ((1.0, 2.0), (1.5, 1.0)), doc="g_pq, row p receives from column q",
-              kind="matrix", low=0.0),
+        Param(
+            "weights",
+            ((1.0, 2.0), (1.5, 1.0)),
+            doc="g_pq, row p receives from column q",
+            kind="matrix",
+            low=0.0,
+        ),
         _vector("reversal", (3.0, -1.0), "1", "synaptic reversal potential V"),
         _vector("threshold", (0.5, 0.5), "1", "threshold of the synaptic sigmoid"),
         _vector("slope", (0.8, 0.8), "1", "width of the synaptic sigmoid", positive=True),

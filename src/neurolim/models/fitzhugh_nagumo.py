@@ -87,7 +87,9 @@ def prepare(params: Mapping[str, Any]) -> Sites:
     kernel = np.asarray(params["kernel"], dtype=float)
     if kernel.shape not in ((1, 1), (n_sites, n_sites)):
         raise StudyError(
-            "kernel", f"shape {kernel.shape} for {n_sites} positions", f"{n_sites} rows of {n_sites}"
+            "kernel",
+            f"shape {kernel.shape} for {n_sites} positions",
+            f"{n_sites} rows of {n_sites}",
         )
     kernel = np.broadcast_to(kernel, (n_sites, n_sites))
     # Psi*(rho0 .) by the midpoint rule: each site stands for 1/n_sites of a unit-measure K.
@@ -166,30 +168,58 @@ MODEL = Model(
     ),
     params=(
         Param("eps", 0.01, "time", "inverse coupling strength", positive=True),
-        Param("drift", "cubic", doc="voltage drift f", kind="choice",
-              choices=("cubic", "canonical", "polynomial")),
+        Param(
+            "drift",
+            "cubic",
+            doc="voltage drift f",
+            kind="choice",
+            choices=("cubic", "canonical", "polynomial"),
+        ),
         Param("lam", 4.0, doc="upper zero of the cubic drift"),
         Param("current", 0.0, doc="input current I, added to f"),
-        Param("coefficients", (0.0, 1.0, 0.0, -1.0), doc="f for drift: polynomial, lowest first",
-              kind="vector"),
+        Param(
+            "coefficients",
+            (0.0, 1.0, 0.0, -1.0),
+            doc="f for drift: polynomial, lowest first",
+            kind="vector",
+        ),
         Param("a", 0.3, "1/time", "decay of the recovery variable", positive=True),
         Param("b", 0.1, "1/time", "gain of the recovery variable"),
         Param("c", 0.0, "1/time", "constant drive of the recovery variable"),
         Param("sigma", 2.0**0.5, "1/sqrt(time)", "voltage noise", positive=True),
         Param("recovery_noise", 0.0, "1/sqrt(time)", "recovery noise sigma_w", low=0.0),
-        Param("recovery_noise_scale", "fixed", kind="choice", choices=("fixed", "root_eps"),
-              doc="root_eps multiplies recovery_noise by sqrt(eps)"),
+        Param(
+            "recovery_noise_scale",
+            "fixed",
+            kind="choice",
+            choices=("fixed", "root_eps"),
+            doc="root_eps multiplies recovery_noise by sqrt(eps)",
+        ),
         Param("voltage_start", 0.0, doc="initial mean voltage"),
         Param("recovery_start", 0.0, doc="initial mean recovery"),
-        Param("initial", "prepared", kind="choice", choices=("prepared", "absolute"),
-              doc="unit of the initial spreads: the limit law's, or absolute"),
+        Param(
+            "initial",
+            "prepared",
+            kind="choice",
+            choices=("prepared", "absolute"),
+            doc="unit of the initial spreads: the limit law's, or absolute",
+        ),
         Param("voltage_spread", 1.0, doc="initial standard deviation of v", low=0.0),
         Param("recovery_spread", 1.0, doc="initial standard deviation of w", low=0.0),
         Param("positions", (0.0,), doc="positions of the sites in K", kind="vector"),
-        Param("density", (1.0,), doc="neuron density rho0 at each position", kind="vector",
-              positive=True),
-        Param("kernel", ((0.0,),), doc="long-range kernel Psi(x, x'), one row per position",
-              kind="matrix"),
+        Param(
+            "density",
+            (1.0,),
+            doc="neuron density rho0 at each position",
+            kind="vector",
+            positive=True,
+        ),
+        Param(
+            "kernel",
+            ((0.0,),),
+            doc="long-range kernel Psi(x, x'), one row per position",
+            kind="matrix",
+        ),
     ),
     prepare=prepare,
     drift=drift,

@@ -51,11 +51,17 @@ def prepare(params: Mapping[str, Any]) -> Sites:
     """
     low, high = params["leak_voltage"], params["excitatory_voltage"]
     if low >= high:
-        raise StudyError("leak_voltage", f"{low:g} is not below excitatory_voltage {high:g}",
-                         "leak_voltage < excitatory_voltage")
+        raise StudyError(
+            "leak_voltage",
+            f"{low:g} is not below excitatory_voltage {high:g}",
+            "leak_voltage < excitatory_voltage",
+        )
     if not low <= params["voltage_start"] <= high:
-        raise StudyError("voltage_start", f"{params['voltage_start']:g} is outside [{low:g}, "
-                         f"{high:g}]", "a value between the reversal potentials")
+        raise StudyError(
+            "voltage_start",
+            f"{params['voltage_start']:g} is outside [{low:g}, {high:g}]",
+            "a value between the reversal potentials",
+        )
     lowest = params["base"] + min(0.0, params["amplitude"]) + min(0.0, params["interaction"])
     if lowest <= 0.0:
         raise StudyError("base", f"G can fall to {lowest:g}", "G > 0 for every voltage")

@@ -11,7 +11,6 @@ from typing import Any
 
 from numba import njit
 
-
 TILE = 512
 #: Most state variables a model may have.
 MAX_COLUMNS = 3

@@ -68,9 +68,7 @@ def measure_levels(samples: Sequence[np.ndarray]) -> Levels:
         finite = finite[np.isfinite(finite)]
         error = abs(float(finite.mean())) if finite.size else np.nan
         single = finite.size < 2
-        standard_error = (
-            np.nan if single else float(finite.std(ddof=1)) / np.sqrt(finite.size)
-        )
+        standard_error = np.nan if single else float(finite.std(ddof=1)) / np.sqrt(finite.size)
         if not np.isfinite(error):
             reasons.append("failed")
         elif error == 0.0:
@@ -177,11 +175,12 @@ def fit_order(
             orders, _ = curve.orders(np.log(np.abs(drawn)))
         fewest = min(len(values) for values in kept)
         tail = 0.5 - confidence / 2
-        stretch = (
-            stats.t.ppf(1 - tail, fewest - 1) / stats.norm.ppf(1 - tail)
-        ) * np.sqrt(fewest / (fewest - 1))
-        stretch *= max(1.0, float(np.sqrt(np.mean((residuals / relative) ** 2) *
-                                          n_levels / freedom)))
+        stretch = (stats.t.ppf(1 - tail, fewest - 1) / stats.norm.ppf(1 - tail)) * np.sqrt(
+            fewest / (fewest - 1)
+        )
+        stretch *= max(
+            1.0, float(np.sqrt(np.mean((residuals / relative) ** 2) * n_levels / freedom))
+        )
         low, high = (
             order + stretch * (float(np.quantile(orders, q)) - order) for q in (tail, 1 - tail)
         )

@@ -152,7 +152,11 @@ def _build(model: Model, scheme: str) -> Kernels:
                 for k in range(d):
                     normals(
                         z[k, :size],
-                        s * X.shape[2] + first, key, replica, 0, STREAM_INITIAL + k,
+                        s * X.shape[2] + first,
+                        key,
+                        replica,
+                        0,
+                        STREAM_INITIAL + k,
                     )
                 for i in range(size):
                     scatter(x, i, initial(gather(z, i), p))
@@ -309,7 +313,11 @@ def _build(model: Model, scheme: str) -> Kernels:
                 for k in range(d):
                     normals(
                         z[k, :size],
-                        s * n_padded + first, key, replica, step, STREAM_NOISE + k,
+                        s * n_padded + first,
+                        key,
+                        replica,
+                        step,
+                        STREAM_NOISE + k,
                     )
                 load(x, X, first, size, s)
                 forces(g, x, m, c, p, pull, target, gap, size)
@@ -393,9 +401,7 @@ def _build(model: Model, scheme: str) -> Kernels:
                         y[k, i] += shift[k]
                 if reflects:
                     load(x, X, first, size, s)
-                    reflect(
-                        x, y, amplitudes, h, s * n_padded + first, size, key, replica, step
-                    )
+                    reflect(x, y, amplitudes, h, s * n_padded + first, size, key, replica, step)
                 store(X, y, first, size, s)
                 accumulate(sums, y, min(size, n - first), p)
             for k in range(n_means):
@@ -409,9 +415,7 @@ def _build(model: Model, scheme: str) -> Kernels:
             Y, F = np.empty_like(X), np.empty_like(X)
             for step in range(first, last):
                 couple(coupling, means, inputs)
-                exponential_step(
-                    X, Y, F, rows, coupling, means, inputs, n, h, key, replica, step
-                )
+                exponential_step(X, Y, F, rows, coupling, means, inputs, n, h, key, replica, step)
         else:
             for step in range(first, last):
                 couple(coupling, means, inputs)

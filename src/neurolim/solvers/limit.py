@@ -29,8 +29,13 @@ _STEP = 2.0**-17
 
 OPTIONS = (
     *TIME_OPTIONS,
-    Param("method", "LSODA", doc="scipy integrator", kind="choice",
-          choices=("LSODA", "DOP853", "Radau")),
+    Param(
+        "method",
+        "LSODA",
+        doc="scipy integrator",
+        kind="choice",
+        choices=("LSODA", "DOP853", "Radau"),
+    ),
     Param("rtol", 1e-10, doc="relative tolerance", low=1e-13, high=1e-2),
     Param("atol", 1e-12, doc="absolute tolerance", positive=True, high=1e-2),
 )
@@ -45,9 +50,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     )
 
 
-def coords(
-    model: Model, params: Mapping[str, Any], options: Mapping[str, Any]
-) -> dict[str, Coord]:
+def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return time, site and variable."""
     found = state_coords(model, params, options)
     del found["variable_b"]

@@ -61,8 +61,11 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     for matrix in (slope, fluctuation):
         values = np.linalg.eigvals(matrix)
         if np.min(np.abs(values[:, None] + values[None, :])) < 1e-12 * np.abs(values).max():
-            raise StudyError("solver", "the network has a neutral direction (eigenvalues that "
-                             "cancel)", "other rates")
+            raise StudyError(
+                "solver",
+                "the network has a neutral direction (eigenvalues that cancel)",
+                "other rates",
+            )
 
 
 def _generators(model: Model, sites: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -138,9 +141,7 @@ def solve(
     )
 
 
-def coords(
-    model: Model, params: Mapping[str, Any], options: Mapping[str, Any]
-) -> dict[str, Coord]:
+def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return time, site and both variable coordinates."""
     return state_coords(model, params, options)
 

@@ -29,13 +29,22 @@ from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
 
 OPTIONS = (
     Param("n_neurons", 1000, doc="neurons per site", kind="integer", low=2, high=2**30),
-    Param("scheme", "exponential", doc="time-stepping scheme", kind="choice",
-          choices=("exponential", "euler_maruyama")),
+    Param(
+        "scheme",
+        "exponential",
+        doc="time-stepping scheme",
+        kind="choice",
+        choices=("exponential", "euler_maruyama"),
+    ),
     Param("dt", 0.01, "time", "time step h", positive=True),
     *TIME_OPTIONS,
     Param("bins", 60, doc="histogram bins", kind="integer", low=1, high=10_000),
-    Param("bin_range", 6.0, doc="histogram covers +- this many limit standard deviations",
-          positive=True),
+    Param(
+        "bin_range",
+        6.0,
+        doc="histogram covers +- this many limit standard deviations",
+        positive=True,
+    ),
 )
 
 #: Measured core-nanoseconds per neuron-step on one 3 GHz core with AVX-512, for the cost model.
@@ -47,29 +56,41 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return the recorded quantities; the histogram only where the limit law is known."""
     found = [
         Var("mean", "state", "mean of the site", ("time", "site", "variable")),
-        Var("covariance", "state^2", "covariance about the mean of the site (divided by n)",
-            ("time", "site", "variable", "variable_b")),
+        Var(
+            "covariance",
+            "state^2",
+            "covariance about the mean of the site (divided by n)",
+            ("time", "site", "variable", "variable_b"),
+        ),
     ]
     if model.spread is not None:
         found += [
-            Var("scale", "state", "standard deviation of the limit law, unit of the histogram",
-                ("site", "variable")),
-            Var("histogram", "1", "neurons per bin of (x - site mean)/scale",
-                ("time", "site", "variable", "bin"), "int32"),
+            Var(
+                "scale",
+                "state",
+                "standard deviation of the limit law, unit of the histogram",
+                ("site", "variable"),
+            ),
+            Var(
+                "histogram",
+                "1",
+                "neurons per bin of (x - site mean)/scale",
+                ("time", "site", "variable", "bin"),
+                "int32",
+            ),
         ]
     return tuple(found)
 
 
-def coords(
-    model: Model, params: Mapping[str, Any], options: Mapping[str, Any]
-) -> dict[str, Coord]:
+def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return time, site, variable and bin coordinates."""
     found = state_coords(model, params, options)
     if model.spread is not None:
         low, width, bins = _bins(options)
         found["bin"] = Coord(
             tuple(float(low + (i + 0.5) * width) for i in range(bins)),
-            "scale", "bin centre of (x - site mean)/scale",
+            "scale",
+            "bin centre of (x - site mean)/scale",
         )
     return found
 
@@ -160,8 +181,16 @@ def solve(
         run.start(state, rows, np.uint64(key), replica, n, means)
         for t in range(times):
             run.advance(
-                state, rows, coupling, means, n, dt, np.uint64(key), replica,
-                max(0, t - 1) * stride, t * stride,
+                state,
+                rows,
+                coupling,
+                means,
+                n,
+                dt,
+                np.uint64(key),
+                replica,
+                max(0, t - 1) * stride,
+                t * stride,
             )
             if not summarise(
                 state, n, means, scale, low, width, mean[i, t], covariance[i, t], histogram[i, t]

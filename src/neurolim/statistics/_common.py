@@ -22,8 +22,11 @@ def window(dataset: xr.Dataset, after: float) -> xr.Dataset:
     """
     chosen = dataset.isel(time=np.flatnonzero(dataset["time"].values > after))
     if chosen.sizes["time"] == 0:
-        raise StudyError("after", f"no record later than {after:g}",
-                         f"below {float(dataset['time'].values[-1]):g}")
+        raise StudyError(
+            "after",
+            f"no record later than {after:g}",
+            f"below {float(dataset['time'].values[-1]):g}",
+        )
     return chosen
 
 
@@ -84,9 +87,12 @@ def standard_normal_network(
         "mean": (lead, mean),
         "covariance": ((*lead, "variable_b"), covariance),
         "histogram": ((*lead, "bin"), histogram),
-        "scale": (("eps", "replica", "site", "variable"),
-                  np.broadcast_to(np.sqrt(levels)[:, None, None, None],
-                                  (len(eps), replicas, 1, 1)).copy()),
+        "scale": (
+            ("eps", "replica", "site", "variable"),
+            np.broadcast_to(
+                np.sqrt(levels)[:, None, None, None], (len(eps), replicas, 1, 1)
+            ).copy(),
+        ),
         "status": (("eps", "replica"), np.zeros((len(eps), replicas), np.int8)),
         "reference_mean": (("eps", "time", "site", "variable"), np.zeros((len(eps), 2, 1, 1))),
         "reference_spread": (("eps", "time", "site", "variable"), spread.copy()),

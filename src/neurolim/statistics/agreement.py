@@ -47,9 +47,9 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
         samples = chosen[name]
         count = samples.notnull().sum("replica")
         error = samples.std("replica", ddof=1) / np.sqrt(count)
-        found[f"z_{name}"] = (
-            samples.mean("replica") - chosen[f"reference_{name}"]
-        ) / error.where(error > 0)
+        found[f"z_{name}"] = (samples.mean("replica") - chosen[f"reference_{name}"]) / error.where(
+            error > 0
+        )
     mean = chosen["mean"].drop_vars("variable")
     count = mean.notnull().sum("replica")
     centred = mean - mean.mean("replica")
@@ -89,9 +89,17 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
         values = z.values.ravel()
         values = values[np.isfinite(values)]
         if not values.size:
-            rows.append({"quantity": name, "compared": 0, "largest_z": np.nan, "rms_z": np.nan,
-                         "share_beyond_3": np.nan, "p_value": np.nan,
-                         "verdict": "inconclusive: nothing to compare"})
+            rows.append(
+                {
+                    "quantity": name,
+                    "compared": 0,
+                    "largest_z": np.nan,
+                    "rms_z": np.nan,
+                    "share_beyond_3": np.nan,
+                    "p_value": np.nan,
+                    "verdict": "inconclusive: nothing to compare",
+                }
+            )
             continue
         largest = float(np.abs(values).max())
         p_value = min(1.0, values.size * 2.0 * float(stats.t.sf(largest, freedom)))
@@ -125,9 +133,15 @@ def exact() -> list[Any]:
     error = float(dataset["mean"].sel(at).std("replica", ddof=1)) / replicas**0.5
     options = {"after": 0.0}
     return [
-        (dataset, options, [("z_mean", at, 0.0, 4.0),
-                            ("z_covariance", {**at, "variable_b": "x"}, 0.0, 4.0),
-                            ("z_mean_covariance", {**at, "variable_b": "x"}, 0.0, 4.0)]),
+        (
+            dataset,
+            options,
+            [
+                ("z_mean", at, 0.0, 4.0),
+                ("z_covariance", {**at, "variable_b": "x"}, 0.0, 4.0),
+                ("z_mean_covariance", {**at, "variable_b": "x"}, 0.0, 4.0),
+            ],
+        ),
         (shifted, options, [("z_mean", at, -1.0 / error, 4.0)]),
     ]
 

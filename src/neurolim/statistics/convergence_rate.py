@@ -126,8 +126,10 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
         )
         constant = fit.constant
         if expected is not None and np.isfinite(fit.order):
-            samples = [s[np.isfinite(s)] if np.isfinite(s).any() else s[:1]
-                       for s in here["level_samples"].values]
+            samples = [
+                s[np.isfinite(s)] if np.isfinite(s).any() else s[:1]
+                for s in here["level_samples"].values
+            ]
             constant = fit_order(
                 levels, samples, bool(dataset.attrs["correction"]), resamples=2, expected=expected
             ).constant
@@ -146,7 +148,8 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
                     f"{level:.4g}" for level, why in zip(levels, reasons, strict=True) if not why
                 ),
                 "levels_dropped": " ".join(
-                    f"{level:.4g} ({why})" for level, why in zip(levels, reasons, strict=True)
+                    f"{level:.4g} ({why})"
+                    for level, why in zip(levels, reasons, strict=True)
                     if why
                 ),
             }
@@ -174,8 +177,12 @@ def exact() -> list[Any]:
         {"half": ("eps", 2.0 * eps**0.5), "two": ("eps", -(eps**2))}, {"eps": eps}
     )
     options = {
-        "of": ("half", "two"), "over": "eps", "correction": False, "resamples": 100,
-        "confidence": 0.95, "bootstrap_seed": 0,
+        "of": ("half", "two"),
+        "over": "eps",
+        "correction": False,
+        "resamples": 100,
+        "confidence": 0.95,
+        "bootstrap_seed": 0,
     }
     checks = [
         ("order", {"quantity": "half"}, 0.5, 1e-12),
@@ -193,8 +200,16 @@ def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables given."""
     return (
-        "order", "order_low", "order_high", "constant_free", "level_error",
-        "level_standard_error", "pairwise_order", "level_used", "level_reason", "level_samples",
+        "order",
+        "order_low",
+        "order_high",
+        "constant_free",
+        "level_error",
+        "level_standard_error",
+        "pairwise_order",
+        "level_used",
+        "level_reason",
+        "level_samples",
     )
 
 

@@ -82,9 +82,9 @@ def apply(dataset: xr.Dataset, *, after: float, eps: str, within: float) -> xr.D
         pooled = ("time", "site")
         counts = here["histogram"].sum(pooled).where(valid, 0)
         spread = width.mean(pooled)
-        offset = (
-            (here["mean"] - here["reference_mean"] + scale * centres).where(valid)
-        ).mean((*pooled, "replica"))
+        offset = ((here["mean"] - here["reference_mean"] + scale * centres).where(valid)).mean(
+            (*pooled, "replica")
+        )
         hoped = (n * expected).sum(pooled).where(valid, 0.0)
         deviation, error, profile = _deviations(
             counts, hoped, valid, small, np.abs(offset) <= within * spread
@@ -98,22 +98,21 @@ def apply(dataset: xr.Dataset, *, after: float, eps: str, within: float) -> xr.D
         )
         prediction = (-small * offset**2 / (2.0 * spread**2)).where(deviation.notnull())
         found |= {
-            f"{name}_log_density": _named(
-                prediction + deviation, f"eps log density of {name}"),
-            f"{name}_log_prediction": _named(
-                prediction, f"limit of eps log density of {name}"),
+            f"{name}_log_density": _named(prediction + deviation, f"eps log density of {name}"),
+            f"{name}_log_prediction": _named(prediction, f"limit of eps log density of {name}"),
             f"{name}_log_offset": _named(offset, f"{name} minus its limit"),
-            f"{name}_log_error": _named(
-                error, f"standard error of eps log density of {name}"),
-            f"{name}_profile": _named(
-                profile, f"rms of eps log density of {name} minus its limit"),
+            f"{name}_log_error": _named(error, f"standard error of eps log density of {name}"),
+            f"{name}_profile": _named(profile, f"rms of eps log density of {name} minus its limit"),
             f"{name}_shape": _named(
-                shape, f"rms of eps log density of {name} minus a limit law about its own mean"),
+                shape, f"rms of eps log density of {name} minus a limit law about its own mean"
+            ),
         }
     lead = [dim for dim in dataset["status"].dims if dim != "replica"]
     return xr.Dataset(
-        {key: value.transpose(*[d for d in (*lead, "replica", "bin") if d in value.dims])
-         for key, value in found.items()}
+        {
+            key: value.transpose(*[d for d in (*lead, "replica", "bin") if d in value.dims])
+            for key, value in found.items()
+        }
     )
 
 
@@ -170,8 +169,10 @@ def exact() -> list[Any]:
     ratio = np.diff(ndtr(edges / np.sqrt(1.0 + eps))) / np.diff(ndtr(edges))
     rms = eps * float(np.sqrt(np.mean(np.log(ratio) ** 2)))
     # Each bin holds some 1e4 counts: 1 % in its ratio, far less in the mean over bins.
-    checks = [("x_profile", {"eps": eps}, rms, 0.01 * eps),
-              ("x_shape", {"eps": eps}, rms, 0.01 * eps)]
+    checks = [
+        ("x_profile", {"eps": eps}, rms, 0.01 * eps),
+        ("x_shape", {"eps": eps}, rms, 0.01 * eps),
+    ]
     return [(dataset, {"after": 0.0, "eps": "eps", "within": 2.0}, checks)]
 
 

@@ -111,13 +111,15 @@ def _coordinates(study: Study, used: set[Any]) -> dict[str, xr.Variable]:
         noise = "common" if axis.common else "independent"
         if axis.zipped:
             coordinates[axis.name] = xr.Variable(
-                axis.name, np.arange(axis.size),
+                axis.name,
+                np.arange(axis.size),
                 {"units": "1", "long_name": " and ".join(axis.components), "noise": noise},
             )
         for name, values in axis.components.items():
             param = known[name]
             coordinates[name] = xr.Variable(
-                axis.name, np.array(values),
+                axis.name,
+                np.array(values),
                 {"units": param.unit, "long_name": param.doc or name, "noise": noise},
             )
     if "replica" in used:

@@ -107,9 +107,7 @@ def dims_of(study: Study) -> dict[str, Coord]:
     params = study.params_at(0)
     coords = study.the_solver.coords(study.the_model, params, study.options_at(0))
     if study.the_reference is not None:
-        other = study.the_reference.coords(
-            study.the_model, params, study.reference_options_at(0)
-        )
+        other = study.the_reference.coords(study.the_model, params, study.reference_options_at(0))
         coords = other | coords
     return coords
 
@@ -153,14 +151,18 @@ def check_fit(study: Study, results: str | Path, workers: int = 1) -> Plan:
             pass
     except OSError as error:
         raise StudyError(
-            "results", f"cannot write to {folder}: {error.strerror}", "a writable folder",
+            "results",
+            f"cannot write to {folder}: {error.strerror}",
+            "a writable folder",
             study.file,
         ) from None
     free = shutil.disk_usage(folder).free
     if the_plan.disk > free:
         raise StudyError(
-            "grid", f"needs {_bytes(the_plan.disk)} of disk, {folder} has {_bytes(free)} free",
-            "a smaller grid, fewer records or replicas, or another results folder", study.file,
+            "grid",
+            f"needs {_bytes(the_plan.disk)} of disk, {folder} has {_bytes(free)} free",
+            "a smaller grid, fewer records or replicas, or another results folder",
+            study.file,
         )
     memory = _physical_memory()
     needed = the_plan.memory * max(1, workers)
@@ -168,7 +170,8 @@ def check_fit(study: Study, results: str | Path, workers: int = 1) -> Plan:
         raise StudyError(
             "chunk_seconds",
             f"jobs need {_bytes(needed)} of memory, the machine has {_bytes(memory)}",
-            "shorter chunks, fewer neurons or records, or fewer jobs at once", study.file,
+            "shorter chunks, fewer neurons or records, or fewer jobs at once",
+            study.file,
         )
     return the_plan
 

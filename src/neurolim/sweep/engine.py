@@ -88,11 +88,7 @@ def balance(tasks: Sequence[Task], workers: int) -> list[Task]:
     """
     total = sum(task.last - task.first for task in tasks)
     size = max(1, total // (workers * _TASKS_PER_WORKER))
-    return [
-        piece
-        for task in tasks
-        for piece in split(task, -(-(task.last - task.first) // size))
-    ]
+    return [piece for task in tasks for piece in split(task, -(-(task.last - task.first) // size))]
 
 
 def merge(solutions: Sequence[core.Solution]) -> core.Solution:

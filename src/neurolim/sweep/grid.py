@@ -75,8 +75,9 @@ def _zipped(name: str, spec: Any, known: Mapping[str, Param]) -> dict[str, tuple
         raise StudyError(key, f"{name!r} is a parameter", "a free name for a zipped axis")
     if not isinstance(spec, Mapping) or len(spec) < 2:
         raise StudyError(key, "not a mapping of two or more parameters", "{parameter: values, ...}")
-    components = {str(part): _values(f"{key}.{part}", str(part), form, known)
-                  for part, form in spec.items()}
+    components = {
+        str(part): _values(f"{key}.{part}", str(part), form, known) for part, form in spec.items()
+    }
     lengths = {part: len(values) for part, values in components.items()}
     if len(set(lengths.values())) > 1:
         text = ", ".join(f"{part} has {length}" for part, length in lengths.items())
@@ -86,8 +87,9 @@ def _zipped(name: str, spec: Any, known: Mapping[str, Param]) -> dict[str, tuple
 
 def _values(key: str, name: str, spec: Any, known: Mapping[str, Param]) -> tuple[Any, ...]:
     if name not in known:
-        raise StudyError(key, "neither a parameter of the model nor an option of the solver",
-                         sorted(known))
+        raise StudyError(
+            key, "neither a parameter of the model nor an option of the solver", sorted(known)
+        )
     param = known[name]
     if param.kind not in ("number", "integer", "choice", "boolean"):
         raise StudyError(key, f"a {param.kind} cannot be an axis", "number, integer, choice")

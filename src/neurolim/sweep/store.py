@@ -61,9 +61,15 @@ def write_dataset(path: str | Path, dataset: xr.Dataset) -> str:
     encoded = _text_to_codes(dataset)
     with zarr.config.set({"array.write_empty_chunks": True}):
         encoded.to_zarr(
-            store, mode="w", consolidated=False, zarr_format=3,
-            encoding={str(name): {"chunks": _chunks(encoded[name])} for name in encoded.variables
-                      if encoded[name].ndim},
+            store,
+            mode="w",
+            consolidated=False,
+            zarr_format=3,
+            encoding={
+                str(name): {"chunks": _chunks(encoded[name])}
+                for name in encoded.variables
+                if encoded[name].ndim
+            },
         )
     with _beside(Path(path)) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:

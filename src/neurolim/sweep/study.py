@@ -89,7 +89,7 @@ class Study(BaseModel):
             if isinstance(item, str):
                 entries.append(Entry(name=item))
             elif isinstance(item, Mapping) and len(item) == 1:
-                (name, options), = item.items()
+                ((name, options),) = item.items()
                 if not isinstance(name, str) or not isinstance(options or {}, Mapping):
                     raise ValueError("not a list of names or {name: {options}}")
                 entries.append(Entry(name=name, options=dict(options or {})))
@@ -187,9 +187,7 @@ class Study(BaseModel):
             return {}
         names = {param.name for param in solver.options}
         own = set() if self.reference is None else set(self.reference.options)
-        return self._base[2] | {
-            k: v for k, v in self.values_at(point).items() if k in names - own
-        }
+        return self._base[2] | {k: v for k, v in self.values_at(point).items() if k in names - own}
 
     def key(self, point: int) -> int:
         """Return the 64-bit noise key of a grid point; common axes do not enter."""
@@ -250,12 +248,16 @@ class Study(BaseModel):
         for axis in self.axes:
             for name in axis.components:
                 if name in seen:
-                    raise StudyError(f"grid.{axis.name}", f"{name!r} is already in grid.{seen[name]}")
+                    raise StudyError(
+                        f"grid.{axis.name}", f"{name!r} is already in grid.{seen[name]}"
+                    )
                 seen[name] = axis.name
                 for place, given in (("params", self.params), ("options", self.options)):
                     if name in given:
                         raise StudyError(
-                            f"grid.{axis.name}", f"{name!r} is also set in {place}", "one of the two"
+                            f"grid.{axis.name}",
+                            f"{name!r} is also set in {place}",
+                            "one of the two",
                         )
         if self.n_points > MAX_POINTS:
             raise StudyError("grid", f"{self.n_points} points", f"at most {MAX_POINTS}")
@@ -264,8 +266,9 @@ class Study(BaseModel):
             if axis.name in reserved:
                 raise StudyError(f"grid.{axis.name}", "reserved name", "another name")
         if self.replicas > 1 and not self.the_solver.stochastic:
-            raise StudyError("replicas", f"{self.replicas} for the deterministic solver "
-                             f"{self.solver}", "1")
+            raise StudyError(
+                "replicas", f"{self.replicas} for the deterministic solver {self.solver}", "1"
+            )
 
     def _check_points(self) -> None:
         first: dict[str, Any] | None = None
@@ -290,7 +293,8 @@ class Study(BaseModel):
                 ).items():
                     if name in coords and coords[name].values != coord.values:
                         raise StudyError(
-                            "reference.options", f"other {name} values than the study's own",
+                            "reference.options",
+                            f"other {name} values than the study's own",
                             f"the same {name} values",
                         )
             if first is None:
@@ -299,7 +303,8 @@ class Study(BaseModel):
                 if coord.values != first[name].values:
                     axes = ", ".join(axis.name for axis in self.axes)
                     raise StudyError(
-                        "grid", f"{name} differs between grid points (axes {axes})",
+                        "grid",
+                        f"{name} differs between grid points (axes {axes})",
                         f"axes that leave {name} alone",
                     )
 
@@ -331,8 +336,11 @@ class Study(BaseModel):
                 if kind == "statistic" and "over" in options:
                     dims = [axis.name for axis in self.axes]
                     if options["over"] not in dims:
-                        raise StudyError(f"{place}.over", f"no axis {options['over']!r}",
-                                         dims or "no axes in this study")
+                        raise StudyError(
+                            f"{place}.over",
+                            f"no axis {options['over']!r}",
+                            dims or "no axes in this study",
+                        )
                 missing = [name for name in plugin.needs(options) if name not in given | produced]
                 if missing:
                     raise StudyError(
@@ -345,8 +353,11 @@ class Study(BaseModel):
                     produced |= set(plugin.gives(options, variables))
         for quantity in self.expect:
             if quantity not in produced:
-                raise StudyError(f"expect.{quantity}", "no statistic gives this quantity",
-                                 sorted(produced) or "nothing: no statistics")
+                raise StudyError(
+                    f"expect.{quantity}",
+                    "no statistic gives this quantity",
+                    sorted(produced) or "nothing: no statistics",
+                )
 
     def entry_options(self, kind: str, name: str) -> dict[str, Any]:
         """Return the resolved options of a statistic or figure of this study."""
@@ -406,8 +417,13 @@ _Loader.yaml_implicit_resolvers = {
     first: [
         (tag, pattern)
         for tag, pattern in resolvers
-        if tag not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:bool",
-                       "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int")
+        if tag
+        not in (
+            "tag:yaml.org,2002:float",
+            "tag:yaml.org,2002:bool",
+            "tag:yaml.org,2002:timestamp",
+            "tag:yaml.org,2002:int",
+        )
     ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
@@ -454,8 +470,9 @@ def parse_study(mapping: Mapping[str, Any], name: str = "study", file: str = "")
             raise StudyError("", "not a mapping of keys", sorted(_fields()))
         for key in mapping:
             if key not in _fields():
-                raise StudyError(str(key), f"unknown key{core._hint(key, _fields())}",
-                                 sorted(_fields()))
+                raise StudyError(
+                    str(key), f"unknown key{core._hint(key, _fields())}", sorted(_fields())
+                )
         try:
             study = Study(**dict(mapping), name=name, file=file)
         except ValidationError as error:
@@ -479,12 +496,13 @@ def load_study(path: str | Path) -> Study:
     except UnicodeDecodeError:
         raise StudyError("", "not UTF-8 text", "a YAML study file", file) from None
     except OSError as error:
-        raise StudyError("", f"cannot be read: {error.strerror}", "a YAML study file",
-                         file) from None
+        raise StudyError(
+            "", f"cannot be read: {error.strerror}", "a YAML study file", file
+        ) from None
     except ValueError as error:
         raise StudyError("", f"cannot be read: {error}", "a YAML study file", file) from None
     try:
-        mapping = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        mapping = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}" if mark else "YAML"

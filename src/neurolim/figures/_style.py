@@ -1,0 +1,153 @@
+"""One style for all figures: colour-blind-safe, legible in a column and on a page, byte-stable."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+#: Okabe & Ito's palette, for categories.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Colour of what theory says.
+THEORY = "#000000"
+
+_SETTINGS: dict[str, Any] = {
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9.0,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "lines.linewidth": 1.3,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "neurolim",
+    "pdf.fonttype": 42,
+    "savefig.dpi": 200,
+    "figure.constrained_layout.use": True,
+}
+_NO_DATE: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None, "ModDate": None},
+    "png": {"Software": None},
+}
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Return the drawing function with our style in force while it runs."""
+
+    @wraps(draw)
+    def inside(*args: Any, **options: Any) -> Figure:
+        with matplotlib.rc_context(_SETTINGS):
+            return draw(*args, **options)
+
+    return inside
+
+
+def figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    """Return a figure in our style and its axes [rows, columns].
+
+    Parameters
+    ----------
+    rows, columns : of panels
+    width, height : of the figure, inches
+    """
+    picture = Figure(figsize=(width, height))
+    FigureCanvasAgg(picture)
+    return picture, picture.subplots(rows, columns, squeeze=False)
+
+
+def ordered_colours(count: int) -> list[Any]:
+    """Return colours for ordered levels, dark to light, all visible on white."""
+    table = matplotlib.colormaps["viridis"]
+    return [table(value) for value in np.linspace(0.0, 0.88, max(count, 1))]
+
+
+def symbol(name: str, units: str) -> str:
+    """Return an axis label: name and unit; a dimensionless quantity is just its name."""
+    return name if units in ("1", "", "state") else f"{name} ({units})"
+
+
+def label_ends(
+    axes: Axes, ends: Sequence[tuple[float, float, str, Any]], size: float = 7.5
+) -> None:
+    """Write labels at the right of the panel, one per line end, moved apart where they collide.
+
+    Parameters
+    ----------
+    axes : the panel, limits already set
+    ends : (x, y, text, colour) in data coordinates
+    size : font size
+    """
+    if not ends:
+        return
+    to_panel = axes.transData.transform
+    panel = axes.transAxes.inverted().transform
+    places = [float(panel(to_panel((x, y)))[1]) for x, y, _, _ in ends]
+    step = 0.075
+    order = np.argsort(places)
+    moved = np.array(places)
+    for below, above in zip(order[:-1], order[1:], strict=True):
+        moved[above] = max(moved[above], moved[below] + step)
+    overflow = moved[order[-1]] - 0.98
+    if overflow > 0:
+        moved -= overflow
+        for above, below in zip(order[::-1][:-1], order[::-1][1:], strict=True):
+            moved[below] = min(moved[below], moved[above] - step)
+    for (_, _, text, colour), place in zip(ends, moved, strict=True):
+        axes.annotate(
+            text,
+            (1.01, float(np.clip(place, 0.0, 1.0))),
+            xycoords="axes fraction",
+            color=colour,
+            fontsize=size,
+            va="center",
+            annotation_clip=False,
+        )
+
+
+def note_failures(picture: Figure, dataset: Any) -> None:
+    """Write under the figure how many runs failed, if any did."""
+    if "status" not in dataset:
+        return
+    status = dataset["status"].values
+    failed = int(np.count_nonzero(status != 0))
+    if failed:
+        picture.supxlabel(
+            f"{failed} of {status.size} runs failed and are left out", fontsize=8, color=COLOURS[1]
+        )
+
+
+def save(picture: Figure, stem: Path) -> list[Path]:
+    """Write a figure as ``.svg``, ``.pdf`` and ``.png``; same figure, same bytes.
+
+    Parameters
+    ----------
+    picture : the figure
+    stem : path without ending
+    """
+    paths = []
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    for kind, metadata in _NO_DATE.items():
+        path = stem.parent / f"{stem.name}.{kind}"
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=stem.parent)
+        os.close(handle)
+        try:
+            with matplotlib.rc_context(_SETTINGS):
+                picture.savefig(name, format=kind, metadata=metadata)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+        paths.append(path)
+    return paths
