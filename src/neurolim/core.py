@@ -160,15 +160,14 @@ class Param:
         elif self.kind == "vector":
             if isinstance(value, (list, tuple, np.ndarray)) and len(value) > 0:
                 return tuple(self._number(entry) for entry in value)
-        elif self.kind == "matrix":
-            if (
-                isinstance(value, (list, tuple, np.ndarray))
-                and len(value) > 0
-                and all(isinstance(row, (list, tuple, np.ndarray)) for row in value)
-                and len({len(row) for row in value}) == 1
-                and len(value[0]) > 0
-            ):
-                return tuple(tuple(self._number(entry) for entry in row) for row in value)
+        elif self.kind == "matrix" and (
+            isinstance(value, (list, tuple, np.ndarray))
+            and len(value) > 0
+            and all(isinstance(row, (list, tuple, np.ndarray)) for row in value)
+            and len({len(row) for row in value}) == 1
+            and len(value[0]) > 0
+        ):
+            return tuple(tuple(self._number(entry) for entry in row) for row in value)
         raise StudyError(self.name, f"wrong type: got {_show(value)}", self.describe())
 
     def _number(self, value: Any) -> float | int:

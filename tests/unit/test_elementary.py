@@ -17,7 +17,7 @@ def worst_ulp(function, exact, points):
     worst = 0.0
     for x in points:
         found, true = function(float(x)), exact(Decimal(float(x)))
-        ulp = Decimal(math.ulp(float(true))) if true != 0 else Decimal(5e-324)
+        ulp = Decimal(math.ulp(float(true))) if true != 0 else Decimal("5e-324")
         worst = max(worst, float(abs(Decimal(found) - true) / ulp))
     return worst
 

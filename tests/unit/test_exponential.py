@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.integrate import quad_vec
@@ -46,7 +48,7 @@ def test_propagator_matches_matrix_exponential_and_quadrature(name, h):
     edges = np.unique([0.0, *np.geomspace(min(h, 0.1 / max(rate, 1e-9)), h, 12)])
     expected = sum(
         quad_vec(integrand, low, high, epsabs=0, epsrel=1e-12)[0]
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
+        for low, high in itertools.pairwise(edges)
     )
     np.testing.assert_allclose(C @ C.T, expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
     assert np.all(np.triu(C, 1) == 0.0)

@@ -78,40 +78,22 @@ def symbol(name: str, units: str) -> str:
     return name if units in ("1", "", "state") else f"{name} ({units})"
 
 
-def label_ends(
-    axes: Axes, ends: Sequence[tuple[float, float, str, Any]], size: float = 7.5
-) -> None:
-    """Write labels at the right of the panel, one per line end, moved apart where they collide.
+def label_levels(axes: Axes, labels: Sequence[tuple[str, Any]]) -> None:
+    """Write one coloured label per curve in a column at the right of the panel, from the top.
 
     Parameters
     ----------
-    axes : the panel, limits already set
-    ends : (x, y, text, colour) in data coordinates
-    size : font size
+    axes : the panel
+    labels : (text, colour), first on top
     """
-    if not ends:
-        return
-    to_panel = axes.transData.transform
-    panel = axes.transAxes.inverted().transform
-    places = [float(panel(to_panel((x, y)))[1]) for x, y, _, _ in ends]
-    step = 0.075
-    order = np.argsort(places)
-    moved = np.array(places)
-    for below, above in zip(order[:-1], order[1:], strict=True):
-        moved[above] = max(moved[above], moved[below] + step)
-    overflow = moved[order[-1]] - 0.98
-    if overflow > 0:
-        moved -= overflow
-        for above, below in zip(order[::-1][:-1], order[::-1][1:], strict=True):
-            moved[below] = min(moved[below], moved[above] - step)
-    for (_, _, text, colour), place in zip(ends, moved, strict=True):
+    for place, (text, colour) in enumerate(labels):
         axes.annotate(
             text,
-            (1.01, float(np.clip(place, 0.0, 1.0))),
+            (1.02, 0.97 - 0.085 * place),
             xycoords="axes fraction",
             color=colour,
-            fontsize=size,
-            va="center",
+            fontsize=7.5,
+            va="top",
             annotation_clip=False,
         )
 

@@ -13,7 +13,7 @@ from neurolim.core import Figure, Param
 from neurolim.figures._style import (
     THEORY,
     figure,
-    label_ends,
+    label_levels,
     note_failures,
     ordered_colours,
     styled,
@@ -41,7 +41,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
     picture, axes = figure(2, len(names), 3.6 * len(names), 5.2)
     for column, name in enumerate(names):
         top, bottom = axes[:, column]
-        ends_top, ends_bottom = [], []
+        labels = []
         extent = 0.0
         for colour, place in zip(colours, order, strict=True):
             here = dataset.isel({over: place})
@@ -55,7 +55,6 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
             x, y = offset[shown], density[shown]
             prediction = here[f"{name}_log_prediction"].values[shown]
             extent = max(extent, float(np.abs(x).max()))
-            label = f"1/{over} = {1 / levels[place]:.4g}"
             top.plot(x, y, color=colour)
             bottom.plot(x, y - prediction, color=colour)
             bottom.fill_between(
@@ -66,8 +65,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
                 alpha=0.25,
                 lw=0,
             )
-            ends_top.append((float(x[-1]), float(y[-1]), label, colour))
-            ends_bottom.append((float(x[-1]), float((y - prediction)[-1]), label, colour))
+            labels.append((f"1/{over} = {1 / levels[place]:.4g}", colour))
         # The limit does not depend on eps: any level's prediction is the same parabola.
         finite = dataset[f"{name}_log_prediction"].values
         offsets = dataset[f"{name}_log_offset"].values
@@ -81,8 +79,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
         bottom.set_title(f"{name}: measured minus limit (band: 2 s.e.)")
         bottom.set_ylabel("difference" if column == 0 else "")
         bottom.set_xlabel(f"{name} minus its limit")
-        label_ends(top, ends_top)
-        label_ends(bottom, ends_bottom)
+        if column == len(names) - 1:
+            label_levels(top, labels)
     note_failures(picture, dataset)
     return picture
 

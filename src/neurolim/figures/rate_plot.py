@@ -56,18 +56,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
                     lw=1,
                     mfc=COLOURS[0] if filled else "white",
                 )
-        for level, value, why in zip(levels, error, here["level_reason"].values, strict=True):
-            if why and np.isfinite(value) and value > 0:
-                panel.annotate(
-                    str(why),
-                    (level, value),
-                    xytext=(6, 0),
-                    textcoords="offset points",
-                    fontsize=7,
-                    color="0.4",
-                    va="center",
-                )
         order, low, high = (float(here[n]) for n in ("order", "order_low", "order_high"))
+        dropped = sorted({str(why) for why in here["level_reason"].values if why})
         hope = expect.get(quantities[place].split(" [")[0], {}).get("order")
         text = "no order: too few levels"
         if np.isfinite(order):
@@ -83,6 +73,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
                     color=THEORY,
                     lw=1,
                 )
+        if dropped:
+            text += f"\nhollow: dropped ({', '.join(dropped)})"
         panel.set_title(quantities[place].replace("_", " "))
         panel.text(0.03, 0.97, text, transform=panel.transAxes, va="top", fontsize=7.5)
         bottom, top = panel.get_ylim()

@@ -13,7 +13,7 @@ from neurolim.core import Figure, Param
 from neurolim.figures._style import (
     THEORY,
     figure,
-    label_ends,
+    label_levels,
     note_failures,
     ordered_colours,
     styled,
@@ -39,10 +39,10 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
     first = dataset.isel(site=0)
     panels = len(names) + (len(names) == 2)
     picture, axes = figure(1, panels, 3.3 * panels, 3.0)
-    ends: list[list[Any]] = [[] for _ in names]
+    labels = []
     for colour, place in zip(colours, order, strict=True):
         here = first.isel({over: place})
-        label = f"1/{over} = {1 / levels[place]:.4g}"
+        labels.append((f"1/{over} = {1 / levels[place]:.4g}", colour))
         for column, name in enumerate(names):
             mean = here["mean"].sel(variable=name).mean("replica").values
             width = np.sqrt(
@@ -51,7 +51,6 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
             panel = axes[0, column]
             panel.plot(time, mean, color=colour, lw=1.0)
             panel.fill_between(time, mean - width, mean + width, color=colour, alpha=0.12, lw=0)
-            ends[column].append((float(time[-1]), float(mean[-1] + width[-1]), label, colour))
         if len(names) == 2:
             pair = [here["mean"].sel(variable=name).mean("replica").values for name in names]
             axes[0, 2].plot(*pair, color=colour, lw=1.0)
@@ -69,7 +68,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
         panel.set_title(f"{name}: mean and standard deviation")
         panel.set_xlabel(symbol("time", "1"))
         panel.set_ylabel(name)
-    label_ends(axes[0, len(names) - 1], ends[-1])
+    label_levels(axes[0, -1], labels)
     if len(names) == 2:
         panel = axes[0, 2]
         panel.plot(*(limit.sel(variable=name).values for name in names), "--", color=THEORY, lw=1.2)

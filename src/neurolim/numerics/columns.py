@@ -1,6 +1,7 @@
 """Small loops over columns of a tile: the vocabulary of the particle kernels.
 
-A tile is TILE neurons; a tile buffer is a stack array [variable, TILE].  Loops over the neurons of a tile are branch-free and stay in the L1 cache.
+A tile is TILE neurons; a tile buffer is a stack array [variable, TILE].  Loops over the neurons
+of a tile are branch-free and stay in the L1 cache.
 """
 
 from __future__ import annotations

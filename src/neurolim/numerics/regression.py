@@ -25,7 +25,7 @@ from scipy import stats
 NOISE_SHARE = 1.0 / 3.0
 #: An interval wider than this decides nothing between the orders theory proposes.
 WIDEST = 0.5
-#: |D| eps at the coarsest level stays below this: beyond, order and correction cannot be told apart.
+#: |D| eps at the coarsest level stays below this: beyond, order and correction look the same.
 STRONGEST_CORRECTION = 10.0
 
 

@@ -103,10 +103,10 @@ def _build(model: Model, scheme: str) -> Kernels:
     drift, relax, noise = inline(model.drift), inline(model.relax), inline(model.noise)
     field, initial = inline(model.field), inline(model.initial)
     gather, scatter = accessors(d)
-    gather_field, scatter_field = accessors(n_fields)
+    _, scatter_field = accessors(n_fields)
     n_means = d + n_fields
-    # Sizes of stack buffers must be constants when the kernel is compiled.
-    field_rows, products_rows = max(1, n_fields), d * d
+    # The size of a stack buffer must be a constant when the kernel is compiled.
+    field_rows = max(1, n_fields)
     means_of = _tuple_reader(n_means)
     propagate = propagator(d)
     exponential = scheme == "exponential"

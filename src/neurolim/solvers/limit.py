@@ -10,8 +10,8 @@ linearised drift,
 
     d var/dt = noise^2 - 2 rate var     or     d var/dt = noise^2 + 2 (d drift/dx) var.
 
-Source: Quininao & Touboul 2020, eqs (2.5), (6.4), (6.5); Blaustein 2022, eq. (1.11) (initial layer);
-width of the recovery variable for any start: docs/science.md.
+Source: Quininao & Touboul 2020, eqs (2.5), (6.4), (6.5); Blaustein 2022, eq. (1.11) (initial
+layer); width of the recovery variable for any start: docs/science.md.
 """
 
 from __future__ import annotations

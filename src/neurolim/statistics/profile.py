@@ -10,12 +10,13 @@ bin width nor the normalisation eps/2 log(2 pi s^2) leaves a trace.  (The captio
 prints 1/2 log(2 pi eps) without the factor eps, which would not vanish with eps.)
 
 ``x_profile`` is the root mean square of measured - prediction over the bins within ``within``
-standard deviations (not the sup, whose bias under sampling noise no resampling removes).  Its
+standard deviations (not the sup, whose bias under sampling noise no resampling removes). Its
 order: the law is N(alpha + eps v1, s^2 (1 + O(eps))) times a cubic correction of relative order
-eps^(3/2), hence log(density ratio) = eps^(1/2) v1 u + O(eps) with u = (x - alpha)/s, and eps times
-that is O(eps^(3/2)).  ``x_shape`` is the same distance with the prediction moved to the network's
-own mean: what remains is O(eps) in log(density ratio), O(eps^2) in all.  Replicas enter as jackknife pseudo-values: their mean is the value of the
-pooled histogram freed of its leading bias, their scatter its error.
+eps^(3/2), hence log(density ratio) = eps^(1/2) v1 u + O(eps) with u = (x - alpha)/s, and eps
+times that is O(eps^(3/2)). ``x_shape`` is the same distance with the prediction moved to the
+network's own mean: what remains is O(eps) in log(density ratio), O(eps^2) in all. Replicas enter
+as jackknife pseudo-values: their mean is the value of the pooled histogram freed of its leading
+bias, their scatter its error.
 
 Source: Quininao & Touboul 2020, eq. (6.5), Fig. 6.1; order: docs/science.md.
 """

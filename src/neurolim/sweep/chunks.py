@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -87,7 +88,7 @@ def plan(study: Study) -> Plan:
     ).round()
     edges = np.unique(edges.astype(np.int64))
     edges[0], edges[-1] = 0, study.n_runs
-    chunks = tuple(range(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True))
+    chunks = tuple(range(int(a), int(b)) for a, b in itertools.pairwise(edges))
     run_bytes, point_bytes = output_bytes(study)
     largest = max(len(chunk) for chunk in chunks)
     return Plan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -76,8 +77,7 @@ def split(task: Task, pieces: int) -> list[Task]:
     """Cut a task into at most ``pieces`` tasks of nearly equal numbers of replicas."""
     edges = np.unique(np.linspace(task.first, task.last, pieces + 1).round().astype(int))
     return [
-        task._replace(first=int(low), last=int(high))
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
+        task._replace(first=int(low), last=int(high)) for low, high in itertools.pairwise(edges)
     ]
 
 
