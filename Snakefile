@@ -7,7 +7,7 @@ from neurolim import stages
 
 RESULTS = config["results"]
 STUDIES = stages.outlines(config["studies"])
-CAPTIONS = stages.captions(config["studies"], RESULTS)
+config["captions"] = stages.captions(config["studies"], RESULTS)
 
 
 wildcard_constraints:

@@ -25,7 +25,8 @@ from neurolim.core import Status, StudyError
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import store
 from neurolim.sweep.assemble import assemble, chunk_dataset
-from neurolim.sweep.study import Study, load_study, parse_study
+from neurolim.sweep.study import Study, parse_study
+from neurolim.sweep.study import load_study as load_study
 
 Progress = Callable[[int, int], None]
 
@@ -523,16 +524,43 @@ def captions(paths: Sequence[str], results: str) -> dict[str, Any]:
 
     The report's captions show them; before the first run there are no verdicts.
     """
-    import pandas as pd
-
     found: dict[str, Any] = {}
     for path in paths:
         study = load_study(path)
-        table = folder(study, results) / "tables" / "convergence_rate.csv"
-        verdicts = []
-        if table.is_file():
-            for row in pd.read_csv(table, keep_default_na=False).to_dict("records"):
-                claim = study.expect.get(row["quantity"])
-                verdicts.append({**row, "claim": claim.claim if claim else ""})
+        verdicts = [
+            {"sentence": sentence}
+            for table in table_names(study)
+            for sentence in _sentences(study, folder(study, results) / "tables" / f"{table}.csv")
+        ]
         found[study.name] = {"title": study.title, "claim": study.claim, "verdicts": verdicts}
     return found
+
+
+def _sentences(study: Study, table: Path) -> list[str]:
+    """Return what a written table found, a sentence per row with a verdict."""
+    import pandas as pd
+
+    if not table.is_file():
+        return []
+    rows = pd.read_csv(table).to_dict("records")
+    if table.stem == "runs":
+        counts = {row["item"]: row["count"] for row in rows}
+        return [f"{counts['runs']} runs, {counts['runs'] - counts['OK']} failed"]
+    sentences = []
+    for row in rows:
+        if "verdict" not in row:
+            continue
+        if "order" in row:
+            claim = study.expect.get(str(row["quantity"]).split(" [")[0])
+            words = f" (the paper: {claim.claim})" if claim and claim.claim else ""
+            sentences.append(
+                f"{row['quantity']}: order {row['order']:.3g} "
+                f"[{row['order_low']:.3g}, {row['order_high']:.3g}], expected "
+                f"{row['expected']:g}{words}: {row['verdict']}"
+            )
+        else:
+            sentences.append(
+                f"{row['quantity']}: {row['compared']} comparisons, largest deviation "
+                f"{row['largest_z']:.3g} standard errors: {row['verdict']}"
+            )
+    return sentences

@@ -35,6 +35,7 @@ from numba import njit
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from neurolim.core import Model
+from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.columns import (
     SUM_LANES,
     TILE,
@@ -54,6 +55,7 @@ from neurolim.numerics.random import (
     normals,
     uniforms,
 )
+from neurolim.provenance import code_digest
 
 _SLOPE_STEP = 2.0**-10
 
@@ -421,7 +423,8 @@ def _build(model: Model, scheme: str) -> Kernels:
                 couple(coupling, means, inputs)
                 euler_step(X, rows, means, inputs, n, h, key, replica, step)
 
-    return Kernels(n_means, start, advance)
+    key = f"{code_digest(__name__, model.drift.__module__)} {scheme}"
+    return Kernels(n_means, keep_compiled(start, key), keep_compiled(advance, key))
 
 
 def _tuple_reader(size: int) -> Callable[..., Any]:

@@ -22,10 +22,14 @@ from neurolim.core import (
     StudyError,
     Var,
 )
+from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.random import BLOCK
 from neurolim.numerics.summary import summarise
+from neurolim.provenance import code_digest
 from neurolim.solvers._schemes import kernels
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
+
+keep_compiled(summarise, code_digest(summarise.__module__))
 
 OPTIONS = (
     Param("n_neurons", 1000, doc="neurons per site", kind="integer", low=2, high=2**30),
