@@ -4,7 +4,8 @@
 
 PYTHON = python3
 UV = uv
-CORES = all
+# 0 is all of them
+CORES = 0
 TESTFLAGS =
 
 VENV = .venv
@@ -18,7 +19,7 @@ help: ## say what can be made
 
 env: $(INSTALLED) ## make the environment .venv with the command neurolim
 
-run: env ## run the default studies to results/ and results/report.html (CORES=all)
+run: env ## run the default studies to results/ and results/report.html (CORES=2: on two cores)
 	@$(IN_ENV) neurolim run --cores $(CORES)
 
 test: env ## pass the tests, all but the slow ones (TESTFLAGS are handed to pytest)

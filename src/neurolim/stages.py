@@ -552,12 +552,14 @@ def _sentences(study: Study, table: Path) -> list[str]:
             continue
         if "order" in row:
             claim = study.expect.get(str(row["quantity"]).split(" [")[0])
-            words = f" (the paper: {claim.claim})" if claim and claim.claim else ""
-            sentences.append(
-                f"{row['quantity']}: order {row['order']:.3g} "
-                f"[{row['order_low']:.3g}, {row['order_high']:.3g}], expected "
-                f"{row['expected']:g}{words}: {row['verdict']}"
-            )
+            words = f" (the paper claims {claim.claim})" if claim and claim.claim else ""
+            order = "no order"
+            if np.isfinite(row["order"]):
+                order = (
+                    f"order {row['order']:.3g} [{row['order_low']:.3g}, {row['order_high']:.3g}]"
+                )
+            hope = f", expected {row['expected']:g}" if np.isfinite(row["expected"]) else ""
+            sentences.append(f"{row['quantity']}: {order}{hope}{words}: {row['verdict']}")
         else:
             sentences.append(
                 f"{row['quantity']}: {row['compared']} comparisons, largest deviation "

@@ -25,12 +25,24 @@ class _KeyedCache(FunctionCache):
         return (sig, codegen.magic_tuple(), self._key)
 
 
+def named(function: Any, tag: object) -> Any:
+    """Return the function with a tag in its qualified name; use it on functions made by functions.
+
+    Machine code is linked by qualified name and a counter that starts anew in every process.  Two
+    closures of one name, one from disk and one compiled here, could be taken for each other; with
+    what they close over in their name they cannot.
+    """
+    function.__qualname__ = f"{function.__qualname__}.{tag}"
+    return function
+
+
 def keep_compiled(dispatcher: Any, key: str) -> Any:
     """Return the jitted function, set to keep its machine code on disk under ``key``.
 
     Parameters
     ----------
-    dispatcher : a numba function with array and number arguments only
+    dispatcher : a numba function with array and number arguments only, all closures in it being
+        ``named`` by what they close over
     key : digest of everything the code depends on beside argument types and processor
 
     Notes

@@ -12,6 +12,8 @@ from typing import Any
 
 from numba import njit
 
+from neurolim.numerics.cache import named
+
 TILE = 512
 #: Most state variables a model may have.
 MAX_COLUMNS = 3
@@ -28,42 +30,34 @@ def accessors(size: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """
     if size == 0:
 
-        @njit(error_model="numpy", forceinline=True)
         def gather(buffer, i):
             return ()
 
-        @njit(error_model="numpy", forceinline=True)
         def scatter(buffer, i, x):
             pass
 
     elif size == 1:
 
-        @njit(error_model="numpy", forceinline=True)
         def gather(buffer, i):
             return (buffer[0, i],)
 
-        @njit(error_model="numpy", forceinline=True)
         def scatter(buffer, i, x):
             buffer[0, i] = x[0]
 
     elif size == 2:
 
-        @njit(error_model="numpy", forceinline=True)
         def gather(buffer, i):
             return (buffer[0, i], buffer[1, i])
 
-        @njit(error_model="numpy", forceinline=True)
         def scatter(buffer, i, x):
             buffer[0, i] = x[0]
             buffer[1, i] = x[1]
 
     elif size == 3:
 
-        @njit(error_model="numpy", forceinline=True)
         def gather(buffer, i):
             return (buffer[0, i], buffer[1, i], buffer[2, i])
 
-        @njit(error_model="numpy", forceinline=True)
         def scatter(buffer, i, x):
             buffer[0, i] = x[0]
             buffer[1, i] = x[1]
@@ -71,7 +65,10 @@ def accessors(size: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
     else:
         raise ValueError(f"{size} columns; at most {MAX_COLUMNS}")
-    return gather, scatter
+    return (
+        njit(error_model="numpy", forceinline=True)(named(gather, size)),
+        njit(error_model="numpy", forceinline=True)(named(scatter, size)),
+    )
 
 
 @njit(error_model="numpy", forceinline=True)

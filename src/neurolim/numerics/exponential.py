@@ -17,6 +17,8 @@ from functools import lru_cache
 import numpy as np
 from numba import njit
 
+from neurolim.numerics.cache import named
+
 _TERMS = 12
 _SHORT = 0.5
 
@@ -38,8 +40,7 @@ def propagator(size: int) -> Callable[..., None]:
     """
     d = size
 
-    @njit(error_model="numpy")
-    def product(out, a, b):
+    def multiply(out, a, b):
         for i in range(d):
             for j in range(d):
                 total = 0.0
@@ -47,7 +48,8 @@ def propagator(size: int) -> Callable[..., None]:
                     total += a[i, k] * b[k, j]
                 out[i, j] = total
 
-    @njit(error_model="numpy")
+    product = njit(error_model="numpy")(named(multiply, d))
+
     def propagate(L, sigma, h, P1, P2, C):
         norm = 0.0
         for i in range(d):
@@ -139,4 +141,4 @@ def propagator(size: int) -> Callable[..., None]:
                         total -= C[i, k] * C[j, k]
                     C[i, j] = total / C[j, j]
 
-    return propagate
+    return njit(error_model="numpy")(named(propagate, d))

@@ -35,7 +35,7 @@ from numba import njit
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from neurolim.core import Model
-from neurolim.numerics.cache import keep_compiled
+from neurolim.numerics.cache import keep_compiled, named
 from neurolim.numerics.columns import (
     SUM_LANES,
     TILE,
@@ -101,9 +101,18 @@ def _build(model: Model, scheme: str) -> Kernels:
     floors = np.array([-np.inf if v.reflect is None else v.reflect for v in model.state])
     reflects = bool(np.isfinite(floors).any())
 
-    inline = njit(error_model="numpy", forceinline=True)
-    drift, relax, noise = inline(model.drift), inline(model.relax), inline(model.noise)
-    field, initial = inline(model.field), inline(model.initial)
+    key = code_digest(__name__, model.drift.__module__)
+    tag = f"{key}_{scheme}"
+    of_model = njit(error_model="numpy", forceinline=True)
+    drift, relax, noise = of_model(model.drift), of_model(model.relax), of_model(model.noise)
+    field, initial = of_model(model.field), of_model(model.initial)
+
+    def inline(function: Any) -> Any:
+        return njit(error_model="numpy", forceinline=True)(named(function, tag))
+
+    def compiled(function: Any) -> Any:
+        return njit(error_model="numpy", nogil=True)(named(function, tag))
+
     gather, scatter = accessors(d)
     _, scatter_field = accessors(n_fields)
     n_means = d + n_fields
@@ -117,7 +126,7 @@ def _build(model: Model, scheme: str) -> Kernels:
     def parameters(rows, site):
         return parameters_class(*to_fixed_tuple(rows[site], n_parameters))
 
-    @njit(error_model="numpy")
+    @compiled
     def couple(coupling, means, inputs):
         """Fill inputs = K means: what every site receives from the others."""
         for s in range(means.shape[0]):
@@ -139,7 +148,7 @@ def _build(model: Model, scheme: str) -> Kernels:
             for k in range(n_fields):
                 add_to_lanes(lanes[d:], fields, k, count)
 
-    @njit(error_model="numpy", nogil=True)
+    @compiled
     def start(X, rows, key, replica, n, means):
         """Draw the initial states and their means."""
         for s in range(X.shape[1]):
@@ -196,7 +205,7 @@ def _build(model: Model, scheme: str) -> Kernels:
                 low = 0.5 * (x + y - np.sqrt((y - x) * (y - x) - spread * log(u[0, i])))
                 new[k, i] = y + (floor - low if low < floor else 0.0)
 
-    @njit(error_model="numpy")
+    @compiled
     def euler_step(X, rows, means, inputs, n, h, key, replica, step):
         """Move every neuron by one Euler-Maruyama step; ``means`` becomes that of the new state."""
         root_h = np.sqrt(h)
@@ -232,7 +241,7 @@ def _build(model: Model, scheme: str) -> Kernels:
             for k in range(n_means):
                 means[s, k] = sum_lanes(lanes, k) / n
 
-    @njit(error_model="numpy")
+    @compiled
     def slopes(m, c, p, J, x):
         """Fill J [d, d] with the slope of the drift at the site mean, by central differences.
 
@@ -269,7 +278,7 @@ def _build(model: Model, scheme: str) -> Kernels:
                     for i in range(size):
                         out[k, i] += factor * x[j, i]
 
-    @njit(error_model="numpy")
+    @compiled
     def exponential_step(X, Y, F, rows, coupling, means, inputs, n, h, key, replica, step):
         """Move every neuron by one exponential Rosenbrock step (module docstring).
 
@@ -409,7 +418,7 @@ def _build(model: Model, scheme: str) -> Kernels:
             for k in range(n_means):
                 means[s, k] = sum_lanes(sums, k) / n
 
-    @njit(error_model="numpy", nogil=True)
+    @compiled
     def advance(X, rows, coupling, means, n, h, key, replica, first, last):
         """Do the steps first, first + 1, ..., last - 1 on X; ``means`` follows the state."""
         inputs = np.empty_like(means)
@@ -423,15 +432,13 @@ def _build(model: Model, scheme: str) -> Kernels:
                 couple(coupling, means, inputs)
                 euler_step(X, rows, means, inputs, n, h, key, replica, step)
 
-    key = f"{code_digest(__name__, model.drift.__module__)} {scheme}"
-    return Kernels(n_means, keep_compiled(start, key), keep_compiled(advance, key))
+    return Kernels(n_means, keep_compiled(start, tag), keep_compiled(advance, tag))
 
 
 def _tuple_reader(size: int) -> Callable[..., Any]:
     """Return a compiled function array [size] -> tuple."""
 
-    @njit(error_model="numpy", forceinline=True)
     def read(array):
         return to_fixed_tuple(array, size)
 
-    return read
+    return njit(error_model="numpy", forceinline=True)(named(read, size))

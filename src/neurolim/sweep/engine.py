@@ -41,7 +41,7 @@ def run_tasks(
     """Run tasks on threads of this process and return their solutions in order.
 
     Kernels release the interpreter lock, so threads scale like processes and a kernel is
-    compiled once.  Nothing listens on a port.
+    compiled once.  Nothing listens beyond loopback.
 
     Parameters
     ----------
@@ -57,7 +57,9 @@ def run_tasks(
             n_workers=1,
             threads_per_worker=workers,
             processes=False,
-            dashboard_address=None,
+            # dask insists on status pages: give them a free port on loopback, nothing else.
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
             memory_limit=None,
         ) as cluster,
         Client(cluster) as client,

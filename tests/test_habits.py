@@ -1,0 +1,208 @@
+"""Habits that no type checker sees: imports, docstrings, what is tracked, what the guides say."""
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+import subprocess
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+from importlinter.cli import lint_imports
+from numpydoc.validate import validate
+
+import neurolim
+from neurolim import core
+from neurolim.sweep.study import parse_study
+
+ROOT = Path(__file__).parents[1]
+MAX_BYTES = 1_000_000
+
+#: Registries whose addresses depend on where somebody works; spelt so that this file has none.
+HOSTS = tuple(
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("python" + "hosted", "org"),
+        ("conda", "anaconda", "org"),
+        ("registry", "npmjs"),
+        ("deb", "debian", "org"),
+    )
+)
+#: Absolute paths into somebody's machine.
+PATHS = re.compile(r"""(?:^|[\s"'`=:(\[,])/(?:home|root|Users|mnt|opt|tmp|work)/""", re.MULTILINE)
+
+#: numpydoc checks: a docstring with a one-line summary that is a sentence, sections in order and
+#: well underlined, no parameter missing or unknown where parameters are listed at all.
+CHECKS = {"GL06", "GL07", "GL08", "PR01", "PR02", "PR03", "SS01", "SS02", "SS03", "SS06"}
+
+
+def tracked() -> list[Path]:
+    """Return the files that are, or are about to be, in the repository."""
+    words = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    found = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    if found.returncode:
+        pytest.skip("not a git repository")
+    paths = (ROOT / name for name in found.stdout.split("\0") if name)
+    return [path for path in paths if path.is_file()]
+
+
+def public_objects() -> Iterator[str]:
+    """Yield the dotted name of every public class, method and function of neurolim."""
+    for found in pkgutil.walk_packages(neurolim.__path__, "neurolim."):
+        if any(part.startswith("_") for part in found.name.split(".")):
+            continue
+        module = importlib.import_module(found.name)
+        for name, value in vars(module).items():
+            if name.startswith("_") or getattr(value, "__module__", "") != found.name:
+                continue
+            if inspect.isclass(value):
+                yield f"{found.name}.{name}"
+                for part, member in vars(value).items():
+                    written = inspect.isfunction(member) and member.__name__ == part
+                    if written and not part.startswith("_"):
+                        yield f"{found.name}.{name}.{part}"
+            elif callable(value) and hasattr(value, "__name__"):
+                yield f"{found.name}.{name}"
+
+
+def docstring_errors(name: str) -> list[str]:
+    """Return what is wrong with the docstring of an object."""
+    verdict = validate(name)
+    lists_parameters = bool(re.search(r"^\s*Parameters\n\s*-+$", verdict["docstring"], re.M))
+    return [
+        f"{code} {text}"
+        for code, text in verdict["errors"]
+        if code in CHECKS and (lists_parameters or code != "PR01")
+    ]
+
+
+def examples(guide: str) -> list[tuple[str, str]]:
+    """Return the (language, code) blocks of a markdown file that are marked as python or yaml."""
+    text = (ROOT / guide).read_text("utf-8")
+    return re.findall(r"^```(python|yaml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_imports_go_one_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(ROOT)  # restored afterwards: the linter edits sys.path
+    assert lint_imports(no_cache=True, no_logo=True) == 0
+
+
+@pytest.mark.parametrize("name", sorted(public_objects()))
+def test_docstring(name: str) -> None:
+    assert docstring_errors(name) == []
+
+
+@pytest.mark.parametrize(("kind", "name"), [(k, n) for k in core.KINDS for n in core.names(k)])
+def test_plugin_says_what_it_is_and_where_it_comes_from(kind: str, name: str) -> None:
+    plugin = core.get(kind, name)
+    assert plugin.summary.endswith(".")
+    assert "\n" not in plugin.summary
+    if kind != "figure":
+        assert plugin.source
+    for param in plugin.params if kind == "model" else plugin.options:
+        assert param.doc or param.unit != "1", f"{param.name} is neither described nor has a unit"
+
+
+def test_no_tracked_file_names_a_registry_or_this_machine() -> None:
+    found = []
+    for path in tracked():
+        text = path.read_bytes().decode("utf-8", errors="ignore")
+        found += [f"{path.name}: {host}" for host in HOSTS if host in text]
+        found += [f"{path.name}: {match[0].strip()}" for match in PATHS.finditer(text)]
+    assert found == []
+
+
+def test_tracked_files_are_small() -> None:
+    assert [path.name for path in tracked() if path.stat().st_size >= MAX_BYTES] == []
+
+
+@pytest.mark.parametrize("folder", ["home", "tmp", "root", "Users"])
+@pytest.mark.parametrize("before", ["", "see ", "path=", '"', "\n"])
+def test_a_path_of_a_machine_is_recognised(folder: str, before: str) -> None:
+    assert PATHS.search(f"{before}/{folder}/x")
+
+
+@pytest.mark.parametrize("text", ["results/tmp/x", "/etc/hosts", "$HOME/home/x", "a/opt/b"])
+def test_other_paths_are_left_alone(text: str) -> None:
+    assert not PATHS.search(text)
+
+
+def load_collect() -> ModuleType:
+    """Return the program that collects change fragments."""
+    spec = importlib.util.spec_from_file_location("collect", ROOT / "changes" / "collect.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_change_fragments_are_well_named() -> None:
+    load_collect().fragments(ROOT / "changes")
+
+
+def test_changelog_gets_the_fragments_newest_release_first(tmp_path: Path) -> None:
+    collect = load_collect()
+    folder = tmp_path / "changes"
+    folder.mkdir()
+    changelog = tmp_path / "CHANGELOG.md"
+    changelog.write_text(f"# Changelog\n\n{collect.MARK}", "utf-8")
+    (folder / "README.md").write_text("stays", "utf-8")
+    (folder / "zip.added.md").write_text("Axes can be\nzipped.\n", "utf-8")
+    collect.collect(tmp_path, "0.1.0", date(2026, 1, 2))
+    (folder / "nan.fixed.md").write_text("NaN is refused.\n", "utf-8")
+    collect.collect(tmp_path, "0.1.1", date(2026, 1, 3))
+    assert changelog.read_text("utf-8") == (
+        f"# Changelog\n\n{collect.MARK}"
+        "\n## 0.1.1 (2026-01-03)\n\n### Fixed\n\n- NaN is refused.\n"
+        "\n## 0.1.0 (2026-01-02)\n\n### Added\n\n- Axes can be zipped.\n"
+    )
+    assert [path.name for path in folder.iterdir()] == ["README.md"]
+
+
+@pytest.mark.parametrize(("name", "version"), [("x.md", "0.1.0"), ("x.added.md", "next")])
+def test_changelog_refuses_bad_names_and_versions(tmp_path: Path, name: str, version: str) -> None:
+    (tmp_path / "changes").mkdir()
+    (tmp_path / "changes" / name).write_text("A change.\n", "utf-8")
+    with pytest.raises(SystemExit):
+        load_collect().collect(tmp_path, version, date(2026, 1, 2))
+
+
+def test_contributing_examples_work() -> None:
+    made: dict[str, object] = {}
+    for language, code in examples("CONTRIBUTING.md"):
+        if language == "yaml":
+            made["STUDY"] = parse_study(yaml.safe_load(code), "example")
+        else:
+            scope: dict[str, object] = {"__name__": "example"}
+            exec(code, scope)
+            made |= {kind: scope[kind] for kind in scope if kind.isupper()}
+    assert set(made) == {"MODEL", "SOLVER", "STATISTIC", "FIGURE", "STUDY"}
+    model, solver, statistic, figure = (
+        made[kind] for kind in ("MODEL", "SOLVER", "STATISTIC", "FIGURE")
+    )
+    assert isinstance(model, core.Model)
+    assert isinstance(solver, core.Solver)
+    assert isinstance(statistic, core.Statistic)
+    assert isinstance(figure, core.Figure)
+
+    params = core.resolve(model.params, {})
+    particles = core.get("solver", "particles")
+    options = core.resolve(particles.options, {"n_neurons": 64, "t_end": 0.1, "records": 1})
+    network = particles.solve(model, params, options, 0, range(1))
+    assert network.status.tolist() == [core.Status.OK]
+
+    start = solver.solve(model, params, {}, 0, range(1))
+    assert start.arrays["start"].tolist() == [[[0.0]]]
+    for dataset, chosen, checks in statistic.exact():
+        found = statistic.apply(dataset, **chosen)
+        for variable, place, value, tolerance in checks:
+            assert found[variable].sel(place).item() == pytest.approx(value, abs=tolerance)
+    assert figure.draw(figure.example(), {}).axes

@@ -1,0 +1,167 @@
+"""The particle schemes against closed forms and known orders."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.linalg import solve_continuous_lyapunov
+
+import neurolim
+from neurolim import Status, StudyError, solve
+
+NOISY = {"recovery_noise": 2**0.5, "recovery_noise_scale": "root_eps"}
+
+
+@pytest.mark.parametrize("dt", [0.5, 0.1])
+def test_exponential_scheme_is_exact_in_law_for_linear_networks_at_any_step(dt):
+    params = {"eps": 0.02, "voltage_start": 2.0, "voltage_spread": 3.0, **NOISY}
+    options = {"t_end": 2.0, "records": 4, "n_neurons": 50}
+    exact = solve("linear", "moments", params, options)
+    found = solve("linear", "particles", params, {**options, "dt": dt}, replicas=2000)
+    for name in ("mean", "covariance"):
+        error = found[name].std("replica", ddof=1) / np.sqrt(2000)
+        z = ((found[name].mean("replica") - exact[name]) / error).values
+        assert np.abs(z).max() < stats.norm.isf(1e-3 / z.size)
+    ratio = found["mean"].var("replica", ddof=1) / np.stack(
+        [exact["mean_covariance"].values[..., k, k] for k in range(2)], axis=-1
+    )
+    assert np.abs(ratio.values - 1).max() < 4.5 * np.sqrt(2 / 1999)
+
+
+def test_euler_maruyama_widens_the_law_as_theory_says():
+    # Without drift, Var = eps/(1 - h/(2 eps)) exactly (docs/science.md).
+    eps, h = 0.01, 0.005
+    params = {"eps": eps, "leak": 0.0, "b": 0.0}
+    options = {"dt": h, "t_end": 1.0, "records": 20, "n_neurons": 2000}
+    found = solve(
+        "linear", "particles", params, options | {"scheme": "euler_maruyama"}, replicas=10
+    )
+    variance = found["covariance"][:, 10:, 0, 0, 0] * 2000 / 1999
+    expected = eps / (1 - h / (2 * eps))
+    assert abs(variance.mean() / expected - 1) < 4 * np.sqrt(2 / (2000 * 10 * 11))
+
+
+def test_step_beyond_stability_diverges_and_is_marked_nan():
+    params = {"eps": 0.01, "drift": "cubic"}
+    options = {"dt": 0.025, "t_end": 5.0, "records": 10, "scheme": "euler_maruyama"}
+    found = solve("fitzhugh_nagumo", "particles", params, options, replicas=3)
+    assert (found["status"] == Status.DIVERGED).all()
+    assert found["mean"].isnull().all()
+    assert (found["histogram"] == 0).all()
+    good = solve("fitzhugh_nagumo", "particles", params, options | {"scheme": "exponential"})
+    assert (good["status"] == Status.OK).all()
+
+
+@pytest.mark.parametrize("eps", [1e-2, 1e-3, 1e-4])
+def test_the_first_correction_of_the_variance_survives_steps_far_beyond_eps(eps):
+    # Same-noise control variate: the network without local drift, whose law is known, on the same
+    # key.  The remainder resolves Var(v)/eps - 1 -> f'(alpha) eps at h up to 200 eps.
+    a, b, n, h = 0.3, 0.1, 4000, 0.02
+    alpha = (5 + np.sqrt(25 - 4 * (4 + b / a))) / 2
+    slope = -3 * alpha**2 + 10 * alpha - 4
+    common = {"eps": eps, "a": a, "b": b, "drift": "polynomial", **NOISY}
+    options = {"n_neurons": n, "dt": h, "t_end": 4.0, "records": 40}
+
+    def covariance(coefficients, start):
+        given = {
+            "coefficients": coefficients,
+            "voltage_start": start,
+            "recovery_start": b / a * start,
+        }
+        found = solve("fitzhugh_nagumo", "particles", common | given, options, seed=3)
+        return found["covariance"].values[0, 20:, 0]
+
+    def lyapunov(local):
+        drift = np.array([[local - 1 / eps, -1.0], [b, -a]])
+        return solve_continuous_lyapunov(drift, -np.diag([2.0, 2 * eps]))
+
+    difference = covariance([0.0, -4.0, 5.0, -1.0], alpha) - covariance([0.0, -1e-12], 0.0)
+    error = difference.std(axis=0, ddof=1) / np.sqrt(20) / eps**2
+    found = ((difference.mean(axis=0) + lyapunov(0.0)) / eps - np.diag([1, 1 / a])) / eps
+    expected = (lyapunov(slope) / eps - np.diag([1, 1 / a])) / eps
+    # Beyond the linearisation: relative O(eps), 3 f''-sized; beyond the step: O(h).
+    allowance = 60 * eps + 2 * h
+    assert abs(found[0, 0] - expected[0, 0]) < 4 * error[0, 0] + allowance
+    assert abs(found[1, 1] - expected[1, 1]) < 4 * error[1, 1] + 0.1 * allowance
+
+
+def test_exponential_scheme_has_second_order_in_the_step():
+    # Without noise the network is the FitzHugh-Nagumo equation: the order is that of its mean.
+    params = {"eps": 0.05, "sigma": 1e-9, "voltage_start": 0.6, "recovery_start": 0.1}
+    exact = solve("fitzhugh_nagumo", "limit", params, {"t_end": 2.0, "records": 1})
+    errors = []
+    for dt in (0.1, 0.05, 0.025):
+        found = solve(
+            "fitzhugh_nagumo",
+            "particles",
+            params,
+            {"t_end": 2.0, "records": 1, "dt": dt, "n_neurons": 2},
+        )
+        errors.append(float(np.abs(found["mean"][0, -1] - exact["mean"][-1]).max()))
+    orders = np.log2(np.array(errors[:-1]) / errors[1:])
+    assert (np.abs(orders - 2.0) < 0.25).all(), orders
+
+
+def test_fluctuations_of_the_mean_fall_like_the_root_of_n():
+    spread = []
+    for n in (50, 3200):
+        found = solve(
+            "fitzhugh_nagumo",
+            "particles",
+            {"eps": 0.01},
+            {"n_neurons": n, "t_end": 2.0, "records": 10, "dt": 0.02},
+            replicas=100,
+        )
+        spread.append(float(found["mean"][:, 4:, 0, 0].std()))
+    order = np.log(spread[0] / spread[1]) / np.log(3200 / 50)
+    assert abs(order - 0.5) < 0.05
+
+
+@pytest.mark.parametrize("scheme", ["exponential", "euler_maruyama"])
+def test_reflected_conductance_has_the_truncated_gaussian_law(scheme):
+    # G constant: g is an Ornstein-Uhlenbeck process reflected at 0, whose stationary law is
+    # N(G0, a^2/gamma) cut at 0.
+    noise, base = 0.5, 0.2
+    params = {"noise": noise, "base": base, "amplitude": 0.0, "conductance_start": 0.3}
+    found = solve(
+        "morris_lecar",
+        "particles",
+        params,
+        {"n_neurons": 4000, "t_end": 20.0, "records": 20, "dt": 0.01, "scheme": scheme},
+        replicas=4,
+    )
+    law = stats.truncnorm(-base / noise, np.inf, base, noise)
+    late = found["mean"].values[:, 10:, 0, 1]
+    # 40 records about a relaxation time apart of 4000 neurons; bridge reflection errs by O(h).
+    tolerance = 4 * law.std() / np.sqrt(4000 * 40 / 2) + 0.3 * 0.01
+    assert abs(late.mean() - law.mean()) < tolerance
+
+
+def test_histogram_counts_neurons_in_units_of_the_limit_law():
+    found = solve(
+        "linear",
+        "particles",
+        {"eps": 0.05, **NOISY},
+        {"n_neurons": 1000, "t_end": 1.0, "records": 2, "dt": 0.1, "bins": 120, "bin_range": 6.0},
+        replicas=3,
+    )
+    counts = found["histogram"].values
+    assert (counts.sum(axis=-1) == 1000).all()
+    u = found["bin"].values
+    width = u[1] - u[0]
+    second = (counts * u**2).sum(axis=-1) / 1000
+    scale = found["scale"].values[:, None]
+    variance = np.stack([found["covariance"].values[..., k, k] for k in range(2)], axis=-1)
+    # Sheppard's correction for binning; the mean of a bin is not its centre, hence the slack.
+    np.testing.assert_allclose(second * scale**2, variance, rtol=0.02 + width**2)
+
+
+def test_bad_options_are_refused_before_anything_runs():
+    with pytest.raises(StudyError, match="does not divide"):
+        solve("linear", "particles", {}, {"dt": 0.03, "t_end": 1.0, "records": 10})
+    with pytest.raises(StudyError, match="n_neurons"):
+        solve("linear", "particles", {}, {"n_neurons": 1})
+    with pytest.raises(StudyError, match="dt"):
+        solve("linear", "particles", {}, {"dt": -0.1})
+    assert neurolim.__all__
