@@ -1,18 +1,43 @@
-"""One thread, one picture backend and repeatable examples, before any test module is imported."""
+"""Shared settings and studies of the tests."""
+
+from __future__ import annotations
 
 import os
+from pathlib import Path
 
-for variable in (
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-):
-    os.environ[variable] = "1"
-os.environ["MPLBACKEND"] = "Agg"
+import pytest
 
-from hypothesis import settings  # noqa: E402 (numpy may be loaded only now)
+# One thread per library, so runs are comparable everywhere.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
-# No clock and no memory of earlier runs: the same examples pass or fail everywhere.
-settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
-settings.load_profile("repeatable")
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def root():
+    """Return the project's folder."""
+    return ROOT
+
+
+@pytest.fixture
+def mapping():
+    """Return a small valid study as a mapping, fresh for every test."""
+    return {
+        "title": "A small study",
+        "claim": "none",
+        "model": "fitzhugh_nagumo",
+        "solver": "particles",
+        "reference": "limit",
+        "params": {"a": 0.3, "recovery_noise": 1.0},
+        "options": {"n_neurons": 80, "dt": 0.05, "t_end": 1.0, "records": 4},
+        "grid": {"eps": {"inverse": [10, 20, 50]}, "sigma": [1.0, 2.0]},
+        "replicas": 3,
+        "seed": 7,
+        "statistics": [
+            {"concentration": {"after": 0.2}},
+            {"convergence_rate": {"of": ["voltage_mean", "voltage_variance"], "over": "eps"}},
+        ],
+        "expect": {"voltage_mean": {"order": 1.0}},
+        "figures": ["rate_plot"],
+    }

@@ -238,6 +238,7 @@ class Model:
         the mean (the concentration profile), or None where no such law is known; entries <= 0
         mean "no profile for this variable"
     linear : the drift is affine in (x, m, c) and there are no further fields
+    name : the file's name, filled in by ``get``
     """
 
     summary: str
@@ -292,6 +293,7 @@ class Solver:
         bits.  ``replicas`` is a range of replica numbers; deterministic solvers get range(1)
     check : (model, params, options) -> None, raises StudyError for combinations refused early
     stochastic : False for solvers that ignore ``key`` (their datasets have no replica dim)
+    name : the file's name, filled in by ``get``
     """
 
     summary: str
@@ -322,6 +324,7 @@ class Statistic:
     tables : (applied dataset, expect) -> {table name: pandas.DataFrame}, where ``expect`` maps
         quantities to {"order", "tolerance", "claim"}
     table_names : the names ``tables`` returns, known before anything runs
+    name : the file's name, filled in by ``get``
     """
 
     summary: str
@@ -349,6 +352,7 @@ class Figure:
     needs : options -> names of dataset variables it reads
     draw : (dataset, expect, **options) -> matplotlib Figure; ``expect`` as in Statistic.tables
     example : () -> dataset small enough for the conformance suite to draw
+    name : the file's name, filled in by ``get``
     """
 
     summary: str

@@ -49,7 +49,7 @@ class _WithoutDocstrings(ast.NodeTransformer):
                     and isinstance(statement.value.value, str)
                 )
             ]
-            node.body = kept or [ast.Pass()]  # type: ignore[union-attr]
+            node.body = kept or [ast.Pass()]
         return node
 
 
@@ -59,7 +59,7 @@ def _parsed(module: str) -> tuple[str, tuple[str, ...]]:
     path = _source(module)
     assert path is not None
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported = set()
+    imported: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             imported.update(alias.name for alias in node.names)
@@ -82,7 +82,7 @@ def code_digest(*modules: str) -> str:
 
     Parameters
     ----------
-    modules : dotted names, e.g. "neurolim.solvers.particles"
+    *modules : dotted names, e.g. "neurolim.solvers.particles"
     """
     seen: dict[str, str] = {}
     waiting = list(modules)

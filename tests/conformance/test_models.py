@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -98,7 +100,7 @@ def test_both_schemes_describe_the_same_network(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_large_networks_follow_the_limit_where_noise_is_small(name):
-    quiet = {
+    quiet: dict[str, Any] = {
         "morris_lecar": {"noise": 1e-3},
         "balanced": {"sigma": [1e-3, 1e-3]},
     }.get(name, {"sigma": 1e-3, "eps": 0.001, "voltage_start": 0.7})

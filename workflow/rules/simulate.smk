@@ -1,36 +1,36 @@
 # Chunks of runs, each one job and one file; the digest of points and code decides what reruns.
 rule simulate:
     output:
-        RESULTS + "/{study}/chunks/{chunk}.zip",
-        RESULTS + "/{study}/chunks/{chunk}.json",
+        data=f"{RESULTS}/{{study}}/chunks/{{chunk}}.zip",
+        record=f"{RESULTS}/{{study}}/chunks/{{chunk}}.json",
     log:
-        RESULTS + "/{study}/logs/simulate-{chunk}.log",
-    params:
-        study=lambda wildcards: STUDIES[wildcards.study].path,
-        digest=lambda wildcards: STUDIES[wildcards.study].chunk_digest(wildcards.chunk),
+        f"{RESULTS}/{{study}}/logs/simulate-{{chunk}}.log",
+    conda:
+        "../../environment.yml"
     threads: config["threads"]
     resources:
         mem_mb=lambda wildcards: STUDIES[wildcards.study].memory_mb,
         runtime=lambda wildcards: STUDIES[wildcards.study].minutes,
-    conda:
-        "../../environment.yml"
+    params:
+        study=lambda wildcards: STUDIES[wildcards.study].path,
+        digest=lambda wildcards: STUDIES[wildcards.study].chunk_digest(wildcards.chunk),
     shell:
         "neurolim simulate {params.study} --chunk {wildcards.chunk} --workers {threads}"
-        " --output {output[0]} > {log} 2>&1"
+        " --output {output.data} > {log} 2>&1"
 
 
 rule collect:
     input:
         lambda wildcards: STUDIES[wildcards.study].records(RESULTS),
     output:
-        RESULTS + "/{study}/data.zip",
-        RESULTS + "/{study}/data.json",
+        data=f"{RESULTS}/{{study}}/data.zip",
+        record=f"{RESULTS}/{{study}}/data.json",
     log:
-        RESULTS + "/{study}/logs/collect.log",
+        f"{RESULTS}/{{study}}/logs/collect.log",
+    conda:
+        "../../environment.yml"
     params:
         study=lambda wildcards: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests["collect"],
-    conda:
-        "../../environment.yml"
     shell:
-        "neurolim collect {params.study} --output {output[0]} > {log} 2>&1"
+        "neurolim collect {params.study} --output {output.data} > {log} 2>&1"

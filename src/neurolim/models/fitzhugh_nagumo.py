@@ -105,7 +105,7 @@ def prepare(params: Mapping[str, Any]) -> Sites:
         scaled = params["initial"] == "prepared"
         sites.append(
             Parameters(
-                *(float(coefficient) for coefficient in f),
+                **{f"f{k}": float(coefficient) for k, coefficient in enumerate(f)},
                 a=a,
                 b=params["b"],
                 c=params["c"],

@@ -57,9 +57,9 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
     exact_value = chosen["reference_mean_covariance"].drop_vars(("variable", "variable_b"))
     diagonal = xr.DataArray(np.arange(mean.sizes["variable"]), dims="variable")
     variance = exact_value.isel(variable=diagonal, variable_b=diagonal)
-    error = np.sqrt(
+    error = (
         (variance * variance.rename(variable="variable_b") + exact_value**2) / (count - 1)
-    )
+    ) ** 0.5
     found["z_mean_covariance"] = (product - exact_value) / error.where(error > 0)
     lead = [dim for dim in dataset["status"].dims if dim != "replica"]
     solver = ("time", "site", "variable", "variable_b")

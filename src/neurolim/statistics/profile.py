@@ -88,14 +88,14 @@ def apply(dataset: xr.Dataset, *, after: float, eps: str, within: float) -> xr.D
         )
         hoped = (n * expected).sum(pooled).where(valid, 0.0)
         deviation, error, profile = _deviations(
-            counts, hoped, valid, small, np.abs(offset) <= within * spread
+            counts, hoped, valid, small, abs(offset) <= within * spread
         )
         _, _, shape = _deviations(
             counts,
             (n * about_own_mean).sum(pooled).where(valid, 0.0),
             valid,
             small,
-            np.abs(centres) * scale.mean(("site", "replica")) <= within * spread,
+            abs(centres) * scale.mean(("site", "replica")) <= within * spread,
         )
         prediction = (-small * offset**2 / (2.0 * spread**2)).where(deviation.notnull())
         found |= {
@@ -140,9 +140,9 @@ def _deviations(
     without = without.where(populated & valid)
     replicas = valid.sum("replica")
     scatter = (without - without.mean("replica")) ** 2
-    error = np.sqrt((replicas - 1) / replicas * scatter.sum("replica")).where(populated)
-    whole = np.sqrt((deviation**2).where(inside).mean("bin"))
-    partial = np.sqrt((without**2).where(inside).mean("bin"))
+    error = (((replicas - 1) / replicas * scatter.sum("replica")) ** 0.5).where(populated)
+    whole = (deviation**2).where(inside).mean("bin") ** 0.5
+    partial = (without**2).where(inside).mean("bin") ** 0.5
     return deviation, error, (replicas * whole - (replicas - 1) * partial).where(valid)
 
 

@@ -28,7 +28,7 @@ class Plan:
     ----------
     points, runs : grid points; grid points times replicas
     chunks : ranges of run numbers, each one job and one file
-    core_seconds : predicted in all
+    core_seconds, chunk_core_seconds : predicted in all, and of the average chunk
     memory : bytes of one worker's run and of the largest chunk's results
     disk : bytes of all chunk files and the dataset
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -123,8 +123,9 @@ def _formula(key: str, form: str, body: Sequence[Any]) -> list[float]:
     for value in body:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise StudyError(key, f"wrong type: got {str(value)[:60]!r}", "numbers")
-        if not math.isfinite(value):
-            raise StudyError(key, f"not finite: {value}", "finite numbers")
+        # Integers of any size are YAML; beyond the floats they are as good as infinite.
+        if abs(value) > sys.float_info.max or value != value:
+            raise StudyError(key, f"not finite: {str(value)[:60]}", "finite numbers")
     if form == "inverse":
         if any(value == 0 for value in body):
             raise StudyError(key, "division by zero", "non-zero numbers")

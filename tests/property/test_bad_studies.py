@@ -1,0 +1,125 @@
+"""Whatever is done to a study file: it is accepted, or refused in one line; never a traceback."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from neurolim import StudyError, load_study
+from neurolim.sweep.study import Study, parse_study
+
+JUNK = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.just(10**400),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(["", " ", "yes", "1e-3", "eps", "x" * 500, "\u0000", "µ"]),
+    st.just([]),
+    st.just({}),
+    st.lists(st.integers(-3, 3), max_size=3),
+    st.lists(st.sampled_from([0.1, 0.1, math.nan, math.inf, "a", None, [1], {"a": 1}]), max_size=3),
+    st.dictionaries(
+        st.sampled_from(["values", "zip", "linspace", "noise", "name", "order"]),
+        st.sampled_from([1, "common", [1, 2], [1, 2, 3], None, {"a": [1, 2]}]),
+        max_size=2,
+    ),
+)
+
+
+def places(node, path=()):
+    """Yield the path of every entry of nested mappings and lists."""
+    entries = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in entries:
+        yield (*path, key)
+        if isinstance(value, (dict, list)):
+            yield from places(value, (*path, key))
+
+
+def accepted_or_refused(load):
+    try:
+        study = load()
+    except StudyError as error:
+        text = str(error)
+        assert text.strip()
+        assert "\n" not in text
+        return
+    assert isinstance(study, Study)
+    assert study.n_points >= 1
+
+
+@settings(
+    max_examples=300,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_mutated_values_and_keys(mapping, data):
+    mutated = copy.deepcopy(mapping)
+    for _ in range(data.draw(st.integers(1, 2))):
+        path = data.draw(st.sampled_from(sorted(places(mutated), key=str)))
+        node = mutated
+        for part in path[:-1]:
+            node = node[part]
+        action = data.draw(st.sampled_from(["replace", "delete", "rename", "add"]))
+        if action == "replace" or isinstance(node, list):
+            node[path[-1]] = data.draw(JUNK)
+        elif action == "delete":
+            del node[path[-1]]
+        elif action == "rename":
+            node[data.draw(st.one_of(st.text(max_size=6), st.integers()))] = node.pop(path[-1])
+        else:
+            node[data.draw(st.text(max_size=6))] = data.draw(JUNK)
+        if not list(places(mutated)):
+            break
+    accepted_or_refused(lambda: parse_study(mutated))
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_mutated_text(mapping, tmp_path, data):
+    text = yaml.safe_dump(mapping, sort_keys=False)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(text)))
+        piece = data.draw(
+            st.one_of(
+                st.sampled_from(
+                    [
+                        "\t",
+                        "\n",
+                        ": ",
+                        "- ",
+                        "{",
+                        "]",
+                        "&a ",
+                        "*a",
+                        "!!python/name:os",
+                        "<<: ",
+                        "|",
+                        "'",
+                        "%",
+                        "? ",
+                        "---\n",
+                        "\x00",
+                        "1e999",
+                        "0x1F",
+                    ]
+                ),
+                st.text(max_size=4),
+            )
+        )
+        text = text[:at] + piece + text[at + data.draw(st.integers(0, 3)) :]
+    file = tmp_path / "study.yaml"
+    file.write_bytes(text.encode("utf-8", errors="surrogatepass"))
+    accepted_or_refused(lambda: load_study(file))

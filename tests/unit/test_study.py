@@ -1,0 +1,278 @@
+"""Study files: what is accepted, what is refused and how, keys, chunks, bits."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import numpy as np
+import pytest
+import yaml
+
+from neurolim import StudyError, load_study
+from neurolim.stages import run_study
+from neurolim.sweep.chunks import check_fit, plan
+from neurolim.sweep.study import parse_study
+
+
+def changed(mapping, path, value):
+    result = copy.deepcopy(mapping)
+    place = result
+    *parents, last = path.split("/")
+    for part in parents:
+        place = place[part]
+    if value is KeyError:
+        del place[last]
+    else:
+        place[last] = value
+    return result
+
+
+BAD = [
+    ("modle", "linear", "modle", "model"),
+    ("model", "linaer", "model", "linear"),
+    ("model", 3, "model", ""),
+    ("model", KeyError, "model", ""),
+    ("solver", "particle", "solver", "particles"),
+    ("reference", "limits", "reference", "limit"),
+    ("reference", {"solver": "limit", "options": {"rtol": 2}}, "reference.options.rtol", "<="),
+    ("reference", {"solver": "limit", "options": {"t_end": 2.0}}, "reference", "time"),
+    ("params/a", 0.0, "params.a", "> 0"),
+    ("params/a", "fast", "params.a", "number"),
+    ("params/a", True, "params.a", "number"),
+    ("params/b", float("nan"), "params.b", "number"),
+    ("params/drift", "quartic", "params.drift", "cubic"),
+    ("params", {"drift": "polynomial", "coefficients": [1.0, 2.0]}, "coefficients", "negative"),
+    ("params/alpha", 1.0, "params.alpha", "recovery_noise"),
+    ("options/dt", -0.1, "options.dt", "> 0"),
+    ("options/dt", 0.03, "options.dt", "t_end"),
+    ("options/n_neurons", 10.5, "options.n_neurons", "integer"),
+    ("options/n_neurons", 1, "options.n_neurons", "2"),
+    ("options/records", 0, "options.records", ""),
+    ("grid/eps", [], "grid.eps", "at least one"),
+    ("grid/eps", [0.1, 0.1], "grid.eps", "distinct"),
+    ("grid/eps", [0.1, float("inf")], "grid.eps", ""),
+    ("grid/eps", [0.1, "x"], "grid.eps", ""),
+    ("grid/eps", [0.1, -0.1], "grid.eps", "> 0"),
+    ("grid/eps", {"inverse": [0, 1]}, "grid.eps.inverse", "non-zero"),
+    ("grid/eps", {"logspace": [-1, 1, 3]}, "grid.eps.logspace", "positive"),
+    ("grid/eps", {"linspace": [1, 2]}, "grid.eps.linspace", "how many"),
+    ("grid/eps", {"linspace": [1, 2, 2.5]}, "grid.eps.linspace", "integer"),
+    ("grid/eps", {"geomspace": [1, 2, 3]}, "grid.eps", "logspace"),
+    ("grid/eps", {"values": [0.1], "noise": "loud"}, "grid.eps.noise", "common"),
+    ("grid/a", [0.1, 0.2], "grid.a", "one of the two"),
+    ("grid/volume", [1, 2], "grid.volume", "sigma"),
+    ("grid/drift", ["cubic", "quartic"], "grid.drift", "canonical"),
+    ("grid/coefficients", [1, 2], "grid.coefficients", ""),
+    ("grid/t_end", [1.0, 2.0], "grid", ""),
+    ("grid/pair", {"zip": {"a": [1, 2], "b": [1, 2, 3]}}, "grid.pair.zip", "equal length"),
+    ("grid/pair", {"zip": {"eps": [0.1, 0.2], "b": [1, 2]}}, "grid", "eps"),
+    ("grid", [1, 2], "grid", ""),
+    ("replicas", 0, "replicas", ""),
+    ("replicas", 2.5, "replicas", ""),
+    ("seed", -1, "seed", ""),
+    ("seed", "one", "seed", ""),
+    ("statistics", ["concentrate"], "statistics", "concentration"),
+    ("statistics", "concentration", "statistics", ""),
+    ("statistics", [{"concentration": {"since": 1}}], "statistics.concentration.since", "after"),
+    ("statistics", ["agreement"], "statistics.agreement", "reference_mean"),
+    (
+        "statistics",
+        [{"convergence_rate": {"of": ["voltage_mean"]}}],
+        "statistics.convergence_rate",
+        "needs voltage_mean",
+    ),
+    ("figures", ["rate_plots"], "figures", "rate_plot"),
+    ("figures", ["agreement"], "figures.agreement", "needs"),
+    ("expect", {"current": {"order": 1.0}}, "expect.current", "voltage_mean"),
+    ("expect", {"voltage_mean": {"order": "one"}}, "expect.voltage_mean.order", ""),
+    ("expect", {"voltage_mean": {"ordre": 1.0}}, "expect.voltage_mean.ordre", "order"),
+    ("failed_share", 2, "failed_share", ""),
+    ("chunk_seconds", 0, "chunk_seconds", ""),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "key", "allowed"), BAD)
+def test_bad_input_is_one_line_that_names_file_key_problem_and_allowed(
+    mapping, path, value, key, allowed, tmp_path
+):
+    file = tmp_path / "bad.yaml"
+    file.write_text(yaml.safe_dump(changed(mapping, path, value), sort_keys=False))
+    with pytest.raises(StudyError) as caught:
+        load_study(file)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(f"{file}: ")
+    assert key in text
+    assert allowed in text
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "empty"),
+        ("- a\n- b\n", "not a mapping"),
+        ("model: [\n", "line"),
+        ("model: linear\nmodel: linear\n", "twice"),
+        ("model: linear\nsolver: particles\n\tparams: 1\n", "line"),
+        ("1: 2\n", "not a word"),
+    ],
+)
+def test_bad_yaml_is_refused_in_one_line(tmp_path, text, part):
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(StudyError, match=part) as caught:
+        load_study(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_unreadable_files_are_refused(tmp_path):
+    with pytest.raises(StudyError, match="cannot be read"):
+        load_study(tmp_path / "missing.yaml")
+    with pytest.raises(StudyError, match="cannot be read"):
+        load_study(tmp_path)
+    (tmp_path / "latin.yaml").write_bytes(b"title: \xff\n")
+    with pytest.raises(StudyError, match="UTF-8"):
+        load_study(tmp_path / "latin.yaml")
+
+
+def test_numbers_are_read_as_scientists_write_them(tmp_path, mapping):
+    file = tmp_path / "good.yaml"
+    text = yaml.safe_dump(changed(mapping, "params/b", "NUMBER"))
+    for written, value in (("1e-3", 1e-3), ("1E5", 1e5), (".5", 0.5), ("-2", -2.0), ("010", 10.0)):
+        file.write_text(text.replace("NUMBER", written))
+        assert load_study(file).params_at(0)["b"] == value
+
+
+def test_axes_and_points(mapping):
+    study = parse_study(mapping)
+    assert study.shape == (3, 2)
+    assert [study.values_at(p) for p in study.points()][:3] == [
+        {"eps": 0.1, "sigma": 1.0},
+        {"eps": 0.1, "sigma": 2.0},
+        {"eps": 0.05, "sigma": 1.0},
+    ]
+    zipped = parse_study(
+        changed(
+            mapping,
+            "grid",
+            {
+                "eps": {"logspace": [0.01, 0.1, 3]},
+                "path": {"zip": {"sigma": [1, 2], "b": [0.1, 0.2]}},
+            },
+        )
+    )
+    assert zipped.shape == (3, 2)
+    assert zipped.values_at(5)["b"] == 0.2
+    assert zipped.values_at(2)["eps"] == pytest.approx(10**-1.5)
+
+
+def test_noise_keys_do_not_depend_on_order_or_extent_of_the_grid(mapping):
+    def keys(grid):
+        study = parse_study(changed(mapping, "grid", grid))
+        return {tuple(sorted(study.values_at(p).items())): study.key(p) for p in study.points()}
+
+    small = keys({"eps": [0.1, 0.05], "sigma": [1.0]})
+    large = keys({"sigma": [3.0, 1.0, 2], "eps": [0.05, 0.2, 0.1]})
+    assert small.items() <= large.items()
+    assert len(set(large.values())) == 9
+    common = keys({"eps": {"values": [0.1, 0.05], "noise": "common"}, "sigma": [1.0, 2.0]})
+    assert len(set(common.values())) == 2
+
+
+def test_digest_sees_what_matters_and_nothing_else(mapping):
+    study = parse_study(mapping)
+    same = parse_study(mapping | {"title": "other", "figures": [], "failed_share": 0.5})
+    assert study.digest(0, 5) == same.digest(0, 5)
+    for path, value in (("seed", 8), ("params/b", 0.2), ("options/dt", 0.025)):
+        assert parse_study(changed(mapping, path, value)).digest(0, 5) != study.digest(0, 5)
+    assert study.digest(0, 5) != study.digest(0, 6)
+
+
+@pytest.mark.parametrize("seconds", [1e-9, 1e-3, 1e9])
+def test_chunks_cover_all_runs_once_in_order(mapping, seconds):
+    study = parse_study(mapping | {"chunk_seconds": seconds})
+    chunks = plan(study).chunks
+    assert chunks[0].start == 0
+    assert chunks[-1].stop == study.n_runs == 18
+    assert all(a.stop == b.start for a, b in itertools.pairwise(chunks))
+    assert all(len(chunk) > 0 for chunk in chunks)
+    assert len(chunks) == {1e-9: 18, 1e9: 1}.get(seconds, len(chunks))
+
+
+def test_chunks_have_about_equal_cost(mapping):
+    study = parse_study(
+        changed(
+            changed(mapping, "grid", {"n_neurons": [100, 1000, 10000]}),
+            "options/n_neurons",
+            KeyError,
+        )
+        | {"statistics": [], "figures": [], "expect": {}, "replicas": 60, "chunk_seconds": 0.003}
+    )
+    cost = [
+        study.the_solver.cost(study.the_model, study.params_at(p), study.options_at(p)).seconds
+        for p in study.points()
+    ]
+    loads = [sum(cost[run // 60] for run in chunk) for chunk in plan(study).chunks]
+    assert len(loads) > 4
+    assert max(loads) - min(loads) <= 2.1 * max(cost) + 0.1 * max(loads)
+
+
+def test_studies_that_do_not_fit_are_refused(mapping, tmp_path, monkeypatch):
+    huge = changed(mapping, "grid/eps", {"linspace": [0.1, 1.0, 1_000_000]})
+    study = parse_study(huge | {"statistics": [], "figures": [], "expect": {}, "replicas": 10_000})
+    with pytest.raises(StudyError, match="disk"):
+        check_fit(study, tmp_path)
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(StudyError, match="cannot write"):
+        check_fit(parse_study(mapping), blocked)
+    monkeypatch.setattr("neurolim.sweep.chunks._physical_memory", lambda: 2**20)
+    with pytest.raises(StudyError, match="memory"):
+        check_fit(parse_study(mapping), tmp_path)
+
+
+def test_results_do_not_depend_on_chunks_workers_or_the_rest_of_the_grid(mapping, tmp_path):
+    base = mapping | {"statistics": [], "figures": [], "expect": {}}
+    whole = run_study(parse_study(base), tmp_path / "a", workers=1)
+    cut = run_study(parse_study(base | {"chunk_seconds": 1e-4}), tmp_path / "b", workers=2)
+    assert len(list((tmp_path / "b/study/chunks").glob("*.zip"))) > 3
+    assert (tmp_path / "a/study/data.zip").read_bytes() == (
+        tmp_path / "b/study/data.zip"
+    ).read_bytes()
+    wider = changed(base, "grid", {"sigma": [3.0, 2.0], "eps": [0.02, 0.3]}) | {"replicas": 5}
+    more = run_study(parse_study(wider), tmp_path / "c")
+    place = {"eps": 0.02, "sigma": 2.0}
+    for name in ("mean", "covariance", "histogram"):
+        np.testing.assert_array_equal(
+            whole[name].sel(place), more[name].sel(place).isel(replica=slice(3))
+        )
+    assert cut["mean"].dims == ("eps", "sigma", "replica", "time", "site", "variable")
+
+
+def test_failed_points_become_nan_are_counted_and_enter_no_fit(mapping, tmp_path):
+    # Euler-Maruyama diverges where dt > 2 eps: only at the smallest eps.
+    base = changed(
+        mapping,
+        "options",
+        {
+            "n_neurons": 80,
+            "dt": 0.05,
+            "t_end": 20.0,
+            "records": 10,
+            "scheme": "euler_maruyama",
+        },
+    )
+    base = changed(base, "grid", {"eps": [0.2, 0.1, 0.06, 0.01]})
+    study = parse_study(base | {"failed_share": 0.5, "figures": [], "chunk_seconds": 1e-3})
+    found = run_study(study, tmp_path)
+    assert found["mean"].sel(eps=0.01).isnull().all()
+    assert found["mean"].sel(eps=0.1).notnull().all()
+    assert (found["status"].sel(eps=0.01) == 1).all()
+    runs = (tmp_path / "study/tables/runs.csv").read_text()
+    assert "DIVERGED,3" in runs
+    levels = (tmp_path / "study/tables/convergence_levels.csv").read_text()
+    assert "voltage_mean,eps,0.01,,,,False,failed" in levels
+    strict = parse_study(base | {"failed_share": 0.1, "figures": []})
+    with pytest.raises(StudyError, match=r"25.0% of the runs failed"):
+        run_study(strict, tmp_path)
