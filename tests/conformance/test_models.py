@@ -100,10 +100,11 @@ def test_both_schemes_describe_the_same_network(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_large_networks_follow_the_limit_where_noise_is_small(name):
-    quiet: dict[str, Any] = {
+    few: dict[str, dict[str, Any]] = {
         "morris_lecar": {"noise": 1e-3},
         "balanced": {"sigma": [1e-3, 1e-3]},
-    }.get(name, {"sigma": 1e-3, "eps": 0.001, "voltage_start": 0.7})
+    }
+    quiet = few.get(name, {"sigma": 1e-3, "eps": 0.001, "voltage_start": 0.7})
     particles = run(name, quiet, replicas=range(1), n_neurons=500, t_end=1.0, records=2)
     model = core.get("model", name)
     limit = core.get("solver", "limit")

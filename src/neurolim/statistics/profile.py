@@ -155,7 +155,8 @@ def _probability(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 def _log_ratio(counts: xr.DataArray, expected: xr.DataArray) -> xr.DataArray:
     """Return log(counts/expected), NaN where either is zero."""
     positive = (counts > 0) & (expected > 0)
-    return np.log(counts.where(positive) / expected.where(positive))
+    ratio = counts.where(positive) / expected.where(positive)
+    return ratio.copy(data=np.log(ratio.values))
 
 
 def _named(array: xr.DataArray, long_name: str) -> xr.DataArray:
