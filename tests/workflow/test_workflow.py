@@ -1,0 +1,255 @@
+"""The workflow end to end: tiny studies, kills, and what is done again after an edit."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from neurolim.stages import run_study
+
+pytestmark = pytest.mark.workflow
+
+TINY = ("config/tiny/fig-6-1.yaml", "config/tiny/linear.yaml")
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """Return a copy of the project in which files can be edited; its package comes first."""
+    source, target = Path(__file__).parents[2], tmp_path_factory.mktemp("project")
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(source / name, target / name)
+    for name in ("src", "workflow", "config", "profiles"):
+        shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns("*.nb?"))
+    return target
+
+
+def environment(project, **more):
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    cache = str(project.parent / "numba")
+    return os.environ | {
+        "PYTHONPATH": str(project / "src"),
+        "PATH": path,
+        "NUMBA_CACHE_DIR": cache,
+        **more,
+    }
+
+
+def neurolim(project, *words, check=True):
+    return subprocess.run(
+        [sys.executable, "-m", "neurolim", *words],
+        cwd=project,
+        env=environment(project),
+        capture_output=True,
+        text=True,
+        check=check,
+    )
+
+
+def snakemake(project, *words, check=True):
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "2", *words],
+        cwd=project,
+        env=environment(project),
+        capture_output=True,
+        text=True,
+        check=check,
+    )
+
+
+def configured(studies, results):
+    return ["--config", f"results={results}", f"studies=[{','.join(studies)}]"]
+
+
+@pytest.fixture(scope="module")
+def finished(copy):
+    """Return the project after a run of the tiny studies."""
+    found = neurolim(copy, "run", *TINY, "--cores", "2", "--results", "results")
+    assert "report: results/report.html" in found.stdout
+    assert re.search(r"\d/\d chunks", found.stdout)
+    return copy
+
+
+def test_run_makes_everything_it_promises(finished):
+    home = finished / "results" / "fig-6-1"
+    for table in ("runs", "convergence_rate", "convergence_levels"):
+        for kind in ("csv", "html", "tex"):
+            assert (home / "tables" / f"{table}.{kind}").stat().st_size > 50
+    for figure in ("profile", "rate_plot", "trajectories"):
+        for kind in ("svg", "pdf", "png"):
+            assert (home / "figures" / f"{figure}.{kind}").stat().st_size > 1000
+    header = (home / "tables" / "convergence_rate.csv").read_text().splitlines()[0]
+    assert header == (
+        "quantity,over,order,order_low,order_high,expected,constant,verdict,levels_used,"
+        "levels_dropped"
+    )
+    report = (finished / "results" / "report.html").read_text()
+    assert "voltage_variance" in report
+    assert "no rate is claimed" in report
+
+
+def test_snakemake_and_the_library_give_the_same_bytes(finished, tmp_path):
+    run_study(finished / TINY[1], tmp_path, workers=2)
+    for name in (
+        "data.zip",
+        "data.json",
+        "statistics.zip",
+        "tables/agreement.csv",
+        "figures/agreement.svg",
+        "chunks/0.zip",
+    ):
+        here, there = tmp_path / "linear" / name, finished / "results" / "linear" / name
+        assert here.read_bytes() == there.read_bytes(), name
+
+
+def planned(project):
+    """Return the rules a run would execute now."""
+    text = snakemake(project, "--dry-run", *configured(TINY, "results")).stdout
+    return set(re.findall(r"^(?:local)?rule (\w+):", text, re.MULTILINE)) - {"all"}
+
+
+def test_edits_rerun_exactly_what_they_touch(finished):
+    assert planned(finished) == set()
+
+    def edited(name, old, new):
+        path = finished / name
+        before = path.read_text()
+        assert old in before
+        path.write_text(before.replace(old, new, 1))
+        found = planned(finished)
+        path.write_text(before)
+        return found
+
+    study = TINY[0]
+    assert edited(study, "title:", "# a comment\ntitle:") == set()
+    picture = "src/neurolim/figures/profile.py"
+    assert edited(picture, "offset = ", "# why\n            offset = ") == set()
+    assert edited(picture, "3.6 *", "3.7 *") == {"draw"}
+    assert edited(study, "order: 1.5", "order: 1.25") == {"tabulate", "draw"}
+    assert edited("src/neurolim/statistics/concentration.py", "- 1.0", "- 1.25") == {
+        "reduce",
+        "tabulate",
+        "draw",
+    }
+    everything = {"simulate", "collect", "reduce", "tabulate", "draw"}
+    assert edited("src/neurolim/solvers/_schemes.py", "2.0**-10", "2.0**-11") == everything
+    assert edited("src/neurolim/numerics/random.py", "2.0**-33", "2.0**-34") == everything
+    assert edited(study, "seed: 61", "seed: 62") == everything
+    assert planned(finished) == set()
+
+
+@pytest.mark.parametrize("victim", ["snakemake", "worker"])
+def test_kill_in_mid_run_loses_nothing_and_changes_no_byte(finished, tmp_path, victim):
+    results = tmp_path / "results"
+    words = configured(TINY[:1], results)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "1", *words],
+        cwd=finished,
+        env=environment(finished),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    chunks = results / "fig-6-1" / "chunks"
+    try:
+        deadline = time.monotonic() + 120
+        while not list(chunks.glob("*.json")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert list(chunks.glob("*.json"))
+        if victim == "worker":
+            while not (worker := children(process.pid, "neurolim simulate")):
+                assert process.poll() is None
+                time.sleep(0.01)
+            os.kill(worker[0], signal.SIGKILL)
+        else:
+            os.kill(process.pid, signal.SIGKILL)
+        process.wait(timeout=120)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    # Whatever outlived Snakemake may still be writing; files appear whole, so that is harmless.
+    assert not (results / "fig-6-1" / "data.json").exists()
+    kept = {path.name: path.stat().st_mtime_ns for path in chunks.glob("*.json")}
+    snakemake(finished, "--unlock", *words)
+    snakemake(finished, *words)
+    reference = finished / "results" / "fig-6-1"
+    for name in ("data.zip", "statistics.zip", "tables/convergence_rate.csv"):
+        there = results / "fig-6-1" / name
+        assert there.read_bytes() == (reference / name).read_bytes(), name
+    if victim == "worker":
+        assert all((chunks / name).stat().st_mtime_ns == at for name, at in kept.items())
+
+
+def children(parent, words):
+    """Return the descendants of a process whose command line starts with ``neurolim``'s verb."""
+    found, waiting = [], [parent]
+    while waiting:
+        for task in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
+            for child in map(int, task.read_text().split()):
+                waiting.append(child)
+                line = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
+                if words in line and "/bin/sh" not in line and "bash -c" not in line:
+                    found.append(child)
+    return found
+
+
+def test_a_damaged_chunk_stops_the_run_with_one_clear_message(finished, tmp_path):
+    shutil.copytree(finished / "results" / "linear", tmp_path / "linear")
+    chunk = tmp_path / "linear" / "chunks" / "0.zip"
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 1
+    chunk.write_bytes(content)
+    found = neurolim(
+        finished,
+        "collect",
+        TINY[1],
+        "--output",
+        str(tmp_path / "linear" / "data.zip"),
+        check=False,
+    )
+    assert found.returncode == 1
+    assert found.stderr.count("\n") == 1
+    assert "0.zip" in found.stderr
+    assert "delete" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["plan", "missing.yaml"], "missing.yaml"),
+        (["run", "missing.yaml"], "missing.yaml"),
+        (["list", "modell"], "model, solver"),
+        (["list", "model", "hodgkin"], "fitzhugh_nagumo"),
+        (["simulate", TINY[1], "--chunk", "99", "--output", "x.zip"], "chunk"),
+        (["plan", TINY[1], "--results", "/proc/nowhere"], "cannot write"),
+    ],
+)
+def test_refused_input_is_one_line_and_exit_code_two(copy, words, part):
+    found = neurolim(copy, *words, check=False)
+    assert found.returncode == 2
+    assert found.stderr.count("\n") == 1
+    assert part in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_plain_snakemake_refuses_a_bad_study_before_any_job(copy, tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("model: linear\nsolver: particle\n")
+    found = snakemake(copy, *configured([str(bad)], tmp_path / "results"), check=False)
+    assert found.returncode != 0
+    assert f"{bad}: solver: unknown solver 'particle'" in found.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_help_explains_every_verb(copy):
+    text = neurolim(copy, "--help").stdout
+    for verb in ("run", "plan", "list", "simulate", "collect", "reduce", "tabulate", "draw"):
+        assert re.search(rf"{verb}\s+\S+", text), verb
