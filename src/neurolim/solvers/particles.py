@@ -52,7 +52,7 @@ OPTIONS = (
 )
 
 #: Measured core-nanoseconds per neuron-step on one 3 GHz core with AVX-512, for the cost model.
-_NANOSECONDS = {"euler_maruyama": 4.0, "exponential": 9.0}
+_NANOSECONDS = {"euler_maruyama": 5.5, "exponential": 12.0}
 _SECONDS_PER_STEP = 3e-6
 
 
