@@ -349,7 +349,7 @@ class Figure:
     ----------
     summary : one line
     options : documented options with defaults
-    needs : options -> names of dataset variables it reads
+    needs : (options, state variable names) -> names of dataset variables it reads
     draw : (dataset, expect, **options) -> matplotlib Figure; ``expect`` as in Statistic.tables
     example : () -> dataset small enough for the conformance suite to draw
     name : the file's name, filled in by ``get``
@@ -357,7 +357,7 @@ class Figure:
 
     summary: str
     options: tuple[Param, ...]
-    needs: Callable[[Mapping[str, Any]], tuple[str, ...]]
+    needs: Callable[[Mapping[str, Any], tuple[str, ...]], tuple[str, ...]]
     draw: Callable[..., Any]
     example: Callable[[], Any]
     name: str = ""

@@ -13,7 +13,8 @@ def test_example_draws_labelled_axes_and_stable_bytes(name, tmp_path):
     plugin = core.get("figure", name)
     options = core.resolve(plugin.options, {})
     dataset = plugin.example()
-    assert set(plugin.needs(options)) <= set(dataset.variables)
+    state = tuple(str(name) for name in dataset["variable"].values) if "variable" in dataset else ()
+    assert set(plugin.needs(options, state)) <= set(dataset.variables)
     written = []
     for folder in ("one", "two"):
         picture = plugin.draw(dataset, {}, **options)

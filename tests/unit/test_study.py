@@ -84,6 +84,7 @@ BAD = [
     ),
     ("figures", ["rate_plots"], "figures", "rate_plot"),
     ("figures", ["agreement"], "figures.agreement", "needs"),
+    ("figures", ["profile"], "figures.profile", "voltage_log_density"),
     ("expect", {"current": {"order": 1.0}}, "expect.current", "voltage_mean"),
     ("expect", {"voltage_mean": {"order": "one"}}, "expect.voltage_mean.order", ""),
     ("expect", {"voltage_mean": {"ordre": 1.0}}, "expect.voltage_mean.ordre", "order"),

@@ -31,9 +31,9 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
     over : axis whose levels are the curves
     """
     names = [
-        str(name)[: -len("_log_density")]
-        for name in dataset.data_vars
-        if str(name).endswith("_log_density") and np.isfinite(dataset[name].values).any()
+        str(name)
+        for name in dataset["variable"].values
+        if np.isfinite(dataset[f"{name}_log_density"].values).any()
     ]
     levels = dataset[over].values
     order = np.argsort(levels)[::-1]
@@ -99,13 +99,14 @@ def example() -> xr.Dataset:
             "x_log_offset": (dims, offset),
             "x_log_error": (dims, 1e-3 * np.ones_like(offset) * eps[:, None]),
         },
-        {"eps": eps},
+        {"eps": eps, "variable": ["x"]},
     )
 
 
-def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the grid axis that makes the curves (its profiles are found by name)."""
-    return ()
+def needs(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the variables read."""
+    kinds = ("log_density", "log_prediction", "log_offset", "log_error")
+    return tuple(f"{name}_{kind}" for name in state for kind in kinds)
 
 
 FIGURE = Figure(

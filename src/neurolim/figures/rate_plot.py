@@ -105,7 +105,7 @@ def example() -> xr.Dataset:
     )
 
 
-def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
+def needs(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables read."""
     return (
         "order",

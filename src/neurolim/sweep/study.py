@@ -341,7 +341,12 @@ class Study(BaseModel):
                             f"no axis {options['over']!r}",
                             dims or "no axes in this study",
                         )
-                missing = [name for name in plugin.needs(options) if name not in given | produced]
+                needed = (
+                    plugin.needs(options)
+                    if kind == "statistic"
+                    else plugin.needs(options, variables)
+                )
+                missing = [name for name in needed if name not in given | produced]
                 if missing:
                     raise StudyError(
                         place,
