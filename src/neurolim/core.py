@@ -147,7 +147,7 @@ class Param:
                 return value
             if isinstance(value, str):
                 raise StudyError(
-                    self.name, f"unknown word {value!r}{_hint(value, self.choices)}", self.choices
+                    self.name, f"unknown word {value!r}{hint(value, self.choices)}", self.choices
                 )
         elif self.kind == "names":
             words = [value] if isinstance(value, str) else value
@@ -384,7 +384,7 @@ def get(kind: str, name: str) -> Any:
     """
     known = names(kind)
     if not isinstance(name, str) or name not in known:
-        raise StudyError(kind, f"unknown {kind} {_show(name)}{_hint(name, known)}", known)
+        raise StudyError(kind, f"unknown {kind} {_show(name)}{hint(name, known)}", known)
     module = importlib.import_module(f"neurolim.{_FOLDERS[kind]}.{name}")
     return replace(getattr(module, kind.upper()), name=name)
 
@@ -400,7 +400,7 @@ def resolve(params: Sequence[Param], given: Mapping[str, Any]) -> dict[str, Any]
     for name in given:
         if name not in known:
             raise StudyError(
-                str(name), f"unknown key{_hint(name, known)}", sorted(known) or "nothing"
+                str(name), f"unknown key{hint(name, known)}", sorted(known) or "nothing"
             )
     return {
         name: param.check(given[name]) if name in given else param.default
@@ -417,6 +417,7 @@ def _show(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _hint(name: Any, known: Any) -> str:
+def hint(name: Any, known: Any) -> str:
+    """Return " (did you mean ...?)" if a known name is close to the given one, else nothing."""
     close = difflib.get_close_matches(str(name), list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -11,7 +11,6 @@ import ast
 import hashlib
 import importlib.util
 import platform
-import subprocess
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -101,26 +100,6 @@ def package_version() -> str:
     try:
         return version(_PACKAGE)
     except PackageNotFoundError:
-        return "unknown"
-
-
-def commit() -> str:
-    """Return the commit of the source tree, "+changes" if it differs, or "unknown"."""
-    folder = Path(__file__).parent
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(folder), *words],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
-
-    try:
-        dirty = git("status", "--porcelain", "--untracked-files=no", "--", ".")
-        return git("rev-parse", "HEAD") + ("+changes" if dirty else "")
-    except (OSError, subprocess.SubprocessError):
         return "unknown"
 
 

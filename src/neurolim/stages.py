@@ -506,8 +506,8 @@ def solve(
         {
             "model": model,
             "solver": solver,
-            "params": dict(params or {}),
-            "options": dict(options or {}),
+            "params": {} if params is None else params,
+            "options": {} if options is None else options,
             "seed": seed,
             "replicas": replicas,
         }

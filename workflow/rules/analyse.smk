@@ -13,7 +13,7 @@ rule reduce:
         study=lambda wildcards: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests["reduce"],
     shell:
-        "neurolim reduce {params.study} --output {output.data} > {log} 2>&1"
+        "neurolim reduce {params.study:q} --output {output.data:q} > {log:q} 2>&1"
 
 
 rule tabulate:
@@ -37,5 +37,5 @@ rule tabulate:
         study=lambda wildcards: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests["tabulate"],
     shell:
-        "neurolim tabulate {params.study} --table {wildcards.table}"
-        " --output {output.csv} > {log} 2>&1"
+        "neurolim tabulate {params.study:q} --table {wildcards.table}"
+        " --output {output.csv:q} > {log:q} 2>&1"

@@ -20,5 +20,5 @@ rule draw:
         study=lambda wildcards: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests[wildcards.figure],
     shell:
-        "neurolim draw {params.study} --figure {wildcards.figure}"
-        " --output {output.svg} > {log} 2>&1"
+        "neurolim draw {params.study:q} --figure {wildcards.figure}"
+        " --output {output.svg:q} > {log:q} 2>&1"

@@ -15,8 +15,8 @@ rule simulate:
         study=lambda wildcards: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].chunk_digest(wildcards.chunk),
     shell:
-        "neurolim simulate {params.study} --chunk {wildcards.chunk} --workers {threads}"
-        " --output {output.data} > {log} 2>&1"
+        "neurolim simulate {params.study:q} --chunk {wildcards.chunk} --workers {threads}"
+        " --output {output.data:q} > {log:q} 2>&1"
 
 
 rule collect:
@@ -33,4 +33,4 @@ rule collect:
         study=lambda wildcards: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests["collect"],
     shell:
-        "neurolim collect {params.study} --output {output.data} > {log} 2>&1"
+        "neurolim collect {params.study:q} --output {output.data:q} > {log:q} 2>&1"

@@ -15,7 +15,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurolim.core import Model, Param, Sites, StudyError, Var
+from neurolim.core import Model, Param, Sites, StudyError
+from neurolim.models._recovery import (
+    PARAMS,
+    STATE,
+    field,
+    initial,
+    kernel_parameters,
+    noise,
+    relax,
+    spread,
+)
 
 MAX_DEGREE = 7
 
@@ -75,7 +85,6 @@ def prepare(params: Mapping[str, Any]) -> Sites:
     StudyError : polynomial not confining; density, kernel and positions of unequal length
     """
     f = _polynomial(params)
-    eps, a, sigma = params["eps"], params["a"], params["sigma"]
     positions = np.asarray(params["positions"], dtype=float)
     n_sites = positions.size
     density = np.asarray(params["density"], dtype=float)
@@ -94,34 +103,15 @@ def prepare(params: Mapping[str, Any]) -> Sites:
     kernel = np.broadcast_to(kernel, (n_sites, n_sites))
     # Psi*(rho0 .) by the midpoint rule: each site stands for 1/n_sites of a unit-measure K.
     coupling = kernel * density[None, :] / n_sites
-
-    sigma_w = params["recovery_noise"]
-    if params["recovery_noise_scale"] == "root_eps":
-        sigma_w *= np.sqrt(eps)
-    w_spread = sigma_w / np.sqrt(2.0 * a)
-    sites = []
-    for site in range(n_sites):
-        v_spread = sigma * np.sqrt(eps / (2.0 * density[site]))
-        scaled = params["initial"] == "prepared"
-        sites.append(
-            Parameters(
-                **{f"f{k}": float(coefficient) for k, coefficient in enumerate(f)},
-                a=a,
-                b=params["b"],
-                c=params["c"],
-                gap=float(density[site] / eps),
-                leak=float(coupling[site].sum()),
-                sigma=sigma,
-                sigma_w=float(sigma_w),
-                v_start=params["voltage_start"],
-                w_start=params["recovery_start"],
-                v_start_std=float(params["voltage_spread"] * (v_spread if scaled else 1.0)),
-                w_start_std=float(params["recovery_spread"] * (w_spread if scaled else 1.0)),
-                v_spread=float(v_spread),
-                w_spread=float(w_spread),
-            )
+    sites = tuple(
+        Parameters(
+            **{f"f{k}": float(coefficient) for k, coefficient in enumerate(f)},
+            leak=float(row.sum()),
+            **kernel_parameters(params, float(rho)),
         )
-    return Sites(tuple(float(x) for x in positions), coupling, tuple(sites))
+        for rho, row in zip(density, coupling, strict=True)
+    )
+    return Sites(tuple(float(x) for x in positions), coupling, sites)
 
 
 def drift(x, m, c, p):
@@ -134,40 +124,11 @@ def drift(x, m, c, p):
     return (f - w - p.leak * v + c[0], p.b * v - p.a * w + p.c)
 
 
-def relax(m, c, p):
-    """Return the gap junctions: v is drawn to the mean voltage of its site at rate rho0/eps."""
-    return (0.0, 0.0), (0.0, 0.0), (p.gap, 0.0)
-
-
-def noise(p):
-    """Return (sigma, sigma_w)."""
-    return (p.sigma, p.sigma_w)
-
-
-def field(x, p):
-    """Return nothing: neurons broadcast only their state."""
-    return ()
-
-
-def initial(z, p):
-    """Return a Gaussian start about (voltage_start, recovery_start)."""
-    return (p.v_start + p.v_start_std * z[0], p.w_start + p.w_start_std * z[1])
-
-
-def spread(p):
-    """Return the limit law: sd(v) = sigma sqrt(eps / (2 rho0)), sd(w) = sigma_w / sqrt(2 a)."""
-    return (p.v_spread, p.w_spread)
-
-
 MODEL = Model(
     summary="FitzHugh-Nagumo network with strong gap junctions, on one site or in space.",
     source="Quininao & Touboul 2020, eqs (1.1), (6.6); Blaustein & Bouin 2023, eq. (1.1)",
-    state=(
-        Var("voltage", "1", "membrane voltage v"),
-        Var("recovery", "1", "recovery variable w"),
-    ),
+    state=STATE,
     params=(
-        Param("eps", 0.01, "time", "inverse coupling strength", positive=True),
         Param(
             "drift",
             "cubic",
@@ -176,36 +137,13 @@ MODEL = Model(
             choices=("cubic", "canonical", "polynomial"),
         ),
         Param("lam", 4.0, doc="upper zero of the cubic drift"),
-        Param("current", 0.0, doc="input current I, added to f"),
         Param(
             "coefficients",
             (0.0, 1.0, 0.0, -1.0),
-            doc="f for drift: polynomial, lowest first",
+            doc="f for drift: polynomial, lowest degree first",
             kind="vector",
         ),
-        Param("a", 0.3, "1/time", "decay of the recovery variable", positive=True),
-        Param("b", 0.1, "1/time", "gain of the recovery variable"),
-        Param("c", 0.0, "1/time", "constant drive of the recovery variable"),
-        Param("sigma", 2.0**0.5, "1/sqrt(time)", "voltage noise", positive=True),
-        Param("recovery_noise", 0.0, "1/sqrt(time)", "recovery noise sigma_w", low=0.0),
-        Param(
-            "recovery_noise_scale",
-            "fixed",
-            kind="choice",
-            choices=("fixed", "root_eps"),
-            doc="root_eps multiplies recovery_noise by sqrt(eps)",
-        ),
-        Param("voltage_start", 0.0, doc="initial mean voltage"),
-        Param("recovery_start", 0.0, doc="initial mean recovery"),
-        Param(
-            "initial",
-            "prepared",
-            kind="choice",
-            choices=("prepared", "absolute"),
-            doc="unit of the initial spreads: the limit law's, or absolute",
-        ),
-        Param("voltage_spread", 1.0, doc="initial standard deviation of v", low=0.0),
-        Param("recovery_spread", 1.0, doc="initial standard deviation of w", low=0.0),
+        *PARAMS,
         Param("positions", (0.0,), doc="positions of the sites in K", kind="vector"),
         Param(
             "density",

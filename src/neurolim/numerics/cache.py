@@ -8,6 +8,7 @@ who knows every source the kernel depends on, so both problems are gone.
 from __future__ import annotations
 
 import contextlib
+from types import FunctionType
 from typing import Any
 
 from numba.core.caching import FunctionCache
@@ -26,14 +27,24 @@ class _KeyedCache(FunctionCache):
 
 
 def named(function: Any, tag: object) -> Any:
-    """Return the function with a tag in its qualified name; use it on functions made by functions.
+    """Return a copy of the function with a tag in its qualified name.
 
     Machine code is linked by qualified name and a counter that starts anew in every process.  Two
-    closures of one name, one from disk and one compiled here, could be taken for each other; with
-    what they close over in their name they cannot.
+    functions of one name, one from disk and one compiled here, could be taken for each other where
+    they close over different things or see different parameter classes; with that in their name
+    they cannot.
     """
-    function.__qualname__ = f"{function.__qualname__}.{tag}"
-    return function
+    copy = FunctionType(
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copy.__qualname__ = f"{function.__qualname__}.{tag}"
+    copy.__module__ = function.__module__
+    copy.__doc__ = function.__doc__
+    return copy
 
 
 def keep_compiled(dispatcher: Any, key: str) -> Any:

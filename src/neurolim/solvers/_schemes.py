@@ -103,9 +103,6 @@ def _build(model: Model, scheme: str) -> Kernels:
 
     key = code_digest(__name__, model.drift.__module__)
     tag = f"{key}_{scheme}"
-    of_model = njit(error_model="numpy", forceinline=True)
-    drift, relax, noise = of_model(model.drift), of_model(model.relax), of_model(model.noise)
-    field, initial = of_model(model.field), of_model(model.initial)
 
     def inline(function: Any) -> Any:
         return njit(error_model="numpy", forceinline=True)(named(function, tag))
@@ -113,6 +110,8 @@ def _build(model: Model, scheme: str) -> Kernels:
     def compiled(function: Any) -> Any:
         return njit(error_model="numpy", nogil=True)(named(function, tag))
 
+    drift, relax, noise = inline(model.drift), inline(model.relax), inline(model.noise)
+    field, initial = inline(model.field), inline(model.initial)
     gather, scatter = accessors(d)
     _, scatter_field = accessors(n_fields)
     n_means = d + n_fields

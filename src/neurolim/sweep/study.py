@@ -476,7 +476,7 @@ def parse_study(mapping: Mapping[str, Any], name: str = "study", file: str = "")
         for key in mapping:
             if key not in _fields():
                 raise StudyError(
-                    str(key), f"unknown key{core._hint(key, _fields())}", sorted(_fields())
+                    str(key), f"unknown key{core.hint(key, _fields())}", sorted(_fields())
                 )
         try:
             study = Study(**dict(mapping), name=name, file=file)
