@@ -57,7 +57,6 @@ clean: ## remove the environment and all caches; results stay
 	find src tests -name __pycache__ -prune -exec rm -rf {} +
 
 # A changed lock makes a new environment; a changed pyproject only installs neurolim again.
-# Byte code is left to the first import: most of it is never wanted.
 $(LOCKED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	echo "neurolim needs Python 3.11 or newer; $(PYTHON) is" \
@@ -65,7 +64,7 @@ $(LOCKED): requirements.lock
 	@echo "Making $(VENV) from requirements.lock: about a minute, once"
 	@$(PYTHON) -m venv --clear $(VENV) || { \
 	echo "$(PYTHON) cannot make environments; on Debian: apt install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile \
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
 	--require-hashes -r requirements.lock
 	@touch $@
 
