@@ -3,10 +3,16 @@
 configfile: "config/config.yaml"
 
 
-from neurolim import stages
+import sys
+
+from neurolim import StudyError, stages
 
 RESULTS = config["results"]
-STUDIES = stages.outlines(config["studies"])
+try:
+    STUDIES = stages.outlines(config["studies"])
+except StudyError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
 config["captions"] = stages.captions(config["studies"], RESULTS)
 
 

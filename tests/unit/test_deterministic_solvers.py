@@ -98,3 +98,27 @@ def test_exact_moments_agree_with_the_full_network_of_three_neurons():
 def test_moments_refuses_what_it_cannot_do_exactly():
     with pytest.raises(StudyError, match="linear"):
         solve("fitzhugh_nagumo", "moments")
+
+
+def test_sites_coupled_by_a_non_symmetric_kernel_follow_their_own_equations():
+    kernel, density = np.array([[0.5, -1.0], [2.0, 0.3]]), np.array([1.0, 3.0])
+    params = {
+        "eps": 0.01, "drift": "canonical", "a": 0.2, "b": 0.5, "current": 0.3, "sigma": 1e-4,
+        "voltage_start": 0.4, "positions": [0.0, 1.0], "density": density.tolist(),
+        "kernel": kernel.tolist(),
+    }  # fmt: skip
+    weights = kernel * density / 2
+
+    def slope(t, x):
+        v, w = x[:2], x[2:]
+        change = v - v**3 + 0.3 - w - weights.sum(axis=1) * v + weights @ v
+        return np.concatenate([change, 0.5 * v - 0.2 * w])
+
+    limit = solve("fitzhugh_nagumo", "limit", params, TIMES)
+    exact = solve_ivp(
+        slope, (0, 3), [0.4, 0.4, 0.0, 0.0], t_eval=limit["time"], rtol=1e-11, atol=1e-12
+    ).y.reshape(2, 2, -1)
+    np.testing.assert_allclose(limit["mean"].values, exact.transpose(2, 1, 0), atol=1e-7)
+    network = solve("fitzhugh_nagumo", "particles", params, {**TIMES, "dt": 0.01, "n_neurons": 64})
+    # Second order in the step, noise of the mean 1e-4/8.
+    np.testing.assert_allclose(network["mean"].values[0], limit["mean"].values, atol=2e-4)
