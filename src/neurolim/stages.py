@@ -67,7 +67,9 @@ def stage_digests(study: Study) -> dict[str, str]:
     digests = {
         "collect": _digest(words, provenance.code_digest("neurolim.sweep.assemble")),
         "reduce": _digest(statistics, code),
-        "tabulate": _digest(study.expectations(), code),
+        "tabulate": _digest(
+            words, study.expectations(), code, provenance.code_digest("neurolim.tables")
+        ),
     }
     for entry in study.figures:
         digests[entry.name] = _digest(

@@ -51,7 +51,8 @@ OPTIONS = (
     ),
 )
 
-#: Measured core-nanoseconds per neuron-step on one 3 GHz core with AVX-512, for the cost model.
+#: Core-nanoseconds per neuron-step, records included, for the cost model: measured for two
+#: variables on one core with AVX-512; elsewhere only the sizes of chunks are off.
 _NANOSECONDS = {"euler_maruyama": 5.5, "exponential": 12.0}
 _SECONDS_PER_STEP = 3e-6
 
