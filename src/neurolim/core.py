@@ -90,9 +90,11 @@ class Param:
 
     Parameters
     ----------
-    name, default, unit, doc : label, default value, unit, one-line description
+    name, default, unit, doc : label, default value (None: has to be given), unit, description
     kind : "number", "integer", "boolean", "text", "choice", "vector" (list of numbers),
-        "names" (list of words) or "matrix" (list of equal rows of numbers)
+        "names" (list of words) or "matrix" (list of equal rows of numbers); three more name parts
+        of a study and are checked against it: "axis" (a numeric positive axis), "parameter" (a
+        number, fixed or on an axis), "record time" (a time before the last record)
     low, high : closed bounds for numbers (each entry of a vector or matrix)
     positive : exclude zero and below
     choices : the words allowed for "choice"; for "number" words allowed instead of a number
@@ -110,14 +112,17 @@ class Param:
 
     def describe(self) -> str:
         """Return the allowed values in words, for error messages and documentation."""
-        if self.kind in ("choice", "boolean", "text", "names"):
+        if self.kind in ("choice", "boolean", "text", "axis", "parameter", "names"):
             return {
                 "boolean": "true or false",
                 "text": "a word",
+                "axis": "the name of an axis",
+                "parameter": "the name of a parameter or option",
                 "names": "a list of words",
             }.get(self.kind, ", ".join(self.choices))
         noun = {
             "number": "a number",
+            "record time": "a time",
             "integer": "an integer",
             "vector": "a list of numbers",
             "matrix": "a list of equally long lists of numbers",
@@ -139,7 +144,7 @@ class Param:
         if self.kind == "boolean":
             if isinstance(value, (bool, np.bool_)):
                 return bool(value)
-        elif self.kind == "text":
+        elif self.kind in ("text", "axis", "parameter"):
             if isinstance(value, str) and value:
                 return value
         elif self.kind == "choice":
@@ -153,7 +158,7 @@ class Param:
             words = [value] if isinstance(value, str) else value
             if isinstance(words, (list, tuple)) and words and all(_is_word(w) for w in words):
                 return tuple(words)
-        elif self.kind in ("number", "integer"):
+        elif self.kind in ("number", "integer", "record time"):
             if self.choices and isinstance(value, str) and value in self.choices:
                 return value
             return self._number(value)
@@ -394,7 +399,7 @@ def resolve(params: Sequence[Param], given: Mapping[str, Any]) -> dict[str, Any]
 
     Raises
     ------
-    StudyError : unknown name, wrong type, out of range
+    StudyError : unknown or missing name, wrong type, out of range
     """
     known = {param.name: param for param in params}
     for name in given:
@@ -402,6 +407,9 @@ def resolve(params: Sequence[Param], given: Mapping[str, Any]) -> dict[str, Any]
             raise StudyError(
                 str(name), f"unknown key{hint(name, known)}", sorted(known) or "nothing"
             )
+    for name, param in known.items():
+        if param.default is None and name not in given:
+            raise StudyError(name, "missing", param.describe())
     return {
         name: param.check(given[name]) if name in given else param.default
         for name, param in known.items()

@@ -98,16 +98,35 @@ def label_levels(axes: Axes, labels: Sequence[tuple[str, Any]]) -> None:
         )
 
 
-def note_failures(picture: Figure, dataset: Any) -> None:
-    """Write under the figure how many runs failed, if any did."""
+def at_first_of_others(dataset: Any, over: str) -> tuple[Any, str]:
+    """Return the dataset at the first value of every grid axis but ``over``, and a note of it."""
     if "status" not in dataset:
-        return
-    status = dataset["status"].values
-    failed = int(np.count_nonzero(status != 0))
-    if failed:
-        picture.supxlabel(
-            f"{failed} of {status.size} runs failed and are left out", fontsize=8, color=COLOURS[1]
-        )
+        return dataset, ""
+    others = [dim for dim in dataset["status"].dims if dim not in (over, "replica")]
+    values = [f"{dim} = {dataset[dim].values[0]}" for dim in others if dataset.sizes[dim] > 1]
+    chosen = dataset.isel(dict.fromkeys(others, 0))
+    return chosen, f"shown at {', '.join(values)}" if values else ""
+
+
+def note_failures(picture: Figure, dataset: Any, note: str = "") -> None:
+    """Write under the figure a note, and how many runs failed, if any did."""
+    notes = [note] if note else []
+    if "status" in dataset:
+        status = dataset["status"].values
+        failed = int(np.count_nonzero(status != 0))
+        if failed:
+            notes.append(f"{failed} of {status.size} runs failed and are left out")
+    if notes:
+        picture.supxlabel("; ".join(notes), fontsize=8, color=COLOURS[1])
+
+
+def nothing_to_show(dataset: Any) -> Figure:
+    """Return a figure that says that no run succeeded."""
+    picture, axes = figure(1, 1, 5.0, 1.5)
+    axes[0, 0].set_axis_off()
+    axes[0, 0].set_title("nothing to show: no run succeeded")
+    note_failures(picture, dataset)
+    return picture
 
 
 def save(picture: Figure, stem: Path) -> list[Path]:

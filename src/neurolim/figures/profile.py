@@ -12,9 +12,11 @@ from matplotlib.figure import Figure as Picture
 from neurolim.core import Figure, Param
 from neurolim.figures._style import (
     THEORY,
+    at_first_of_others,
     figure,
     label_levels,
     note_failures,
+    nothing_to_show,
     ordered_colours,
     styled,
 )
@@ -30,11 +32,15 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
     expect : not used
     over : axis whose levels are the curves
     """
+    whole = dataset
+    dataset, note = at_first_of_others(dataset, over)
     names = [
         str(name)
         for name in dataset["variable"].values
         if np.isfinite(dataset[f"{name}_log_density"].values).any()
     ]
+    if not names:
+        return nothing_to_show(whole)
     levels = dataset[over].values
     order = np.argsort(levels)[::-1]
     colours = ordered_colours(len(order))
@@ -49,9 +55,12 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
             density = here[f"{name}_log_density"].values
             error = here[f"{name}_log_error"].values
             # Beyond this the tail holds too few neurons for a picture.
-            shown = np.isfinite(density) & (error < 0.1 * np.nanmax(np.abs(density)))
+            shown = np.isfinite(density)
             if not shown.any():
                 continue
+            # A single replica has no error; it is shown as far as its counts go.
+            shown &= ~(error >= 0.1 * np.abs(density[shown]).max())
+            error = np.nan_to_num(error)
             x, y = offset[shown], density[shown]
             prediction = here[f"{name}_log_prediction"].values[shown]
             extent = max(extent, float(np.abs(x).max()))
@@ -81,7 +90,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
         bottom.set_xlabel(f"{name} minus its limit")
         if column == len(names) - 1:
             label_levels(top, labels)
-    note_failures(picture, dataset)
+    note_failures(picture, whole, note)
     return picture
 
 
@@ -111,7 +120,7 @@ def needs(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]
 
 FIGURE = Figure(
     summary="eps log(density) of every variable against the Gaussian profile of the limit.",
-    options=(Param("over", "eps", doc="axis whose levels are the curves", kind="text"),),
+    options=(Param("over", "eps", doc="axis whose levels are the curves", kind="axis"),),
     needs=needs,
     draw=draw,
     example=example,

@@ -40,6 +40,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
         used = here["level_used"].values.astype(bool)
         panel.set_xscale("log")
         panel.set_yscale("log")
+        panel.set_xlim(levels.min() / 1.25, levels.max() * 1.25)
         shown = np.isfinite(error) & (error > 0)
         bars = np.stack([np.minimum(spread, 0.95 * error), spread])
         for chosen, filled in ((used & shown, True), (~used & shown, False)):

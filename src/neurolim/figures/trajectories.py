@@ -12,9 +12,11 @@ from matplotlib.figure import Figure as Picture
 from neurolim.core import Figure, Param
 from neurolim.figures._style import (
     THEORY,
+    at_first_of_others,
     figure,
     label_levels,
     note_failures,
+    nothing_to_show,
     ordered_colours,
     styled,
     symbol,
@@ -31,7 +33,11 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
     expect : not used
     over : axis whose levels are the curves
     """
+    whole = dataset
+    dataset, note = at_first_of_others(dataset, over)
     names = [str(name) for name in dataset["variable"].values][:2]
+    if not np.isfinite(dataset["mean"].values).any():
+        return nothing_to_show(whole)
     levels = dataset[over].values
     order = np.argsort(levels)[::-1]
     colours = ordered_colours(len(order))
@@ -78,7 +84,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
         panel.set_title("mean in the plane; dashed, the limit")
         panel.set_xlabel(names[0])
         panel.set_ylabel(names[1])
-    note_failures(picture, dataset)
+    note_failures(picture, whole, note)
     return picture
 
 
@@ -106,7 +112,7 @@ def needs(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]
 
 FIGURE = Figure(
     summary="Means of the network with the width of its law around the limit's trajectory.",
-    options=(Param("over", "eps", doc="axis whose levels are the curves", kind="text"),),
+    options=(Param("over", "eps", doc="axis whose levels are the curves", kind="axis"),),
     needs=needs,
     draw=draw,
     example=example,

@@ -10,7 +10,7 @@ import xarray as xr
 
 from neurolim.core import Param, StudyError
 
-AFTER = Param("after", 0.0, "time", "use records later than this", low=0.0)
+AFTER = Param("after", 0.0, "time", "use records later than this", kind="record time", low=0.0)
 
 
 def window(dataset: xr.Dataset, after: float) -> xr.Dataset:

@@ -104,12 +104,17 @@ def _rows(
     for place in itertools.product(*(range(array.sizes[dim]) for dim in rest)):
         chosen = array.isel(dict(zip(rest, place, strict=True)))
         values = [
-            f"{dim}={dataset[dim].values[i]:g}" if dim in dataset.coords else f"{dim}={i}"
+            f"{dim}={_short(dataset[dim].values[i]) if dim in dataset.coords else i}"
             for dim, i in zip(rest, place, strict=True)
         ]
         label = f"{name} [{', '.join(values)}]" if values else name
         chosen = chosen.transpose(over, ...)
         yield label, [np.atleast_1d(chosen.values[k]) for k in order]
+
+
+def _short(value: Any) -> str:
+    """Return a coordinate value as a label."""
+    return f"{value:g}" if isinstance(value, (int, float, np.number)) else str(value)
 
 
 def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
@@ -217,8 +222,8 @@ STATISTIC = Statistic(
     summary="Observed orders of convergence with bootstrap intervals and verdicts.",
     source="Eca & Hoekstra 2014; Davison & Hinkley 1997, ch. 5; docs/science.md",
     options=(
-        Param("of", (), doc="quantities", kind="names"),
-        Param("over", "eps", doc="axis along which errors vanish", kind="text"),
+        Param("of", None, doc="quantities", kind="names"),
+        Param("over", "eps", doc="axis along which errors vanish", kind="axis"),
         Param("correction", False, doc="fit the next order too", kind="boolean"),
         Param("resamples", 2000, doc="bootstrap resamples", kind="integer", low=100, high=10**6),
         Param("confidence", 0.95, doc="confidence of intervals", low=0.5, high=0.999),

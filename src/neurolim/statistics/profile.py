@@ -194,7 +194,7 @@ STATISTIC = Statistic(
     source="Quininao & Touboul 2020, eq. (6.5), Fig. 6.1",
     options=(
         AFTER,
-        Param("eps", "eps", doc="name of the small parameter", kind="text"),
+        Param("eps", "eps", doc="name of the small parameter", kind="parameter"),
         Param("within", 2.0, doc="standard deviations covered by the distance", positive=True),
     ),
     needs=needs,

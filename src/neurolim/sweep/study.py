@@ -333,14 +333,8 @@ class Study(BaseModel):
                 except StudyError as error:
                     raise StudyError(f"{kind}s", error.problem, error.allowed) from None
                 options = _resolved(place, plugin.options, entry.options)
-                if kind == "statistic" and "over" in options:
-                    dims = [axis.name for axis in self.axes]
-                    if options["over"] not in dims:
-                        raise StudyError(
-                            f"{place}.over",
-                            f"no axis {options['over']!r}",
-                            dims or "no axes in this study",
-                        )
+                for param in plugin.options:
+                    self._check_part(f"{place}.{param.name}", param.kind, options[param.name])
                 needed = (
                     plugin.needs(options)
                     if kind == "statistic"
@@ -362,6 +356,35 @@ class Study(BaseModel):
                     f"expect.{quantity}",
                     "no statistic gives this quantity",
                     sorted(produced) or "nothing: no statistics",
+                )
+
+    def _check_part(self, place: str, kind: str, value: Any) -> None:
+        """Refuse an option that names a part of the study which does not exist."""
+        if kind == "axis":
+            usable = [
+                axis.name
+                for axis in self.axes
+                if not axis.zipped
+                and all(
+                    isinstance(v, (int, float)) and not isinstance(v, bool) and v > 0
+                    for v in axis.components[axis.name]
+                )
+            ]
+            if value not in usable:
+                problem = "no axis" if value not in self.grid else "not a positive numeric axis:"
+                raise StudyError(
+                    place, f"{problem} {value!r}", usable or "no such axes in this study"
+                )
+        elif kind == "parameter":
+            numbers = [name for name, p in self._known.items() if p.kind in ("number", "integer")]
+            if value not in numbers:
+                raise StudyError(place, f"no numeric parameter {value!r}", sorted(numbers))
+        elif kind == "record time":
+            coords = self.the_solver.coords(self.the_model, self.params_at(0), self.options_at(0))
+            times = coords["time"].values if "time" in coords else ()
+            if times and value >= float(times[-1]):
+                raise StudyError(
+                    place, f"no record later than {value:g}", f"below {float(times[-1]):g}"
                 )
 
     def entry_options(self, kind: str, name: str) -> dict[str, Any]:
