@@ -34,7 +34,8 @@ def propagator(size: int) -> Callable[..., None]:
     C : lower triangular factor of the noise covariance over the step [size, size]; a direction
         without noise gets a zero row
 
-    Relative error about 1e-15 times the number of doublings, log2(|L| h).
+    Error about 1e-16 log2(|L| h) relative to the largest entry; entries of a slow direction beside
+    a stiff one have a relative error of up to 1e-16 |L| h.
 
     Source: Al-Mohy & Higham 2011 (phi functions by scaling); Van Loan 1978 (the covariance).
     """
