@@ -329,6 +329,8 @@ class Statistic:
     tables : (applied dataset, expect) -> {table name: pandas.DataFrame}, where ``expect`` maps
         quantities to {"order", "tolerance", "claim"}
     table_names : the names ``tables`` returns, known before anything runs
+    check : (lengths of the dataset's dims, options) -> None, raises StudyError for datasets it
+        cannot use
     name : the file's name, filled in by ``get``
     """
 
@@ -343,6 +345,7 @@ class Statistic:
         default=lambda dataset, expect: {}
     )
     table_names: tuple[str, ...] = ()
+    check: Callable[[Mapping[str, int], Mapping[str, Any]], None] = lambda sizes, options: None
     name: str = ""
 
 

@@ -349,6 +349,10 @@ class Study(BaseModel):
                         sorted(given | produced),
                     )
                 if kind == "statistic":
+                    try:
+                        plugin.check(self._sizes(), options)
+                    except StudyError as error:
+                        raise error.within(place) from None
                     produced |= set(plugin.gives(options, variables))
         for quantity in self.expect:
             if quantity not in produced:
@@ -357,6 +361,14 @@ class Study(BaseModel):
                     "no statistic gives this quantity",
                     sorted(produced) or "nothing: no statistics",
                 )
+
+    def _sizes(self) -> dict[str, int]:
+        """Return the lengths of the dimensions of the study's dataset."""
+        sizes = {axis.name: axis.size for axis in self.axes} | {"replica": self.replicas}
+        params, options = self.params_at(0), self.options_at(0)
+        for name, coord in self.the_solver.coords(self.the_model, params, options).items():
+            sizes[name] = len(coord.values)
+        return sizes
 
     def _check_part(self, place: str, kind: str, value: Any) -> None:
         """Refuse an option that names a part of the study which does not exist."""
