@@ -157,6 +157,9 @@ class Param:
         elif self.kind == "names":
             words = [value] if isinstance(value, str) else value
             if isinstance(words, (list, tuple)) and words and all(_is_word(w) for w in words):
+                twice = sorted({word for word in words if list(words).count(word) > 1})
+                if twice:
+                    raise StudyError(self.name, f"listed twice: {', '.join(twice)}", "once")
                 return tuple(words)
         elif self.kind in ("number", "integer", "record time"):
             if self.choices and isinstance(value, str) and value in self.choices:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.special import ndtr
@@ -12,7 +14,7 @@ from neurolim.statistics import profile
 from neurolim.statistics._common import standard_normal_network
 from neurolim.sweep.study import parse_study
 
-OPTIONS = {"after": 0.0, "eps": "eps", "within": 2.0}
+OPTIONS: dict[str, Any] = {"after": 0.0, "eps": "eps", "within": 2.0}
 DISTANCES = ("x_profile", "x_shape")
 
 
@@ -34,7 +36,7 @@ def test_mean_square_is_unbiased_where_noise_is_as_large():
     edges = np.linspace(-2.0, 2.0, 21)
     ratio = np.diff(ndtr(edges / np.sqrt(1.0 + eps))) / np.diff(ndtr(edges))
     square = eps**2 * np.mean(np.log(ratio) ** 2)
-    found = {name: [] for name in DISTANCES}
+    found: dict[str, list[float]] = {name: [] for name in DISTANCES}
     for seed in range(networks):
         dataset = standard_normal_network([eps, 2 * eps], 8, 600, seed, widening=1.0)
         result = profile.apply(dataset, **OPTIONS)

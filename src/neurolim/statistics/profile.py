@@ -8,8 +8,8 @@ For each state variable x with limit law N(alpha, s^2) (voltage: s^2 = eps, reco
 expected counts being the exact probability of each histogram bin under N(alpha, s^2), so neither
 bin width nor the normalisation eps/2 log(2 pi s^2) leaves a trace. Histograms are taken about the
 mean of their own network, which wanders by O(n^(-1/2)); expected counts are placed by its average
-over replicas, about which n independent neurons have variance s^2 (1 - 1/n).  (The caption of Fig. 6.1
-prints 1/2 log(2 pi eps) without the factor eps, which would not vanish with eps.)
+over replicas, and have the variance s^2 (1 - 1/n) of n neurons about their mean. (The caption of
+Fig. 6.1 prints 1/2 log(2 pi eps) without the factor eps, which would not vanish with eps.)
 
 ``x_profile`` is the root mean square of measured - prediction over the bins within ``within``
 standard deviations (not the sup, whose bias under sampling noise no resampling removes). The
@@ -52,6 +52,7 @@ from neurolim.statistics._common import (
 
 #: Bins in which the limit law expects fewer neurons, all replicas together, are not shown.
 _FEWEST = 20.0
+_POOLED = ("time", "site")
 #: Standard errors above zero from which a mean square has a root with a linear error; the same as
 #: in the rule by which levels are lost in noise (numerics.regression.NOISE_SHARE).
 _CLEAR = 3.0
@@ -94,24 +95,20 @@ def apply(dataset: xr.Dataset, *, after: float, eps: str, within: float) -> xr.D
         mean_shift = shift.mean("replica")
         others = (replicas * mean_shift - shift) / (replicas - 1).where(replicas > 1)
         low, high = (scale * (centres + side) / narrowed for side in (-half, half))
-        pooled = ("time", "site")
-        counts = here["histogram"].sum(pooled).where(valid, 0)
-        spread = width.mean(pooled)
+        counts = here["histogram"].sum(_POOLED).where(valid, 0)
+        spread = width.mean(_POOLED)
         centre = (here["mean"] - here["reference_mean"]).where(valid).mean("replica")
-        offset = (centre + scale * centres).mean(pooled)
-
-        def hoped(about: xr.DataArray, low: xr.DataArray, high: xr.DataArray) -> xr.DataArray:
-            return (n * xr.apply_ufunc(_probability, about + low, about + high)).sum(pooled)
+        offset = (centre + scale * centres).mean(_POOLED)
 
         deviation, error, profile = _deviations(
             counts,
-            hoped(mean_shift, low, high),
-            hoped(others, low, high),
+            _expected(n, mean_shift + low, mean_shift + high),
+            _expected(n, others + low, others + high),
             valid,
             small,
             abs(offset) <= within * spread,
         )
-        own = hoped(xr.zeros_like(mean_shift), low, high)
+        own = _expected(n, low, high)
         _, _, shape = _deviations(
             counts,
             own,
@@ -194,6 +191,11 @@ def _root_mean_square(
     linear = root + (samples - mean) / (2.0 * root)
     clear = mean > _CLEAR * samples.std("replica", ddof=1) / r**0.5
     return xr.where(clear, linear, samples / root.where(root > 0, 1.0))
+
+
+def _expected(n: xr.DataArray, low: xr.DataArray, high: xr.DataArray) -> xr.DataArray:
+    """Return how many of n standard normal neurons lie between low and high, sites pooled."""
+    return (n * xr.apply_ufunc(_probability, low, high)).sum(_POOLED)
 
 
 def _probability(low: np.ndarray, high: np.ndarray) -> np.ndarray:
