@@ -51,16 +51,19 @@ def test_mean_square_is_unbiased_where_noise_is_as_large():
 
 
 def test_wandering_of_the_mean_is_no_width():
-    """Moving every replica by its own amount broadens nothing, once replicas are many."""
-    dataset = standard_normal_network([0.2, 0.1], 64, 4000, 5)
-    wander = np.random.Generator(np.random.PCG64(1)).normal(0.0, 1.0, (2, 64))
+    """Replicas that lie apart are not a broader law."""
+    replicas = 256
+    dataset = standard_normal_network([0.2, 0.1], replicas, 1000, 5)
+    wander = np.random.Generator(np.random.PCG64(1)).normal(0.0, 1.0, (2, replicas))
     moved = dataset.copy()
     spread = 0.5 * np.sqrt(dataset["eps"].values)[:, None]
     moved["mean"] = dataset["mean"] + (spread * wander)[:, :, None, None, None]
-    found = profile.apply(moved, **OPTIONS)["x_profile"]
-    # A width of 1 + 1/4 would show as log ratios of order 1/8; the mean of 64 shifts of 1/2 does
-    # so as (1/16) u, whose square the pairs remove on average.
-    assert (abs(found.mean("replica")) < 0.1 * found["eps"]).all()
+    found = moved["eps"] ** -1.0 * profile.apply(moved, **OPTIONS)["x_profile"].mean("replica")
+    # A variance of 1 + 1/4 would show as a distance of .12. What is left is the mean of the
+    # shifts: its square, (1/4)/256 u^2 with 4/3 for u^2, has that as its standard error, times
+    # sqrt(2), about zero.
+    error = 2.0**0.5 * 0.25 / replicas * 4.0 / 3.0
+    assert (abs(found) < (4.0 * error) ** 0.5).all()
 
 
 def test_failed_replicas_count_for_nothing():
