@@ -227,12 +227,12 @@ def _merged(software: Iterable[Mapping[str, str]]) -> dict[str, str]:
     return {name: ", ".join(sorted(versions)) for name, versions in found.items()}
 
 
-def _open_current(path: Path, digest: str, **inputs: str | None) -> xr.Dataset:
-    """Return a dataset made from this study by this code, from these inputs.
+def _current_record(path: Path, digest: str, **inputs: str | None) -> dict[str, Any]:
+    """Return the record of a file made from this study by this code, from these inputs.
 
     Raises
     ------
-    store.StoreError : missing, altered, or made from something else
+    store.StoreError : missing, or made from something else
     """
     record = store.read_record(path)
     if any(record.get(name) != value for name, value in {"digest": digest, **inputs}.items()):
@@ -240,18 +240,21 @@ def _open_current(path: Path, digest: str, **inputs: str | None) -> xr.Dataset:
             f"{path}: made from another study, other code or other data; delete it and run the "
             "study again"
         )
-    return store.open_checked(path)
+    return record
 
 
 def _open_data(study: Study, home: Path) -> xr.Dataset:
     """Return the dataset of a study if it is current."""
-    return _open_current(home / "data.zip", stage_digests(study)["collect"])
+    _current_record(home / "data.zip", stage_digests(study)["collect"])
+    return store.open_checked(home / "data.zip")
 
 
 def _open_statistics(study: Study, home: Path) -> xr.Dataset:
-    """Return the statistics of a study if they are current."""
-    data = store.read_record(home / "data.zip").get("sha256")
-    return _open_current(home / "statistics.zip", stage_digests(study)["reduce"], data=data)
+    """Return the statistics of a study if they and the dataset behind them are current."""
+    digests = stage_digests(study)
+    data = _current_record(home / "data.zip", digests["collect"]).get("sha256")
+    _current_record(home / "statistics.zip", digests["reduce"], data=data)
+    return store.open_checked(home / "statistics.zip")
 
 
 def reduce(study: Study, data: str | Path, output: str | Path) -> Path:
@@ -281,7 +284,6 @@ def tabulate(study: Study, results: str | Path, table: str, output: str | Path) 
     if table == "runs":
         frame = runs_table(_open_data(study, home))
     elif table in table_names(study):
-        _open_data(study, home)
         frame = tables_of(study, _open_statistics(study, home))[table]
     else:
         raise StudyError("table", f"unknown table {table!r}", sorted(table_names(study)))
@@ -492,8 +494,11 @@ def run_study(
             simulate(study, runs, target, workers)
         progress(f"{study.name}: {number + 1} of {len(the_plan.chunks)} chunks")
     data = store.open_checked(collect(study, results, home / "data.zip"))
+    # Failures are counted before there may turn out to be too many of them.
+    first, *others = table_names(study)
+    tabulate(study, results, first, home / "tables" / f"{first}.csv")
     statistics = store.open_checked(reduce(study, home / "data.zip", home / "statistics.zip"))
-    for table in table_names(study):
+    for table in others:
         tabulate(study, results, table, home / "tables" / f"{table}.csv")
     for entry in study.figures:
         draw(study, results, entry.name, home / "figures" / f"{entry.name}.svg")
@@ -552,7 +557,7 @@ def solve(
         study.the_model, study.params_at(0), study.options_at(0), study.key(0), range(replicas)
     )
     chunk = chunk_dataset(found.arrays | {"status": found.status}, {}, range(replicas))
-    return assemble(study, [chunk], {"neurolim": json.dumps(provenance.software())})
+    return assemble(study, [chunk], {"software": json.dumps(provenance.software())})
 
 
 def captions(paths: Sequence[str], results: str) -> dict[str, Any]:
