@@ -196,7 +196,7 @@ def progress_line(
         complete = 0
         for chunk, record in zip(one.chunks, one.records(results), strict=True):
             path = Path(record)
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 # A record of another study or older code is not a chunk done.
                 found = json.loads(path.read_text(encoding="utf-8"))
                 if found["digest"] == one.chunk_digest(chunk):

@@ -272,6 +272,7 @@ def reduce(study: Study, data: str | Path, output: str | Path) -> Path:
         statistics_of(study, dataset),
         stage_digests(study)["reduce"],
         data=store.read_record(data).get("sha256"),
+        software=provenance.software(),
     )
     return output
 
@@ -417,22 +418,19 @@ def current_pages(studies: Mapping[str, Outline], results: str) -> list[str]:
     for one in studies.values():
         home = Path(results) / one.name
         data, statistics = _record(home / "data.json"), _record(home / "statistics.json")
-        if data.get("digest") != one.digests["collect"]:
-            continue
-        pages = [home / "tables" / "runs.html"]
-        after = home / "data.json"
-        if statistics.get("digest") == one.digests["reduce"] and statistics.get("data") == data.get(
-            "sha256"
-        ):
-            pages += [home / "tables" / f"{table}.html" for table in one.tables if table != "runs"]
-            pages += [home / "figures" / f"{figure}.svg" for figure in one.figures]
-            after = home / "statistics.json"
+        made = []
+        if data.get("digest") == one.digests["collect"]:
+            made.append((home / "data.json", [home / "tables" / "runs.html"]))
+            wanted = {"digest": one.digests["reduce"], "data": data.get("sha256")}
+            if all(statistics.get(name) == value for name, value in wanted.items()):
+                tables = [home / "tables" / f"{name}.html" for name in one.tables if name != "runs"]
+                figures = [home / "figures" / f"{name}.svg" for name in one.figures]
+                made.append((home / "statistics.json", [*tables, *figures]))
         found += [
             str(page)
+            for record, pages in made
             for page in pages
-            if page.is_file()
-            and page.stat().st_mtime_ns
-            >= (home / "data.json" if page.stem == "runs" else after).stat().st_mtime_ns
+            if page.is_file() and page.stat().st_mtime_ns >= record.stat().st_mtime_ns
         ]
     return found
 
