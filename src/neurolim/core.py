@@ -157,6 +157,9 @@ class Param:
         elif self.kind == "names":
             words = [value] if isinstance(value, str) else value
             if isinstance(words, (list, tuple)) and words and all(_is_word(w) for w in words):
+                twice = sorted({word for word in words if list(words).count(word) > 1})
+                if twice:
+                    raise StudyError(self.name, f"listed twice: {', '.join(twice)}", "once")
                 return tuple(words)
         elif self.kind in ("number", "integer", "record time"):
             if self.choices and isinstance(value, str) and value in self.choices:
@@ -333,6 +336,8 @@ class Statistic:
     tables : (applied dataset, expect) -> {table name: pandas.DataFrame}, where ``expect`` maps
         quantities to {"order", "tolerance", "claim"}
     table_names : the names ``tables`` returns, known before anything runs
+    check : (lengths of the dataset's dims, options) -> None, raises StudyError for datasets it
+        cannot use
     name : the file's name, filled in by ``get``
     """
 
@@ -347,6 +352,7 @@ class Statistic:
         default=lambda dataset, expect: {}
     )
     table_names: tuple[str, ...] = ()
+    check: Callable[[Mapping[str, int], Mapping[str, Any]], None] = lambda sizes, options: None
     name: str = ""
 
 

@@ -20,7 +20,7 @@ def study(**changes):
         "reference": "limit",
         "options": SMALL,
         "grid": {"eps": EPS},
-        "replicas": 2,
+        "replicas": 3,
         "statistics": [
             "concentration",
             "profile",
@@ -36,7 +36,7 @@ def rate(**options):
 
 
 RIGHT = {
-    "one replica": study(replicas=1),
+    "one replica": study(replicas=1, statistics=rate(), figures=["rate_plot", "trajectories"]),
     "one level": study(grid={"eps": [0.1]}),
     "more axes": study(
         grid={"eps": EPS, "sigma": [1.0, 2.0], "drift": ["cubic", "canonical"]}
