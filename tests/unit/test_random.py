@@ -165,10 +165,10 @@ def test_directions_lie_on_the_circle_and_fill_it_evenly():
     exact = np.sqrt(2) * signs * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     assert np.abs(pairs - exact).max() < 2.5 * 2.0**-23
     fine = np.array([direction(a, b) for a, b in zip(WORDS, WORDS[::-1], strict=True)])
-    t = ((WORDS & 0x3FFFFFFF) * 2.0**32 + WORDS[::-1] + 0.5) / 2.0**62 - 0.5
-    angle = np.pi / 4 + np.pi / 2 * t
-    exact = np.sqrt(2) * signs * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    assert np.abs(fine - exact).max() < 1e-15
+    rest = ((WORDS & 0x3FFFFFFF) * 2.0**32 + WORDS[::-1] + 0.5) / 2.0**62 - 0.5
+    turn = np.pi / 4 + np.pi / 2 * rest
+    sharp = np.sqrt(2) * signs * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    assert np.abs(fine - sharp).max() < 1e-15
 
 
 def test_uniforms_lie_strictly_inside_the_unit_interval_and_are_uniform():

@@ -30,7 +30,7 @@ print("\\n".join(kernels(model, Variant(scheme, noisy)).advance.inspect_asm().va
 
 def blocks(assembly):
     """Return the instructions between one label and the next; hot loops are single blocks."""
-    found = [[]]
+    found: list[list[str]] = [[]]
     for line in map(str.strip, assembly.splitlines()):
         if re.match(r"[.\w]+:", line):
             found.append([])
