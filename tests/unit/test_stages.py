@@ -101,7 +101,7 @@ def test_failures_on_an_axis_of_words_are_named(tmp_path):
     one = study(
         model="fitzhugh_nagumo",
         reference=None,
-        options={"n_neurons": 64, "t_end": 1.0, "records": 4, "dt": 0.05},
+        options=SMALL | {"scheme": "euler_maruyama"},
         # The explicit cubic overflows from so far out, a linear drift does not.
         params={"voltage_start": 1e3, "coefficients": [0.0, -1.0]},
         grid={"eps": [0.1], "drift": ["cubic", "polynomial"]},
