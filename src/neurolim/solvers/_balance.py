@@ -30,16 +30,19 @@ STEP = 2.0**-9
 class Strong(NamedTuple):
     """Compiled parts of a model at point laws.
 
-    fields : (x [d], row) -> fields [n_fields]
+    fields : (x [d], rows, site, out [n_fields]) fills what a neuron at x sends
     flow : (x [P, d], extra [P, n_means], rows, coupling, weak, out [P, d]) fills out[:, 0] with
         pull (target - v), plus the local drift of v if ``weak``, and out[:, 1:] with the drift of
         the rest; ``extra`` is added to the mean fields
     rates : (x, extra, rows, coupling, out [P, 3]) fills (pull, target, gap) of v
+    along : (v [N], rest [d - 1], m, c, rows, site, local [N], sent [N, n_fields]) fills the local
+        drift of v and the fields of neurons at voltages v
     """
 
     fields: Callable[..., Any]
     flow: Callable[..., None]
     rates: Callable[..., None]
+    along: Callable[..., None]
 
 
 def check_synapses(model: Model, params: Mapping[str, Any]) -> None:
@@ -139,8 +142,24 @@ def strong(model: Model) -> Strong:
             strong_part = pull[0] * (target[0] - x[s, 0])
             out[s, 0] = strong_part + (local[0] if weak else 0.0)
 
+    @inline
+    def along(v, rest, m, c, rows, site, local, sent):
+        """Fill local [N] with the drift of v, sent [N, n_fields] with the fields, at voltages v."""
+        p = parameters(rows, site)
+        ms, cs = to_fixed_tuple(m, n_means), to_fixed_tuple(c, n_means)
+        x = np.empty(d)
+        x[1:] = rest
+        for i in range(v.size):
+            x[0] = v[i]
+            state = to_fixed_tuple(x, d)
+            local[i] = drift(state, ms, cs, p)[0]
+            fields(x, rows, site, sent[i])
+
     return Strong(
-        keep_compiled(fields, key), keep_compiled(flow, key), keep_compiled(rates, key)
+        keep_compiled(fields, key),
+        keep_compiled(flow, key),
+        keep_compiled(rates, key),
+        keep_compiled(along, key),
     )
 
 
@@ -218,3 +237,23 @@ class Network:
             moved[:, 0] += shift * STEP
             total += weight * self.fields(moved)
         return total / (12.0 * STEP**2)
+
+
+def layer_end(network: Network, x: np.ndarray) -> np.ndarray:
+    """Return where the strong flow takes v from x [P, d] with the rest at rest, after long.
+
+    Parameters
+    ----------
+    network : the network
+    x : state at which the layer begins
+
+    Notes
+    -----
+    Exponential Euler steps a tenth of the shortest relaxation time; 2000 of them.
+    """
+    x = x.copy()
+    for _ in range(2000):
+        pull, target, _ = network.rates(x)
+        h = 0.1 / pull.max()
+        x[:, 0] = target + (x[:, 0] - target) * np.exp(-h * pull)
+    return x

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
-from neurolim.solvers._balance import Network, check_synapses
+from neurolim.solvers._balance import Network, check_synapses, layer_end
 
 OPTIONS = (
     Param("branches", 3, doc="most balance points reported", kind="integer", low=1, high=99),
@@ -215,26 +215,6 @@ def describe_point(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
         "step_multiplier": np.abs(np.linalg.eigvals(np.eye(count) + fast / pull[:, None])).max(),
         "slow_growth": slow,
     }
-
-
-def layer_end(network: Network, x: np.ndarray) -> np.ndarray:
-    """Return where the strong flow takes v from x [P, d] with the rest at rest, after long.
-
-    Parameters
-    ----------
-    network : the network
-    x : state at which the layer begins
-
-    Notes
-    -----
-    Exponential Euler steps a tenth of the shortest relaxation time; 2000 of them.
-    """
-    x = x.copy()
-    for _ in range(2000):
-        pull, target, _ = network.rates(x)
-        h = 0.1 / pull.max()
-        x[:, 0] = target + (x[:, 0] - target) * np.exp(-h * pull)
-    return x
 
 
 def solve(
