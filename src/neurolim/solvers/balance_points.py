@@ -14,7 +14,11 @@ has its spectrum in Re > 0.  To first order in 1/gamma the stationary law has va
     Var_p = sigma_p^2 / (2 gamma A_p + 2 J_p),
     <v_p> = v_p* + shift_p,   gamma M shift = f(v*) - w - (gamma/2) sum_q g_pq (v_p* - V_q) S_q'' Var_q,
 
-and leaves the current gamma (M shift) uncancelled.  All are given with their gamma, in the units of
+and leaves the current -f(v*) + w uncancelled; the mean of n neurons has the variance Sigma/n,
+
+    gamma (M Sigma + Sigma M^T) = diag(sigma^2)   (gap junctions leave the mean alone).
+
+All are given with their gamma, in the units of
 the model, and come from the model's own kernels (``_balance.py``), so they hold for every model
 with chemical synapses.  On the manifold the slow variables (recovery, open synapses) move by
 
@@ -32,6 +36,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy.linalg import solve_continuous_lyapunov
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
 from neurolim.solvers._balance import Network, check_synapses, layer_end
@@ -57,6 +62,12 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         Var("frequency", "1/time", "angular frequencies near the point, Im of -gamma M", mode),
         Var("attractive", "1", "1 if all growth rates are negative, 0 if not", ("branch",)),
         Var("predicted_variance", "1", "first-order variance of v", point),
+        Var(
+            "predicted_mean_variance",
+            "1",
+            "first-order variance of the mean voltage, times the number of neurons",
+            point,
+        ),
         Var("predicted_shift", "1", "first-order mean of v minus the balance voltage", point),
         Var("predicted_residual", "1/time", "first-order uncancelled synaptic current", point),
         Var(
@@ -194,6 +205,10 @@ def describe_point(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
     shift = np.linalg.solve(-fast, local + network.flow(x, extra=extra)[:, 0])
     modes = np.linalg.eigvals(fast)
     modes = modes[np.argsort(-modes.real, kind="stable")]
+    # Without attraction the mean has no stationary law.
+    wandering = np.full(count, np.nan)
+    if modes.real.max() < 0.0:
+        wandering = np.diag(solve_continuous_lyapunov(fast, -np.diag(network.noise**2)))
     slow = np.zeros(0)
     if d > 1:
         rest = np.arange(1, d)
@@ -210,6 +225,7 @@ def describe_point(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
         "frequency": modes.imag,
         "attractive": np.array(float(modes.real.max() < 0.0)),
         "predicted_variance": variance,
+        "predicted_mean_variance": wandering,
         "predicted_shift": shift,
         "predicted_residual": -local,
         "step_multiplier": np.abs(np.linalg.eigvals(np.eye(count) + fast / pull[:, None])).max(),

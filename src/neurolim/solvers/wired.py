@@ -72,7 +72,7 @@ OPTIONS = (
 #: Streams of random numbers that lay the wires: degrees, then one per pair of sites.
 _STREAM_DEGREE, _STREAM_WIRE = 64, 128
 #: Core-nanoseconds per neuron, state variable and step, and per wire and step: measured.
-_NANOSECONDS, _PER_WIRE = 45.0, 8.0
+_NANOSECONDS, _PER_WIRE = 75.0, 6.0
 
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
