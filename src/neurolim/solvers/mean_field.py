@@ -16,7 +16,7 @@ c is the mean and the strong forces leave the equation of nu,
 which is uniformly well behaved as the coupling grows and through the initial layer.  nu is kept at
 nodes, with Scharfetter-Gummel fluxes between them whose potential differences are exact for drifts
 up to the third degree: the discrete steady state is the exact law at the nodes, transients are
-second order in the spacing.  (nu, c, theta^2) of all populations is one stiff ordinary equation,
+second order in the spacing.  (nu, c, log theta^2) of all populations is one stiff ordinary equation,
 solved by backward differentiation of variable order; its tolerances control the error in time.
 
 Source: Quininao & Touboul 2025, abstract (method M1); frame after Blaustein 2022, eq. (1.11);
@@ -91,7 +91,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
 
 
 class _Frame:
-    """The ordinary equation of (nu, c, theta^2) of all populations."""
+    """The ordinary equation of (nu, c, log theta^2) of all populations."""
 
     def __init__(self, field: MeanField, options: Mapping[str, Any]) -> None:
         self.field = field
@@ -100,9 +100,9 @@ class _Frame:
         # Nodes and the middles between them: Simpson's rule for potential differences.
         self.both = np.linspace(-options["reach"], options["reach"], 2 * self.u.size - 1)
 
-    def pack(self, nu: np.ndarray, c: np.ndarray, square: np.ndarray) -> np.ndarray:
-        """Return one vector from nu [P, N], c [P], theta^2 [P]."""
-        return np.concatenate([nu.ravel(), c, square])
+    def pack(self, nu: np.ndarray, c: np.ndarray, logs: np.ndarray) -> np.ndarray:
+        """Return one vector from nu [P, N], c [P] and log theta^2 [P]."""
+        return np.concatenate([nu.ravel(), c, logs])
 
     def unpack(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return nu [P, N], c [P] and theta^2 [P]."""
@@ -110,7 +110,7 @@ class _Frame:
         return (
             y[: count * size].reshape(count, size),
             y[count * size : -count],
-            y[-count:],
+            np.exp(y[-count:]),
         )
 
     def start(self) -> np.ndarray:
@@ -125,7 +125,7 @@ class _Frame:
         return self.pack(
             np.tile(nu, (field.count, 1)),
             field.start[:, 0],
-            np.maximum(field.start_width, sharp) ** 2,
+            2.0 * np.log(np.maximum(field.start_width, sharp)),
         )
 
     def means(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -140,7 +140,7 @@ class _Frame:
         return empty, drifts
 
     def slope(self, t: float, y: np.ndarray) -> np.ndarray:
-        """Return the time derivative of (nu, c, theta^2)."""
+        """Return the time derivative of (nu, c, log theta^2)."""
         field = self.field
         nu, c, square = self.unpack(y)
         means, drifts = self.means(y)
@@ -158,7 +158,7 @@ class _Frame:
             )
             change[s] = -np.diff(flux) / self.du
             moved[s] = average + pull * (target - c[s])
-            widened[s] = variance - 2.0 * (pull + gap) * square[s]
+            widened[s] = variance / square[s] - 2.0 * (pull + gap)
         return self.pack(change, moved, widened)
 
 
