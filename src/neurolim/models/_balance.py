@@ -69,9 +69,9 @@ PARAMS = (
     Param(
         "electrical_scale",
         "fixed",
-        doc="gamma multiplies the gap-junction rate by gamma",
+        doc="gamma multiplies the gap-junction rate by gamma, off by zero",
         kind="choice",
-        choices=("fixed", "gamma"),
+        choices=("fixed", "gamma", "off"),
     ),
     vector("drift_constant", (0.5, 0.2), "1/time", "constant part of f"),
     vector("drift_linear", (-1.0, -1.0), "1/time", "linear part of f"),
@@ -128,8 +128,8 @@ def populations(
             raise StudyError(
                 name, f"{values.size} values for {count} populations", f"1 or {count} values"
             )
-        if short == "electrical" and params["electrical_scale"] == "gamma":
-            values = values * gamma
+        if short == "electrical":
+            values = values * {"fixed": 1.0, "gamma": gamma, "off": 0.0}[params["electrical_scale"]]
         if short in _RATES:
             values = values / clock
         elif short == "sigma":

@@ -10,7 +10,7 @@ The ratios tend to 1 like 1/gamma whatever unit of time is used; predictions are
 ``balance_points``, which has to be the study's reference.
 
 The table compares each ratio at the largest gamma with 1: it agrees within ``allowed`` plus three
-standard errors over replicas.
+standard errors over replicas, and is inconclusive where these exceed one half.
 
 Source: docs/balance.md (reconstruction).
 """
@@ -37,6 +37,8 @@ from neurolim.statistics._balance import (
 )
 from neurolim.statistics._common import AFTER
 
+#: Three standard errors wider than this say nothing about a ratio of 1.
+_WIDEST = 0.5
 _RATIOS = ("shift_ratio", "variance_ratio", "residual_ratio")
 _EXCESSES = ("shift_excess", "variance_excess", "residual_excess")
 
@@ -94,7 +96,7 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
             ratio = float(values.mean()) if values.size else np.nan
             off = abs(ratio - 1.0)
             word = "agrees" if off <= allowed + 3.0 * error else "disagrees"
-            if not values.size:
+            if not values.size or 3.0 * error > _WIDEST:
                 word = "inconclusive"
             rows.append(
                 {

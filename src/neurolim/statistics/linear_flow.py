@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from neurolim.core import Param, Statistic
@@ -32,7 +33,7 @@ _NAMES = ("flow_growth", "flow_frequency", "growth_excess")
 
 
 def apply(
-    dataset: xr.Dataset, *, branch: int, direction: str, low: float, high: float
+    dataset: xr.Dataset, *, branch: int, direction: str, low: float, high: float, allowed: float
 ) -> xr.Dataset:
     """Return growth rate, frequency and deviation from the prediction [grid, replica].
 
@@ -42,6 +43,7 @@ def apply(
     branch : balance point, -1 for the one attained
     direction : approach or departure
     low, high : the window, voltage
+    allowed : relative deviation of the growth rate that the table allows
 
     Returns
     -------
@@ -80,7 +82,37 @@ def apply(
             name: array.assign_attrs(long_name=name.replace("_", " "), units=unit)
             for name, array, unit in zip(_NAMES, found, units, strict=True)
         },
-    )
+    ).assign_attrs({**dataset.attrs, "flow_allowed": allowed})
+
+
+def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Return ``linear_flow``: growth and frequency at every point against the prediction."""
+    allowed = float(dataset.attrs["flow_allowed"])
+    grid = [dim for dim in dataset["flow_growth"].dims if dim != "replica"]
+    rows = []
+    for place in np.ndindex(*(dataset.sizes[dim] for dim in grid)):
+        here = dataset[list(_NAMES)].isel(dict(zip(grid, place, strict=True)))
+        label = ", ".join(
+            f"{dim}={dataset[dim].values[i]:g}" for dim, i in zip(grid, place, strict=True)
+        )
+        excess = np.atleast_1d(here["growth_excess"].values)
+        excess = excess[np.isfinite(excess)]
+        mean = float(excess.mean()) if excess.size else np.nan
+        error = float(excess.std(ddof=1) / excess.size**0.5) if excess.size > 1 else 0.0
+        word = "agrees" if abs(mean) <= allowed + 3.0 * error else "disagrees"
+        rows.append(
+            {
+                "quantity": f"growth_excess [{label}]" if label else "growth_excess",
+                "growth": float(here["flow_growth"].mean()),
+                "frequency": float(here["flow_frequency"].mean()),
+                "excess": mean,
+                "standard_error": error,
+                "compared": int(excess.size),
+                "largest_z": abs(mean) / error if error > 0 else np.nan,
+                "verdict": f"{word if excess.size else 'inconclusive'}: {100 * mean:.2g} % off",
+            }
+        )
+    return {"linear_flow": pd.DataFrame(rows)}
 
 
 def _window(values: np.ndarray, direction: str, low: float, high: float) -> np.ndarray:
@@ -124,7 +156,7 @@ def exact() -> list[Any]:
             },
             {"time": time, "site": ["E", "I"], "variable": ["v"]},
         )
-        options = {"branch": 0, "direction": direction, "low": 0.005, "high": 0.2}
+        options = {"branch": 0, "direction": direction, "low": 0.005, "high": 0.2, "allowed": 0.02}
         checks = [
             ("flow_growth", {}, growth, 1e-8),
             ("flow_frequency", {}, 2.0, 1e-8),
@@ -158,9 +190,12 @@ STATISTIC = Statistic(
         ),
         Param("low", 0.005, doc="smallest deviation fitted, voltage", positive=True),
         Param("high", 0.1, doc="largest deviation fitted, voltage", positive=True),
+        Param("allowed", 0.02, doc="relative deviation that is allowed", low=0.0),
     ),
     needs=needs,
     gives=gives,
     apply=apply,
     exact=exact,
+    tables=tables,
+    table_names=("linear_flow",),
 )
