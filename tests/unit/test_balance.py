@@ -75,9 +75,7 @@ def test_points_slopes_and_shift_follow_their_formulas(weights):
     modes = np.linalg.eigvals(matrix)
     modes = modes[np.argsort(modes.real)]
     np.testing.assert_allclose(found["growth"] / gamma, -modes.real, atol=1e-9)
-    np.testing.assert_allclose(
-        np.sort(found["frequency"] / gamma), np.sort(-modes.imag), atol=1e-9
-    )
+    np.testing.assert_allclose(np.sort(found["frequency"] / gamma), np.sort(-modes.imag), atol=1e-9)
     variance = 1.0 / (2.0 * total)
     force = CURRENT - v - 0.5 * away @ (second * variance)
     np.testing.assert_allclose(
@@ -106,9 +104,7 @@ def test_stationary_law_is_self_consistent_by_adaptive_quadrature():
     law = {"voltage_nodes": found["voltage_nodes"][0], "density": found["density"][0]}
     nodes, density = (array.values for array in law.values())
     step = nodes[1] - nodes[0]
-    sent = [
-        step * np.sum(density * sigmoid(nodes, *part)[0]) for part in ((0.0, 0.5), (0.5, 0.4))
-    ]
+    sent = [step * np.sum(density * sigmoid(nodes, *part)[0]) for part in ((0.0, 0.5), (0.5, 0.4))]
 
     def log_density(v):
         drift = 0.5 * v + v**2 / 2 - v**4 / 4
@@ -119,9 +115,10 @@ def test_stationary_law_is_self_consistent_by_adaptive_quadrature():
 
     def average(function):
         weight = quad(lambda v: np.exp(log_density(v) - peak), -2, 3, epsabs=1e-13)[0]
-        return quad(
-            lambda v: function(v) * np.exp(log_density(v) - peak), -2, 3, epsabs=1e-13
-        )[0] / weight
+        return (
+            quad(lambda v: function(v) * np.exp(log_density(v) - peak), -2, 3, epsabs=1e-13)[0]
+            / weight
+        )
 
     mean = average(lambda v: v)
     assert float(found["mean"][0, 0]) == pytest.approx(mean, abs=1e-9)
@@ -184,9 +181,8 @@ def test_an_unstable_point_is_left_at_its_predicted_rate_and_frequency():
     assert growth > 0
     assert frequency > 0
     start = theory["balance_state"].sel(variable="voltage").values
-    params = {
-        "gamma": 1e8, "clock": "layer", **SPIRAL, "voltage_start": (start + [1e-4, 0.0]).tolist()
-    }  # fmt: skip
+    near = (start + np.array([1e-4, 0.0])).tolist()
+    params = {"gamma": 1e8, "clock": "layer", **SPIRAL, "voltage_start": near}
     found = solve("balanced", "limit", params, {"t_end": 40.0, "records": 80})
     away = found["mean"].values[:, :, 0] - start
     early = np.linalg.norm(away, axis=1) < 0.01
@@ -280,9 +276,7 @@ def test_dynamic_synapses_rest_at_their_own_balance():
     np.testing.assert_allclose(2.0 * s * (1 - y) - y, 0.0, atol=1e-9)
     np.testing.assert_allclose(v, WEIGHTS @ (y * REVERSAL) / (WEIGHTS @ y), atol=1e-9)
     # With frozen synapses every balance point attracts, at the rates gamma A.
-    np.testing.assert_allclose(
-        np.sort(-found["growth"]), np.sort(10.0 * WEIGHTS @ y), atol=1e-8
-    )
+    np.testing.assert_allclose(np.sort(-found["growth"]), np.sort(10.0 * WEIGHTS @ y), atol=1e-8)
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
         excitation, inhibition = here["excitation"].values, here["inhibition"].values
         above, below = axes[0, column], axes[1, column]
         lines = (("E", excitation), ("I", inhibition), ("E + I", excitation + inhibition))
-        for (name, values), colour in zip(
-            lines, (COLOURS[1], COLOURS[0], COLOURS[6]), strict=True
-        ):
+        for (name, values), colour in zip(lines, (COLOURS[1], COLOURS[0], COLOURS[6]), strict=True):
             above.plot(time, values, color=colour)
             above.annotate(
                 name,

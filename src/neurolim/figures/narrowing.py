@@ -52,9 +52,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
             above.plot(here["voltage_nodes"], here["density"], color=colour)
             below.plot(here["window_voltage"], here["hopf_cole"], color=colour)
         limit = chosen.isel(gamma=int(places[-1])).sel(site=site)
-        below.plot(
-            limit["window_voltage"], limit["hopf_cole_limit"], "--", color=THEORY, lw=1.2
-        )
+        below.plot(limit["window_voltage"], limit["hopf_cole_limit"], "--", color=THEORY, lw=1.2)
         nodes = widest.sel(site=site)
         big = nodes["density"].values > 0.01 * float(nodes["density"].max())
         above.set_xlim(*nodes["voltage_nodes"].values[big][[0, -1]])

@@ -101,7 +101,9 @@ MODEL = Model(
         *PARAMS,
         vector("rise", (2.0, 2.0), "1/time", "rate at which synapses open", positive=True),
         vector("decay", (1.0, 1.0), "1/time", "rate at which synapses close", positive=True),
-        vector("synapse_start", (0.3, 0.3), "1", "initial share of open synapses", low=0.0, high=1.0),
+        vector(
+            "synapse_start", (0.3, 0.3), "1", "initial share of open synapses", low=0.0, high=1.0
+        ),
     ),
     prepare=prepare,
     drift=drift,

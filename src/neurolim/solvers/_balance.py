@@ -1,7 +1,7 @@
 r"""The strong synapses of a network whose populations each sit at one point, compiled.
 
-With every neuron of population p at x_p = (v_p, rest_p) the mean fields are m_p = (x_p, field(x_p)),
-c = K m, and the network obeys
+With every neuron of population p at x_p = (v_p, rest_p) the mean fields are m_p = (x_p,
+field(x_p)), c = K m, and the network obeys
 
     F_p(x) = pull_p (target_p - v_p),        rest_p' = drift(x_p, m_p, c_p).
 
@@ -62,7 +62,9 @@ def check_synapses(model: Model, params: Mapping[str, Any]) -> None:
     for label, row in zip(sites.labels, sites.coupling, strict=True):
         if not row.any():
             raise StudyError(
-                "weights", f"population {label} receives no synapses (A = 0)", "a weight > 0 per row"
+                "weights",
+                f"population {label} receives no synapses (A = 0)",
+                "a weight > 0 per row",
             )
     reversal = [p.reversal for p in sites.params]
     if max(reversal) == min(reversal):
@@ -182,7 +184,9 @@ class Network:
         self.noise = np.array([model.noise(p)[0] for p in sites.params])
         self.still = np.zeros((self.count, self.d + self.n_fields))
 
-    def flow(self, x: np.ndarray, weak: bool = False, extra: np.ndarray | None = None) -> np.ndarray:
+    def flow(
+        self, x: np.ndarray, weak: bool = False, extra: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return the flow [P, d] of point laws at x [P, d] (module equation).
 
         Parameters

@@ -110,9 +110,7 @@ class MeanField:
         )
         return drift, sent
 
-    def log_law(
-        self, s: int, v: np.ndarray, means: np.ndarray, synapses: Synapses
-    ) -> np.ndarray:
+    def log_law(self, s: int, v: np.ndarray, means: np.ndarray, synapses: Synapses) -> np.ndarray:
         """Return (2/sigma^2) int B dv at increasing voltages v [N], zero at the first.
 
         Gauss's rule with 3 points per cell: exact for drifts up to the fifth degree.

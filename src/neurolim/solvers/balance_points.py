@@ -12,15 +12,16 @@ It attracts the network in the layer of length 1/gamma iff
 has its spectrum in Re > 0.  To first order in 1/gamma the stationary law has variance and mean
 
     Var_p = sigma_p^2 / (2 gamma A_p + 2 J_p),
-    <v_p> = v_p* + shift_p,   gamma M shift = f(v*) - w - (gamma/2) sum_q g_pq (v_p* - V_q) S_q'' Var_q,
+    <v_p> = v_p* + shift_p,
+    gamma M shift = f(v*) - w - (gamma/2) sum_q g_pq (v_p* - V_q) S_q'' Var_q,
 
 and leaves the current -f(v*) + w uncancelled; the mean of n neurons has the variance Sigma/n,
 
     gamma (M Sigma + Sigma M^T) = diag(sigma^2)   (gap junctions leave the mean alone).
 
-All are given with their gamma, in the units of
-the model, and come from the model's own kernels (``_balance.py``), so they hold for every model
-with chemical synapses.  On the manifold the slow variables (recovery, open synapses) move by
+All are given with their gamma, in the units of the model, and come from the model's own kernels
+(``_balance.py``), so they hold for every model with chemical synapses.  On the manifold the slow
+variables (recovery, open synapses) move by
 
     rest' = drift(v*(rest), rest),
 
@@ -215,9 +216,9 @@ def describe_point(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
         of_rest = whole[:, rest][:, :, :, rest].reshape(count * (d - 1), -1)
         to_rest = whole[:, rest][:, :, :, 0].reshape(count * (d - 1), count)
         to_fast = whole[:, 0][:, :, rest].reshape(count, -1)
-        slow = np.sort(
-            np.linalg.eigvals(of_rest - to_rest @ np.linalg.solve(fast, to_fast)).real
-        )[::-1]
+        slow = np.sort(np.linalg.eigvals(of_rest - to_rest @ np.linalg.solve(fast, to_fast)).real)[
+            ::-1
+        ]
     return {
         "balance_state": x,
         "pull": pull,

@@ -16,8 +16,9 @@ c is the mean and the strong forces leave the equation of nu,
 which is uniformly well behaved as the coupling grows and through the initial layer.  nu is kept at
 nodes, with Scharfetter-Gummel fluxes between them whose potential differences are exact for drifts
 up to the third degree: the discrete steady state is the exact law at the nodes, transients are
-second order in the spacing.  (nu, c, log theta^2) of all populations is one stiff ordinary equation,
-solved by backward differentiation of variable order; its tolerances control the error in time.
+second order in the spacing.  (nu, c, log theta^2) of all populations is one stiff ordinary
+equation, solved by backward differentiation of variable order; its tolerances control the error in
+time.
 
 Source: Quininao & Touboul 2025, abstract (method M1); frame after Blaustein 2022, eq. (1.11);
 Scharfetter & Gummel 1969; docs/balance.md.

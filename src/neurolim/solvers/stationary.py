@@ -2,11 +2,13 @@ r"""The stationary mean field of P populations in one dimension, by self-consist
 
 For given means m the law of population p is known,
 
-    f_p(v) = Z^{-1} exp( (2/sigma_p^2) int^v B_p ),   B_p = drift + pull (target - v) + gap (<v> - v),
+    f_p(v) = Z^{-1} exp( (2/sigma_p^2) int^v B_p ),
+    B_p = drift + pull (target - v) + gap (<v> - v),
 
 and its means must be m again: P (1 + n_fields) equations, solved by Newton's method.  Laws are
-integrated on nodes v = centre + theta u, theta^2 = sigma^2/(2 (pull + gap)), where they are close to
-the standard normal for every strength; the trapezoidal rule on them converges faster than any power.
+integrated on nodes v = centre + theta u, theta^2 = sigma^2/(2 (pull + gap)), where they are close
+to the standard normal for every strength; the trapezoidal rule on them converges faster than any
+power.
 
 The Hopf-Cole potential phi = (1/gamma) log f is given on a window of fixed width, from the force
 and not from the density, so it is exact where the density underflows.
@@ -149,7 +151,7 @@ def _integral(values: np.ndarray, nodes: np.ndarray) -> Any:
 
 
 def self_consistent(field: MeanField, options: Mapping[str, Any]) -> tuple[_Law, np.ndarray | None]:
-    """Return the laws and the means [P, d + n_fields] they reproduce, None if Newton's method fails.
+    """Return the laws and the means [P, d + n_fields] they reproduce, None where there are none.
 
     Parameters
     ----------

@@ -4,9 +4,10 @@ Neuron i of site s hears from site r
 
     c_i = sum_r K[s, r] (1/k) sum_{j in wires(i, r)} (x_j, field(x_j)),
 
-with ``all`` the mean over the whole site (as ``particles``), with ``fixed`` over k neurons drawn with
-replacement, with ``binomial`` over a number of neurons drawn from Binomial(n, k/n), still divided by
-k: neurons then differ in what they hear.  Gap junctions act on the mean of the whole site.
+with ``all`` the mean over the whole site (as ``particles``), with ``fixed`` over k neurons drawn
+with replacement, with ``binomial`` over a number of neurons drawn from Binomial(n, k/n), still
+divided by k: neurons then differ in what they hear.  Gap junctions act on the mean of the whole
+site.
 
 Step: exponential Runge-Kutta of second order, each neuron and variable with its own rate
 l = pull + gap of the strong coupling,
@@ -156,17 +157,15 @@ def _stride(options: Mapping[str, Any]) -> int:
 class Wires(NamedTuple):
     """Who hears whom: ``source[place[s, r, i] : place[s, r, i + 1]]`` are what (s, i) hears of r.
 
-    count : neurons a mean is divided by; 0 for all to all, when the arrays are empty
+    degree : neurons a mean is divided by; 0 for all to all, when the arrays are empty
     """
 
     source: np.ndarray
     place: np.ndarray
-    count: int
+    degree: int
 
 
-def lay_wires(
-    n_sites: int, n: int, options: Mapping[str, Any], key: int, replica: int
-) -> Wires:
+def lay_wires(n_sites: int, n: int, options: Mapping[str, Any], key: int, replica: int) -> Wires:
     """Return the wires of one network: a function of key and replica alone.
 
     Parameters
@@ -205,7 +204,6 @@ def _binomial(u: np.ndarray, n: int, share: float) -> np.ndarray:
     low = max(0, int(n * share - 8.0 * spread - 10.0))
     high = min(n, int(n * share + 8.0 * spread + 10.0))
     values = np.arange(low, high + 1)
-
 
     return values[np.minimum(np.searchsorted(binom.cdf(values, n, share), u), len(values) - 1)]
 
@@ -341,9 +339,7 @@ def _build(model: Model) -> Kernels:
         return phi1, (1.0 - phi1) / z
 
     @compiled
-    def advance(
-        X, rows, coupling, source, place, degree, n, h, key, replica, first, last
-    ):
+    def advance(X, rows, coupling, source, place, degree, n, h, key, replica, first, last):
         """Do the steps first, first + 1, ..., last - 1 on X [site, n, d]."""
         n_sites = X.shape[0]
         padded = -(-n // BLOCK) * BLOCK

@@ -30,7 +30,9 @@ def at_balance(dataset: xr.Dataset, name: str, branch: int = -1) -> xr.DataArray
             raise StudyError("branch", f"{branch} of {array.sizes['branch']}", "a reported branch")
         return array.isel(branch=branch, drop=True)
     place = dataset["reference_attained"]
-    return array.isel(branch=place.clip(min=0)).where(place >= 0).drop_vars("branch", errors="ignore")
+    return (
+        array.isel(branch=place.clip(min=0)).where(place >= 0).drop_vars("branch", errors="ignore")
+    )
 
 
 def balance_voltage(dataset: xr.Dataset, branch: int = -1) -> xr.DataArray:

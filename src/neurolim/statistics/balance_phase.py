@@ -59,10 +59,7 @@ def apply(dataset: xr.Dataset, *, after: float, near: float) -> xr.Dataset:
     found = {"phase": phase, "settled": settled, "agrees": agrees}
     return on_grid(
         dataset,
-        {
-            name: array.assign_attrs(long_name=name, units="1")
-            for name, array in found.items()
-        },
+        {name: array.assign_attrs(long_name=name, units="1") for name, array in found.items()},
     )
 
 

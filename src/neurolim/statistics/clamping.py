@@ -39,9 +39,7 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
     both = ("time", "site")
     found = (
         ((mean - limit) ** 2).mean(both, skipna=False) ** 0.5,
-        (mean.max("time", skipna=False) - mean.min("time", skipna=False)).max(
-            "site", skipna=False
-        ),
+        (mean.max("time", skipna=False) - mean.min("time", skipna=False)).max("site", skipna=False),
         (variance**0.5 / chosen["scale"]).mean(both, skipna=False),
     )
     return on_grid(
@@ -69,7 +67,7 @@ def exact() -> list[Any]:
         },
         {"time": time, "site": ["P"], "variable": ["v"], "variable_b": ["v"]},
     )
-    checks = [
+    checks: list[Any] = [
         ("limit_error", {}, 0.1, 1e-12),
         ("mean_range", {}, 0.5, 1e-12),
         ("width_ratio", {}, 2.0, 1e-12),

@@ -5,8 +5,8 @@ r"""How long the layer lasts in which the network falls onto its balance point, 
     variance_collapse  = gamma x last time at which  Var exceeds sigma^2/(2 gamma A) by 5 %
     variance_slope     = 1/(2A), its predicted slope in ln gamma
 
-The mean relaxes at the rates of M, so mean_collapse stays bounded.  A variance of order one takes the
-longer the smaller its end: Var(t) - Var = Var(0) e^{-2 gamma A t} gives
+The mean relaxes at the rates of M, so mean_collapse stays bounded.  A variance of order one takes
+the longer the smaller its end: Var(t) - Var = Var(0) e^{-2 gamma A t} gives
 
     variance_collapse -> ln(20 Var(0) 2 gamma A / sigma^2) / (2 A),        slope 1/(2A) in ln gamma.
 

@@ -7,9 +7,9 @@ With e(t) = <v>(t) - v* [populations], averages over records,
     mean_error       = root mean square of e
     error_ratio      = mean_error / sqrt( |m1/gamma|^2 + tr Sigma/(n gamma) ),       the sum formula
 
-with m1 and Sigma as ``balance_points`` predicts them.  Points of the study belong to one path if they
-share beta = ln gamma / ln n, or else gamma (method M2: gamma first); at least three make a path.
-Orders in n are fitted path by path.
+with m1 and Sigma as ``balance_points`` predicts them.  Points of the study belong to one path if
+they share beta = ln gamma / ln n, or else gamma (method M2: gamma first); at least three make a
+path. Orders in n are fitted path by path.
 
 Source: Quininao & Touboul 2025, abstract (double limit, methods M1 and M2); exponents:
 docs/balance.md (reconstruction).

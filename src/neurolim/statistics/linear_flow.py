@@ -6,8 +6,8 @@ propagator over one record is fitted by least squares to all pairs of records in
     e(t + dt) = P e(t),        eigenvalues of log(P)/dt:   growth rates and frequencies,
 
 so a complex pair needs no envelope.  The window is where |e| lies between ``low`` and ``high``: for
-``approach`` from the first record below high to the first below low, for ``departure`` from the last
-record below low to the first above high.
+``approach`` from the first record below high to the first below low, for ``departure`` from the
+last record below low to the first above high.
 
     flow_growth     = largest growth rate, per unit of the dataset's time
     flow_frequency  = its angular frequency (absolute)
@@ -139,8 +139,10 @@ def exact() -> list[Any]:
     for growth, direction in ((-0.8, "approach"), (0.6, "departure")):
         start = 1.0 if growth < 0 else 1e-3
         angle = 2.0 * time
-        spiral = start * np.exp(growth * time)[:, None] * np.stack(
-            [np.cos(angle), 0.5 * np.sin(angle)], axis=1
+        spiral = (
+            start
+            * np.exp(growth * time)[:, None]
+            * np.stack([np.cos(angle), 0.5 * np.sin(angle)], axis=1)
         )
         dataset = xr.Dataset(
             {
@@ -157,7 +159,7 @@ def exact() -> list[Any]:
             {"time": time, "site": ["E", "I"], "variable": ["v"]},
         )
         options = {"branch": 0, "direction": direction, "low": 0.005, "high": 0.2, "allowed": 0.02}
-        checks = [
+        checks: list[Any] = [
             ("flow_growth", {}, growth, 1e-8),
             ("flow_frequency", {}, 2.0, 1e-8),
             ("growth_excess", {}, -0.1 * growth / abs(1.1 * growth), 1e-8),
