@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.colors import BoundaryNorm, ListedColormap, to_hex, to_rgb
+from matplotlib.colors import BoundaryNorm, ListedColormap, to_rgb
 from matplotlib.figure import Figure as Picture
 from matplotlib.patches import Patch
 
@@ -49,7 +49,10 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     settled = settled.transpose(down, across)
     picture, axes = figure(1, 1, 6.4, 4.2)
     panel = axes[0, 0]
-    pale = [to_hex(0.55 + 0.45 * np.array(to_rgb(colour))) for _, colour in _PHASES]
+    pale = []
+    for _, colour in _PHASES:
+        red, green, blue = (0.55 + 0.45 * part for part in to_rgb(colour))
+        pale.append((red, green, blue))
     x, y = dataset[across].values, dataset[down].values
     panel.pcolormesh(
         x,

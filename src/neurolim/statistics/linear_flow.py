@@ -93,7 +93,7 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
     for place in np.ndindex(*(dataset.sizes[dim] for dim in grid)):
         here = dataset[list(_NAMES)].isel(dict(zip(grid, place, strict=True)))
         label = ", ".join(
-            f"{dim}={dataset[dim].values[i]:g}" for dim, i in zip(grid, place, strict=True)
+            f"{dim}={dataset[dim].values[i]}" for dim, i in zip(grid, place, strict=True)
         )
         excess = np.atleast_1d(here["growth_excess"].values)
         excess = excess[np.isfinite(excess)]
