@@ -156,6 +156,25 @@ def test_the_mean_field_relaxes_to_the_stationary_law(gamma):
     np.testing.assert_allclose(moving["density"].sum("node") * width, 1.0, atol=1e-7)
 
 
+def test_the_potential_relaxes_to_the_stationary_one_with_second_order():
+    params = {"gamma": 1000.0, "clock": "layer", "voltage_spread": [0.05], **ONE}
+    errors = []
+    for nodes in (21, 41):
+        still = solve("balanced", "stationary", params, {"window_nodes": nodes})
+        options = {"t_end": 16.0, "records": 2, "window_nodes": nodes}
+        found = solve("balanced", "potential", params, options)
+        # Both windows are about a centre, which differs by the error of the means only.
+        away = (found["window_voltage"] - still["window_voltage"]).values
+        slope = np.gradient(still["log_density"].values, axis=1) / np.gradient(
+            still["window_voltage"].values, axis=1
+        )
+        difference = found["log_density"] - still["log_density"] - slope * away
+        errors.append(float(np.abs(difference).max()))
+    # The density there is e^-1000; the logarithm is right to two digits behind the point.
+    assert errors[1] < 0.01
+    assert errors[0] / errors[1] == pytest.approx(4.0, abs=1.0)
+
+
 def test_the_mean_field_of_a_linear_silent_network_is_an_ornstein_uhlenbeck_process():
     # Equal reversal potentials far above threshold: s = 1, so B = 0.5 - v + 2 gamma (3 - v).
     params = {
