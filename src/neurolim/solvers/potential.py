@@ -4,15 +4,15 @@ In the frame of ``mean_field``, v = c + y, the law is written as
 
     f = (2 pi theta^2)^{-1/2} exp( -y^2/(2 theta^2) + q(t, y) ),
 
-so that (1/gamma) log f is the parabola of the strong synapses plus q/gamma.  With l = pull + gap the
-correction, which stays of order one, obeys
+so that (1/gamma) log f is the parabola of the strong synapses plus q/gamma.  With l = pull + gap
+the correction, which stays of order one, obeys
 
     d_t q + b d_y q = (sigma^2/2) d_yy q - drift' + (drift - <drift>) y/theta^2,
     b = (sigma^2/theta^2 - l) y + drift - <drift> - (sigma^2/2) d_y q,
 
 drift at c + y.  Transport goes outward at both ends of a window in y, so it needs no boundary
-values; it is taken upwind to second order, diffusion centrally.  No logarithm of a density is ever taken:
-the window may reach where f is e^{-gamma}.  Means are Gauss-Hermite sums with q at c + theta u.
+values; it is taken upwind to second order, diffusion centrally.  No logarithm of a density is ever
+taken: the window may reach where f is e^{-gamma}.  Means are Gauss-Hermite sums with q at c + theta u.
 (q, c, log theta^2) is one stiff ordinary equation, solved by backward differentiation.
 
 Source: Quininao & Touboul 2025, abstract (Hopf-Cole approach); Blaustein & Bouin 2023, eq. (3.2),
