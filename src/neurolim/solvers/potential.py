@@ -11,8 +11,8 @@ the correction, which stays of order one, obeys
     b = (sigma^2/theta^2 - l) y + drift - <drift> - (sigma^2/2) d_y q,
 
 drift at c + y.  Transport goes outward at both ends of a window in y, so it needs no boundary
-values; it is taken upwind to second order, diffusion centrally.  No logarithm of a density is ever
-taken: the window may reach where f is e^{-gamma}.  Means are Gauss-Hermite sums with q at c + theta u.
+values; it is upwind to second order, diffusion is central.  No logarithm of a density is taken:
+the window may reach where f is e^{-gamma}.  Means are Gauss-Hermite sums with q at c + theta u.
 (q, c, log theta^2) is one stiff ordinary equation, solved by backward differentiation.
 
 Source: Quininao & Touboul 2025, abstract (Hopf-Cole approach); Blaustein & Bouin 2023, eq. (3.2),

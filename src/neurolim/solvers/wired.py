@@ -50,7 +50,14 @@ from neurolim.core import (
 )
 from neurolim.numerics.cache import keep_compiled, named
 from neurolim.numerics.elementary import expm1
-from neurolim.numerics.random import BLOCK, STREAM_INITIAL, STREAM_NOISE, normals, uniforms
+from neurolim.numerics.random import (
+    BLOCK,
+    STREAM_INITIAL,
+    STREAM_NOISE,
+    STREAMS_PER_SITE,
+    normals,
+    uniforms,
+)
 from neurolim.provenance import code_digest
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
 
@@ -70,8 +77,9 @@ OPTIONS = (
     Param("bin_range", 6.0, doc="histogram covers +- this many scales", positive=True),
 )
 
-#: Streams of random numbers that lay the wires: degrees, then one per pair of sites.
-_STREAM_DEGREE, _STREAM_WIRE = 64, 128
+#: Streams of random numbers that lay the wires of a site: degrees, then one per site it hears.
+_STREAM_DEGREE, _STREAM_WIRE = 120, 128
+_MOST_SITES = 128
 #: Core-nanoseconds per neuron, state variable and step, and per wire and step: measured.
 _NANOSECONDS, _PER_WIRE = 75.0, 6.0
 
@@ -133,6 +141,8 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     _stride(options)
     if any(var.reflect is not None for var in model.state):
         raise StudyError("solver", "wired knows no reflection", "particles")
+    if len(model.prepare(params).labels) > _MOST_SITES:
+        raise StudyError("weights", "too many populations", f"at most {_MOST_SITES}")
     if options["wires"] != "all" and options["in_degree"] > options["n_neurons"]:
         raise StudyError(
             "in_degree",
@@ -182,15 +192,15 @@ def lay_wires(n_sites: int, n: int, options: Mapping[str, Any], key: int, replic
     place = np.zeros((n_sites, n_sites, n + 1), np.int64)
     parts, total = [], 0
     for s in range(n_sites):
+        streams = s * STREAMS_PER_SITE
         for r in range(n_sites):
-            pair = s * n_sites + r
             degrees = np.full(n, degree)
             if rule == "binomial":
-                uniforms(u, 0, np.uint64(key), replica, pair, _STREAM_DEGREE)
+                uniforms(u, 0, np.uint64(key), replica, r, streams + _STREAM_DEGREE)
                 degrees = _binomial(u[:n], n, degree / n)
             draws = np.empty((degrees.max(), padded))
             for k in range(len(draws)):
-                uniforms(draws[k], 0, np.uint64(key), replica, k, _STREAM_WIRE + pair)
+                uniforms(draws[k], 0, np.uint64(key), replica, k, streams + _STREAM_WIRE + r)
             chosen = np.arange(len(draws)) < degrees[:, None]
             parts.append((draws[:, :n].T[chosen] * n).astype(np.int32))
             place[s, r] = total + np.concatenate([[0], np.cumsum(degrees)])
@@ -291,7 +301,7 @@ def _build(model: Model) -> Kernels:
         for s in range(X.shape[0]):
             p = parameters(rows, s)
             for k in range(d):
-                normals(z[k], s * padded, key, replica, 0, STREAM_INITIAL + k)
+                normals(z[k], 0, key, replica, 0, s * STREAMS_PER_SITE + STREAM_INITIAL + k)
             for i in range(n):
                 for k in range(d):
                     one[k] = z[k, i]
@@ -354,7 +364,8 @@ def _build(model: Model) -> Kernels:
                 for k in range(d):
                     sigma = amplitudes[k]
                     if sigma != 0.0:
-                        normals(z, s * padded, key, replica, step, STREAM_NOISE + k)
+                        stream = s * STREAMS_PER_SITE + STREAM_NOISE + k
+                        normals(z, 0, key, replica, step, stream)
                     rate, weight, spread = -1.0, 0.0, 0.0
                     for i in range(n):
                         # All to all, the rate is that of the site.
