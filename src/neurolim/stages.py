@@ -604,8 +604,9 @@ def _sentences(study: Study, table: Path) -> list[str]:
             hope = f", expected {row['expected']:g}" if np.isfinite(row["expected"]) else ""
             sentences.append(f"{row['quantity']}: {order}{hope}{words}: {row['verdict']}")
         else:
+            off = row["largest_z"]
+            size = f", largest deviation {off:.3g} standard errors" if np.isfinite(off) else ""
             sentences.append(
-                f"{row['quantity']}: {row['compared']} comparisons, largest deviation "
-                f"{row['largest_z']:.3g} standard errors: {row['verdict']}"
+                f"{row['quantity']}: {row['compared']} comparisons{size}: {row['verdict']}"
             )
     return sentences

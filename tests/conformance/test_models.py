@@ -103,6 +103,7 @@ def test_large_networks_follow_the_limit_where_noise_is_small(name):
     few: dict[str, dict[str, Any]] = {
         "morris_lecar": {"noise": 1e-3},
         "balanced": {"sigma": [1e-3, 1e-3]},
+        "balanced_dynamic": {"sigma": [1e-3, 1e-3]},
     }
     quiet = few.get(name, {"sigma": 1e-3, "eps": 0.001, "voltage_start": 0.7})
     particles = run(name, quiet, replicas=range(1), n_neurons=500, t_end=1.0, records=2)

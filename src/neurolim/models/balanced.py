@@ -19,9 +19,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from neurolim.core import Model, Param, Sites, StudyError, Var
+from neurolim.core import Model, Sites
+from neurolim.models._balance import PARAMS, RECOVERY, VOLTAGE, populations
 from neurolim.numerics.elementary import sigmoid
 
 
@@ -44,23 +43,6 @@ class Parameters(NamedTuple):
     v_start_std: float
 
 
-_PER_POPULATION = (
-    "drift_constant",
-    "drift_linear",
-    "drift_cubic",
-    "a",
-    "b",
-    "reversal",
-    "threshold",
-    "slope",
-    "electrical",
-    "sigma",
-    "voltage_start",
-    "recovery_start",
-    "voltage_spread",
-)
-
-
 def prepare(params: Mapping[str, Any]) -> Sites:
     """Return one site per population, coupled by the synaptic weights.
 
@@ -68,39 +50,7 @@ def prepare(params: Mapping[str, Any]) -> Sites:
     ------
     StudyError : vectors that do not have one entry per population, or weights not square
     """
-    weights = np.asarray(params["weights"], dtype=float)
-    count = weights.shape[0]
-    if weights.shape != (count, count):
-        raise StudyError("weights", f"shape {weights.shape}", "as many rows as columns")
-    columns: dict[str, np.ndarray] = {}
-    for name in _PER_POPULATION:
-        values = np.asarray(params[name], dtype=float)
-        if values.size not in (1, count):
-            raise StudyError(
-                name, f"{values.size} values for {count} populations", f"1 or {count} values"
-            )
-        columns[name] = np.broadcast_to(values, count)
-    labels: tuple[str, ...] = ("E", "I") if count == 2 else tuple(f"P{i + 1}" for i in range(count))
-    sites = tuple(
-        Parameters(
-            d0=float(columns["drift_constant"][i]),
-            d1=float(columns["drift_linear"][i]),
-            d3=float(columns["drift_cubic"][i]),
-            a=float(columns["a"][i]),
-            b=float(columns["b"][i]),
-            gamma=params["gamma"],
-            reversal=float(columns["reversal"][i]),
-            threshold=float(columns["threshold"][i]),
-            slope=float(columns["slope"][i]),
-            electrical=float(columns["electrical"][i]),
-            sigma=float(columns["sigma"][i]),
-            v_start=float(columns["voltage_start"][i]),
-            w_start=float(columns["recovery_start"][i]),
-            v_start_std=float(columns["voltage_spread"][i]),
-        )
-        for i in range(count)
-    )
-    return Sites(labels, weights, sites)
+    return populations(params, Parameters)
 
 
 def drift(x, m, c, p):
@@ -134,40 +84,11 @@ def initial(z, p):
     return (p.v_start + p.v_start_std * z[0], p.w_start)
 
 
-def _vector(name: str, default: tuple[float, ...], unit: str, doc: str, **bounds: Any) -> Param:
-    return Param(name, default, unit, f"{doc}, per population", kind="vector", **bounds)
-
-
 MODEL = Model(
     summary="Excitatory and inhibitory populations with gamma-strong chemical synapses.",
-    source="Quininao & Touboul 2025, abstract; chemical synapses reconstructed (docs/science.md)",
-    state=(
-        Var("voltage", "1", "membrane voltage v"),
-        Var("recovery", "1", "recovery variable w"),
-    ),
-    params=(
-        Param("gamma", 100.0, "1/time", "strength of the chemical synapses", low=0.0),
-        Param(
-            "weights",
-            ((1.0, 2.0), (1.5, 1.0)),
-            doc="g_pq, row p receives from column q",
-            kind="matrix",
-            low=0.0,
-        ),
-        _vector("reversal", (3.0, -1.0), "1", "synaptic reversal potential V"),
-        _vector("threshold", (0.5, 0.5), "1", "threshold of the synaptic sigmoid"),
-        _vector("slope", (0.8, 0.8), "1", "width of the synaptic sigmoid", positive=True),
-        _vector("electrical", (0.0, 0.0), "1/time", "gap-junction rate J", low=0.0),
-        _vector("drift_constant", (0.5, 0.2), "1/time", "constant part of f"),
-        _vector("drift_linear", (-1.0, -1.0), "1/time", "linear part of f"),
-        _vector("drift_cubic", (0.0, 0.0), "1/time", "cubic part of f", high=0.0),
-        _vector("a", (1.0, 1.0), "1/time", "decay of the recovery variable", positive=True),
-        _vector("b", (0.0, 0.0), "1/time", "gain of the recovery variable (0: switched off)"),
-        _vector("sigma", (1.0, 1.0), "1/sqrt(time)", "voltage noise", low=0.0),
-        _vector("voltage_start", (0.0, 0.0), "1", "initial mean voltage"),
-        _vector("recovery_start", (0.0, 0.0), "1", "initial recovery"),
-        _vector("voltage_spread", (0.0, 0.0), "1", "initial standard deviation of v", low=0.0),
-    ),
+    source="Quininao & Touboul 2025, abstract; chemical synapses reconstructed (docs/balance.md)",
+    state=(VOLTAGE, RECOVERY),
+    params=PARAMS,
     prepare=prepare,
     drift=drift,
     relax=relax,

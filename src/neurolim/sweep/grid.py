@@ -76,16 +76,27 @@ def _zipped(name: str, spec: Any, known: Mapping[str, Param]) -> dict[str, tuple
     if not isinstance(spec, Mapping) or len(spec) < 2:
         raise StudyError(key, "not a mapping of two or more parameters", "{parameter: values, ...}")
     components = {
-        str(part): _values(f"{key}.{part}", str(part), form, known) for part, form in spec.items()
+        str(part): _values(f"{key}.{part}", str(part), form, known, False)
+        for part, form in spec.items()
     }
     lengths = {part: len(values) for part, values in components.items()}
     if len(set(lengths.values())) > 1:
         text = ", ".join(f"{part} has {length}" for part, length in lengths.items())
         raise StudyError(key, f"unequal lengths: {text}", "lists of equal length")
+    # A parameter may stand still along the path; two points may not be the same.
+    _refuse_duplicates(key, list(zip(*components.values(), strict=True)))
     return components
 
 
-def _values(key: str, name: str, spec: Any, known: Mapping[str, Param]) -> tuple[Any, ...]:
+def _refuse_duplicates(key: str, values: Sequence[Any]) -> None:
+    duplicates = [str(value) for value, count in Counter(values).items() if count > 1]
+    if duplicates:
+        raise StudyError(key, f"duplicate values: {', '.join(duplicates[:5])}", "distinct values")
+
+
+def _values(
+    key: str, name: str, spec: Any, known: Mapping[str, Param], distinct: bool = True
+) -> tuple[Any, ...]:
     if name not in known:
         raise StudyError(
             key, "neither a parameter of the model nor an option of the solver", sorted(known)
@@ -113,9 +124,8 @@ def _values(key: str, name: str, spec: Any, known: Mapping[str, Param]) -> tuple
             checked.append(param.check(value))
         except StudyError as error:
             raise StudyError(key, error.problem, error.allowed) from None
-    duplicates = [str(value) for value, count in Counter(checked).items() if count > 1]
-    if duplicates:
-        raise StudyError(key, f"duplicate values: {', '.join(duplicates[:5])}", "distinct values")
+    if distinct:
+        _refuse_duplicates(key, checked)
     return tuple(checked)
 
 

@@ -1,0 +1,263 @@
+r"""The strong synapses of a network whose populations each sit at one point, compiled.
+
+With every neuron of population p at x_p = (v_p, rest_p) the mean fields are m_p = (x_p,
+field(x_p)), c = K m, and the network obeys
+
+    F_p(x) = pull_p (target_p - v_p),        rest_p' = drift(x_p, m_p, c_p).
+
+F is the strong part: its zeros are the balance points, its slope there is minus the matrix gamma M.
+Everything is read from the model's own kernels; slopes are central differences of fourth order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numba.np.unsafe.ndarray import to_fixed_tuple
+
+from neurolim.core import Model, Sites, StudyError
+from neurolim.numerics.cache import keep_compiled, named
+from neurolim.provenance import code_digest
+
+#: Step of the central differences: error h^4 f^(5)/30, about 1e-11 for the sigmoids in use.
+STEP = 2.0**-9
+
+
+class Strong(NamedTuple):
+    """Compiled parts of a model at point laws.
+
+    fields : (x [d], rows, site, out [n_fields]) fills what a neuron at x sends
+    flow : (x [P, d], extra [P, n_means], rows, coupling, weak, out [P, d]) fills out[:, 0] with
+        pull (target - v), plus the local drift of v if ``weak``, and out[:, 1:] with the drift of
+        the rest; ``extra`` is added to the mean fields
+    rates : (x, extra, rows, coupling, out [P, 3]) fills (pull, target, gap) of v
+    along : (v [N], rest [d - 1], m, c, rows, site, local [N], sent [N, n_fields]) fills the local
+        drift of v and the fields of neurons at voltages v
+    """
+
+    fields: Callable[..., Any]
+    flow: Callable[..., None]
+    rates: Callable[..., None]
+    along: Callable[..., None]
+
+
+def check_synapses(model: Model, params: Mapping[str, Any]) -> None:
+    """Refuse networks in which nothing has to balance.
+
+    Raises
+    ------
+    StudyError : a model without strong synapses; a population that receives none (A_p = 0); equal
+        reversal potentials, so that every synaptic current vanishes at one voltage
+    """
+    sites = model.prepare(params)
+    names = {param.name for param in model.params}
+    if not {"weights", "reversal"} <= names:
+        raise StudyError("model", f"{model.name} has no chemical synapses", "balanced")
+    if sites.params[0].gamma == 0.0:
+        raise StudyError("gamma", "0: there is nothing to balance", "a number > 0")
+    for label, row in zip(sites.labels, sites.coupling, strict=True):
+        if not row.any():
+            raise StudyError(
+                "weights",
+                f"population {label} receives no synapses (A = 0)",
+                "a weight > 0 per row",
+            )
+    reversal = [p.reversal for p in sites.params]
+    if max(reversal) == min(reversal):
+        raise StudyError(
+            "reversal",
+            f"all equal to {reversal[0]:g}: excitation and inhibition cannot be told apart",
+            "two different reversal potentials",
+        )
+
+
+@lru_cache(maxsize=16)
+def strong(model: Model) -> Strong:
+    """Return the compiled functions of a model, built once per process."""
+    d = len(model.state)
+    sites = model.prepare({param.name: param.default for param in model.params})
+    parameters_class = type(sites.params[0])
+    n_parameters = len(sites.params[0])
+    n_fields = len(model.field(tuple(0.5 for _ in range(d)), sites.params[0]))
+    n_means = d + n_fields
+    key = code_digest(__name__, model.drift.__module__)
+
+    def inline(function: Any) -> Any:
+        return njit(error_model="numpy")(named(function, key))
+
+    drift, relax, field = inline(model.drift), inline(model.relax), inline(model.field)
+
+    @inline
+    def parameters(rows, site):
+        return parameters_class(*to_fixed_tuple(rows[site], n_parameters))
+
+    @inline
+    def fields(x, rows, site, out):
+        """Fill out [n_fields] with what a neuron at x sends."""
+        sent = field(to_fixed_tuple(x, d), parameters(rows, site))
+        for k in range(n_fields):
+            out[k] = sent[k]
+
+    @inline
+    def means(x, extra, rows, coupling, m, c):
+        """Fill m and c = K m [P, n_means]."""
+        count = x.shape[0]
+        for s in range(count):
+            m[s, :d] = x[s]
+            fields(x[s], rows, s, m[s, d:])
+            for k in range(n_means):
+                m[s, k] += extra[s, k]
+        for s in range(count):
+            for k in range(n_means):
+                total = 0.0
+                for r in range(count):
+                    total += coupling[s, r] * m[r, k]
+                c[s, k] = total
+
+    @inline
+    def rates(x, extra, rows, coupling, out):
+        """Fill out [P, 3] with pull, target and gap of the voltage."""
+        m, c = np.empty((x.shape[0], n_means)), np.empty((x.shape[0], n_means))
+        means(x, extra, rows, coupling, m, c)
+        for s in range(x.shape[0]):
+            pull, target, gap = relax(
+                to_fixed_tuple(m[s], n_means), to_fixed_tuple(c[s], n_means), parameters(rows, s)
+            )
+            out[s, 0], out[s, 1], out[s, 2] = pull[0], target[0], gap[0]
+
+    @inline
+    def flow(x, extra, rows, coupling, weak, out):
+        """Fill out [P, d]: strong part of v (and its drift if weak), drift of the rest."""
+        m, c = np.empty((x.shape[0], n_means)), np.empty((x.shape[0], n_means))
+        means(x, extra, rows, coupling, m, c)
+        for s in range(x.shape[0]):
+            p = parameters(rows, s)
+            ms, cs = to_fixed_tuple(m[s], n_means), to_fixed_tuple(c[s], n_means)
+            pull, target, _ = relax(ms, cs, p)
+            local = drift(to_fixed_tuple(x[s], d), ms, cs, p)
+            for k in range(d):
+                out[s, k] = local[k]
+            strong_part = pull[0] * (target[0] - x[s, 0])
+            out[s, 0] = strong_part + (local[0] if weak else 0.0)
+
+    @inline
+    def along(v, rest, m, c, rows, site, local, sent):
+        """Fill local [N] with the drift of v, sent [N, n_fields] with the fields, at voltages v."""
+        p = parameters(rows, site)
+        ms, cs = to_fixed_tuple(m, n_means), to_fixed_tuple(c, n_means)
+        x = np.empty(d)
+        x[1:] = rest
+        for i in range(v.size):
+            x[0] = v[i]
+            state = to_fixed_tuple(x, d)
+            local[i] = drift(state, ms, cs, p)[0]
+            fields(x, rows, site, sent[i])
+
+    return Strong(
+        keep_compiled(fields, key),
+        keep_compiled(flow, key),
+        keep_compiled(rates, key),
+        keep_compiled(along, key),
+    )
+
+
+class Network:
+    """The compiled functions of a model with the numbers of one network filled in.
+
+    Parameters
+    ----------
+    model : the model
+    sites : its populations
+    """
+
+    def __init__(self, model: Model, sites: Sites) -> None:
+        self.compiled = strong(model)
+        self.rows = np.array([[float(value) for value in p] for p in sites.params])
+        self.coupling = np.ascontiguousarray(sites.coupling, dtype=float)
+        self.count, self.d = len(sites.labels), len(model.state)
+        sample = model.field(tuple(0.5 for _ in range(self.d)), sites.params[0])
+        self.n_fields = len(sample)
+        self.noise = np.array([model.noise(p)[0] for p in sites.params])
+        self.still = np.zeros((self.count, self.d + self.n_fields))
+
+    def flow(
+        self, x: np.ndarray, weak: bool = False, extra: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the flow [P, d] of point laws at x [P, d] (module equation).
+
+        Parameters
+        ----------
+        x : states [P, d]
+        weak : with the local drift of v
+        extra : added to the mean fields [P, d + n_fields]
+        """
+        out = np.empty((self.count, self.d))
+        self.compiled.flow(
+            np.ascontiguousarray(x),
+            self.still if extra is None else extra,
+            self.rows,
+            self.coupling,
+            weak,
+            out,
+        )
+        return out
+
+    def rates(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return pull (1/time), target (voltage) and gap (1/time) of v, [P] each."""
+        out = np.empty((self.count, 3))
+        self.compiled.rates(np.ascontiguousarray(x), self.still, self.rows, self.coupling, out)
+        return out[:, 0], out[:, 1], out[:, 2]
+
+    def fields(self, x: np.ndarray) -> np.ndarray:
+        """Return what neurons at x [P, d] send [P, n_fields]."""
+        out = np.empty((self.count, self.n_fields))
+        for s in range(self.count):
+            self.compiled.fields(np.ascontiguousarray(x[s]), self.rows, s, out[s])
+        return out
+
+    def slope(self, x: np.ndarray, weak: bool = False) -> np.ndarray:
+        """Return d flow / d x [P d, P d], rows and columns ordered as x.ravel()."""
+        size = self.count * self.d
+        matrix = np.empty((size, size))
+        for j in range(size):
+            values = []
+            for shift in (-2.0, -1.0, 1.0, 2.0):
+                moved = x.copy().ravel()
+                moved[j] += shift * STEP
+                values.append(self.flow(moved.reshape(x.shape), weak).ravel())
+            far_left, left, right, far_right = values
+            matrix[:, j] = (far_left - far_right + 8.0 * (right - left)) / (12.0 * STEP)
+        return matrix
+
+    def bend(self, x: np.ndarray) -> np.ndarray:
+        """Return d^2 field / d v^2 [P, n_fields]."""
+        total = -30.0 * self.fields(x)
+        for shift, weight in ((-2.0, -1.0), (-1.0, 16.0), (1.0, 16.0), (2.0, -1.0)):
+            moved = x.copy()
+            moved[:, 0] += shift * STEP
+            total += weight * self.fields(moved)
+        return total / (12.0 * STEP**2)
+
+
+def layer_end(network: Network, x: np.ndarray) -> np.ndarray:
+    """Return where the strong flow takes v from x [P, d] with the rest at rest, after long.
+
+    Parameters
+    ----------
+    network : the network
+    x : state at which the layer begins
+
+    Notes
+    -----
+    Exponential Euler steps a tenth of the shortest relaxation time; 2000 of them.
+    """
+    x = x.copy()
+    for _ in range(2000):
+        pull, target, _ = network.rates(x)
+        h = 0.1 / pull.max()
+        x[:, 0] = target + (x[:, 0] - target) * np.exp(-h * pull)
+    return x

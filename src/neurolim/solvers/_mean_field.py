@@ -1,0 +1,149 @@
+r"""One-dimensional mean fields of P populations: forces, synaptic currents, and laws on a grid.
+
+In the limit n -> infinity a neuron of population p moves in the force
+
+    B_p(v) = drift_p(v) + pull_p (target_p - v) + gap_p (<v>_p - v),
+
+pull and target being functions of the means of all populations.  Other state variables have to be
+at rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurolim.core import Model, StudyError
+from neurolim.solvers._balance import Network
+
+_GAUSS, _WEIGHTS = np.polynomial.legendre.leggauss(3)
+
+
+class Synapses(NamedTuple):
+    """Strong part of the force on one population: pull (1/time), target (voltage), gap (1/time)."""
+
+    pull: float
+    target: float
+    gap: float
+
+
+def check_one_dimension(model: Model, params: Mapping[str, Any]) -> None:
+    """Refuse networks whose other variables move, or whose voltage has no noise.
+
+    Raises
+    ------
+    StudyError
+    """
+    sites = model.prepare(params)
+    origin = tuple(0.0 for _ in model.state)
+    for label, p in zip(sites.labels, sites.params, strict=True):
+        start = model.initial(origin, p)
+        m = (*start, *model.field(start, p))
+        noise = model.noise(p)
+        for k in range(1, len(model.state)):
+            moved = [
+                model.drift((v, *start[1:]), m, m, p)[k] for v in (start[0] - 1.0, start[0] + 1.0)
+            ]
+            if any(moved) or noise[k]:
+                raise StudyError(
+                    "solver",
+                    f"{model.state[k].name} of population {label} moves; this mean field has one "
+                    "dimension",
+                    "variables that rest (b: 0, recovery_start: 0)",
+                )
+        if noise[0] == 0.0:
+            raise StudyError("sigma", f"0 in population {label}", "a number > 0")
+
+
+class MeanField:
+    """Forces on neurons in given mean fields, of one network.
+
+    Parameters
+    ----------
+    model, params : the network
+    """
+
+    def __init__(self, model: Model, params: Mapping[str, Any]) -> None:
+        self.model = model
+        self.sites = model.prepare(params)
+        self.network = Network(model, self.sites)
+        self.count, self.d = self.network.count, self.network.d
+        origin = tuple(0.0 for _ in model.state)
+        self.start = np.array([model.initial(origin, p) for p in self.sites.params])
+        unit = (1.0, *origin[1:])
+        moved = np.array([model.initial(unit, p)[0] for p in self.sites.params])
+        #: Standard deviation of the initial voltages [P]
+        self.start_width = np.abs(moved - self.start[:, 0])
+        self.noise = self.network.noise
+
+    def means(self, voltage: np.ndarray, fields: np.ndarray) -> np.ndarray:
+        """Return the mean fields [P, d + n_fields] from mean voltages [P] and fields [P, ..]."""
+        found = np.empty((self.count, self.d + self.network.n_fields))
+        found[:, : self.d] = self.start
+        found[:, 0] = voltage
+        found[:, self.d :] = fields
+        return found
+
+    def synapses(self, means: np.ndarray) -> list[Synapses]:
+        """Return the strong part of the force on every population."""
+        inputs = self.network.coupling @ means
+        found = []
+        for s, p in enumerate(self.sites.params):
+            pull, target, gap = self.model.relax(tuple(means[s]), tuple(inputs[s]), p)
+            found.append(Synapses(pull[0], target[0], gap[0]))
+        return found
+
+    def local(self, s: int, v: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return local drift [N] and fields [N, n_fields] of neurons of population s at v [N]."""
+        drift, sent = np.empty(v.size), np.empty((v.size, self.network.n_fields))
+        self.network.compiled.along(
+            np.ascontiguousarray(v),
+            self.start[s, 1:],
+            means[s],
+            self.network.coupling[s] @ means,
+            self.network.rows,
+            s,
+            drift,
+            sent,
+        )
+        return drift, sent
+
+    def log_law(self, s: int, v: np.ndarray, means: np.ndarray, synapses: Synapses) -> np.ndarray:
+        """Return (2/sigma^2) int B dv at increasing voltages v [N], zero at the first.
+
+        Gauss's rule with 3 points per cell: exact for drifts up to the fifth degree.
+        """
+        half = 0.5 * np.diff(v)
+        places = v[:-1, None] + half[:, None] * (1.0 + _GAUSS)
+        drift, _ = self.local(s, places.ravel(), means)
+        force = (
+            drift.reshape(places.shape)
+            + synapses.pull * (synapses.target - places)
+            + synapses.gap * (means[s, 0] - places)
+        )
+        steps = (2.0 / self.noise[s] ** 2) * half * (force @ _WEIGHTS)
+        return np.concatenate([[0.0], np.cumsum(steps)])
+
+    def contributions(self, s: int, v: np.ndarray, means: np.ndarray) -> np.ndarray:
+        """Return the synaptic current [P, N] from every population to neurons of s at v [N]."""
+        found = np.empty((self.count, v.size))
+        p = self.sites.params[s]
+        for r in range(self.count):
+            inputs = tuple(self.network.coupling[s, r] * means[r])
+            pull, target, _ = self.model.relax(tuple(means[s]), inputs, p)
+            found[r] = pull[0] * (target[0] - v)
+        return found
+
+
+def split_currents(contributions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positive and the negative part of currents [P, ...] summed over their origin."""
+    return np.maximum(contributions, 0.0).sum(axis=0), np.minimum(contributions, 0.0).sum(axis=0)
+
+
+def balance_index(contributions: np.ndarray) -> np.ndarray:
+    """Return |E + I| / (|E| + |I|) of currents [P, ...], 0 where nothing flows."""
+    excitation, inhibition = split_currents(contributions)
+    total = excitation - inhibition
+    return np.abs(excitation + inhibition) / np.where(total > 0.0, total, 1.0)

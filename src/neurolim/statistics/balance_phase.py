@@ -1,0 +1,171 @@
+r"""Which balance points attract, over a plane of parameters, and what the network does there.
+
+    phase    0 one point, attracting        1 one point, attracting as a spiral
+             2 several points, some attracting      3 no attracting point
+    settled  1 if after ``after`` the means stay within ``near`` of one attracting point, else 0
+    agrees   1 if the network settles where some point attracts and does not where none does
+
+The table ``bifurcations`` lists, along the first grid axis, between which values the phase changes:
+saddle-nodes where the number of points changes, Hopf points where attraction is lost as a spiral.
+
+Source: Quininao & Touboul 2025, abstract (attraction decides); docs/balance.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neurolim.core import Param, Statistic
+from neurolim.statistics._balance import on_grid
+from neurolim.statistics._common import AFTER, window
+
+PHASES = (
+    "one point, attracting",
+    "one point, attracting spiral",
+    "several points",
+    "no attracting point",
+)
+
+
+def apply(dataset: xr.Dataset, *, after: float, near: float) -> xr.Dataset:
+    """Return phase [grid], settled and agrees [grid, replica].
+
+    Parameters
+    ----------
+    dataset : mean over time; the reference's points, attraction and frequencies
+    after : records later than this are looked at, time
+    near : distance from a point within which the means count as settled, voltage
+    """
+    attractive = dataset["reference_attractive"] == 1.0
+    some = attractive.any("branch")
+    spiral = (dataset["reference_frequency"].isel(branch=0, mode=0) != 0.0).drop_vars(
+        ("branch", "mode"), errors="ignore"
+    )
+    single = dataset["reference_points"] == 1
+    phase = xr.where(~some, 3.0, xr.where(~single, 2.0, xr.where(spiral, 1.0, 0.0)))
+    phase = phase.where(dataset["reference_points"] > 0)
+    mean = window(dataset, after)["mean"].isel(variable=0, drop=True)
+    points = dataset["reference_balance_state"].isel(variable=0, drop=True)
+    distance = abs(mean - points.where(attractive)).max(("site", "time"), skipna=False)
+    ran = mean.notnull().all(("time", "site"))
+    settled = (distance.min("branch") < near).astype(float).where(ran)
+    agrees = (settled == some).astype(float).where(ran & phase.notnull())
+    found = {"phase": phase, "settled": settled, "agrees": agrees}
+    return on_grid(
+        dataset,
+        {name: array.assign_attrs(long_name=name, units="1") for name, array in found.items()},
+    )
+
+
+def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Return ``balance_phase``, agreement by phase, and ``bifurcations`` along the first axis."""
+    phase = dataset["phase"]
+    rows = []
+    for code, name in enumerate(PHASES):
+        here = dataset.where(phase == code)
+        settled, agrees = here["settled"].values, here["agrees"].values
+        count = int(np.isfinite(agrees).sum())
+        rows.append(
+            {
+                "phase": name,
+                "points": int((phase == code).sum()),
+                "runs": count,
+                "settled": int(np.nansum(settled)),
+                "agree": int(np.nansum(agrees)),
+            }
+        )
+    changes = []
+    if phase.ndim:
+        first, *rest = phase.dims
+        levels = dataset[first].values
+        for place in itertools.product(*(range(phase.sizes[dim]) for dim in rest)):
+            at = dict(zip(rest, place, strict=True))
+            codes = phase.isel(at).values
+            for k in np.flatnonzero(np.diff(codes)):
+                changes.append(
+                    {
+                        **{str(dim): dataset[dim].values[i] for dim, i in at.items()},
+                        "axis": str(first),
+                        "between": levels[k],
+                        "and": levels[k + 1],
+                        "from": _name(codes[k]),
+                        "to": _name(codes[k + 1]),
+                    }
+                )
+    columns = ["axis", "between", "and", "from", "to"]
+    frame = pd.DataFrame(changes) if changes else pd.DataFrame(columns=columns)
+    return {"balance_phase": pd.DataFrame(rows), "bifurcations": frame}
+
+
+def _name(code: float) -> str:
+    return PHASES[int(code)] if np.isfinite(code) else "not solved"
+
+
+def exact() -> list[Any]:
+    """Return four points in the four phases, of which the third does not do as it should."""
+    time = np.linspace(0.0, 10.0, 21)
+    mean = np.full((4, 1, 21, 1, 1), 0.2)
+    mean[2:] += 0.5 * np.sin(time)[None, None, :, None, None]
+    nan = np.nan
+    dataset = xr.Dataset(
+        {
+            "mean": (("g", "replica", "time", "site", "variable"), mean),
+            "status": (("g", "replica"), np.zeros((4, 1), np.int8)),
+            "reference_points": ("g", np.array([1, 1, 2, 1])),
+            "reference_attractive": (
+                ("g", "branch"),
+                np.array([[1, nan], [1, nan], [1, 0], [0, nan]]),
+            ),
+            "reference_frequency": (
+                ("g", "branch", "mode"),
+                np.array([[0, nan], [1, nan], [0, 0], [1, nan]])[:, :, None],
+            ),
+            "reference_balance_state": (
+                ("g", "branch", "site", "variable"),
+                np.array([[0.2, nan], [0.2, nan], [0.2, 1.0], [0.2, nan]])[:, :, None, None],
+            ),
+        },
+        {"g": np.arange(4.0), "time": time, "site": ["P"], "variable": ["v"]},
+    )
+    checks: list[Any] = [("phase", {"g": float(k)}, float(k), 0.0) for k in range(4)]
+    checks += [("settled", {"g": float(k)}, float(k < 2), 0.0) for k in range(4)]
+    checks += [("agrees", {"g": float(k)}, float(k != 2), 0.0) for k in range(4)]
+    return [(dataset, {"after": 5.0, "near": 0.1}, checks)]
+
+
+def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the variables read."""
+    return (
+        "mean",
+        "reference_points",
+        "reference_attractive",
+        "reference_frequency",
+        "reference_balance_state",
+    )
+
+
+def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the variables given."""
+    return ("phase", "settled", "agrees")
+
+
+STATISTIC = Statistic(
+    summary="Attraction of balance points over a plane, and whether the network settles.",
+    source="Quininao & Touboul 2025, abstract; docs/balance.md",
+    options=(
+        AFTER,
+        Param("near", 0.1, doc="distance that counts as settled, voltage", positive=True),
+    ),
+    needs=needs,
+    gives=gives,
+    apply=apply,
+    exact=exact,
+    tables=tables,
+    table_names=("balance_phase", "bifurcations"),
+)
