@@ -304,7 +304,7 @@ class Grid:
         flux(left, left, right, up)
         flux(right, right, left, down)
         if third_order:
-            # Face value (2 f_{i+1} + 5 f_i - f_{i-1})/6, i upstream; next to the walls plain upwind.
+            # Face value (2 f_{i+1} + 5 f_i - f_{i-1})/6, i upstream; at the walls upwind.
             for source, weight in ((right[1:], 2.0), (left[1:], -1.0), (left[:-1], -1.0)):
                 flux(source, left[1:], right[1:], weight / 6.0 * up[1:])
             for source, weight in ((left[:-1], 2.0), (right[:-1], -1.0), (right[1:], -1.0)):

@@ -635,7 +635,7 @@ def _build(model: Model) -> Kernels:
         B, W = np.empty((3, X.shape[3])), np.empty((2, X.shape[3]))
         for step in range(first, last + 1):
             # Two half drifts in a row are one: only the ends of the interval see halves.
-            part = 0.5 * h if step == first or step == last else h
+            part = 0.5 * h if step in (first, last) else h
             if last > first:
                 local(X[0], rows1, coupling, n, n_pairs, False, means[0], inputs[0], part, others)
                 local(X[1], rows2, coupling, n, n_pairs, pooled, means[1], inputs[1], part, others)
