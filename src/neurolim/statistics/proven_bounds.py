@@ -81,11 +81,14 @@ def apply(dataset: xr.Dataset) -> xr.Dataset:
 
 def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Return ``proven_bounds``: one row per grid point."""
-    frame = xr.merge([dataset[list(_GIVES)]]).to_dataframe() if dataset.sizes else None
-    if frame is None or not dataset["lambda_sync"].dims:
-        row = {name: float(dataset[name]) for name in _GIVES}
-        return {"proven_bounds": pd.DataFrame([row])}
-    return {"proven_bounds": frame[list(_GIVES)].reset_index()}
+    arrays = dict(zip(_GIVES, xr.broadcast(*(dataset[name] for name in _GIVES)), strict=True))
+    first = arrays[_GIVES[0]]
+    rows = []
+    for index in np.ndindex(*first.shape):
+        place = dict(zip(first.dims, index, strict=True))
+        row = {str(d): first.isel(place)[d].values.item() for d in first.dims}
+        rows.append(row | {name: float(array.isel(place)) for name, array in arrays.items()})
+    return {"proven_bounds": pd.DataFrame(rows)}
 
 
 def exact() -> list[Any]:

@@ -76,16 +76,22 @@ def _zipped(name: str, spec: Any, known: Mapping[str, Param]) -> dict[str, tuple
     if not isinstance(spec, Mapping) or len(spec) < 2:
         raise StudyError(key, "not a mapping of two or more parameters", "{parameter: values, ...}")
     components = {
-        str(part): _values(f"{key}.{part}", str(part), form, known) for part, form in spec.items()
+        str(part): _values(f"{key}.{part}", str(part), form, known, repeats=True)
+        for part, form in spec.items()
     }
     lengths = {part: len(values) for part, values in components.items()}
     if len(set(lengths.values())) > 1:
         text = ", ".join(f"{part} has {length}" for part, length in lengths.items())
         raise StudyError(key, f"unequal lengths: {text}", "lists of equal length")
+    moments = list(zip(*components.values(), strict=True))
+    if len(set(moments)) < len(moments):
+        raise StudyError(key, "duplicate values: two points are the same", "distinct points")
     return components
 
 
-def _values(key: str, name: str, spec: Any, known: Mapping[str, Param]) -> tuple[Any, ...]:
+def _values(
+    key: str, name: str, spec: Any, known: Mapping[str, Param], repeats: bool = False
+) -> tuple[Any, ...]:
     if name not in known:
         raise StudyError(
             key, "neither a parameter of the model nor an option of the solver", sorted(known)
@@ -114,7 +120,7 @@ def _values(key: str, name: str, spec: Any, known: Mapping[str, Param]) -> tuple
         except StudyError as error:
             raise StudyError(key, error.problem, error.allowed) from None
     duplicates = [str(value) for value, count in Counter(checked).items() if count > 1]
-    if duplicates:
+    if duplicates and not repeats:
         raise StudyError(key, f"duplicate values: {', '.join(duplicates[:5])}", "distinct values")
     return tuple(checked)
 
