@@ -34,7 +34,9 @@ _NAMES = (
 
 
 def constants(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Return the model's parameters by name, and ``gap`` D, ``slope`` K, ``slope_others``.
+    """Return the model's parameters by name, with those of the theorems.
+
+    Added are ``range`` D, ``slope`` K, ``slope_others`` = |Gn| max |s'|, ``slope_all``, their sum.
 
     Raises
     ------
@@ -52,6 +54,7 @@ def constants(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
     found["range"] = high - low
     found["slope"] = abs(found["amplitude"]) * activation
     found["slope_others"] = abs(found["interaction"]) * activation
+    found["slope_all"] = found["slope"] + found["slope_others"]
     return found
 
 
@@ -65,7 +68,7 @@ def weight(dataset: xr.Dataset) -> float | None:
 
 def best_weight(c: dict[str, xr.DataArray]) -> xr.DataArray:
     """Return A = D/(gamma K), which makes the drift matrix symmetric; infinite for K = 0."""
-    found: xr.DataArray = c["range"] / (c["rate"] * c["slope"]).where(c["slope"] > 0)
+    found: xr.DataArray = c["range"] / (c["rate"] * c["slope_all"]).where(c["slope_all"] > 0)
     return found
 
 
@@ -79,7 +82,7 @@ def weighted_rate(c: dict[str, xr.DataArray], a: Any) -> xr.DataArray:
     c : what ``constants`` returns
     a : weight A
     """
-    mixed = (c["range"] + a * c["rate"] * c["slope"]) ** 2 / a
+    mixed = (c["range"] + a * c["rate"] * c["slope_all"]) ** 2 / a
     found: xr.DataArray = 0.5 * (
         c["leak"] + c["rate"] - ((c["leak"] - c["rate"]) ** 2 + mixed) ** 0.5
     )
@@ -88,9 +91,9 @@ def weighted_rate(c: dict[str, xr.DataArray], a: Any) -> xr.DataArray:
 
 def synchronous_rate(c: dict[str, xr.DataArray]) -> xr.DataArray:
     """Return lambda_sync, the largest lam(A): 4 gamma D K under the root; NaN unless D K < g_L."""
-    root = ((c["leak"] - c["rate"]) ** 2 + 4.0 * c["rate"] * c["range"] * c["slope"]) ** 0.5
+    root = ((c["leak"] - c["rate"]) ** 2 + 4.0 * c["rate"] * c["range"] * c["slope_all"]) ** 0.5
     found: xr.DataArray = 0.5 * (c["leak"] + c["rate"] - root)
-    return found.where(c["range"] * c["slope"] < c["leak"])
+    return found.where(c["range"] * c["slope_all"] < c["leak"])
 
 
 def mirror_constants(c: dict[str, xr.DataArray], corrected: bool) -> dict[str, xr.DataArray]:
