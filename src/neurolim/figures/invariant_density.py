@@ -37,7 +37,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, of: str) -> Picture:
         v, g = here[f"{prefix}v_centre"].values, here[f"{prefix}g_centre"].values
         if np.isfinite(density).all():
             drawn = panel.pcolormesh(v, g, density.T, cmap="viridis", rasterized=True)
-            picture.colorbar(drawn, ax=panel, label="density" if panel is axes[0, -1] else None)
+            bar = picture.colorbar(drawn, ax=panel)
+            bar.ax.set_title("density", loc="left", fontsize=7.5)
             # Where nearly all of the mass is.
             column = np.cumsum(density.sum(axis=0)) / density.sum()
             panel.set_ylim(0.0, g[min(len(g) - 1, int(np.searchsorted(column, 0.999)))])

@@ -34,7 +34,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str, against: 
     picture, axes = figure(1, 1, 5.2, 3.6)
     panel = axes[0, 0]
     drawn = panel.pcolormesh(x, y, np.log10(gap.values), cmap="viridis", shading="nearest")
-    picture.colorbar(drawn, ax=panel, label="log10 of the gap (1/time)")
+    bar = picture.colorbar(drawn, ax=panel)
+    bar.ax.set_title("log10 gap (1/time)", loc="left", fontsize=7.5)
     hatched = np.where(np.isfinite(proven), 1.0, np.nan)
     panel.pcolor(x, y, np.ma.masked_invalid(hatched), hatch="///", alpha=0.0, shading="nearest")
     panel.set_title("spectral gap; hatched, a rate is proven without noise")

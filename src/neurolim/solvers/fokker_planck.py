@@ -63,6 +63,7 @@ OPTIONS = (
         positive=True,
     ),
     Param("gap", True, doc="compute the spectral gap", kind="boolean"),
+    Param("evolve", True, doc="solve the equation in time too", kind="boolean"),
     *TIME_OPTIONS,
 )
 
@@ -70,13 +71,17 @@ OPTIONS = (
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return moments in time, the stationary law and the spectral gap."""
     by_variable = ("time", "site", "variable")
-    found = [
-        Var("mean", "state", "mean of the law", by_variable),
-        Var("covariance", "state^2", "covariance of the law", (*by_variable, "variable_b")),
-        Var("mean_error", "state", "error estimate of the mean", by_variable),
-        Var("covariance_error", "state^2", "error estimate", (*by_variable, "variable_b")),
-        Var("mass", "1", "mass of the law", ("time",)),
-        Var("lowest", "1", "smallest mass in a cell", ("time",)),
+    found = []
+    if options["evolve"]:
+        found = [
+            Var("mean", "state", "mean of the law", by_variable),
+            Var("covariance", "state^2", "covariance of the law", (*by_variable, "variable_b")),
+            Var("mean_error", "state", "error estimate of the mean", by_variable),
+            Var("covariance_error", "state^2", "error estimate", (*by_variable, "variable_b")),
+            Var("mass", "1", "mass of the law", ("time",)),
+            Var("lowest", "1", "smallest mass in a cell", ("time",)),
+        ]
+    found += [
         Var("stationary_mean", "state", "mean of the stationary law", by_variable[1:]),
         Var(
             "stationary_covariance",
@@ -110,7 +115,7 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Return three factorisations per quantity, and solutions in time on the coarsest grid."""
     cells = options["n_voltage"] * options["n_conductance"]
-    steps = options["t_end"] / options["dt"]
+    steps = options["t_end"] / options["dt"] if options["evolve"] else 0.0
     per_step = 3e-5 if _feels_means(model, params) else 2e-6
     seconds = 3.0 * (cells / 4096) ** 1.5 + steps * cells * per_step
     return Cost(0.3 + seconds, 3e4 * cells)
@@ -513,16 +518,8 @@ def solve(
             found |= {"gap": gap, "gap_error": error, "gap_levels": levels}
             if not error <= options["gap_tolerance"] * gap:
                 status = Status.NOT_CONVERGED
-        # Steps shrink with the cells, so that time and space errors vanish together.
-        even = _stride(options) + _stride(options) % 2
-        runs = [
-            _in_time(grid, round(even * r), model, params, options)
-            for grid, r in zip(grids, REFINEMENTS, strict=True)
-        ]
-        found |= {name: runs[-1][name] for name in ("mass", "lowest")}
-        for name in ("mean", "covariance"):
-            found[name], error = extrapolate(np.stack([run[name] for run in runs]), (1, 2))
-            found[f"{name}_error"] = error
+        if options["evolve"]:
+            found |= _evolved(grids, model, params, options)
     except (ArithmeticError, ArpackError, RuntimeError):
         status = Status.NOT_CONVERGED
     if status != Status.OK or not all(np.isfinite(value).all() for value in found.values()):
@@ -536,6 +533,23 @@ def solve(
         {name: np.asarray(value)[None] for name, value in found.items()},
         np.array([status], np.int8),
     )
+
+
+def _evolved(
+    grids: list[Grid], model: Model, params: Mapping[str, Any], options: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """Return moments at the record times, extrapolated, and mass and sign on the finest grid."""
+    # Steps shrink with the cells, so that errors of time and space vanish together.
+    even = _stride(options) + _stride(options) % 2
+    runs = [
+        _in_time(grid, round(even * r), model, params, options)
+        for grid, r in zip(grids, REFINEMENTS, strict=True)
+    ]
+    found = {name: runs[-1][name] for name in ("mass", "lowest")}
+    for name in ("mean", "covariance"):
+        levels = np.stack([run[name] for run in runs])
+        found[name], found[f"{name}_error"] = extrapolate(levels, (1, 2))
+    return found
 
 
 def _in_time(

@@ -248,6 +248,8 @@ def _verdict(row: Mapping[str, Any], hope: Mapping[str, Any], coupling: str) -> 
         if low > 1.0:
             return "disagrees: faster than the spectral gap"
         if coupling == "synchronous" and hope.get("order") is not None:
+            if high < hope["order"] and row["bend"] > 0.5 * tolerance:
+                return "inconclusive: the decay still bends, run longer"
             if high < hope["order"]:
                 return "disagrees: slower than the spectral gap"
             return "agrees: equals the spectral gap"
