@@ -115,7 +115,7 @@ def test_law_in_time_reaches_the_stationary_law():
 def test_mean_in_time_is_the_drift_of_a_linear_conductance():
     # Far from the wall and with constant G the mean conductance relaxes exponentially.
     given = {"base": 3.0, "amplitude": 0.0, "noise": 0.2, "conductance_start": 2.5}
-    arrays = run(given, t_end=1.0, dt=0.02, n_conductance=24, n_voltage=8).arrays
+    arrays = run(given, t_end=1.0, dt=0.025, n_conductance=24, n_voltage=8).arrays
     time = np.linspace(0.0, 1.0, 5)
     error = np.abs(arrays["mean"][0, :, 0, 1] - (3.0 - 0.5 * np.exp(-time)))
     assert (error <= 2.0 * arrays["mean_error"][0, :, 0, 1] + 2e-3).all()

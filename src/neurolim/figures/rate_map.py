@@ -29,14 +29,14 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str, against: 
         return nothing_to_show(dataset)
     proven = dataset["lambda_sync"]
     proven = proven.isel({d: 0 for d in others if d in proven.dims})
-    proven = proven.broadcast_like(gap).transpose(against, over).values
+    known = proven.broadcast_like(gap).transpose(against, over).values
     x, y = dataset[over].values, dataset[against].values
     picture, axes = figure(1, 1, 5.2, 3.6)
     panel = axes[0, 0]
     drawn = panel.pcolormesh(x, y, np.log10(gap.values), cmap="viridis", shading="nearest")
     bar = picture.colorbar(drawn, ax=panel)
     bar.ax.set_title("log10 gap (1/time)", loc="left", fontsize=7.5)
-    hatched = np.where(np.isfinite(proven), 1.0, np.nan)
+    hatched = np.where(np.isfinite(known), 1.0, np.nan)
     panel.pcolor(x, y, np.ma.masked_invalid(hatched), hatch="///", alpha=0.0, shading="nearest")
     panel.set_title("spectral gap; hatched, a rate is proven without noise")
     panel.set_xlabel(symbol(over, str(dataset[over].attrs.get("units", "1"))))

@@ -210,7 +210,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         raise StudyError(
             "coupling", f"{options['coupling']} needs noise", "synchronous, or noise > 0"
         )
-    if options["coupling"] in ("mirror", "maximal") and not np.array_equal(*noises):
+    if options["coupling"] in ("mirror", "maximal") and not np.array_equal(noises[0], noises[1]):
         raise StudyError("other", f"{options['coupling']} copies need equal noise", "other names")
     if options["mean_over"] == "others" and options["n_neurons"] < 2:
         raise StudyError("mean_over", "one neuron has no others", "all, or n_neurons >= 2")

@@ -84,7 +84,7 @@ def apply(dataset: xr.Dataset, *, of: str) -> xr.Dataset:
     c = constants(dataset)
     if "noise" not in dataset[of].dims or dataset.sizes["noise"] < 3:
         raise StudyError("grid", "arrhenius needs an axis noise", "noise with three values or more")
-    logs = np.log(dataset[of].where(dataset[of] > 0)).transpose(..., "noise")
+    logs = xr.apply_ufunc(np.log, dataset[of].where(dataset[of] > 0)).transpose(..., "noise")
     inverse = 1.0 / dataset["noise"].values ** 2
     design = np.stack([np.ones_like(inverse), -inverse, 1.0 / inverse], axis=1)
     lead = logs.dims[:-1]

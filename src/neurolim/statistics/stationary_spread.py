@@ -51,11 +51,12 @@ def apply(dataset: xr.Dataset, *, of: str, after: float) -> xr.Dataset:
         mean = dataset[f"{prefix}stationary_mean"]
         covariance = dataset[f"{prefix}stationary_covariance"]
     first, second = (str(name) for name in dataset["variable"].values)
-    square = sum(
+    parts = [
         covariance.sel(variable=name, variable_b=name, drop=True)
         + (mean.sel(variable=name, drop=True) - place) ** 2
         for name, place in ((first, v), (second, g))
-    )
+    ]
+    square = parts[0] + parts[1]
     per_run = square.mean([d for d in ("time", "site") if d in square.dims])
     spread, error = per_run, xr.zeros_like(per_run)
     if "replica" in per_run.dims:
@@ -63,7 +64,7 @@ def apply(dataset: xr.Dataset, *, of: str, after: float) -> xr.Dataset:
         spread, error = per_run.mean("replica"), per_run.std("replica", ddof=1) / count**0.5
     noise = c["noise"].where(c["noise"] > 0)
     best = best_weight(c).fillna(np.inf)
-    bound = np.maximum(1.0, best) / synchronous_rate(c) * noise**2
+    bound = xr.where(best > 1.0, best, 1.0) / synchronous_rate(c) * noise**2
     units = {"units": "state^2"}
     return xr.Dataset(
         {

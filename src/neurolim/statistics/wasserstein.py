@@ -16,7 +16,7 @@ Komlos & Tusnady 1984 (rate in two dimensions).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -25,6 +25,7 @@ from scipy.spatial.distance import cdist
 
 from neurolim.core import Param, Statistic
 
+Metric = Literal["cityblock", "sqeuclidean"]
 _ABOVE_FLOOR = 3.0
 _GIVES = (
     "wasserstein_1",
@@ -35,7 +36,7 @@ _GIVES = (
 )
 
 
-def assignment_cost(x: np.ndarray, y: np.ndarray, metric: str) -> float:
+def assignment_cost(x: np.ndarray, y: np.ndarray, metric: Metric) -> float:
     """Return the mean cost of the optimal matching of two samples of equal size.
 
     Parameters
@@ -47,7 +48,7 @@ def assignment_cost(x: np.ndarray, y: np.ndarray, metric: str) -> float:
     return float(costs[linear_sum_assignment(costs)].mean())
 
 
-def _halves(x: np.ndarray, metric: str) -> float:
+def _halves(x: np.ndarray, metric: Metric) -> float:
     half = len(x) // 2
     return assignment_cost(x[:half], x[half : 2 * half], metric)
 
