@@ -19,6 +19,7 @@ STUDIES = (
     "proposition-1",
     "reflection-schemes",
     "contraction-map",
+    "wasserstein",
 )
 
 

@@ -140,3 +140,29 @@ def test_what_is_not_converged_says_so_and_what_cannot_be_solved_is_refused():
     other = core.get("model", "linear")
     with pytest.raises(StudyError, match="morris_lecar"):
         SOLVER.check(other, core.resolve(other.params, {}), core.resolve(SOLVER.options, {}))
+
+
+@pytest.mark.slow
+def test_stationary_law_is_that_of_a_hundred_million_particle_steps():
+    given = {"voltage_start": 1.4, "conductance_start": 0.7, "amplitude": 1.6, "steepness": 4.0}
+    pairs = core.get("solver", "pairs")
+    options = core.resolve(
+        pairs.options,
+        {"n_pairs": 2000, "coupling": "independent", "dt": 0.05, "t_end": 160.0, "records": 160},
+    )
+    params = core.resolve(MODEL.params, given)
+    arrays = pairs.solve(MODEL, params, options, 1, range(8)).arrays
+    law = run(given, evolve=False, gap=False, n_voltage=64, n_conductance=64).arrays
+    # 2 copies x 2000 x 8 replicas x 3200 steps; records after 20 relaxation times.
+    for name in ("mean", "covariance"):
+        samples = (
+            arrays[f"copy_{name}"][:, :, 20:]
+            .mean(axis=2)
+            .reshape(16, *law[f"stationary_{name}"][0].shape)
+        )
+        error = samples.std(axis=0, ddof=1) / 4.0
+        # Bias of the step, order 3/2 at the wall (test_pairs), and of the grid.
+        bias = 1e-3 * np.abs(law[f"stationary_{name}"][0])
+        assert (
+            np.abs(samples.mean(axis=0) - law[f"stationary_{name}"][0]) <= 4 * error + bias
+        ).all()

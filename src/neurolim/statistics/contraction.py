@@ -28,7 +28,7 @@ import pandas as pd
 import xarray as xr
 
 from neurolim.core import Param, Statistic, StudyError
-from neurolim.statistics._common import variables
+from neurolim.statistics._common import place_of, variables
 from neurolim.statistics._contraction import constants, mirror_constants
 
 NORMS = ("l1", "l2", "weighted", "rho")
@@ -215,7 +215,7 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
         point = dataset.isel(dict(zip(grid, index, strict=True)))
         for norm in point["norm"].values:
             here = point.sel(norm=norm)
-            row = {str(d): point[d].values.item() for d in grid} | {"norm": str(norm)}
+            row = place_of(point, dataset, grid) | {"norm": str(norm)}
             names = ("rate", "rate_low", "rate_high", "rate_over_gap", "bend")
             row |= {name: float(here[name]) for name in names}
             row |= {name: float(here[name]) for name in ("window_start", "window_end")}

@@ -19,6 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from neurolim.core import Statistic
+from neurolim.statistics._common import place_of
 from neurolim.statistics._contraction import (
     best_weight,
     constants,
@@ -86,7 +87,7 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
     rows = []
     for index in np.ndindex(*first.shape):
         place = dict(zip(first.dims, index, strict=True))
-        row = {str(d): first.isel(place)[d].values.item() for d in first.dims}
+        row = place_of(dataset.isel(place), dataset, first.dims)
         rows.append(row | {name: float(array.isel(place)) for name, array in arrays.items()})
     return {"proven_bounds": pd.DataFrame(rows)}
 
