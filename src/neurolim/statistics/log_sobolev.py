@@ -1,9 +1,9 @@
 r"""Log-Sobolev constants: what is proven, and the least that the stationary law allows.
 
 A law with constant C, Ent(phi^2) <= C int |grad phi|^2, has Poincare's inequality with C/2, and
-linear functions show that C >= 2 (largest eigenvalue of the covariance).  Proven under Theorem 1's
-condition is 2 C1^2 a^2/lambda (``proven_bounds``: ``log_sobolev_corrected``); ``log_sobolev_margin``
-is log10 of proven over least and must not be negative.
+linear functions show that C >= 2 (largest eigenvalue of the covariance).  Proven under the
+condition of Theorem 1 is 2 C1^2 a^2/lambda (``log_sobolev_corrected`` of ``proven_bounds``);
+``log_sobolev_margin`` is log10 of proven over least and must not be negative.
 
 Source: Herda, Monmarche & Perthame 2024, Corollary 1, eq. (8), corrected as in docs/contraction.md;
 Bakry, Gentil & Ledoux 2014, ch. 5 (Poincare from log-Sobolev).
