@@ -31,7 +31,7 @@ def _title(dataset: xr.Dataset, here: xr.Dataset, grid: list[str]) -> str:
         parts = [str(n) for n, c in dataset.coords.items() if c.dims == (axis,) and n != axis]
         for name in parts or [axis]:
             value = here[name].values
-            texts.append(f"{name} {value:.3g}" if value.dtype.kind in "fi" else str(value))
+            texts.append(f"{name} {value:.4g}" if value.dtype.kind in "fi" else str(value))
     lines = [", ".join(texts[i : i + 2]) for i in range(0, len(texts), 2)]
     return "\n".join(lines) or "decay"
 
