@@ -8,9 +8,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure as Picture
+from matplotlib.patches import Rectangle
 
 from neurolim.core import Figure, Param
 from neurolim.figures._style import figure, note_failures, nothing_to_show, styled, symbol
+
+
+def _edges(centres: np.ndarray) -> np.ndarray:
+    """Return the edges of cells about their centres, half-way between neighbours."""
+    if len(centres) < 2:
+        return np.array([centres[0] - 0.5, centres[0] + 0.5])
+    middle = 0.5 * (centres[1:] + centres[:-1])
+    first, last = 2.0 * centres[0] - middle[0], 2.0 * centres[-1] - middle[-1]
+    return np.concatenate([[first], middle, [last]])
 
 
 @styled
@@ -36,9 +46,10 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str, against: 
     drawn = panel.pcolormesh(x, y, np.log10(gap.values), cmap="viridis", shading="nearest")
     bar = picture.colorbar(drawn, ax=panel)
     bar.ax.set_title("log10", loc="left", fontsize=7.5)
-    mask = np.isfinite(known).astype(float)
-    if 0.0 < mask.mean() < 1.0:
-        panel.contourf(x, y, mask, levels=[0.5, 1.5], colors="none", hatches=["///"])
+    across, along = _edges(x), _edges(y)
+    for j, i in np.argwhere(np.isfinite(known)):
+        size = across[i + 1] - across[i], along[j + 1] - along[j]
+        panel.add_patch(Rectangle((across[i], along[j]), *size, fill=False, hatch="///", lw=0))
     panel.set_title("log10 of the gap (1/time); hatched: proven for any noise")
     panel.set_xlabel(symbol(over, str(dataset[over].attrs.get("units", "1"))))
     panel.set_ylabel(symbol(against, str(dataset[against].attrs.get("units", "1"))))

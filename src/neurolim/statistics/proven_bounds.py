@@ -82,6 +82,8 @@ def apply(dataset: xr.Dataset) -> xr.Dataset:
 
 def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Return ``proven_bounds``: one row per grid point."""
+    # Broadcasting what is still on disk indexes it wrongly: read it first.
+    dataset = dataset.load()
     arrays = dict(zip(_GIVES, xr.broadcast(*(dataset[name] for name in _GIVES)), strict=True))
     first = arrays[_GIVES[0]]
     rows = []
