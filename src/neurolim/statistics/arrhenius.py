@@ -128,7 +128,8 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
         verdict = "inconclusive: not bistable"
         if np.isfinite(theory):
             close = abs(fitted / theory - 1.0) <= share
-            verdict = f"{'agrees' if close else 'disagrees'}: within {share:.0%} of the action"
+            verdict = "agrees: within" if close else "disagrees: not within"
+            verdict += f" {share:.0%} of the action"
         rows.append(
             {str(d): point[d].values.item() for d in dims}
             | {"barrier": fitted, "barrier_theory": theory, "verdict": verdict}
