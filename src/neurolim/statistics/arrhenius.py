@@ -2,7 +2,8 @@ r"""Spectral gap against 1/a^2 where two equilibria are stable: gap ~ exp(-barri
 
     log gap = c - barrier/a^2 + d a^2,
 
-fitted over the axis ``noise``, beside the barrier of large-deviation theory: the smallest action
+fitted over the axis ``noise`` (``barrier_change``: by how much it moves when only the smaller half
+of the noises is used), beside the barrier of large-deviation theory: the smallest action
 
     S = 1/4 int (g' - gamma (G(v) - g))^2 dt,     v' = g_L (V_L - v) + g (V_E - v),
 
@@ -27,7 +28,7 @@ from neurolim.core import Param, Statistic, StudyError
 from neurolim.statistics._contraction import at_each_point, constants, equilibria
 
 _LENGTH, _POINTS = 40.0, 400
-_GIVES = ("barrier", "barrier_theory", "local_barrier")
+_GIVES = ("barrier", "barrier_change", "barrier_theory", "local_barrier")
 
 
 def _path_action(values: Mapping[str, float], start: float, end: float) -> float:
@@ -88,13 +89,18 @@ def apply(dataset: xr.Dataset, *, of: str) -> xr.Dataset:
     inverse = 1.0 / dataset["noise"].values ** 2
     design = np.stack([np.ones_like(inverse), -inverse, 1.0 / inverse], axis=1)
     lead = logs.dims[:-1]
-    fitted = np.full(logs.shape[:-1], np.nan)
+    fitted, change = np.full(logs.shape[:-1], np.nan), np.full(logs.shape[:-1], np.nan)
     for place in np.ndindex(*fitted.shape):
-        good = np.isfinite(logs.values[place])
-        if good.sum() >= 3:
-            fitted[place] = np.linalg.lstsq(design[good], logs.values[place][good], rcond=None)[0][
-                1
-            ]
+        good = np.flatnonzero(np.isfinite(logs.values[place]))
+        good = good[np.argsort(inverse[good])]
+        if len(good) < 3:
+            continue
+        # The same fit without the larger noises says how far the expansion can be trusted.
+        ends = [
+            np.linalg.lstsq(design[part], logs.values[place][part], rcond=None)[0][1]
+            for part in (good, good[-max(3, len(good) // 2 + 1) :])
+        ]
+        fitted[place], change[place] = ends[0], abs(ends[1] - ends[0])
     local = np.full(logs.shape, np.nan)
     local[..., 1:] = -np.diff(logs.values, axis=-1) / np.diff(inverse)
     first = {
@@ -106,6 +112,7 @@ def apply(dataset: xr.Dataset, *, of: str) -> xr.Dataset:
     return xr.Dataset(
         {
             "barrier": xr.DataArray(fitted, coords, lead, attrs=units),
+            "barrier_change": xr.DataArray(change, coords, lead, attrs=units),
             "barrier_theory": theory.drop_attrs()
             .drop_vars("noise", errors="ignore")
             .assign_attrs(long_name="smallest action to the saddle", **units),
@@ -124,15 +131,24 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
     for index in np.ndindex(*dataset["barrier"].shape):
         point = dataset.isel(dict(zip(dims, index, strict=True)))
         fitted, theory = float(point["barrier"]), float(point["barrier_theory"])
+        change = float(point["barrier_change"])
         share = expect.get("barrier", {}).get("tolerance", 0.0) or 0.05
         verdict = "inconclusive: not bistable"
         if np.isfinite(theory):
-            close = abs(fitted / theory - 1.0) <= share
-            verdict = "agrees: within" if close else "disagrees: not within"
+            verdict = (
+                "agrees: within" if abs(fitted / theory - 1.0) <= share else "disagrees: not within"
+            )
             verdict += f" {share:.0%} of the action"
+            if change > share * fitted:
+                verdict = "inconclusive: the fit depends on the range of noises"
         rows.append(
             {str(d): point[d].values.item() for d in dims}
-            | {"barrier": fitted, "barrier_theory": theory, "verdict": verdict}
+            | {
+                "barrier": fitted,
+                "barrier_change": change,
+                "barrier_theory": theory,
+                "verdict": verdict,
+            }
         )
     return {"arrhenius": pd.DataFrame(rows)}
 

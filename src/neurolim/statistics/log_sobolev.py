@@ -63,7 +63,10 @@ def exact() -> list[Any]:
             "log_sobolev_corrected": ((), 5.0),
         }
     )
-    checks = [("log_sobolev_least", {}, 0.5, 1e-12), ("log_sobolev_margin", {}, 1.0, 1e-12)]
+    checks: list[Any] = [
+        ("log_sobolev_least", {}, 0.5, 1e-12),
+        ("log_sobolev_margin", {}, 1.0, 1e-12),
+    ]
     return [(dataset, {"of": "law"}, checks)]
 
 
