@@ -48,7 +48,7 @@ from neurolim.core import (
     resolve,
 )
 from neurolim.numerics.cache import keep_compiled, named
-from neurolim.numerics.columns import TILE, accessors, load, store
+from neurolim.numerics.columns import TILE
 from neurolim.numerics.elementary import expm1, log
 from neurolim.numerics.lowlevel import stack_array
 from neurolim.numerics.random import (
@@ -306,7 +306,27 @@ def _build(model: Model) -> Kernels:
     def parameters(rows, site):
         return parameters_class(*to_fixed_tuple(rows[site], n_parameters))
 
-    gather, scatter = accessors(d)
+    gather = _reader(d)
+
+    @inline
+    def scatter(columns, i, x):
+        for k in range(d):
+            columns[k, i] = x[k]
+
+    @inline
+    def load(tile, columns, first, count, site):
+        for k in range(d):
+            row = columns[k, site, first : first + count]
+            for i in range(count):
+                tile[k, i] = row[i]
+
+    @inline
+    def store(columns, tile, first, count, site):
+        for k in range(d):
+            row = columns[k, site, first : first + count]
+            for i in range(count):
+                row[i] = tile[k, i]
+
     means_of = _reader(n_means)
     zero = (0.0,) * n_means
 
