@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,23 @@ def parameter(dataset: xr.Dataset, name: str) -> xr.DataArray:
         if isinstance(fixed.get(name), (int, float)):
             return xr.DataArray(float(fixed[name]))
     raise StudyError(name, "neither an axis nor a fixed parameter of this dataset", "a parameter")
+
+
+def place_of(point: xr.Dataset, whole: xr.Dataset, dims: Sequence[Any]) -> dict[str, Any]:
+    """Return the coordinates of a grid point by name; a zipped axis is told by its components.
+
+    Parameters
+    ----------
+    point : the dataset at the point
+    whole : the dataset the point was taken from
+    dims : grid axes
+    """
+    found: dict[str, Any] = {}
+    for dim in dims:
+        parts = [name for name, c in whole.coords.items() if c.dims == (dim,) and name != dim]
+        for name in parts or [dim]:
+            found[str(name)] = point[name].values.item()
+    return found
 
 
 def variables(dataset: xr.Dataset) -> list[str]:

@@ -1,0 +1,323 @@
+r"""The rate at which the copies of a coupling approach each other, in several norms.
+
+    decay(t) = E |x_t - x'_t|      in l1, l2, the recorded weighted norm, per variable, or 003's rho
+
+A record is used while the decay is above ``floor_share`` of its start and above four standard
+errors over replicas (a replica is a block of pairs).  The window is the later half of the records
+used, where the slowest mode is left; the rate is minus the least-squares slope of log decay, its
+interval a percentile bootstrap over replicas.  ``bend`` is the relative difference of the rates in
+the two halves of the window: what is left of faster modes.
+
+Beside the mean there is the worst pair: ``pathwise_rate`` is the largest rate r such that every
+pair obeys |x_t - x'_t| <= e^{-r t} |x_0 - x'_0| in the weighted norm at every record.
+``order_defect`` is the largest relative difference of E|x - x'| in l1 and |E x - E x'|: the latter
+is a lower, the former an upper bound of W1, so zero means that W1 is the difference of means.
+
+Source: Herda, Monmarche & Perthame 2024, Theorems 1-3; Efron & Tibshirani 1993, ch. 13
+(percentile intervals).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neurolim.core import Param, Statistic, StudyError
+from neurolim.statistics._common import place_of, variables
+from neurolim.statistics._contraction import constants, mirror_constants
+
+NORMS = ("l1", "l2", "weighted", "rho")
+_RESAMPLES = 1000
+_SHORTEST = 4
+
+_GIVES = (
+    "decay",
+    "decay_error",
+    "rate",
+    "rate_low",
+    "rate_high",
+    "bend",
+    "window_start",
+    "window_end",
+    "pathwise_rate",
+    "order_defect",
+    "rate_over_gap",
+)
+
+
+def _rho(dataset: xr.Dataset) -> xr.DataArray:
+    """Return 003's distance rho(theta_1(|dv|) + theta_2(|dg|)) of the recorded pairs, xi -> 0.
+
+    theta_1(r) = r; theta_2 has slope m up to R* - 1, then rises to M at R*; rho(r) is the integral
+    of exp(-k s^2) up to R and grows linearly beyond; constants of the corrected Theorem 2.
+    """
+    c = mirror_constants(constants(dataset), corrected=True)
+    size = abs(dataset["sample"].sel(copy="first") - dataset["sample"].sel(copy="second"))
+    x, y = (size.sel(variable=name, drop=True) for name in variables(dataset))
+    beyond = (y - (c["R_star"] - 1.0)).clip(0.0)
+    bend = (c["M"] - c["m"]) * (0.5 * beyond.clip(None, 1.0) ** 2 + (beyond - 1.0).clip(0.0))
+    r = x + c["m"] * y + bend
+    inside = np.minimum(r, c["R"])
+    root = c["k"] ** 0.5
+    from scipy.special import erf
+
+    curve = 0.5 * np.pi**0.5 / root * xr.apply_ufunc(erf, root * inside)
+    found: xr.DataArray = (curve + (r - inside) * np.exp(-c["k"] * c["R"] ** 2)).mean("pair")
+    return found
+
+
+def _norms(dataset: xr.Dataset, of: tuple[str, ...]) -> xr.DataArray:
+    """Return the decays [norm, grid, replica, time]."""
+    distance = dataset["distance"].mean("site")
+    names = variables(dataset)
+    found = []
+    for norm in of:
+        if norm == "l1":
+            part = distance.sum("variable", skipna=False)
+        elif norm == "l2":
+            part = dataset["distance_squared"].mean("site").sum("variable", skipna=False) ** 0.5
+        elif norm == "weighted":
+            part = dataset["weighted_distance"]
+        elif norm == "rho":
+            part = _rho(dataset).mean("site")
+        elif norm in names:
+            part = distance.sel(variable=norm, drop=True)
+        else:
+            raise StudyError("of", f"unknown norm {norm!r}", (*NORMS, *names))
+        found.append(part.drop_vars([n for n in part.coords if n not in part.dims]))
+    return xr.concat(found, xr.DataArray(list(of), dims="norm", name="norm"), join="override")
+
+
+def window(mean: np.ndarray, error: np.ndarray, floor_share: float) -> slice:
+    """Return the records a rate is fitted on; empty if fewer than four are left.
+
+    Parameters
+    ----------
+    mean, error : decay and its standard error [time]
+    floor_share : of the starting value, below which nothing is used
+    """
+    good = (mean > floor_share * mean[0]) & (mean > 4.0 * np.nan_to_num(error)) & (mean > 0)
+    last = len(good) if good.all() else int(np.argmin(good))
+    first = last // 2
+    return slice(first, last) if last - first >= _SHORTEST else slice(0, 0)
+
+
+def _slope(time: np.ndarray, logs: np.ndarray) -> Any:
+    centred = time - time.mean()
+    return -(logs @ centred) / (centred @ centred)
+
+
+def fit_rate(
+    time: np.ndarray, samples: np.ndarray, floor_share: float, seed: int = 0
+) -> dict[str, float]:
+    """Return the rate of decay of the mean over replicas, its interval, and the window.
+
+    Parameters
+    ----------
+    time : [n]
+    samples : decay per replica [replica, n]; NaN rows are failed runs
+    floor_share : see ``window``
+    seed : of the bootstrap
+
+    Returns
+    -------
+    rate, low, high (95 %), bend, start, end; NaN where nothing can be fitted
+    """
+    nothing = dict.fromkeys(("rate", "low", "high", "bend", "start", "end"), np.nan)
+    samples = samples[np.isfinite(samples).all(axis=1)]
+    if len(samples) < 2:
+        return nothing
+    error = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
+    place = window(samples.mean(axis=0), error, floor_share)
+    if place.stop == 0:
+        return nothing
+    time, samples = time[place], samples[:, place]
+    generator = np.random.Generator(np.random.PCG64(seed))
+    chosen = generator.integers(0, len(samples), (_RESAMPLES, len(samples)))
+    rate = float(_slope(time, np.log(samples.mean(axis=0))))
+    slopes = _slope(time, np.log(np.maximum(samples[chosen].mean(axis=1), 1e-300)))
+    half = len(time) // 2
+    logs = np.log(samples.mean(axis=0))
+    halves = [_slope(time[: half + 1], logs[: half + 1]), _slope(time[half:], logs[half:])]
+    return {
+        "rate": rate,
+        "low": float(np.quantile(slopes, 0.025)),
+        "high": float(np.quantile(slopes, 0.975)),
+        "bend": float(abs(halves[0] - halves[1]) / abs(rate)) if rate else np.nan,
+        "start": float(time[0]),
+        "end": float(time[-1]),
+    }
+
+
+def apply(dataset: xr.Dataset, *, of: tuple[str, ...], floor_share: float) -> xr.Dataset:
+    """Return decays, rates, the worst pair's rate, and rates over the reference's gap.
+
+    Parameters
+    ----------
+    dataset : what the solver ``pairs`` gives, maybe with ``reference_gap``
+    of : norms: l1, l2, weighted, rho (Morris-Lecar, needs samples) or state variables
+    floor_share : of its start, below which a decay is not used
+    """
+    decays = _norms(dataset, of).transpose(..., "replica", "time")
+    lead = decays.dims[:-2]
+    time = dataset["time"].values
+    table: dict[str, np.ndarray] = {
+        name: np.full(decays.shape[:-2], np.nan)
+        for name in ("rate", "low", "high", "bend", "start", "end")
+    }
+    for place in np.ndindex(*decays.shape[:-2]):
+        for name, value in fit_rate(time, decays.values[place], floor_share).items():
+            table[name][place] = value
+    coords = {d: decays[d] for d in lead if d in decays.coords}
+    later = dataset["log_worst"].isel(time=slice(1, None))
+    pathwise = (-later / later["time"]).min("time", skipna=False).min("replica")
+    mean = dataset["copy_mean"].mean("site")
+    apart = abs(
+        (mean.sel(copy="first", drop=True) - mean.sel(copy="second", drop=True)).mean("replica")
+    ).sum("variable", skipna=False)
+    l1 = dataset["distance"].mean("site").sum("variable", skipna=False).mean("replica")
+    used = l1 > floor_share * l1.isel(time=0)
+    defect = (abs(l1 - apart) / l1).where(used).max("time")
+    rate = xr.DataArray(table["rate"], coords, lead)
+    options = json.loads(dataset.attrs.get("options", "{}"))
+    gap = dataset.get("reference_gap", np.nan)
+    units = {"units": "1/time"}
+    count = decays.notnull().sum("replica")
+    return xr.Dataset(
+        {
+            "decay": decays.mean("replica").assign_attrs(units="state", long_name="E|x - x'|"),
+            "decay_error": decays.std("replica", ddof=1) / count**0.5,
+            "rate": rate.assign_attrs(long_name="rate of decay", **units),
+            "rate_low": xr.DataArray(table["low"], coords, lead, attrs=units),
+            "rate_high": xr.DataArray(table["high"], coords, lead, attrs=units),
+            "bend": xr.DataArray(table["bend"], coords, lead),
+            "window_start": xr.DataArray(table["start"], coords, lead, attrs={"units": "time"}),
+            "window_end": xr.DataArray(table["end"], coords, lead, attrs={"units": "time"}),
+            "pathwise_rate": pathwise.assign_attrs(long_name="rate of the worst pair", **units),
+            "order_defect": defect.assign_attrs(long_name="E|x - x'| over |E x - E x'|, less 1"),
+            "rate_over_gap": (rate / gap).assign_attrs(long_name="rate over spectral gap"),
+        },
+        attrs={**dataset.attrs, "coupling": options.get("coupling", "")},
+    )
+
+
+def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Return ``contraction``: per grid point and norm the rate, beside what is known of it."""
+    grid = [d for d in dataset["rate"].dims if d != "norm"]
+    hope = expect.get("rate_over_gap", {})
+    rows = []
+    for index in np.ndindex(*(dataset.sizes[d] for d in grid)):
+        point = dataset.isel(dict(zip(grid, index, strict=True)))
+        for norm in point["norm"].values:
+            here = point.sel(norm=norm)
+            row = place_of(point, dataset, grid) | {"norm": str(norm)}
+            names = ("rate", "rate_low", "rate_high", "rate_over_gap", "bend")
+            row |= {name: float(here[name]) for name in names}
+            row |= {name: float(here[name]) for name in ("window_start", "window_end")}
+            row["pathwise_rate"] = float(here["pathwise_rate"])
+            if "lambda_weighted" in here:
+                row["proven_pathwise"] = float(here["lambda_weighted"])
+            if "log10_theorem_2_corrected" in here:
+                row["log10_theorem_2"] = float(here["log10_theorem_2_corrected"])
+            coupling = str(row.get("coupling", dataset.attrs.get("coupling", "")))
+            row["verdict"] = _verdict(row, hope, coupling)
+            rows.append(row)
+    return {"contraction": pd.DataFrame(rows)}
+
+
+def _verdict(row: Mapping[str, Any], hope: Mapping[str, Any], coupling: str) -> str:
+    """Return whether the rate lies between what is proven and the gap, or is the gap.
+
+    No coupling beats the gap in l1, because its mean distance is an upper bound of W1; that it
+    equals the gap is expected of synchronous copies in l1 only.
+    """
+    if not np.isfinite(row["rate"]):
+        return "inconclusive: window below the floor of the estimator"
+    proven = row.get("proven_pathwise", np.nan)
+    if proven > 0 and coupling == "synchronous" and row["pathwise_rate"] < proven:
+        return "disagrees: a pair is slower than proven"
+    if row["norm"] == "l1" and np.isfinite(row["rate_over_gap"]):
+        scale = row["rate_over_gap"] / row["rate"]
+        tolerance = hope.get("tolerance", 0.0)
+        low, high = row["rate_low"] * scale - tolerance, row["rate_high"] * scale + tolerance
+        if low > 1.0:
+            return "disagrees: faster than the spectral gap"
+        if coupling == "synchronous" and hope.get("order") is not None:
+            if high < hope["order"] and row["bend"] > 0.5 * tolerance:
+                return "inconclusive: the decay still bends, run longer"
+            if high < hope["order"]:
+                return "disagrees: slower than the spectral gap"
+            return "agrees: equals the spectral gap"
+        return f"agrees: {'slower than' if high < 1.0 else 'not faster than'} the spectral gap"
+    return "agrees: not slower than proven" if row["rate"] > 0 else "inconclusive: no decay"
+
+
+def exact() -> list[Any]:
+    """Return two copies of an exponential decay with known rate, replicas differing by factors."""
+    time = np.linspace(0.0, 4.0, 41)
+    generator = np.random.Generator(np.random.PCG64(1))
+    factor = 1.0 + 0.01 * generator.standard_normal(32)
+    curve = factor[:, None] * np.exp(-0.7 * time)
+    dims = ("replica", "time", "site", "variable")
+    dataset = xr.Dataset(
+        {
+            "distance": (dims, curve[..., None, None]),
+            "distance_squared": (dims, curve[..., None, None] ** 2),
+            "weighted_distance": (dims[:2], curve),
+            "log_worst": (dims[:2], np.broadcast_to(-0.7 * time, curve.shape).copy()),
+            "copy_mean": (
+                ("replica", "copy", *dims[1:]),
+                np.stack([curve, 0 * curve], axis=1)[..., None, None],
+            ),
+            "status": ("replica", np.zeros(32, np.int8)),
+            "reference_gap": ((), 0.35),
+        },
+        {"time": time, "variable": ["x"], "copy": ["first", "second"], "site": [0.0]},
+    )
+    options = {"of": ("l1", "x"), "floor_share": 1e-9}
+    l1 = {"norm": "l1"}
+    # The bootstrap resamples factors, which do not change the slope.
+    checks = [
+        ("rate", l1, 0.7, 1e-9),
+        ("rate_low", l1, 0.7, 1e-9),
+        ("rate_high", {"norm": "x"}, 0.7, 1e-9),
+        ("pathwise_rate", {}, 0.7, 1e-9),
+        ("order_defect", {}, 0.0, 1e-9),
+        ("rate_over_gap", l1, 2.0, 1e-8),
+        ("window_start", l1, 2.0, 0.1),
+    ]
+    lost = dataset.copy()
+    lost["distance"] = xr.zeros_like(dataset["distance"]) + (dataset["time"] == 0)
+    return [(dataset, options, checks), (lost, options, [("decay", l1, 1.0 / 41.0, 1e-12)])]
+
+
+def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the variables read."""
+    read = ["distance", "distance_squared", "weighted_distance", "log_worst", "copy_mean"]
+    return (*read, "sample") if "rho" in options["of"] else tuple(read)
+
+
+def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the variables given."""
+    return _GIVES
+
+
+STATISTIC = Statistic(
+    summary="Rate at which coupled copies approach each other, on average and for the worst pair.",
+    source="Herda, Monmarche & Perthame 2024, Theorems 1-3; windows: module docstring",
+    options=(
+        Param("of", ("l1",), doc="norms: l1, l2, weighted, rho or state variables", kind="names"),
+        Param("floor_share", 1e-9, doc="smallest share of the start used", positive=True, high=0.5),
+    ),
+    needs=needs,
+    gives=gives,
+    apply=apply,
+    exact=exact,
+    tables=tables,
+    table_names=("contraction",),
+)

@@ -1,0 +1,225 @@
+r"""Bias of the stationary mean conductance by the treatment of the wall, for constant G.
+
+The conductance alone is then an Ornstein-Uhlenbeck process reflected at 0, whose stationary law is
+a normal N(G, s^2), s^2 = a^2/gamma, cut at 0:
+
+    E g = G + s^2 p(0),   p(0) = phi(G/s)/(s Phi(G/s))
+
+The steps of the solver ``pairs``, half drift - noise - half drift, are a Markov chain on the half
+line whose stationary mean is found to rounding on Gauss-Legendre nodes: the bias that theory gives
+at every step.  A symmetrised noise step has the law of the bridged one, |x + noise| (reflection
+principle), so both have the same bias; the splitting makes it of order 3/2.  Projection to g >= 0
+leaves the reflected process with its wall moved down by 0.5826 sqrt(2) a sqrt(h),
+0.5826 = -zeta(1/2)/sqrt(2 pi), hence to leading order the bias
+
+    -0.5826 sqrt(2) a sqrt(h) p(0) E g.
+
+Source: Asmussen, Glynn & Pitman 1995 (the constant); Lepingle 1995 (bridge); derivations:
+docs/contraction.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from neurolim.core import Statistic, StudyError
+from neurolim.statistics._common import AFTER, variables, window
+from neurolim.statistics._contraction import constants
+
+#: -zeta(1/2)/sqrt(2 pi).
+LEAD = 0.5825971579390106
+_LEVEL = 0.01
+_NODES = 400
+_GIVES = ("bias", "bias_error", "bias_theory", "bias_leading")
+
+
+def stationary_mean(target: float, spread: float) -> tuple[float, float]:
+    """Return E g and p(0) of the reflected Ornstein-Uhlenbeck process with constant target G.
+
+    Parameters
+    ----------
+    target, spread : G and s = a/sqrt(gamma)
+    """
+    density = norm.pdf(target / spread) / (spread * norm.cdf(target / spread))
+    return float(target + spread**2 * density), float(density)
+
+
+def chain_mean(scheme: str, step: float, target: float, noise: float, rate: float) -> float:
+    """Return the stationary mean of the splitting scheme, recorded between two steps.
+
+    Parameters
+    ----------
+    scheme : bridge, symmetrised or projected
+    step : h, time
+    target, noise, rate : G, a and gamma
+    """
+    sigma = noise * np.sqrt(2.0 * step)
+    top = target + 9.0 * noise / np.sqrt(rate) + 3.0 * sigma
+    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    x, weights = 0.5 * top * (nodes + 1.0), 0.5 * top * weights
+    # The projected chain has an atom at the wall beside its density.
+    places = np.concatenate([[0.0], x]) if scheme == "projected" else x
+    after = target + (places - target) * np.exp(-rate * step)
+    moved = norm.pdf((x[None] - after[:, None]) / sigma) / sigma * weights
+    if scheme == "projected":
+        transition = np.concatenate([norm.cdf(-after / sigma)[:, None], moved], axis=1)
+    else:
+        transition = moved + norm.pdf((x[None] + after[:, None]) / sigma) / sigma * weights
+    balance = transition.T - np.eye(len(places))
+    balance[-1] = 1.0
+    right = np.zeros(len(places))
+    right[-1] = 1.0
+    law = np.linalg.solve(balance, right)
+    return float(law @ (target + (places - target) * np.exp(-0.5 * rate * step)))
+
+
+def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
+    """Return the bias [grid], its standard error, its theory, and the leading order of that.
+
+    Parameters
+    ----------
+    dataset : ``copy_mean`` of ``pairs`` over axes ``reflection`` and ``dt``, constant G
+    after : records later than this are averaged, time
+
+    Raises
+    ------
+    StudyError : G is not constant, or an axis is missing
+    """
+    c = constants(dataset)
+    if float(abs(c["slope"]).max()) > 0.0 or float(abs(c["slope_others"]).max()) > 0.0:
+        raise StudyError("amplitude", "the law is known for constant G only", "0")
+    for axis in ("dt", "reflection"):
+        if axis not in dataset.dims:
+            raise StudyError("grid", f"reflection_bias needs the axis {axis}", "reflection and dt")
+    target, noise, rate = (float(c[name]) for name in ("base", "noise", "rate"))
+    mean, density = stationary_mean(target, noise / rate**0.5)
+    name = variables(dataset)[1]
+    measured = window(dataset, after)["copy_mean"].sel(copy="first", variable=name, drop=True)
+    bias = measured.mean(("time", "site"), skipna=False) - mean
+    count = bias.notnull().sum("replica")
+    steps, schemes = dataset["dt"], dataset["reflection"]
+    theory = np.array(
+        [
+            [chain_mean(str(s), float(h), target, noise, rate) - mean for h in steps.values]
+            for s in schemes.values
+        ]
+    )
+    leading = -LEAD * (2.0 * steps) ** 0.5 * noise * density * mean * (schemes == "projected")
+    units = {"units": "1/time"}
+    return xr.Dataset(
+        {
+            "bias": bias.mean("replica").assign_attrs(long_name="bias of E g", **units),
+            "bias_error": bias.std("replica", ddof=1) / count**0.5,
+            "bias_theory": xr.DataArray(
+                theory, {"reflection": schemes, "dt": steps}, ("reflection", "dt"), attrs=units
+            ),
+            "bias_leading": leading.drop_attrs().assign_attrs(long_name="leading order", **units),
+        },
+        attrs={**dataset.attrs, "replicas": dataset.sizes["replica"]},
+    )
+
+
+def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Return ``reflection_bias``: bias per scheme and step, theory, z, and local orders."""
+    rows = []
+    freedom = max(1, int(dataset.attrs["replicas"]) - 1)
+    steps = np.sort(dataset["dt"].values)[::-1]
+    n_compared = dataset["bias"].size
+    for scheme in dataset["reflection"].values:
+        before: tuple[float, float] | None = None
+        for step in steps:
+            here = dataset.sel(reflection=scheme, dt=step)
+            bias, error, theory, leading = (float(here[name]) for name in _GIVES)
+            z = (bias - theory) / error if error > 0 else np.nan
+            order = (
+                np.nan if before is None else np.log(theory / before[1]) / np.log(step / before[0])
+            )
+            before = (step, theory)
+            p_value = min(1.0, n_compared * 2.0 * float(student.sf(abs(z), freedom)))
+            word = "agrees" if p_value >= _LEVEL else "disagrees"
+            rows.append(
+                {
+                    "reflection": str(scheme),
+                    "dt": float(step),
+                    "bias": bias,
+                    "bias_error": error,
+                    "bias_theory": theory,
+                    "bias_leading": leading,
+                    "order_theory": float(order),
+                    "z": z,
+                    "verdict": f"{word}: {abs(z):.1f} standard errors"
+                    if np.isfinite(z)
+                    else "inconclusive: one replica",
+                }
+            )
+    return {"reflection_bias": pd.DataFrame(rows)}
+
+
+def exact() -> list[Any]:
+    """Return the cut normal law as data: no bias, beside a theory with known leading order."""
+    base, width = 0.5, 0.5
+    mean, density = stationary_mean(base, width)
+    step = np.array([0.01, 0.0025])
+    dims = ("reflection", "dt", "replica", "copy", "time", "site", "variable")
+    params = {
+        "leak": 1.0, "leak_voltage": 1.0, "excitatory_voltage": 2.0, "rate": 1.0, "base": base,
+        "amplitude": 0.0, "interaction": 0.0, "steepness": 1.0, "midpoint": 1.5, "noise": 0.5,
+    }  # fmt: skip
+    dataset = xr.Dataset(
+        {"copy_mean": (dims, np.full((2, 2, 4, 2, 2, 1, 2), mean))},
+        {
+            "reflection": ["bridge", "projected"],
+            "dt": step,
+            "copy": ["first", "second"],
+            "time": [0.0, 1.0],
+            "variable": ["voltage", "conductance"],
+        },
+        {"model": "morris_lecar", "params": json.dumps(params)},
+    )
+    leading = -LEAD * 2.0**0.5 * 0.5 * 0.05 * density * mean
+    bridge, projected = ({"reflection": s, "dt": 0.0025} for s in ("bridge", "projected"))
+    return [
+        (
+            dataset,
+            {"after": 0.5},
+            [
+                ("bias", bridge, 0.0, 1e-12),
+                ("bias_leading", bridge, 0.0, 1e-12),
+                ("bias_leading", projected, leading, 1e-12),
+                # What is left is of the next order, h.
+                ("bias_theory", projected, leading, 0.0025),
+                ("bias_theory", bridge, 0.0, 0.0025),
+            ],
+        )
+    ]
+
+
+def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the variables read."""
+    return ("copy_mean",)
+
+
+def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the variables given."""
+    return _GIVES
+
+
+STATISTIC = Statistic(
+    summary="Bias of the mean conductance by the treatment of the wall, against theory.",
+    source="Asmussen, Glynn & Pitman 1995; Lepingle 1995",
+    options=(AFTER,),
+    needs=needs,
+    gives=gives,
+    apply=apply,
+    exact=exact,
+    tables=tables,
+    table_names=("reflection_bias",),
+)

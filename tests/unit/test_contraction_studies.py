@@ -1,0 +1,55 @@
+"""The studies of contraction at test size, end to end, and refusals of their statistics."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from neurolim.core import StudyError
+from neurolim.stages import load_study, run_study
+from neurolim.sweep.study import parse_study
+
+STUDIES = (
+    "theorem-1",
+    "theorem-2",
+    "corollary-1",
+    "arrhenius",
+    "theorem-3",
+    "theorem-4",
+    "proposition-1",
+    "reflection-schemes",
+    "contraction-map",
+    "wasserstein",
+)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_full_and_tiny_study_differ_in_size_only(root, name):
+    full = load_study(root / "config" / "studies" / f"{name}.yaml")
+    tiny = load_study(root / "config" / "tiny" / f"{name}.yaml")
+    for field in ("title", "claim", "model", "solver", "params", "expect"):
+        assert getattr(full, field) == getattr(tiny, field), field
+    assert [e.name for e in full.statistics] == [e.name for e in tiny.statistics]
+    assert [e.name for e in full.figures] == [e.name for e in tiny.figures]
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+@pytest.mark.parametrize("name", STUDIES)
+def test_tiny_study_runs_and_nothing_disagrees(root, tmp_path, name):
+    run_study(root / "config" / "tiny" / f"{name}.yaml", tmp_path)
+    tables = sorted((tmp_path / name / "tables").glob("*.csv"))
+    assert tables
+    for table in tables:
+        frame = pd.read_csv(table)
+        if "verdict" in frame:
+            assert not frame["verdict"].str.startswith("disagrees").any(), frame
+
+
+def test_zipped_axes_may_repeat_values_but_not_points(mapping):
+    mapping["grid"] = {"case": {"zip": {"eps": [0.1, 0.1], "sigma": [1.0, 2.0]}}}
+    mapping["statistics"], mapping["expect"], mapping["figures"] = [], {}, []
+    assert parse_study(mapping).n_points == 2
+    mapping["grid"]["case"]["zip"]["sigma"] = [1.0, 1.0]
+    with pytest.raises(StudyError, match="duplicate"):
+        parse_study(mapping)

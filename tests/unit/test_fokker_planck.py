@@ -1,0 +1,168 @@
+"""Fokker-Planck equation: exact gaps and laws, mass, signs, orders, and an independent method."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from neurolim import core
+from neurolim.core import Status, StudyError
+from neurolim.solvers.fokker_planck import (
+    REFINEMENTS,
+    Grid,
+    extrapolate,
+    spectral_gap,
+    stationary,
+)
+from neurolim.statistics.reflection_bias import stationary_mean
+
+MODEL = core.get("model", "morris_lecar")
+SOLVER = core.get("solver", "fokker_planck")
+
+
+def grids(given, n=24):
+    params = core.resolve(MODEL.params, given)
+    return [Grid(MODEL, params, (round(n * r),) * 2, 6.0) for r in REFINEMENTS]
+
+
+def run(given, **options):
+    params = core.resolve(MODEL.params, given)
+    chosen = core.resolve(
+        SOLVER.options,
+        {"n_voltage": 16, "n_conductance": 16, "gap_tolerance": 0.5, "records": 4, "t_end": 2.0}
+        | options,
+    )
+    SOLVER.check(MODEL, params, chosen)
+    return SOLVER.solve(MODEL, params, chosen, 0, range(1))
+
+
+def collocation(points):
+    """Return (x, D): Chebyshev points on [0, 1] and their differentiation matrix."""
+    x = np.cos(np.pi * np.arange(points + 1) / points)
+    c = np.concatenate([[2.0], np.ones(points - 1), [2.0]]) * (-1.0) ** np.arange(points + 1)
+    apart = x[:, None] - x[None, :] + np.eye(points + 1)
+    d = np.outer(c, 1.0 / c) / apart
+    d -= np.diag(d.sum(axis=1))
+    return 0.5 * (x + 1.0), 2.0 * d
+
+
+def backward_gap(noise, n_v=14, n_g=26):
+    """Return the gap of the backward generator by collocation, Neumann at both ends in g."""
+    x, d = collocation(n_v)
+    y, e = collocation(n_g)
+    top = 1.2 + 6.0 * noise
+    v, g, e = 1.0 + x, top * y, e / top
+    inner, ends = np.arange(1, n_g), [0, n_g]
+    lift = np.zeros((n_g + 1, n_g - 1))
+    lift[inner] = np.eye(n_g - 1)
+    lift[ends] = -np.linalg.solve(e[np.ix_(ends, ends)], e[np.ix_(ends, inner)])
+    first, second = (e @ lift)[inner], (e @ e @ lift)[inner]
+    vv, gg = np.meshgrid(v, g[inner], indexing="ij")
+    drift_v = ((1.0 - vv) + gg * (2.0 - vv)).ravel()
+    drift_g = (0.2 + 0.5 * (1.0 + np.tanh(vv - 1.5)) - gg).ravel()
+    generator = (
+        drift_v[:, None] * np.kron(d, np.eye(n_g - 1))
+        + drift_g[:, None] * np.kron(np.eye(n_v + 1), first)
+        + noise**2 * np.kron(np.eye(n_v + 1), second)
+    )
+    return float(-np.sort(np.linalg.eigvals(generator).real)[-2])
+
+
+def test_gap_of_a_conductance_reflected_at_its_mean_is_twice_its_rate():
+    # Hermite polynomials of even degree satisfy the wall's condition; voltage is faster.
+    given = {"leak": 4.0, "rate": 0.5, "base": 1e-9, "amplitude": 0.0, "noise": 0.3}
+    gap, error = extrapolate(np.array([spectral_gap(g) for g in grids(given)]), (2, 3))
+    assert error < 1e-3
+    assert abs(gap - 1.0) < 1e-4
+
+
+def test_gap_agrees_with_collocation_of_the_backward_equation():
+    gap, error = extrapolate(np.array([spectral_gap(g) for g in grids({}, 32)]), (2, 3))
+    assert abs(gap - backward_gap(0.2)) < 3.0 * error
+    assert error < 1e-3
+
+
+def test_stationary_law_of_the_conductance_is_a_cut_normal_at_second_order():
+    given = {"base": 0.3, "amplitude": 0.0, "noise": 0.5}
+    exact, _ = stationary_mean(0.3, 0.5)
+    errors = [abs(g.moments(stationary(g))[0][1] - exact) for g in grids(given)]
+    order = np.log(errors[0] / errors[2]) / np.log(REFINEMENTS[2])
+    assert abs(order - 2.0) < 0.2
+    voltage = np.array([g.moments(stationary(g))[0][0] for g in grids(given)])
+    better = np.array([g.moments(stationary(g, third_order=True))[0][0] for g in grids(given)])
+    upwind, change = extrapolate(voltage, (1, 2))
+    assert abs(upwind - extrapolate(better, (2, 3))[0]) < 2.0 * change
+
+
+@pytest.mark.parametrize("interaction", [0.0, 0.4])
+def test_mass_and_signs_are_kept_at_any_step(interaction):
+    given = {"amplitude": 0.6, "interaction": interaction, "voltage_start": 1.1}
+    found = run(given, dt=0.5, gap=False)
+    assert found.status[0] == Status.OK
+    assert np.abs(found.arrays["mass"] - 1.0).max() < 1e-12
+    assert found.arrays["lowest"].min() > -1e-14
+
+
+def test_law_in_time_reaches_the_stationary_law():
+    arrays = run({"interaction": 0.4, "amplitude": 0.6}, t_end=40.0, records=2, dt=1.0).arrays
+    np.testing.assert_allclose(
+        arrays["mean"][0, -1], arrays["stationary_mean"][0], rtol=0, atol=1e-7
+    )
+    density, v, g = (arrays[name][0] for name in ("density", "v_centre", "g_centre"))
+    assert abs(density.sum() * (v[1] - v[0]) * (g[1] - g[0]) - 1.0) < 1e-12
+
+
+def test_mean_in_time_is_the_drift_of_a_linear_conductance():
+    # Far from the wall and with constant G the mean conductance relaxes exponentially.
+    given = {"base": 3.0, "amplitude": 0.0, "noise": 0.2, "conductance_start": 2.5}
+    arrays = run(given, t_end=1.0, dt=0.025, n_conductance=24, n_voltage=8).arrays
+    time = np.linspace(0.0, 1.0, 5)
+    error = np.abs(arrays["mean"][0, :, 0, 1] - (3.0 - 0.5 * np.exp(-time)))
+    assert (error <= 2.0 * arrays["mean_error"][0, :, 0, 1] + 2e-3).all()
+
+
+def test_linearised_gap_is_the_gap_where_neurons_do_not_interact_and_differs_where_they_do():
+    plain, weak, strong = (
+        spectral_gap(grids({"amplitude": 0.6, "interaction": i})[0]) for i in (0.0, 1e-6, 0.4)
+    )
+    assert abs(plain - weak) < 1e-4
+    assert strong < plain - 0.05
+
+
+def test_what_is_not_converged_says_so_and_what_cannot_be_solved_is_refused():
+    found = run({"amplitude": 1.6, "steepness": 9.0}, gap_tolerance=1e-9, evolve=False)
+    assert found.status[0] == Status.NOT_CONVERGED
+    assert np.isnan(found.arrays["gap"]).all()
+    with pytest.raises(StudyError, match="without noise"):
+        run({"noise": 0.0})
+    with pytest.raises(StudyError, match="does not divide"):
+        run({}, dt=0.3)
+    other = core.get("model", "linear")
+    with pytest.raises(StudyError, match="morris_lecar"):
+        SOLVER.check(other, core.resolve(other.params, {}), core.resolve(SOLVER.options, {}))
+
+
+@pytest.mark.slow
+def test_stationary_law_is_that_of_a_hundred_million_particle_steps():
+    given = {"voltage_start": 1.4, "conductance_start": 0.7, "amplitude": 1.6, "steepness": 4.0}
+    pairs = core.get("solver", "pairs")
+    options = core.resolve(
+        pairs.options,
+        {"n_pairs": 2000, "coupling": "independent", "dt": 0.05, "t_end": 160.0, "records": 160},
+    )
+    params = core.resolve(MODEL.params, given)
+    arrays = pairs.solve(MODEL, params, options, 1, range(8)).arrays
+    law = run(given, evolve=False, gap=False, n_voltage=64, n_conductance=64).arrays
+    # 2 copies x 2000 x 8 replicas x 3200 steps; records after 20 relaxation times.
+    for name in ("mean", "covariance"):
+        samples = (
+            arrays[f"copy_{name}"][:, :, 20:]
+            .mean(axis=2)
+            .reshape(16, *law[f"stationary_{name}"][0].shape)
+        )
+        error = samples.std(axis=0, ddof=1) / 4.0
+        # Bias of the step, order 3/2 at the wall (test_pairs), and of the grid.
+        bias = 1e-3 * np.abs(law[f"stationary_{name}"][0])
+        assert (
+            np.abs(samples.mean(axis=0) - law[f"stationary_{name}"][0]) <= 4 * error + bias
+        ).all()
