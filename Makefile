@@ -7,6 +7,7 @@ UV = uv
 # 0 is all of them
 CORES = 0
 TESTFLAGS =
+BENCHFLAGS =
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -41,6 +42,14 @@ format: env ## lay out the code as `make lint` wants it
 	$(IN_ENV) ruff format
 	$(IN_ENV) snakefmt Snakefile workflow
 
+bench-env: ## make the peers' environment for the benchmarks (Brian2, JAX)
+	@$(PYTHON) -m venv --clear benchmarks/.venv
+	@benchmarks/.venv/bin/python -m pip install -qq --disable-pip-version-check \
+	-r benchmarks/requirements.txt
+
+bench: env ## measure speed beside a C++ loop and, if bench-env was made, peers (BENCHFLAGS=--docs)
+	@$(BIN)/python benchmarks/bench.py $(BENCHFLAGS)
+
 changelog: env ## move the fragments in changes/ to CHANGELOG.md (VERSION=1.2.3)
 	@$(IN_ENV) python changes/collect.py "$(VERSION)"
 
@@ -74,4 +83,4 @@ $(INSTALLED): $(LOCKED) pyproject.toml
 	@touch $@
 	@echo "Environment ready: $(BIN)/neurolim"
 
-.PHONY: help env run test test-all lint format changelog lock clean
+.PHONY: help env run test test-all lint format bench-env bench changelog lock clean

@@ -12,7 +12,7 @@ from neurolim.numerics.lowlevel import stack_array
 ORDERS = (3, 4, 5, 6)
 _SUMS = MAX_COLUMNS * (MAX_COLUMNS + 1) // 2 + MAX_COLUMNS * len(ORDERS)
 #: Bins that sort a population coarsely before quantiles are picked, over +- _REACH deviations.
-_COARSE = 2048
+_COARSE = 1024
 _REACH = 6.0
 #: Counters kept in turn, so that neighbours in one bin do not wait for each other.
 _COPIES = 4
