@@ -28,8 +28,8 @@ LAYER_OPTIONS = (
 def record_times(options: Mapping[str, Any]) -> list[float]:
     """Return the record times [records + 1], 0 and t_end among them.
 
-    They are t_end k / records, or, with a positive option ``first_record`` f, zero and then f growing
-    geometrically to t_end.
+    They are t_end k / records, or, with a positive option ``first_record`` f, zero and then f
+    growing geometrically to t_end.
 
     Raises
     ------

@@ -1,7 +1,9 @@
 r"""The mean-field (McKean-Vlasov) equation of infinitely many neurons, at any coupling strength.
 
-    d_t mu + d_v[(f(v) + e w) mu] + d_w[(b v + q w + c) mu] - (sigma^2/2) d_vv mu - (sigma_w^2/2) d_ww mu
-        = gap d_v[(v - V) mu],          V, W = means of mu,  per site; f may see the other sites
+    d_t mu + d_v[(f(v) + e w) mu] + d_w[(b v + q w + c) mu]
+        = gap d_v[(v - V) mu] + (sigma^2/2) d_vv mu + (sigma_w^2/2) d_ww mu,
+
+V, W the means of mu, per site, f possibly seeing the means of other sites,
 
 is solved in the frame u = (v - V)/s(t), y = (w - W)/r(t), in which the law stays near a normal one:
 
@@ -10,12 +12,12 @@ is solved in the frame u = (v - V)/s(t), y = (w - W)/r(t), in which the law stay
 
 With nu = phi(u) phi(y) sum C_kl h_k(u) h_l(y), lambda = sigma^2/(2 s^2), kappa = sigma_w^2/(2 r^2),
 
-    dC_kl/dt = -(lambda k + kappa l) C_kl + sqrt(k) (e r/s) (C J)_{k-1,l}                    implicit
-             + sqrt(k) <g(u) h_{k-1} h_l> + sqrt(l) (b s/r) <(u - C_11 y) h_k h_{l-1}>,      explicit
+    dC_kl/dt = -(lambda k + kappa l) C_kl + sqrt(k) (e r/s) (C J)_{k-1,l}
+             + sqrt(k) <g(u) h_{k-1} h_l> + sqrt(l) (b s/r) <(u - C_11 y) h_k h_{l-1}>,
     g(u) = (f(V + s u) - f(V) - E)/s,       E = <f> - f(V),      V' = f(V) + E + e W,
 
-J being multiplication by y.  The implicit part is diagonal plus one step up in k: forward
-substitution.  Nothing explicit grows as gap -> infinity, so step and cost do not depend on eps.
+J being multiplication by y.  The first line is implicit: diagonal plus one step up in k, solved by
+forward substitution; the second is explicit.  Nothing explicit grows as gap -> infinity, so step and cost do not depend on eps.
 <.> of f is a Gauss rule: exact for polynomial drifts.  C_00 = 1, C_10 = C_01 = C_02 = 0 for all t:
 mass and means are exact to rounding.
 
@@ -181,7 +183,9 @@ def _linear_part(model: Model, p: Any) -> tuple[float, float, float]:
             affine = abs(here[1] - (origin[1] + b * v + q * w)) < scale
             if abs(here[0] - expected[0] - e * w) > scale or not affine:
                 raise StudyError(
-                    "solver", "the drift is not f(v) + e w, b v + q w + c", "fitzhugh_nagumo, linear"
+                    "solver",
+                    "the drift is not f(v) + e w, b v + q w + c",
+                    "FitzHugh-Nagumo",
                 )
     return float(e), float(b), float(q)
 
@@ -211,12 +215,12 @@ class Galerkin:
 
     def __init__(self, model: Model, network: Network, modes: tuple[int, int]) -> None:
         self.model, self.network, self.modes = model, network, modes
-        k, l = modes
+        k, count = modes
         # Exact for h_j h_k times a polynomial drift of degree 7.
         self.nodes, self.weights = hermite.nodes(k + 4)
         self.basis = hermite.values(self.nodes, k)
-        self.up_k, self.up_l = np.sqrt(np.arange(k)), np.sqrt(np.arange(l))
-        self.times_u, self.times_y = hermite.shift(k), hermite.shift(l)
+        self.up_k, self.up_l = np.sqrt(np.arange(k)), np.sqrt(np.arange(count))
+        self.times_u, self.times_y = hermite.shift(k), hermite.shift(count)
 
     def flat(self, moments: float, law: float) -> np.ndarray:
         """Return a flat state with one number for all moments and one for all coefficients."""
@@ -245,7 +249,10 @@ class Galerkin:
         m = (mean[:, :1], mean[:, 1:2])
         c = (inputs[:, :1], inputs[:, 1:2])
         return np.stack(
-            [np.broadcast_to(part, v.shape) for part in self.model.drift((v, m[1]), m, c, network.p)]
+            [
+                np.broadcast_to(part, v.shape)
+                for part in self.model.drift((v, m[1]), m, c, network.p)
+            ]
         )
 
     def excess(
@@ -315,7 +322,9 @@ def solve(
     times = np.array(record_times(options))
     n_sites = len(network.gap)
     status = Status.OK
-    fast = max(float((network.sigma**2 / (2.0 * network.width[:, 0] ** 2)).max()), network.gap.max())
+    fast = max(
+        float((network.sigma**2 / (2.0 * network.width[:, 0] ** 2)).max()), network.gap.max()
+    )
     try:
         with np.errstate(all="ignore"):
             flat = integrate(
@@ -360,10 +369,7 @@ def _arrays(
     covariance[..., 0, 1] = covariance[..., 1, 0] = s * r * law[:, :, 1, 1]
     covariance[..., 1, 1] = moments[:, :, 2] * (1.0 + np.sqrt(2.0) * law[:, :, 0, 2])
     error = np.stack(
-        [
-            galerkin.excess(moments[t, :, :2], s[t], law[t, :, :, 0])[2]
-            for t in range(len(times))
-        ]
+        [galerkin.excess(moments[t, :, :2], s[t], law[t, :, :, 0])[2] for t in range(len(times))]
     )
     grid = np.linspace(-7.0, 7.0, 57)
     left, right = (hermite.functions(grid, count) for count in galerkin.modes)
