@@ -17,8 +17,8 @@ With nu = phi(u) phi(y) sum C_kl h_k(u) h_l(y), lambda = sigma^2/(2 s^2), kappa 
     g(u) = (f(V + s u) - f(V) - E)/s,       E = <f> - f(V),      V' = f(V) + E + e W,
 
 J being multiplication by y.  The first line is implicit: diagonal plus one step up in k, solved by
-forward substitution; the second is explicit.  Nothing explicit grows as gap -> infinity, so step and cost do not depend on eps.
-<.> of f is a Gauss rule: exact for polynomial drifts.  C_00 = 1, C_10 = C_01 = C_02 = 0 for all t:
+forward substitution; the second is explicit.  Nothing explicit grows as gap -> infinity, so step
+and cost do not depend on eps.  <.> of f is a Gauss rule: exact for polynomial drifts.  C_00 = 1, C_10 = C_01 = C_02 = 0 for all t:
 mass and means are exact to rounding.
 
 Source: Blaustein 2022, eqs (1.2), (1.6)-(1.11); discretisation: docs/mean-field.md.
@@ -27,13 +27,14 @@ Source: Blaustein 2022, eqs (1.2), (1.6)-(1.11); discretisation: docs/mean-field
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
 from neurolim.numerics import hermite
 from neurolim.numerics.extrapolation import StepError, integrate
+from neurolim.solvers._gap_network import GapNetwork, read_network
 from neurolim.solvers._times import LAYER_OPTIONS, record_times, state_coords
 
 OPTIONS = (
@@ -44,6 +45,13 @@ OPTIONS = (
     Param("law_tolerance", 1e-7, doc="error of the coefficients per step", low=1e-13, high=1e-2),
     Param("order", 5, doc="order of the extrapolated steps", kind="integer", low=2, high=8),
     Param(
+        "theta_start",
+        0.0,
+        "state",
+        "first width s(0) of the frame; 1/sqrt(rho0) is Blaustein's theta(0) = 1 (0: the data's)",
+        low=0.0,
+    ),
+    Param(
         "largest_tail",
         1e-3,
         doc="refuse a result whose last modes hold more than this share of the norm",
@@ -53,26 +61,6 @@ OPTIONS = (
 )
 #: Seconds per substep and mode, for the cost model: measured on one core.
 _SECONDS_PER_MODE = 3.5e-7
-_PROBES = (-1.3, -0.4, 0.0, 0.7, 1.9)
-
-
-class Network(NamedTuple):
-    """What the solver reads from a model: numbers of the module equation, [site] each.
-
-    coupling : long-range coupling of the sites [site, site];  p : the sites' parameters as one
-    tuple, entries that differ between sites being arrays [site, 1]
-    """
-
-    coupling: np.ndarray
-    p: Any
-    gap: np.ndarray
-    sigma: np.ndarray
-    sigma_w: np.ndarray
-    e: np.ndarray
-    b: np.ndarray
-    q: np.ndarray
-    mean: np.ndarray
-    width: np.ndarray
 
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
@@ -124,87 +112,15 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     ------
     StudyError
     """
-    read_network(model, params)
-
-
-def read_network(model: Model, params: Mapping[str, Any]) -> Network:
-    """Return the numbers of the module equation, found by evaluating the model's kernels.
-
-    Raises
-    ------
-    StudyError : the model is not of that form, or its initial law has no width
-    """
-    sites = model.prepare(params)
-    rows = sites.params
-    if len(model.state) != 2 or model.field((0.0, 0.0), rows[0]):
+    network = read_network(model, params)
+    record_times(options)
+    widest = float(network.width[:, 0].max())
+    if 0.0 < options["theta_start"] <= widest / np.sqrt(1.9):
         raise StudyError(
-            "solver", f"{model.name} is not a network of (v, w) without fields", "fitzhugh_nagumo"
+            "theta_start",
+            f"{options['theta_start']:g} is too narrow a frame for data of width {widest:g}",
+            f"above {widest / np.sqrt(1.9):.3g}, or 0",
         )
-    columns = [np.array(column, dtype=float) for column in zip(*rows, strict=True)]
-    p = type(rows[0])(
-        *(float(c[0]) if np.ptp(c) == 0.0 else c[:, None] for c in columns)  # same: a plain number
-    )
-    linear = []
-    for row in rows:
-        zero = (0.0, 0.0)
-        pull, _, gap = model.relax(zero, zero, row)
-        if any(pull) or gap[0] <= 0.0 or gap[1] != 0.0:
-            raise StudyError("solver", "coupling is not by gap junctions in v alone", "gap > 0")
-        linear.append(_linear_part(model, row))
-    width = np.array([_spread(model, row) for row in rows])
-    if (width <= 0.0).any():
-        place = ("voltage_spread", "recovery_spread")[int(np.argmax((width <= 0.0).any(axis=0)))]
-        raise StudyError(
-            place, "the initial law has no width", "a positive width (initial: absolute)"
-        )
-    e, b, q = np.array(linear).T
-    noise = np.array([model.noise(row) for row in rows])
-    mean = np.array([model.initial((0.0, 0.0), row) for row in rows])
-    gap = np.array([model.relax((0.0, 0.0), (0.0, 0.0), row)[2][0] for row in rows])
-    if (noise[:, 0] <= 0.0).any():
-        raise StudyError("sigma", "no voltage noise", "sigma > 0")
-    return Network(sites.coupling, p, gap, noise[:, 0], noise[:, 1], e, b, q, mean, width)
-
-
-def _linear_part(model: Model, p: Any) -> tuple[float, float, float]:
-    """Return (e, b, q): the slopes the module equation asks to be constant."""
-    m = c = (0.3, -0.2)
-
-    def drift(v: float, w: float) -> np.ndarray:
-        return np.array(model.drift((v, w), m, c, p), dtype=float)
-
-    origin = drift(0.0, 0.0)
-    e, q = drift(0.0, 1.0) - origin
-    b = (drift(1.0, 0.0) - origin)[1]
-    for v in _PROBES:
-        for w in _PROBES:
-            here, expected = drift(v, w), drift(v, 0.0)
-            scale = 1e-9 * (1.0 + np.abs(here).max())
-            affine = abs(here[1] - (origin[1] + b * v + q * w)) < scale
-            if abs(here[0] - expected[0] - e * w) > scale or not affine:
-                raise StudyError(
-                    "solver",
-                    "the drift is not f(v) + e w, b v + q w + c",
-                    "FitzHugh-Nagumo",
-                )
-    return float(e), float(b), float(q)
-
-
-def _spread(model: Model, p: Any) -> tuple[float, float]:
-    """Return the standard deviations of the initial law."""
-    centre = np.array(model.initial((0.0, 0.0), p))
-    first = np.array(model.initial((1.0, 0.0), p)) - centre
-    second = np.array(model.initial((0.0, 1.0), p)) - centre
-    other = np.array(model.initial((-2.0, 3.0), p)) - centre
-    if first[1] or second[0] or not np.allclose(other, 3.0 * second - 2.0 * first):
-        raise StudyError("solver", "the initial law is not a product of two normal ones", "")
-    return float(abs(first[0])), float(abs(second[1]))
-
-
-def frame_width(network: Network, t: float) -> np.ndarray:
-    """Return s(t)^2 [site]: from the initial variance to sigma^2/(2 gap) at rate 2 gap."""
-    rest = network.sigma**2 / (2.0 * network.gap)
-    return rest + (network.width[:, 0] ** 2 - rest) * np.exp(-2.0 * network.gap * t)
 
 
 class Galerkin:
@@ -213,8 +129,12 @@ class Galerkin:
     The state is [site, 3 + K L]: V, W, r^2 and the coefficients.
     """
 
-    def __init__(self, model: Model, network: Network, modes: tuple[int, int]) -> None:
-        self.model, self.network, self.modes = model, network, modes
+    def __init__(
+        self, network: GapNetwork, modes: tuple[int, int], theta_start: float = 0.0
+    ) -> None:
+        self.network, self.modes = network, modes
+        data = network.width[:, 0] ** 2
+        self.first = np.full_like(data, theta_start**2) if theta_start > 0.0 else data
         k, count = modes
         # Exact for h_j h_k times a polynomial drift of degree 7.
         self.nodes, self.weights = hermite.nodes(k + 4)
@@ -234,7 +154,12 @@ class Galerkin:
         state = self.flat(0.0, 0.0).reshape(len(network.gap), -1)
         state[:, :2] = network.mean
         state[:, 2] = network.width[:, 1] ** 2
-        state[:, 3] = 1.0
+        # A centred normal law of relative variance 1 + 2 x has c_2m = x^m sqrt((2 m)!)/m!.
+        half = 0.5 * (network.width[:, 0] ** 2 / self.first - 1.0)
+        even = np.ones(len(half))
+        for k in range(0, self.modes[0], 2):
+            state[:, 3 + k * self.modes[1]] = even
+            even = even * half * np.sqrt((k + 1.0) * (k + 2.0)) / (k / 2 + 1.0)
         return state.ravel()
 
     def split(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -242,25 +167,13 @@ class Galerkin:
         state = flat.reshape(*flat.shape[:-1], len(self.network.gap), -1)
         return state[..., :3], state[..., 3:].reshape(*state.shape[:-1], *self.modes)
 
-    def drift(self, v: np.ndarray, mean: np.ndarray) -> np.ndarray:
-        """Return f(v) + e W [site, n] at voltages v [site, n], and b v + q W + c."""
-        network = self.network
-        inputs = network.coupling @ mean
-        m = (mean[:, :1], mean[:, 1:2])
-        c = (inputs[:, :1], inputs[:, 1:2])
-        return np.stack(
-            [
-                np.broadcast_to(part, v.shape)
-                for part in self.model.drift((v, m[1]), m, c, network.p)
-            ]
-        )
-
     def excess(
         self, mean: np.ndarray, s: np.ndarray, marginal: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (drift of the means without E, f(V + s u) - f(V) at the nodes, E)."""
+        network = self.network
         points = np.concatenate([mean[:, :1], mean[:, :1] + s[:, None] * self.nodes], axis=1)
-        drift = self.drift(points, mean)
+        drift = network.drift(points, mean)
         rise = drift[0, :, 1:] - drift[0, :, :1]
         error = (rise * (self.weights * (marginal @ self.basis.T))).sum(axis=1)
         return drift[:, :, 0].T, rise, error
@@ -270,7 +183,7 @@ class Galerkin:
         network = self.network
         moments, law = self.split(flat)
         mean, variance = moments[:, :2], moments[:, 2]
-        s, r = np.sqrt(frame_width(network, t)), np.sqrt(variance)
+        s, r = np.sqrt(network.frame_variance(t, self.first)), np.sqrt(variance)
         velocity, rise, error = self.excess(mean, s, law[:, :, 0])
         # <g h_{k-1} h_j> as a matrix, then raised by sqrt(k).
         weighted = self.basis.T * ((rise - error[:, None]) * self.weights / s[:, None])[:, None, :]
@@ -287,7 +200,7 @@ class Galerkin:
         new_moments[:, 2] = variance + h * (
             network.sigma_w**2 + 2.0 * network.q * variance + 2.0 * network.b * s * r * mixed
         )
-        later = frame_width(network, t + h)
+        later = network.frame_variance(t + h, self.first)
         stiff = h * network.sigma**2 / (2.0 * later)
         slow = (h * network.sigma_w**2 / (2.0 * variance))[:, None] * np.arange(self.modes[1])
         lift = h * network.e * r / np.sqrt(later)
@@ -318,13 +231,11 @@ def solve(
     """
     network = read_network(model, params)
     modes = (options["voltage_modes"], options["recovery_modes"])
-    galerkin = Galerkin(model, network, modes)
+    galerkin = Galerkin(network, modes, options["theta_start"])
     times = np.array(record_times(options))
     n_sites = len(network.gap)
     status = Status.OK
-    fast = max(
-        float((network.sigma**2 / (2.0 * network.width[:, 0] ** 2)).max()), network.gap.max()
-    )
+    fast = max(float((network.sigma**2 / (2.0 * galerkin.first)).max()), network.gap.max())
     try:
         with np.errstate(all="ignore"):
             flat = integrate(
@@ -362,7 +273,7 @@ def _arrays(
 ) -> dict[str, np.ndarray]:
     """Return the outputs that follow from the states [time, site, ...]."""
     network = galerkin.network
-    s2 = np.stack([frame_width(network, t) for t in times])
+    s2 = np.stack([network.frame_variance(t, galerkin.first) for t in times])
     s, r = np.sqrt(s2), np.sqrt(moments[:, :, 2])
     covariance = np.empty((*s.shape, 2, 2))
     covariance[..., 0, 0] = s2 * (1.0 + np.sqrt(2.0) * law[:, :, 2, 0])

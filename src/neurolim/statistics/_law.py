@@ -73,7 +73,8 @@ class Law:
         """
         scale = self.frame[place]
         offset = 0.0 if centred else (self.limit_mean[place] - self.mean[place]) / scale
-        width = self.limit_width[place] / scale
+        # The profile of v has the width theta of the frame, whatever the data's width was.
+        width = 1.0 if place == 0 else self.limit_width[1] / scale
         return normal((GRID - offset) / width) / width
 
     def marginal(self, place: int) -> np.ndarray:

@@ -93,15 +93,11 @@ def _entropy(mu: np.ndarray, nu: np.ndarray) -> float:
 
 
 def _fisher(law: Law) -> float:
-    """Return int |d_u ln(mu/(M mubar))|^2 mu in units of the limit's width."""
-    width = law.limit_width[0] / law.frame[0]
-    factor = law.factor
-    slope = np.gradient(factor, CELL, axis=0, edge_order=2)
-    # ln(phi(u)/phi(u/width)) adds its own slope when the frame is not the limit's.
-    slope = slope + factor * (GRID / width**2 - GRID)[:, None]
+    """Return int |d_u ln(mu/(M mubar))|^2 mu du dy: the marginal of w and phi drop out."""
+    slope = np.gradient(law.factor, CELL, axis=0, edge_order=2)
     weight = law.normal[:, None] * law.normal
-    keep = factor > 1e-3
-    return float((weight[keep] * slope[keep] ** 2 / factor[keep]).sum() * CELL**2 * width**2)
+    keep = law.factor > 1e-3
+    return float((weight[keep] * slope[keep] ** 2 / law.factor[keep]).sum() * CELL**2)
 
 
 def _w2_squared(law: Law) -> float:

@@ -11,8 +11,8 @@ and in the variables v, w with the weights m^-, exp(rho0 v^2/8 + kappa w^2/8),
     recovery = sup || mubar - mubar_limit ||_{H^0(mbar^-)}                          (Th 4.2 (2))
 
 Suprema run over records later than ``after`` and over sites.  The weight of v makes the norms sums
-of squares of Hermite coefficients when the frame's width is theta; where a norm is infinite (kappa r^2
->= 2) it is NaN.  m^- is used with rho0 = 1 in the exponent, a constant factor at most.
+of squares of Hermite coefficients when the frame's width is theta; where a norm is infinite (kappa
+r^2 >= 2) it is NaN.  m^- is used with rho0 = 1 in the exponent, a constant factor at most.
 
 Source: Blaustein 2022, sections 4.1, 4.2.
 """
