@@ -18,8 +18,8 @@ With nu = phi(u) phi(y) sum C_kl h_k(u) h_l(y), lambda = sigma^2/(2 s^2), kappa 
 
 J being multiplication by y.  The first line is implicit: diagonal plus one step up in k, solved by
 forward substitution; the second is explicit.  Nothing explicit grows as gap -> infinity, so step
-and cost do not depend on eps.  <.> of f is a Gauss rule: exact for polynomial drifts.  C_00 = 1, C_10 = C_01 = C_02 = 0 for all t:
-mass and means are exact to rounding.
+and cost do not depend on eps.  <.> of f is a Gauss rule: exact for polynomial drifts.  C_00 = 1,
+C_10 = C_01 = C_02 = 0 for all t: mass and means are exact to rounding.
 
 Source: Blaustein 2022, eqs (1.2), (1.6)-(1.11); discretisation: docs/mean-field.md.
 """
@@ -30,10 +30,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
 from neurolim.numerics import hermite
+from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.extrapolation import StepError, integrate
+from neurolim.provenance import code_digest
 from neurolim.solvers._gap_network import GapNetwork, read_network
 from neurolim.solvers._times import LAYER_OPTIONS, record_times, state_coords
 
@@ -204,11 +207,29 @@ class Galerkin:
         stiff = h * network.sigma**2 / (2.0 * later)
         slow = (h * network.sigma_w**2 / (2.0 * variance))[:, None] * np.arange(self.modes[1])
         lift = h * network.e * r / np.sqrt(later)
-        new_law[:, 0] = right[:, 0] / (1.0 + slow)
-        for k in range(1, self.modes[0]):
-            source = (lift * self.up_k[k])[:, None] * (new_law[:, k - 1] @ self.times_y)
-            new_law[:, k] = (right[:, k] + source) / (1.0 + (stiff * k)[:, None] + slow)
+        _substitute(new_law, right, stiff, slow, lift)
         return new
+
+
+@njit(nogil=True)
+def _substitute(new, right, stiff, slow, lift):
+    """Solve (1 + stiff k + slow_l) C_k = right_k + lift sqrt(k) C_{k-1} J for C, k by k."""
+    sites, modes, width = new.shape
+    for s in range(sites):
+        for k in range(modes):
+            for j in range(width):
+                value = right[s, k, j]
+                if k > 0:
+                    source = 0.0
+                    if j > 0:
+                        source += np.sqrt(j) * new[s, k - 1, j - 1]
+                    if j + 1 < width:
+                        source += np.sqrt(j + 1.0) * new[s, k - 1, j + 1]
+                    value += lift[s] * np.sqrt(k) * source
+                new[s, k, j] = value / (1.0 + stiff[s] * k + slow[s, j])
+
+
+keep_compiled(_substitute, code_digest(__name__))
 
 
 def solve(
