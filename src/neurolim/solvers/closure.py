@@ -15,7 +15,7 @@ Source: docs/mean-field.md; second moments of Quininao & Touboul 2020, sec. 6.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from scipy.integrate import solve_ivp
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
 from neurolim.numerics import hermite
-from neurolim.solvers._gap_network import read_network
+from neurolim.solvers._gap_network import GapNetwork, read_network
 from neurolim.solvers._times import LAYER_OPTIONS, record_times, state_coords
 
 OPTIONS = (
@@ -65,6 +65,35 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     record_times(options)
 
 
+def closure_slope(network: GapNetwork) -> Callable[[float, np.ndarray], np.ndarray]:
+    """Return the right-hand side of the closure.
+
+    Parameters
+    ----------
+    network : the network
+
+    Returns
+    -------
+    (t, state) -> rate, both flat: (V, W) per site, then all S, all C, all D
+    """
+    sites = len(network.gap)
+
+    def slope(t: float, flat: np.ndarray) -> np.ndarray:
+        mean, (s, c, d) = flat[: 2 * sites].reshape(sites, 2), flat[2 * sites :].reshape(3, sites)
+        root = np.sqrt(np.maximum(s, 1e-300))[:, None]
+        drift = network.drift(mean[:, :1] + root * _NODES, mean)
+        steepness = (drift[0] @ (_WEIGHTS * _NODES)) / root[:, 0]
+        change = np.stack([drift[0] @ _WEIGHTS, drift[1] @ _WEIGHTS], axis=1)
+        covariance = [
+            2.0 * (steepness - network.gap) * s + 2.0 * network.e * c + network.sigma**2,
+            (steepness - network.gap + network.q) * c + network.e * d + network.b * s,
+            2.0 * network.q * d + 2.0 * network.b * c + network.sigma_w**2,
+        ]
+        return np.concatenate([change.ravel(), *covariance])
+
+    return slope
+
+
 def solve(
     model: Model,
     params: Mapping[str, Any],
@@ -82,25 +111,11 @@ def solve(
     network = read_network(model, params)
     sites = len(network.gap)
     times = np.array(record_times(options))
-
-    def slope(t: float, flat: np.ndarray) -> np.ndarray:
-        mean, (s, c, d) = flat[: 2 * sites].reshape(sites, 2), flat[2 * sites :].reshape(3, sites)
-        root = np.sqrt(np.maximum(s, 1e-300))[:, None]
-        drift = network.drift(mean[:, :1] + root * _NODES, mean)
-        steepness = (drift[0] @ (_WEIGHTS * _NODES)) / root[:, 0]
-        change = np.stack([drift[0] @ _WEIGHTS, drift[1] @ _WEIGHTS], axis=1)
-        covariance = [
-            2.0 * (steepness - network.gap) * s + 2.0 * network.e * c + network.sigma**2,
-            (steepness - network.gap + network.q) * c + network.e * d + network.b * s,
-            2.0 * network.q * d + 2.0 * network.b * c + network.sigma_w**2,
-        ]
-        return np.concatenate([change.ravel(), *covariance])
-
     variance = network.width**2
     start = np.concatenate([network.mean.ravel(), variance[:, 0], np.zeros(sites), variance[:, 1]])
     with np.errstate(all="ignore"):
         found = solve_ivp(
-            slope,
+            closure_slope(network),
             (0.0, float(times[-1])),
             start,
             method="LSODA",
