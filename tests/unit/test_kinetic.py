@@ -49,54 +49,63 @@ def galerkin(eps, modes=(16, 12), name="fitzhugh_nagumo", **given):
     return Galerkin(read_network(model, params), modes)
 
 
-@pytest.mark.parametrize("order", [2, 3, 4])
-@pytest.mark.parametrize("eps", [0.1, 1e-6])
+@pytest.mark.parametrize(("eps", "order"), [(0.1, 2), (0.1, 3), (1e-6, 2), (1e-6, 3), (1e-6, 4)])
 def test_order_in_the_step_does_not_fall_with_eps(eps, order):
     # Start on the slow manifold, at t = 0.2, so that no initial layer is in the way.
     here = galerkin(eps, drift="canonical")
     tolerance = here.flat(1e-11, 1e-8)
     begin = integrate(here.substep, here.start(), np.array([0.0, 0.2]), tolerance, 0.1 * eps)[-1]
     ends = []
-    for count in (2, 4, 8, 32):
+    for count in (8, 16, 64):
         x = begin
         for i in range(count):
             x, _ = extrapolated_step(here.substep, x, 0.2 + 0.4 * i / count, 0.4 / count, order)
         ends.append(x)
-    errors = [np.abs(x[:3] - ends[-1][:3]).max() for x in ends[:-1]]
-    observed = np.log2(np.array(errors[:-1]) / np.array(errors[1:]))
-    # Coarse steps: the last pair is within half an order, and never below the order by more.
-    assert observed[-1] > order - 0.5
-    slaved = [abs(here.split(x)[1][0, 1, 1] - here.split(ends[-1])[1][0, 1, 1]) for x in ends[:-1]]
+    means = [np.abs(x[:3] - ends[-1][:3]).max() for x in ends[:2]]
+    # At eps = 0.1 the step is of the size of eps, where orders are least clean.
+    slack = 0.5 if eps > 1e-3 else 0.15
+    assert np.log2(means[0] / means[1]) > order - slack
+    slaved = [abs((here.split(x)[1] - here.split(ends[-1])[1])[0, 1, 1]) for x in ends[:2]]
     if eps < 1e-3:
-        assert np.log2(slaved[1] / slaved[2]) > order - 0.5
+        assert np.log2(slaved[0] / slaved[1]) > order - slack
 
 
 def test_modes_converge_spectrally_where_the_law_is_least_normal():
     params = DATA | {"eps": 0.1, "voltage_spread": 0.3, "drift": "canonical"}
-    fine = solve("fitzhugh_nagumo", "kinetic", params, TIMES | {"voltage_modes": 40})
+    fine = solve("fitzhugh_nagumo", "kinetic", params, TIMES)
     errors = []
-    for modes in (8, 12, 16, 20):
+    for modes in (6, 8, 10):
         options = TIMES | {"voltage_modes": modes, "largest_tail": 1.0}
         found = solve("fitzhugh_nagumo", "kinetic", params, options)
         errors.append(float(abs(found["mean"] - fine["mean"]).max()))
-        # What the solver reports about its cut is of the size of the error it makes, or larger.
-        assert errors[-1] < 10 * float(found["tail"].max())
-    assert all(later < 0.35 * before for before, later in pairwise(errors))
+        # What the solver reports about its cut is larger than the error of the means.
+        assert errors[-1] < float(found["tail"].max())
+    assert all(later < 0.1 * before for before, later in pairwise(errors))
     assert abs(fine["coefficients"][:, 0, 0, 0] - 1.0).max() == 0.0
     assert abs(fine["coefficients"][:, 0, 1, 0]).max() < 1e-9
 
 
-@pytest.mark.parametrize("spread", [0.01, 1.0])
-@pytest.mark.parametrize(("drift", "start"), [("canonical", 0.5), ("cubic", 2.0)])
-def test_first_order_constants_are_exact(drift, start, spread):
-    # Second-order terms are of relative size eps times a constant of order ten.
-    params = DATA | {"eps": 1e-4, "drift": drift, "voltage_start": start, "voltage_spread": spread}
+def constants(eps, drift, start, spread):
+    """Return sup |found - first order| / sup |first order| of V, W and Var(v)."""
+    params = DATA | {"eps": eps, "drift": drift, "voltage_start": start}
+    params |= {"initial": "absolute" if spread else "prepared_voltage"}
     found = solve("fitzhugh_nagumo", "kinetic", params, TIMES)
     limit = solve("fitzhugh_nagumo", "limit", params, TIMES | TIGHT)
-    displaced = (found["mean"] - limit["mean"]).values[1:]
-    np.testing.assert_allclose(displaced, limit["shift"].values[1:], rtol=1e-3)
+    shift = limit["shift"].values[1:, 0]
+    rest = (found["mean"] - limit["mean"]).values[1:, 0] - shift
+    widening = limit["widening"].values[1:, 0, 0]
     ratio = found["covariance"].values[1:, 0, 0, 0] / limit["width"].values[1:, 0, 0] ** 2
-    np.testing.assert_allclose(ratio - 1.0, limit["widening"].values[1:, 0, 0], rtol=3e-3)
+    means = np.abs(rest).max(axis=0) / np.abs(shift).max(axis=0)
+    return np.append(means, np.abs(ratio - 1.0 - widening).max() / np.abs(widening).max())
+
+
+@pytest.mark.parametrize("ill_prepared", [False, True])
+@pytest.mark.parametrize(("drift", "start"), [("canonical", 0.5), ("cubic", 2.0)])
+def test_first_order_constants_are_exact(drift, start, ill_prepared):
+    fine = constants(1e-4, drift, start, ill_prepared)
+    assert (fine[:2] < 1e-3).all()
+    # What is left is of second order: a tenth of it at a tenth of eps, to 15 %.
+    np.testing.assert_allclose(constants(1e-3, drift, start, ill_prepared) / fine, 10.0, rtol=0.15)
 
 
 def test_shift_of_the_limit_solves_the_linearised_equation():
@@ -168,7 +177,7 @@ def test_records_may_grow_geometrically():
 def test_what_cannot_be_solved_is_refused_by_name():
     with pytest.raises(StudyError, match="recovery_spread"):
         solve("fitzhugh_nagumo", "kinetic", {"recovery_noise": 0.0})
-    with pytest.raises(StudyError, match="gap junctions"):
+    with pytest.raises(StudyError, match="morris_lecar"):
         solve("morris_lecar", "closure")
     with pytest.raises(StudyError, match="theta_start"):
         solve("linear", "kinetic", LINEAR | {"voltage_spread": 1.0}, TIMES | {"theta_start": 0.5})
