@@ -41,7 +41,7 @@ from neurolim.solvers.closure import closure_slope
 OPTIONS = (
     *LAYER_OPTIONS,
     Param("voltage_box", 3.0, doc="box |v - V| up to this", positive=True),
-    Param("recovery_box", 4.0, doc="box |w - W| up to this many r", positive=True),
+    Param("recovery_box", 2.5, doc="box |w - W| up to this, at t = 0; moves with r", positive=True),
     Param("voltage_points", 121, doc="points in v", kind="integer", low=11, high=5001),
     Param("recovery_points", 61, doc="points in w", kind="integer", low=11, high=5001),
     Param("dt", 0.01, "time", "largest step; the first are eps/10 and grow", positive=True),
@@ -79,9 +79,9 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
     """Return time, site, variables, grid and terms."""
     found = state_coords(model, params, options)
     del found["variable_b"]
-    x, zeta = _grid(options)
+    x, z = _grid(options)
     found["offset_v"] = Coord(tuple(x.tolist()), "1", "x = v - V")
-    found["offset_w"] = Coord(tuple(zeta.tolist()), "r", "zeta = (w - W)/r")
+    found["offset_w"] = Coord(tuple(z.tolist()), "1", "z = (w - W) r(0)/r")
     found["term"] = Coord(TERMS, "1", "term")
     return found
 
@@ -180,8 +180,8 @@ def solve(
 
     Returns
     -------
-    as in ``outputs``; OUT_OF_DOMAIN (and NaN) if the flow enters the box at an end of v, DIVERGED if
-    psi leaves the finite numbers, NOT_CONVERGED if the closure cannot be integrated.
+    as in ``outputs``; OUT_OF_DOMAIN (and NaN) if the flow enters the box at an end of v, DIVERGED
+    if psi leaves the finite numbers, NOT_CONVERGED if the closure cannot be integrated.
 
     Notes
     -----
@@ -190,22 +190,23 @@ def solve(
     """
     network = read_network(model, params)
     times = np.array(record_times(options))
-    x, zeta = _grid(options)
+    x, z = _grid(options)
+    zeta = z / network.width[:, 1:]
     sites, diffusion = len(network.gap), network.sigma**2 / 2.0
     start, constant, shift = _start(network)
     means = _Means(network, start, float(times[-1]))
-    shape = {"mean": (2,), "frame": (2,), "psi": (x.size, zeta.size), "expansion": (5,)}
+    shape = {"mean": (2,), "frame": (2,), "psi": (x.size, z.size), "expansion": (5,)}
     shape["primitive"] = (x.size,)
     found = {name: np.full((len(times), sites, *ends), np.nan) for name, ends in shape.items()}
     status = Status.OK if means.found.success else Status.NOT_CONVERGED
-    psi = np.empty((sites, x.size, zeta.size))
+    psi = np.empty((sites, x.size, z.size))
     t, dt = 0.0, 0.1 / float(network.gap.max())
     for place, end in enumerate(times):
         while status is Status.OK and t < end:
             size = (end - t) / np.ceil((end - t) / min(dt, options["dt"]) - 1e-9)
-            before, after = means(t), means(t + size)
+            after = means(t + size)
             for s in range(sites):
-                psi[s], inward = _step(network, s, x, zeta, psi[s], before, after, size)
+                psi[s], inward = _step(network, s, x, zeta[s], psi[s], after, size)
                 if inward:
                     status = Status.OUT_OF_DOMAIN
             t, dt = t + size, 1.2 * dt
@@ -272,7 +273,6 @@ def _step(
     x: np.ndarray,
     zeta: np.ndarray,
     psi: np.ndarray,
-    before: Background,
     after: Background,
     dt: float,
 ) -> tuple[np.ndarray, bool]:
@@ -280,7 +280,7 @@ def _step(
     e, b, q, gap = (float(a[s]) for a in (network.e, network.b, network.q, network.gap))
     d, noise = float(network.sigma[s] ** 2) / 2.0, float(network.sigma_w[s] ** 2)
     dx, dz = x[1] - x[0], zeta[1] - zeta[0]
-    v, r = after.mean[s, 0], float(after.r[s])
+    r = float(after.r[s])
     points = np.repeat(after.mean[:, :1], x.size + 1, axis=1)
     points[s, 1:] += x
     f = network.drift(points, after.mean)[0, s]
