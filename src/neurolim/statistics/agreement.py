@@ -18,14 +18,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import stats
 
 from neurolim.core import Statistic
-from neurolim.statistics._common import AFTER, standard_normal_network, window
+from neurolim.statistics._common import (
+    AFTER,
+    standard_normal_network,
+    verdict_on_scores,
+    window,
+)
 
 _QUANTITIES = ("mean", "covariance", "mean_covariance")
-#: Family-wise probability below which a disagreement is not taken for chance.
-_LEVEL = 0.01
 
 
 def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
@@ -86,36 +88,7 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
             place = np.arange(z.sizes["variable"])
             keep = xr.DataArray(place[:, None] <= place[None, :], dims=("variable", "variable_b"))
             z = z.where(keep)
-        values = z.values.ravel()
-        values = values[np.isfinite(values)]
-        if not values.size:
-            rows.append(
-                {
-                    "quantity": name,
-                    "compared": 0,
-                    "largest_z": np.nan,
-                    "rms_z": np.nan,
-                    "share_beyond_3": np.nan,
-                    "p_value": np.nan,
-                    "verdict": "inconclusive: nothing to compare",
-                }
-            )
-            continue
-        largest = float(np.abs(values).max())
-        p_value = min(1.0, values.size * 2.0 * float(stats.t.sf(largest, freedom)))
-        word = "agrees" if p_value >= _LEVEL else "disagrees"
-        inside = "within" if largest <= 3.0 else "largest beyond"
-        rows.append(
-            {
-                "quantity": name,
-                "compared": int(values.size),
-                "largest_z": largest,
-                "rms_z": float(np.sqrt(np.mean(values**2))),
-                "share_beyond_3": float(np.mean(np.abs(values) > 3.0)),
-                "p_value": p_value,
-                "verdict": f"{word}: {inside} 3 standard errors",
-            }
-        )
+        rows.append(verdict_on_scores(name, z.values, freedom))
     return {"agreement": pd.DataFrame(rows)}
 
 

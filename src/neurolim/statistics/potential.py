@@ -1,7 +1,7 @@
 r"""The Hopf-Cole potential of the mean-field law against its limits, tails included.
 
-With phi = eps log( sqrt(2 pi eps/rho0) f ), f = rho0 mu, D = sigma^2/2 (1 in the paper), n the primitive
-of the drift,
+With phi = eps log( sqrt(2 pi eps/rho0) f ), f = rho0 mu, D = sigma^2/2 (1 in the paper) and n the
+primitive of the drift,
 
     potential_n    = sup over all (v, w) and t of
                      |phi + rho0 (v - V)^2/(2D) - eps n(v)/D| / (1 + v^2 + w^2)      (Theorem 1.5)
