@@ -20,6 +20,8 @@ th { text-align: left; font-weight: 600; border-bottom: 2px solid #222; }
 th, td { padding: .3rem .8rem .3rem 0; vertical-align: top; }
 td { border-bottom: 1px solid #ddd; font-variant-numeric: tabular-nums; }
 td.number, th.number { text-align: right; }
+tr.contains td:last-child, tr.agrees td:last-child { color: #1a7a3c; }
+tr.inconclusive td:last-child, tr.not td:last-child { color: #a87400; }
 tr.excludes td:last-child, tr.disagrees td:last-child { color: #a33d00; }
 """
 #: LaTeX's special characters.

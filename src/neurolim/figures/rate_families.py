@@ -40,7 +40,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     columns = min(_COLUMNS, len(names))
     blocks = -(-len(names) // columns)
     picture, axes = figure(2 * blocks, columns, 2.3 * columns + 0.3, 3.7 * blocks + 0.5)
-    handles = {}
+    handles: dict[str, Any] = {}
     for place in range(blocks * columns):
         row, column = 2 * (place // columns), place % columns
         upper, lower = axes[row, column], axes[row + 1, column]

@@ -137,14 +137,15 @@ class _Means:
         self.sites = len(network.gap)
         self.slope = closure_slope(network)
         with np.errstate(all="ignore"):
-            self.found = solve_ivp(
+            found: Any = solve_ivp(
                 self.slope, (0.0, t_end), start, method="LSODA", rtol=1e-10, atol=1e-13,
                 dense_output=True,
             )  # fmt: skip
+        self.success, self.path = bool(found.success), found.sol
 
     def __call__(self, t: float) -> Background:
         n = self.sites
-        flat = self.found.sol(t)
+        flat = self.path(t)
         rate = self.slope(t, flat)
         mean, velocity = flat[: 2 * n].reshape(n, 2), rate[: 2 * n].reshape(n, 2)
         # V'' and d_t B by a short step along the solution.
@@ -198,7 +199,7 @@ def solve(
     shape = {"mean": (2,), "frame": (2,), "psi": (x.size, z.size), "expansion": (5,)}
     shape["primitive"] = (x.size,)
     found = {name: np.full((len(times), sites, *ends), np.nan) for name, ends in shape.items()}
-    status = Status.OK if means.found.success else Status.NOT_CONVERGED
+    status = Status.OK if means.success else Status.NOT_CONVERGED
     psi = np.empty((sites, x.size, z.size))
     t, dt = 0.0, 0.1 / float(network.gap.max())
     for place, end in enumerate(times):
