@@ -19,7 +19,9 @@ def place(tmp_path, mapping):
     tables = tmp_path / "results" / "done" / "tables"
     tables.mkdir(parents=True)
     rows = {
-        "quantity": [f"voltage_{n}" for n in ("mean [sigma=1]", "variance [sigma=1]", "mean [sigma=2]")],
+        "quantity": [
+            "voltage_mean [sigma=1]", "voltage_variance [sigma=1]", "voltage_mean [sigma=2]",
+        ],
         "order": [1.01, float("nan"), 0.4],
         "order_low": [0.9, float("nan"), 0.3],
         "order_high": [1.1, float("nan"), 0.5],

@@ -43,10 +43,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, of: str) -> Picture:
         here, reference = maps.isel(point=place), limit.isel(point=place)
         words = ""
         if grid:
-            values = np.atleast_1d(np.array(maps["point"].values[place], dtype=object))
-            flat = values.tolist() if values.ndim else [values]
-            flat = list(flat[0]) if isinstance(flat[0], tuple) else flat
-            words = ", ".join(v if isinstance(v, str) else f"{v:.3g}" for v in flat)
+            label = maps["point"].values[place]
+            words = ", ".join(v if isinstance(v, str) else f"{v:.3g}" for v in label)
         upper, lower = axes[0, column], axes[1, column]
         image = upper.pcolormesh(
             time,
