@@ -37,9 +37,8 @@ def test_entropy_of_ill_prepared_data_is_what_its_layer_holds(root, tmp_path):
     # docs/mean-field.md, section 3; at test size the integral ends at t = 0.5.
     path = root / "config" / "tiny" / "002-proposition-3-6.yaml"
     text = path.read_text("utf-8")
-    text = text.replace("records: 12", "records: 60").replace(
-        "[1.0e-5, 1.0e-3, 3]", "[1e-5, 4e-5, 3]"
-    )
+    text = text.replace("records: 12", "records: 60")
+    text = text.replace("[1.0e-5, 1.0e-3, 3]", "[1.0e-5, 4.0e-5, 3]")
     study = tmp_path / "layer.yaml"
     study.write_text(text, "utf-8")
     found = run_study(study, tmp_path / "results")

@@ -62,7 +62,6 @@ def integrate(
     tolerance: float | np.ndarray,
     first_step: float,
     order: int = 5,
-    largest_step: float = np.inf,
 ) -> np.ndarray:
     """Return the state at the given times [time, n] with adaptive extrapolated steps.
 
@@ -72,7 +71,7 @@ def integrate(
     x : state at times[0] [n]
     times : increasing
     tolerance : allowed error per step, absolute, of every entry [n] or of all
-    first_step, largest_step : bounds on the step
+    first_step : where to start
     order : of the extrapolation, at least 2
 
     Raises
@@ -85,10 +84,9 @@ def integrate(
     for place in range(1, len(times)):
         end = float(times[place])
         while t < end:
-            wanted = min(step, largest_step)
             left = end - t
             # Equal steps to the record, so that none is tiny.
-            size = left / np.ceil(left / wanted * (1.0 - 1e-9))
+            size = left / np.ceil(left / step * (1.0 - 1e-9))
             new, error = extrapolated_step(substep, x, t, size, order)
             ratio = float((np.abs(error) / tolerance).max())
             if not np.isfinite(ratio):
@@ -97,7 +95,7 @@ def integrate(
             if ratio <= 1.0:
                 x = new
                 t = end if size >= left * (1.0 - 1e-12) else t + size
-                step = max(step if size < wanted else 0.0, size * min(3.0, factor))
+                step = max(step if size < step else 0.0, size * min(3.0, factor))
             else:
                 step = size * max(0.1, factor)
                 if step < 1e-9 * first_step:

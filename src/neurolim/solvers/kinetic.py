@@ -63,7 +63,7 @@ OPTIONS = (
     ),
 )
 #: Seconds per substep and mode, for the cost model: measured on one core.
-_SECONDS_PER_MODE = 3.5e-7
+_SECONDS_PER_MODE = 1e-7
 
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
