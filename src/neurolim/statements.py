@@ -59,12 +59,11 @@ def statements(studies: Iterable[str | Path], results: str | Path) -> pd.DataFra
                     records: list[Any] = frame.to_dict("records")
                     found += [_row(study, row) for row in records]
         if not found:
-            found = [{"study": study.name, "statement": study.title, "verdict": "not run"}]
+            blank = {"quantity": "", "at": "", "verdict": "not run"}
+            found = [{"study": study.name, "statement": study.title, **blank}]
         rows += found
     frame = pd.DataFrame(rows, columns=list(_COLUMNS))
     frame["colour"] = [colour(str(verdict)) for verdict in frame["verdict"]]
-    for name in ("statement", "quantity", "at"):
-        frame[name] = frame[name].fillna("")
     return frame
 
 
