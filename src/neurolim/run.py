@@ -6,14 +6,17 @@ and the time left.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -23,15 +26,34 @@ from neurolim.sweep import chunks as planning
 
 _PERIOD = 1.0
 _LINE_EVERY = 10.0
+#: Logs of failed jobs that are shown.
+_SHOWN = 5
 
 
-def _config(workflow: Path) -> dict[str, object]:
-    loaded = yaml.safe_load((workflow / "config" / "config.yaml").read_text(encoding="utf-8"))
-    return dict(loaded)
+def _config(workflow: Path) -> dict[str, Any]:
+    """Return ``config/config.yaml``.
+
+    Raises
+    ------
+    StudyError : missing, not YAML, or not a mapping
+    """
+    path = workflow / "config" / "config.yaml"
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        problem = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise StudyError("", problem, "a YAML file", str(path)) from None
+    if not isinstance(loaded, dict):
+        raise StudyError("", "not a mapping of keys", "results, threads, studies", str(path))
+    return loaded
 
 
 def run_workflow(
-    studies: Sequence[str], cores: int, results: str, report: bool, workflow: Path | None = None
+    studies: Sequence[str],
+    cores: int,
+    results: str | None,
+    report: bool,
+    workflow: Path | None = None,
 ) -> int:
     """Run studies with Snakemake and return its exit code.
 
@@ -39,7 +61,7 @@ def run_workflow(
     ----------
     studies : study files; empty for those of ``config/config.yaml``
     cores : jobs side by side
-    results : folder of all results
+    results : folder of all results; None for that of ``config/config.yaml``
     report : write ``<results>/report.html`` at the end
     workflow : folder of the Snakefile (the current folder)
 
@@ -50,7 +72,9 @@ def run_workflow(
     root = workflow or Path.cwd()
     if not (root / "Snakefile").is_file():
         raise StudyError("", f"no Snakefile in {root}", "run this in the project's folder")
-    chosen = list(studies) or [str(path) for path in _config(root)["studies"]]  # type: ignore[attr-defined]
+    settings = _config(root)
+    results = results or str(settings.get("results", "results"))
+    chosen = list(studies) or stages.study_files(settings)
     for path in chosen:
         planning.check_fit(stages.load_study(path), results, cores)
     outlines = stages.outlines(chosen)
@@ -78,31 +102,51 @@ def run_workflow(
         )
         code = _watch(process, outlines, results)
     if code != 0:
-        print(_tail(log, 30), file=sys.stderr)
+        failures = failed_logs(log, root)
+        for own in failures[:_SHOWN]:
+            print(f"{own}:\n{_tail(own, 10)}\n", file=sys.stderr)
+        if not failures:
+            print(_tail(log, 30), file=sys.stderr)
         print(
             f"failed; the whole log is {log}, jobs' own logs are in "
             f"{results}/<study>/logs; mend the cause and run the same command again: what is "
             "done is kept",
             file=sys.stderr,
         )
-        return code
-    if report:
+    # After a failure the report shows what there is.
+    pages = stages.current_pages(outlines, results) if code != 0 else []
+    if report and (code == 0 or pages):
         page = Path(results) / "report.html"
         with log.open("ab") as stream:
-            code = subprocess.run(
-                [*snakemake, "--report", str(page), *config],
+            reported = subprocess.run(
+                [*snakemake, *pages, "--report", str(page), *config],
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 env=environment,
                 cwd=root,
                 check=False,
             ).returncode
-        if code != 0:
+        if reported != 0:
             print(_tail(log, 30), file=sys.stderr)
-            return code
+            return code or reported
         print(f"report: {page}")
-    print(stages.where(outlines, results))
-    return 0
+    if code == 0:
+        print(stages.where(outlines, results))
+    return code
+
+
+def failed_logs(log: Path, root: Path) -> list[Path]:
+    """Return the logs of the jobs that Snakemake's log says have failed.
+
+    Parameters
+    ----------
+    log : Snakemake's own log
+    root : folder in which Snakemake ran
+    """
+    text = log.read_text(encoding="utf-8", errors="replace")
+    named = re.findall(r"^\s+log: (.+) \(check log file", text, re.MULTILINE)
+    paths = [root / name for name in dict.fromkeys(named)]
+    return [path for path in paths if path.is_file() and path.stat().st_size]
 
 
 def _tail(log: Path, lines: int) -> str:
@@ -150,15 +194,16 @@ def progress_line(
     parts, done_now, left = [], 0.0, 0.0
     for name, one in outlines.items():
         complete = 0
-        for record in one.records(results):
+        for chunk, record in zip(one.chunks, one.records(results), strict=True):
             path = Path(record)
-            try:
-                if path.stat().st_mtime >= fresh:
-                    done_now += 1.0
-                complete += 1
-                continue
-            except OSError:
-                pass
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                # A record of another study or older code is not a chunk done.
+                found = json.loads(path.read_text(encoding="utf-8"))
+                if found["digest"] == one.chunk_digest(chunk):
+                    if path.stat().st_mtime >= fresh:
+                        done_now += 1.0
+                    complete += 1
+                    continue
             share = 0.0
             try:
                 note = json.loads(path.with_suffix(".progress").read_text(encoding="utf-8"))

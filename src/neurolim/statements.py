@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from neurolim import stages
+from neurolim.analysis import table_names
 from neurolim.tables import write_table
 
 _COLUMNS = (
@@ -51,7 +52,7 @@ def statements(studies: Iterable[str | Path], results: str | Path) -> pd.DataFra
     for path in studies:
         study = stages.load_study(path)
         found: list[dict[str, Any]] = []
-        for table in stages.table_names(study):
+        for table in table_names(study):
             place = stages.folder(study, results) / "tables" / f"{table}.csv"
             if place.is_file():
                 frame = pd.read_csv(place)

@@ -10,15 +10,19 @@ rule reduce:
     conda:
         "../../environment.yml"
     params:
-        study=lambda wildcards: STUDIES[wildcards.study].path,
+        study=lambda wildcards, resources: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests["reduce"],
     shell:
         "neurolim reduce {params.study:q} --output {output.data:q} > {log:q} 2>&1"
 
 
+# Failures are counted even where there are too many for statistics.
 rule tabulate:
     input:
-        f"{RESULTS}/{{study}}/statistics.json",
+        lambda wildcards: (
+            f"{RESULTS}/{wildcards.study}/"
+            f"{'data' if wildcards.table == 'runs' else 'statistics'}.json"
+        ),
     output:
         csv=f"{RESULTS}/{{study}}/tables/{{table}}.csv",
         html=report(
@@ -34,7 +38,7 @@ rule tabulate:
     conda:
         "../../environment.yml"
     params:
-        study=lambda wildcards: STUDIES[wildcards.study].path,
+        study=lambda wildcards, resources: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests["tabulate"],
     shell:
         "neurolim tabulate {params.study:q} --table {wildcards.table}"

@@ -17,7 +17,7 @@ rule draw:
     conda:
         "../../environment.yml"
     params:
-        study=lambda wildcards: STUDIES[wildcards.study].path,
+        study=lambda wildcards, resources: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests[wildcards.figure],
     shell:
         "neurolim draw {params.study:q} --figure {wildcards.figure}"

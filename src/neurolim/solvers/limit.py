@@ -26,6 +26,7 @@ layer); width of the recovery variable for any start: docs/science.md.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -144,7 +145,12 @@ def solve(
             push += (motion(x + step) - motion(x - step)) * (size / (2.0 * _STEP))
         return np.concatenate([motion(x).ravel(), widening.ravel(), push.ravel()])
 
-    with np.errstate(all="ignore"):
+    shape = (1, len(times), n_sites, d)
+    arrays = {var.name: np.full(shape, np.nan) for var in outputs(model, options)}
+    found = None
+    # What integrators and model functions raise once numbers are no longer finite; LinAlgError is
+    # a ValueError.
+    with np.errstate(all="ignore"), contextlib.suppress(ArithmeticError, ValueError):
         found = solve_ivp(
             slope,
             (0.0, float(times[-1])),
@@ -154,11 +160,10 @@ def solve(
             rtol=options["rtol"],
             atol=options["atol"],
         )
-    names = tuple(var.name for var in outputs(model, options))
-    shape = (1, len(times), n_sites, d)
-    arrays = {name: np.full(shape, np.nan) for name in names}
     status = Status.OK
-    if not found.success or found.y.shape[1] != len(times):
+    if found is None:
+        status = Status.DIVERGED
+    elif not found.success or found.y.shape[1] != len(times):
         status = Status.NOT_CONVERGED
     elif not np.isfinite(found.y).all():
         status = Status.DIVERGED

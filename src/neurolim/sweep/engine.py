@@ -28,7 +28,7 @@ class Task(NamedTuple):
 
 
 def run_task(task: Task) -> core.Solution:
-    """Solve one task; a solver that raises a floating-point error marks its replicas DIVERGED."""
+    """Solve one task; a point that fails comes back as NaN with a status, not as an exception."""
     model, solver = core.get("model", task.model), core.get("solver", task.solver)
     return solver.solve(model, task.params, task.options, task.key, range(task.first, task.last))
 
