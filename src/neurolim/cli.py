@@ -160,6 +160,19 @@ def draw(
     stages.draw(stages.load_study(study), _home(output, 2), figure, output)
 
 
+@app.command()
+def statements(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY.yaml...", help="study files")],
+    results: Results = "results",
+    output: Annotated[Path | None, typer.Option(help="default: <results>/statements.csv")] = None,
+) -> None:
+    """Write one page of all statements tested: expected, measured, green, amber or red."""
+    from neurolim.statements import write_statements
+
+    place = write_statements(studies, results, output or Path(results) / "statements.csv")
+    typer.echo(str(place.with_suffix(".html")))
+
+
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command; refused input is one line on standard error and exit code 2."""
     try:

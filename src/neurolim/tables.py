@@ -20,6 +20,8 @@ th { text-align: left; font-weight: 600; border-bottom: 2px solid #222; }
 th, td { padding: .3rem .8rem .3rem 0; vertical-align: top; }
 td { border-bottom: 1px solid #ddd; font-variant-numeric: tabular-nums; }
 td.number, th.number { text-align: right; }
+td.contains, td.agrees { color: #1a7a3c; }
+td.inconclusive { color: #a87400; }
 td.excludes, td.disagrees { color: #a33d00; }
 """
 #: LaTeX's special characters.

@@ -40,8 +40,8 @@ PARAMS = (
         "initial",
         "prepared",
         kind="choice",
-        choices=("prepared", "absolute"),
-        doc="unit of the initial spreads: the limit law's, or absolute",
+        choices=("prepared", "prepared_voltage", "absolute"),
+        doc="unit of the initial spreads: the limit law's, the limit law's for v only, or absolute",
     ),
     Param("voltage_spread", 1.0, doc="initial standard deviation of v", low=0.0),
     Param("recovery_spread", 1.0, doc="initial standard deviation of w", low=0.0),
@@ -67,7 +67,8 @@ def kernel_parameters(params: Mapping[str, Any], density: float = 1.0) -> dict[s
         sigma_w *= np.sqrt(eps)
     v_spread = sigma * np.sqrt(eps / (2.0 * density))
     w_spread = sigma_w / np.sqrt(2.0 * a)
-    scaled = params["initial"] == "prepared"
+    v_unit = 1.0 if params["initial"] == "absolute" else v_spread
+    w_unit = w_spread if params["initial"] == "prepared" else 1.0
     return {
         "a": a,
         "b": params["b"],
@@ -77,8 +78,8 @@ def kernel_parameters(params: Mapping[str, Any], density: float = 1.0) -> dict[s
         "sigma_w": float(sigma_w),
         "v_start": params["voltage_start"],
         "w_start": params["recovery_start"],
-        "v_start_std": float(params["voltage_spread"] * (v_spread if scaled else 1.0)),
-        "w_start_std": float(params["recovery_spread"] * (w_spread if scaled else 1.0)),
+        "v_start_std": float(params["voltage_spread"] * v_unit),
+        "w_start_std": float(params["recovery_spread"] * w_unit),
         "v_spread": float(v_spread),
         "w_spread": float(w_spread),
     }

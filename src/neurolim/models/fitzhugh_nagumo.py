@@ -26,6 +26,7 @@ from neurolim.models._recovery import (
     relax,
     spread,
 )
+from neurolim.models._space import SPACE_PARAMS, space
 
 MAX_DEGREE = 7
 
@@ -77,41 +78,29 @@ def _polynomial(params: Mapping[str, Any]) -> np.ndarray:
 
 
 def prepare(params: Mapping[str, Any]) -> Sites:
-    """Return the sites of the network; one site unless ``positions`` are given.
+    """Return the sites of the network; one site unless ``positions`` or ``sites`` are given.
 
     Raises
     ------
-    StudyError : polynomial not confining; density, kernel and positions of unequal length
+    StudyError : polynomial not confining; density, kernel and sites of unequal length; a kernel
+        that is not integrable
     """
     f = _polynomial(params)
-    positions = np.asarray(params["positions"], dtype=float)
-    n_sites = positions.size
-    density = np.asarray(params["density"], dtype=float)
-    if density.size not in (1, n_sites):
-        raise StudyError(
-            "density", f"{density.size} values for {n_sites} positions", f"1 or {n_sites} values"
-        )
-    density = np.broadcast_to(density, n_sites)
-    kernel = np.asarray(params["kernel"], dtype=float)
-    if kernel.shape not in ((1, 1), (n_sites, n_sites)):
-        raise StudyError(
-            "kernel",
-            f"shape {kernel.shape} for {n_sites} positions",
-            f"{n_sites} rows of {n_sites}",
-        )
-    kernel = np.broadcast_to(kernel, (n_sites, n_sites))
+    here = space(params)
     # Psi*(rho0 .) by the midpoint rule: each site stands for 1/n_sites of a unit-measure K.
-    coupling = kernel * density[None, :] / n_sites
+    coupling = here.kernel * here.density[None, :] / len(here.labels)
     # -(Psi*rho0)(x) v is part of the polynomial: one coefficient, one multiplication less.
     leaks = coupling.sum(axis=1)
     sites = tuple(
         Parameters(
             **{f"f{k}": float(f[k] - leak if k == 1 else f[k]) for k in range(MAX_DEGREE + 1)},
-            **kernel_parameters(params, float(rho)),
+            **kernel_parameters(
+                {**params, "voltage_start": params["voltage_start"] + float(added)}, float(rho)
+            ),
         )
-        for rho, leak in zip(density, leaks, strict=True)
+        for rho, leak, added in zip(here.density, leaks, here.start, strict=True)
     )
-    return Sites(tuple(float(x) for x in positions), coupling, sites)
+    return Sites(here.labels, coupling, sites)
 
 
 def drift(x, m, c, p):
@@ -144,20 +133,7 @@ MODEL = Model(
             kind="vector",
         ),
         *PARAMS,
-        Param("positions", (0.0,), doc="positions of the sites in K", kind="vector"),
-        Param(
-            "density",
-            (1.0,),
-            doc="neuron density rho0 at each position",
-            kind="vector",
-            positive=True,
-        ),
-        Param(
-            "kernel",
-            ((0.0,),),
-            doc="long-range kernel Psi(x, x'), one row per position",
-            kind="matrix",
-        ),
+        *SPACE_PARAMS,
     ),
     prepare=prepare,
     drift=drift,

@@ -5,17 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from neurolim.core import Coord, Model, Param
+from neurolim.core import Coord, Model, Param, StudyError
 
 TIME_OPTIONS = (
     Param("t_end", 10.0, "time", "end of the run", positive=True),
     Param("records", 50, doc="recording intervals", kind="integer", low=1, high=1_000_000),
 )
 
+#: For solvers that can resolve an initial layer: records may start early and grow.
+LAYER_OPTIONS = (
+    *TIME_OPTIONS,
+    Param(
+        "first_record",
+        0.0,
+        "time",
+        "first record after 0; later ones grow geometrically (0: equal intervals)",
+        low=0.0,
+    ),
+)
+
 
 def record_times(options: Mapping[str, Any]) -> list[float]:
-    """Return the times t_end k / records, k = 0 .. records [records + 1]."""
+    """Return the record times [records + 1], 0 and t_end among them.
+
+    They are t_end k / records, or, with a positive option ``first_record`` f, zero and then f
+    growing geometrically to t_end.
+
+    Raises
+    ------
+    StudyError : first_record is not before t_end, or leaves no room to grow
+    """
     t_end, records = options["t_end"], options["records"]
+    first = options.get("first_record", 0.0)
+    if first > 0.0:
+        if first >= t_end or records < 2:
+            raise StudyError("first_record", f"{first:g} with {records} records", "below t_end")
+        growth = (t_end / first) ** (1.0 / (records - 1))
+        return [0.0, *(first * growth**k for k in range(records - 1)), t_end]
     return [t_end * k / records for k in range(records + 1)]
 
 

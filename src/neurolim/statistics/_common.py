@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy import stats
 
 from neurolim.core import Param, StudyError
 
+#: Family-wise probability below which a disagreement is not taken for chance.
+CHANCE = 0.01
 AFTER = Param("after", 0.0, "time", "use records later than this", kind="record time", low=0.0)
 
 
@@ -67,6 +70,39 @@ def place_of(point: xr.Dataset, whole: xr.Dataset, dims: Sequence[Any]) -> dict[
 def variables(dataset: xr.Dataset) -> list[str]:
     """Return the names of the state variables."""
     return [str(name) for name in dataset["variable"].values]
+
+
+def verdict_on_scores(quantity: str, scores: np.ndarray, freedom: int) -> dict[str, Any]:
+    """Return a table row: comparisons, largest and rms z, share beyond 3, p-value, verdict.
+
+    Parameters
+    ----------
+    quantity : name of the row
+    scores : deviations in standard errors, NaN where there is nothing to compare
+    freedom : degrees of freedom of Student's t that each score has by chance
+
+    Notes
+    -----
+    Bonferroni's bound holds whatever the correlation between scores.
+    """
+    values = scores[np.isfinite(scores)]
+    if not values.size:
+        numbers = dict.fromkeys(("largest_z", "rms_z", "share_beyond_3", "p_value"), np.nan)
+        verdict = "inconclusive: nothing to compare"
+        return {"quantity": quantity, "compared": 0, **numbers, "verdict": verdict}
+    largest = float(np.abs(values).max())
+    p_value = min(1.0, values.size * 2.0 * float(stats.t.sf(largest, freedom)))
+    word = "agrees" if p_value >= CHANCE else "disagrees"
+    inside = "within" if largest <= 3.0 else "largest beyond"
+    return {
+        "quantity": quantity,
+        "compared": int(values.size),
+        "largest_z": largest,
+        "rms_z": float(np.sqrt(np.mean(values**2))),
+        "share_beyond_3": float(np.mean(np.abs(values) > 3.0)),
+        "p_value": p_value,
+        "verdict": f"{word}: {inside} 3 standard errors",
+    }
 
 
 def standard_normal_network(

@@ -1,0 +1,346 @@
+r"""The logarithm of the mean-field law: its tails, which no density on a grid can hold.
+
+With x = v - V, y = w - W, D = sigma^2/2, B(v, w) the drift of v without gap junctions,
+
+    log mu = -gap x^2/(2 D) - y^2/(2 r^2) - log(2 pi s r) + phibar + psi,       s^2 = D/gap,
+    phibar = int_V^v (B - V') / D          (Blaustein & Bouin 2023, eq. (3.3)),
+    dr^2/dt = sigma_w^2 + 2 q r^2          (the law of w carried along, with its own diffusion),
+
+turns the equation of their phi_1 (3.2) into one for a small psi on x and zeta = y/r:
+
+    psi_t + U psi_x + (b x/r + kappa zeta - 2 kappa r e x/D) psi_zeta
+        - D (psi_xx + psi_x^2) - kappa (psi_zetazeta + psi_zeta^2) + R = 0,
+    U = gap x - [f(V + x) - f(V)] - e y + E,          kappa = sigma_w^2/(2 r^2),
+    R = { V' [f(V + x) - f(V)] + x (d_t B - V'' + e (W' + b x + q y)) } / D
+        - b x y/r^2 + kappa (2 e x y/D - r^2 e^2 x^2/D^2).
+
+U points outward at both ends of the box, so upwind differences in x need no boundary condition;
+implicit, they are monotone for every step whatever gap.  Transport in zeta is followed along
+characteristics with four-point interpolation.  The start is the paper's example: the model's normal
+law times exp(n(v)/D), n' = f, normalised.  V, W and E come from the Gaussian closure, right to
+O(eps^2).
+
+Source: Blaustein & Bouin 2023, eqs (3.1)-(3.3); Quininao & Touboul 2020, sec. 6 (recovery
+diffusion); derivation: docs/mean-field.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.integrate import solve_ivp
+from scipy.linalg import solve_banded
+
+from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
+from neurolim.solvers._gap_network import GapNetwork, read_network
+from neurolim.solvers._times import LAYER_OPTIONS, record_times, state_coords
+from neurolim.solvers.closure import closure_slope
+
+OPTIONS = (
+    *LAYER_OPTIONS,
+    Param("voltage_box", 3.0, doc="box |v - V| up to this", positive=True),
+    Param("recovery_box", 2.5, doc="box |w - W| up to this, at t = 0; moves with r", positive=True),
+    Param("voltage_points", 121, doc="points in v", kind="integer", low=11, high=5001),
+    Param("recovery_points", 61, doc="points in w", kind="integer", low=11, high=5001),
+    Param("dt", 0.01, "time", "largest step; the first are eps/10 and grow", positive=True),
+)
+#: What multiplies 1, x, x^2, x y and y^2 in log(mu) + gap x^2/(2D) + log s - n(v)/D - psi.
+TERMS = ("1", "x", "x^2", "x y", "y^2")
+
+
+class Background(NamedTuple):
+    """What the equation for psi reads from the closure at one time, [site] each."""
+
+    mean: np.ndarray
+    velocity: np.ndarray
+    acceleration: np.ndarray
+    field_change: np.ndarray
+    error: np.ndarray
+    r: np.ndarray
+
+
+def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
+    """Return psi on its grid, and all that turns it into the logarithm of the law."""
+    dims = ("time", "site")
+    return (
+        Var("mean", "state", "mean of the site", (*dims, "variable")),
+        Var("frame", "state", "s = sqrt(D/gap) and r", (*dims, "variable")),
+        Var("psi", "1", "psi", (*dims, "offset_v", "offset_w")),
+        Var(
+            "expansion", "1", "log(mu) + gap x^2/(2D) + log s - n/D - psi by terms", (*dims, "term")
+        ),
+        Var("primitive", "1", "n(v)/D on the grid, n(0) = 0", (*dims, "offset_v")),
+    )
+
+
+def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
+    """Return time, site, variables, grid and terms."""
+    found = state_coords(model, params, options)
+    del found["variable_b"]
+    x, z = _grid(options)
+    found["offset_v"] = Coord(tuple(x.tolist()), "1", "x = v - V")
+    found["offset_w"] = Coord(tuple(z.tolist()), "1", "z = (w - W) r(0)/r")
+    found["term"] = Coord(TERMS, "1", "term")
+    return found
+
+
+def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
+    """Return the time of the steps, the first hundred of them in the initial layer."""
+    size = options["voltage_points"] * options["recovery_points"]
+    sites = len(model.prepare(params).labels)
+    steps = 120.0 + options["t_end"] / options["dt"] + options["records"]
+    return Cost(
+        0.2 + steps * sites * (1e-4 + 2.5e-7 * size), 8.0 * size * sites * options["records"]
+    )
+
+
+def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Refuse other networks, and data whose width in v is not that of the limit law.
+
+    Raises
+    ------
+    StudyError
+    """
+    network = read_network(model, params)
+    record_times(options)
+    prepared = network.sigma / np.sqrt(2.0 * network.gap)
+    if not np.allclose(network.width[:, 0], prepared, rtol=1e-9):
+        raise StudyError(
+            "voltage_spread",
+            "the potential needs prepared data in v",
+            "1, initial: prepared_voltage",
+        )
+
+
+def _grid(options: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    x = np.linspace(-options["voltage_box"], options["voltage_box"], options["voltage_points"])
+    return x, np.linspace(
+        -options["recovery_box"], options["recovery_box"], options["recovery_points"]
+    )
+
+
+def _primitive(network: GapNetwork, mean: np.ndarray, upto: np.ndarray) -> np.ndarray:
+    """Return int_0^v f dv [site, n] at v [site, n] by a Gauss rule exact for polynomials."""
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    points = 0.5 * upto[..., None] * (nodes + 1.0)
+    f = network.drift(points.reshape(len(upto), -1), mean)[0] - (network.e * mean[:, 1])[:, None]
+    return 0.5 * upto * (f.reshape(points.shape) @ weights)
+
+
+class _Means:
+    """Means, their rates and the width r as functions of time, from the Gaussian closure."""
+
+    def __init__(self, network: GapNetwork, start: np.ndarray, t_end: float) -> None:
+        self.network = network
+        self.sites = len(network.gap)
+        self.slope = closure_slope(network)
+        with np.errstate(all="ignore"):
+            found: Any = solve_ivp(
+                self.slope, (0.0, t_end), start, method="LSODA", rtol=1e-10, atol=1e-13,
+                dense_output=True,
+            )  # fmt: skip
+        self.success, self.path = bool(found.success), found.sol
+
+    def __call__(self, t: float) -> Background:
+        n = self.sites
+        flat = self.path(t)
+        rate = self.slope(t, flat)
+        mean, velocity = flat[: 2 * n].reshape(n, 2), rate[: 2 * n].reshape(n, 2)
+        # V'' and d_t B by a short step along the solution.
+        step = 1e-5
+        later = self.slope(t, flat + step * rate)[: 2 * n].reshape(n, 2)
+        moved = mean + step * velocity
+        here = self.network.drift(mean[:, :1], mean)[0][:, 0]
+        there = (
+            self.network.drift(mean[:, :1], moved)[0][:, 0] - self.network.e * (moved - mean)[:, 1]
+        )
+        variance = self.network.width[:, 1] ** 2
+        q, noise = self.network.q, self.network.sigma_w**2
+        grown = np.exp(2.0 * q * t)
+        r2 = variance * grown + noise * (grown - 1.0) / (2.0 * q)
+        return Background(
+            mean,
+            velocity,
+            (later - velocity)[:, 0] / step,
+            (there - here) / step,
+            velocity[:, 0] - here,
+            np.sqrt(r2),
+        )
+
+
+def solve(
+    model: Model,
+    params: Mapping[str, Any],
+    options: Mapping[str, Any],
+    key: int,
+    replicas: range,
+) -> Solution:
+    """Solve for psi from the paper's example of initial data.
+
+    Returns
+    -------
+    as in ``outputs``; OUT_OF_DOMAIN (and NaN) if the flow enters the box at an end of v, DIVERGED
+    if psi leaves the finite numbers, NOT_CONVERGED if the closure cannot be integrated.
+
+    Notes
+    -----
+    First order in the step and in x, third in zeta, on a psi that is O(eps): the error of log(mu)
+    is O(eps) times that.
+    """
+    network = read_network(model, params)
+    times = np.array(record_times(options))
+    x, z = _grid(options)
+    zeta = z / network.width[:, 1:]
+    sites, diffusion = len(network.gap), network.sigma**2 / 2.0
+    start, constant, shift = _start(network)
+    means = _Means(network, start, float(times[-1]))
+    shape = {"mean": (2,), "frame": (2,), "psi": (x.size, z.size), "expansion": (5,)}
+    shape["primitive"] = (x.size,)
+    found = {name: np.full((len(times), sites, *ends), np.nan) for name, ends in shape.items()}
+    status = Status.OK if means.success else Status.NOT_CONVERGED
+    psi = np.empty((sites, x.size, z.size))
+    t, dt = 0.0, 0.1 / float(network.gap.max())
+    for place, end in enumerate(times):
+        while status is Status.OK and t < end:
+            size = (end - t) / np.ceil((end - t) / min(dt, options["dt"]) - 1e-9)
+            after = means(t + size)
+            for s in range(sites):
+                psi[s], inward = _step(network, s, x, zeta[s], psi[s], after, size)
+                if inward:
+                    status = Status.OUT_OF_DOMAIN
+            t, dt = t + size, 1.2 * dt
+            if end - t < 1e-12 * end:
+                t = float(end)
+        if status is not Status.OK:
+            break
+        here = means(t)
+        primitive = _primitive(network, here.mean, here.mean[:, :1] + x)
+        steep = here.velocity[:, 0] - network.e * here.mean[:, 1]
+        base = _primitive(network, here.mean, here.mean[:, :1])[:, 0]
+        found["expansion"][place] = np.stack(
+            [
+                -np.log(2.0 * np.pi * here.r) - base / diffusion,
+                -steep / diffusion,
+                np.zeros(sites),
+                network.e / diffusion,
+                -0.5 / here.r**2,
+            ],
+            axis=1,
+        )
+        if place == 0:
+            # log of the paper's data minus everything but psi.
+            y = zeta * here.r[:, None]
+            cross = (network.e / diffusion)[:, None, None] * x[:, None] * y[:, None, :]
+            linear = (steep - network.gap * shift)[:, None, None] * x[:, None]
+            offset = (base / diffusion + constant)[:, None, None]
+            psi[:] = linear / diffusion[:, None, None] + offset - cross
+        found["psi"][place], found["primitive"][place] = psi, primitive / diffusion[:, None]
+        found["mean"][place] = here.mean
+        found["frame"][place] = np.stack([np.sqrt(diffusion / network.gap), here.r], axis=1)
+        if not np.isfinite(psi).all():
+            status = Status.DIVERGED
+    if status is not Status.OK:
+        found = {name: np.full_like(array, np.nan) for name, array in found.items()}
+    return Solution({name: a[None] for name, a in found.items()}, np.array([status], np.int8))
+
+
+def _start(network: GapNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the closure's start for the paper's data, log of its constant, and V - V_0.
+
+    The data are exp(-gap (v - V_0)^2/(2D) + n(v)/D + k) /(2 pi s r) exp(-y^2/(2 r^2)); the constant
+    returned is k - gap (V - V_0)^2/(2D).
+    """
+    diffusion, s = network.sigma**2 / 2.0, network.sigma / np.sqrt(2.0 * network.gap)
+    u, weights = np.polynomial.hermite_e.hermegauss(60)
+    weights = weights / np.sqrt(2.0 * np.pi)
+    points = network.mean[:, :1] + s[:, None] * u
+    height = _primitive(network, network.mean, points) / diffusion[:, None]
+    top = height.max(axis=1)
+    mass = weights * np.exp(height - top[:, None])
+    total = mass.sum(axis=1)
+    shift = s * (mass @ u) / total
+    variance = s**2 * (mass @ u**2) / total - shift**2
+    mean = network.mean + np.stack([shift, np.zeros_like(shift)], axis=1)
+    constant = -np.log(total) - top - network.gap * shift**2 / (2.0 * diffusion)
+    start = np.concatenate([mean.ravel(), variance, np.zeros_like(shift), network.width[:, 1] ** 2])
+    return start, constant, shift
+
+
+def _step(
+    network: GapNetwork,
+    s: int,
+    x: np.ndarray,
+    zeta: np.ndarray,
+    psi: np.ndarray,
+    after: Background,
+    dt: float,
+) -> tuple[np.ndarray, bool]:
+    """Return psi of a site after dt, and whether the flow enters the box at an end of v."""
+    e, b, q, gap = (float(a[s]) for a in (network.e, network.b, network.q, network.gap))
+    d, noise = float(network.sigma[s] ** 2) / 2.0, float(network.sigma_w[s] ** 2)
+    dx, dz = x[1] - x[0], zeta[1] - zeta[0]
+    r = float(after.r[s])
+    points = np.repeat(after.mean[:, :1], x.size + 1, axis=1)
+    points[s, 1:] += x
+    f = network.drift(points, after.mean)[0, s]
+    rise = (f[1:] - f[0])[:, None]
+    y, across = (zeta * r)[None, :], x[:, None]
+    kappa = 0.5 * noise / r**2
+    speed = gap * across - rise - e * y + after.error[s]
+    inward = bool((speed[0] > 0.0).any() or (speed[-1] < 0.0).any())
+    bend = after.field_change[s] - after.acceleration[s]
+    source = (
+        after.velocity[s, 0] * rise
+        + across * (bend + e * (after.velocity[s, 1] + b * across + q * y))
+    ) / d
+    source = source - b * across * y / r**2
+    source = source + kappa * (2.0 * e * across * y / d - (r * e * across / d) ** 2)
+
+    # Along characteristics in zeta, then sources, then implicit upwind differences in x.
+    drift = b * across / r + kappa * zeta - 2.0 * kappa * r * e * across / d
+    moved = _interpolated(psi, (zeta - dt * drift - zeta[0]) / dz)
+    slope = np.gradient(moved, dx, axis=0, edge_order=2)
+    right = moved - dt * (source - d * slope**2)
+    if kappa > 0.0:
+        tilt = np.gradient(moved, dz, axis=1, edge_order=2)
+        right += dt * kappa * (tilt**2 + np.gradient(tilt, dz, axis=1, edge_order=2))
+    lower = -dt * (np.maximum(speed, 0.0) / dx + d / dx**2)
+    upper = -dt * (np.maximum(-speed, 0.0) / dx + d / dx**2)
+    lower[0] = upper[-1] = 0.0
+    upper[0], lower[-1] = np.minimum(dt * speed[0], 0.0) / dx, -np.maximum(dt * speed[-1], 0.0) / dx
+    # All columns of zeta in one banded system without coupling between them.
+    bands = np.zeros((3, psi.size))
+    bands[1] = (1.0 - lower - upper).T.ravel()
+    bands[0, 1:] = upper.T.ravel()[:-1]
+    bands[2, :-1] = lower.T.ravel()[1:]
+    solved = solve_banded((1, 1), bands, right.T.ravel(), check_finite=False)
+    return solved.reshape(zeta.size, x.size).T, inward
+
+
+def _interpolated(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return rows of values at fractional places [x, zeta] by four-point Lagrange polynomials."""
+    base = np.clip(np.floor(places).astype(int), 1, values.shape[1] - 3)
+    u = places - base
+    rows = np.arange(values.shape[0])[:, None]
+    weights = (
+        -u * (u - 1.0) * (u - 2.0) / 6.0,
+        (u + 1.0) * (u - 1.0) * (u - 2.0) / 2.0,
+        -(u + 1.0) * u * (u - 2.0) / 2.0,
+        (u + 1.0) * u * (u - 1.0) / 6.0,
+    )
+    return sum(w * values[rows, base + k - 1] for k, w in enumerate(weights))
+
+
+SOLVER = Solver(
+    summary="Hopf-Cole potential of the mean-field law: its logarithm, tails included.",
+    source="Blaustein & Bouin 2023, eqs (3.1)-(3.3)",
+    options=OPTIONS,
+    outputs=outputs,
+    coords=coords,
+    cost=cost,
+    solve=solve,
+    check=check,
+    stochastic=False,
+)
