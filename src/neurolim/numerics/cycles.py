@@ -16,7 +16,7 @@ Source: Doedel, Keller & Kernevez 1991, parts I, II; de Boor 1973 (mesh); Squire
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -356,42 +356,39 @@ def from_trajectory(
     return correct(field, guess._replace(points=np.stack(columns, axis=1)), iterations=30)
 
 
-def branch(
+def along(
     field: Field,
     start: Cycle,
     *,
     step: float = 0.02,
     longest: float = 0.3,
-    count: int = 200,
     until: Callable[[Cycle], bool] = lambda cycle: False,
-) -> list[Cycle]:
-    """Return cycles along a branch, from a corrected start in the direction of its tangent.
+) -> Iterator[Cycle]:
+    """Yield the cycles of a branch one by one, in the direction of the start's tangent.
 
     Parameters
     ----------
     field : F(x, p)
-    start : corrected cycle with tangent
+    start : corrected cycle with tangent; the first one yielded
     step, longest : first and longest arclength step
-    count : most cycles to compute
     until : stop after the first cycle for which this is true
 
     Raises
     ------
     ContinuationError : the step became shorter than 1e-8 of the first
     """
-    found = [start]
-    first = step
-    while len(found) < count and not until(found[-1]):
+    here, first = start, step
+    yield here
+    while not until(here):
         try:
-            following = correct(field, found[-1], fixed="arclength", step=step, iterations=8)
+            here = correct(field, here, fixed="arclength", step=step, iterations=8)
         except ContinuationError:
             step *= 0.4
             if step < 1e-8 * first:
                 raise
             continue
-        found.append(following)
+        yield here
         step = min(step * 1.4, longest)
-    return found
 
 
 def fold(field: Field, before: Cycle, after: Cycle) -> Cycle:

@@ -140,6 +140,11 @@ def saddle_nodes(plane: Plane) -> list[tuple[float, float]]:
     return [(plane.current(v), v) for v in _where_slope_is(plane, plane.b / plane.a)]
 
 
+def knees(plane: Plane) -> list[float]:
+    """Return the voltages of the folds of the v-nullcline, f'(v) = 0, lowest first."""
+    return _where_slope_is(plane, 0.0)
+
+
 def cusps(plane: Plane) -> list[tuple[float, float, float]]:
     """Return (current, voltage, b) of all cusps at this a: f'' = 0 and b = a f'.
 
@@ -196,7 +201,7 @@ def homoclinic_estimates(plane: Plane) -> list[float]:
 def canard_currents(plane: Plane) -> list[float]:
     """Return the currents of canard explosions at the folds of f, to O(b^2) at fixed b/a."""
     found = []
-    for v in _where_slope_is(plane, 0.0):
+    for v in knees(plane):
         k = 0.5 * plane.slope(v, 2)
         ratio = plane.b / plane.a
         shift = plane.b / k * (0.25 - ratio * plane.slope(v, 3) / (16.0 * k**2))
