@@ -79,6 +79,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         Var("centre", "state", "equilibrium that small oscillations turn about", ("variable",)),
         Var("turning", "1/time", "their frequency sqrt(b - a^2)"),
         Var("knee", "1", "voltages of the lowest and highest fold of f", ("side",)),
+        Var("curvature", "1", "f''/2 at these folds", ("side",)),
         Var("limit_class", "1", "; ".join(f"{k} {w}" for k, w in enumerate(LIMIT_CLASSES)), (), "int8"),
         Var("cycle_period", "time", "period of the largest stable cycle"),
         Var("cycle_extent", "1", "lowest and highest voltage of that cycle", ("side",)),
@@ -178,6 +179,9 @@ def solve(
         "centre": equilibrium[0].copy(),
         "turning": np.sqrt(plane.b - plane.a**2) if plane.b > plane.a**2 else np.nan,
         "knee": np.array([knees[0], knees[-1]] if knees else [np.nan, np.nan]),
+        "curvature": np.array(
+            [0.5 * plane.slope(v, 2) for v in (knees[0], knees[-1])] if knees else [np.nan, np.nan]
+        ),
         "limit_class": np.int8(kind),
         "cycle_period": turning[-1].period if turning else np.nan,
         "cycle_extent": np.array(turning[-1][1:] if turning else [np.nan, np.nan]),
