@@ -20,12 +20,15 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.polynomial.polynomial import polyval
+from scipy.integrate import solve_ivp
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
 from neurolim.numerics import closure, cycles, planar
 from neurolim.numerics.planar import Equilibrium, Plane
 from neurolim.numerics.return_map import Attractor, stable_cycles
 from neurolim.solvers._plane import plane_of
+from neurolim.solvers._times import TIME_OPTIONS, record_times
 
 MAX_EQUILIBRIA = 7
 BIFURCATIONS = (
@@ -54,13 +57,15 @@ OPTIONS = (
     ),
     Param("branch", 0, doc="points of the branch of cycles; 0: none", kind="integer", low=0, high=400),
     Param(
-        "separatrix",
+        "curves",
         0,
-        doc="points of the separatrix of the lowest saddle; 0: none",
+        doc="points of nullclines and of the separatrix of the lowest saddle; 0: none",
         kind="integer",
         low=0,
         high=10_000,
     ),
+    Param("trajectory", False, doc="solve the limit from the start, too", kind="boolean"),
+    *TIME_OPTIONS,
 )
 
 
@@ -93,10 +98,13 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         found.append(
             Var("cycle_branch", "1", "cycles through a Hopf point", ("branch_point", "branch_value"))
         )
-    if options["separatrix"] > 0:
-        found.append(
-            Var("separatrix", "state", "border between basins", ("curve_point", "variable"))
-        )
+    if options["curves"] > 0:
+        found += [
+            Var("separatrix", "state", "border between basins", ("curve_point", "variable")),
+            Var("nullcline", "state", "v, f(v) + I, (b v + c)/a", ("curve_point", "curve_value")),
+        ]
+    if options["trajectory"]:
+        found.append(Var("mean", "state", "trajectory of the limit", ("time", "site", "variable")))
     return tuple(found)
 
 
@@ -112,8 +120,12 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
     if options["branch"] > 0:
         found["branch_point"] = Coord(tuple(float(k) for k in range(options["branch"])))
         found["branch_value"] = Coord(_BRANCH)
-    if options["separatrix"] > 0:
-        found["curve_point"] = Coord(tuple(float(k) for k in range(options["separatrix"])))
+    if options["curves"] > 0:
+        found["curve_point"] = Coord(tuple(float(k) for k in range(options["curves"])))
+        found["curve_value"] = Coord(("voltage", "v_nullcline", "w_nullcline"))
+    if options["trajectory"]:
+        found["time"] = Coord(tuple(record_times(options)), "time", "time")
+        found["site"] = Coord(model.prepare(params).labels, "1", "site")
     return found
 
 
@@ -161,7 +173,7 @@ def solve(
     arrays [1, ...] as in ``outputs``, NaN where something does not exist; OUT_OF_DOMAIN without
     an equilibrium, NOT_CONVERGED if the branch of cycles could not be continued at all.
     """
-    plane, current, network, _ = plane_of(model, params)
+    plane, current, network, p = plane_of(model, params)
     kind, rest, turning = limit_class(plane, current)
     equilibrium = np.full((MAX_EQUILIBRIA, 2), np.nan)
     stability = np.full(MAX_EQUILIBRIA, -1, np.int8)
@@ -194,8 +206,22 @@ def solve(
         arrays["cycle_branch"] = cycle_branch(plane, options["branch"])
         if np.isnan(arrays["cycle_branch"]).all() and planar.hopf_points(plane):
             status = Status.NOT_CONVERGED
-    if options["separatrix"] > 0:
-        arrays["separatrix"] = _border(plane, current, rest, options["separatrix"])
+    if options["curves"] > 0:
+        arrays["separatrix"] = _border(plane, current, rest, options["curves"])
+        v = np.linspace(-3.0, 6.0, options["curves"])
+        straight = (plane.b * v + plane.c) / plane.a
+        arrays["nullcline"] = np.stack([v, polyval(v, plane.f) + current, straight], axis=1)
+    if options["trajectory"]:
+        path = solve_ivp(
+            lambda t, x: planar.velocity(plane, current, x),
+            (0.0, options["t_end"]),
+            np.array(model.initial((0.0, 0.0), p)),
+            "DOP853",
+            t_eval=record_times(options),
+            rtol=1e-9,
+            atol=1e-10,
+        )
+        arrays["mean"] = path.y.T[:, None, :]
     found = {name: np.asarray(array)[None] for name, array in arrays.items()}
     if status != Status.OK:
         for array in found.values():

@@ -28,7 +28,17 @@ from scipy import stats
 from neurolim.core import Param, Statistic, StudyError
 from neurolim.numerics.events import Events, find_events
 from neurolim.statistics._common import parameter
-from neurolim.statistics._signal import HIGH, LOW, OF, START, Signal, empty, signals, thresholds
+from neurolim.statistics._signal import (
+    HIGH,
+    LOW,
+    OF,
+    START,
+    Signal,
+    empty,
+    signals,
+    synthetic,
+    thresholds,
+)
 
 #: Fewer spikes than this support no statistic.
 MIN_SPIKES = 30
@@ -416,58 +426,6 @@ def tables(found: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFra
             variants, columns=[*dims, "variant", "spikes", "mean N", "P(N=0)"]
         ),
     }
-
-
-def synthetic(
-    turns: list[int], interval: float = 0.5, period: float = 20.0, replicas: int = 1
-) -> xr.Dataset:
-    """Return a signal with a known number of small oscillations before each spike.
-
-    About (0, 0): down the left branch, turns of radius .2, then a spike to V = 4 with V falling
-    back to -1; every interval takes 3 periods and one more per turn.
-
-    Parameters
-    ----------
-    turns : N of each interval
-    interval, period : time between samples, time of a turn
-    replicas : copies of the signal
-    """
-    per_turn = round(period / interval)
-    v_parts, w_parts = [], []
-    for n in turns:
-        angle = np.linspace(0.65, 2.0 + n, (n + 1) * per_turn, endpoint=False) * 2.0 * np.pi
-        radius = np.full(angle.size, 0.2)
-        radius[: per_turn // 2] = np.linspace(1.2, 0.2, per_turn // 2)
-        angle[: per_turn // 2] = np.linspace(angle[0], 2.0 * np.pi, per_turn // 2)
-        angle[per_turn // 2 :] = np.linspace(
-            2.0 * np.pi, 2.0 * np.pi * (n + 1), angle.size - per_turn // 2
-        )
-        rise = np.linspace(0.0, 1.0, 2 * per_turn, endpoint=False)
-        plateau = np.where(rise < 0.7, np.minimum(rise * 20.0, 1.0) * 3.8 + 0.2, -0.8)
-        height = np.where(rise < 0.7, 4.0 * rise, 2.8 - 6.0 * (rise - 0.7))
-        v_parts += [radius * np.cos(angle), plateau]
-        w_parts += [radius * np.sin(angle), height]
-    v, w = np.concatenate(v_parts), np.concatenate(w_parts)
-    trace = np.broadcast_to(np.stack([v, w], axis=-1)[:, None, :], (replicas, v.size, 1, 2)).copy()
-    side, variable = ["low", "high"], ["voltage", "recovery"]
-    return xr.Dataset(
-        {
-            "trace": (("replica", "trace_time", "site", "variable"), trace),
-            "reference_centre": ("variable", [0.0, 0.0]),
-            "reference_turning": ((), 1.0),
-            "reference_knee": ("side", [0.0, 2.4]),
-            "reference_curvature": ("side", [3.6, -3.6]),
-            "reference_bifurcation_current": ("bifurcation", [5.535]),
-        },
-        {
-            "trace_time": np.arange(v.size) * interval,
-            "site": [0.0],
-            "variable": variable,
-            "side": side,
-            "bifurcation": ["canard_low"],
-        },
-        {"params": "{}", "options": "{}"},
-    )
 
 
 def exact() -> list[Any]:
