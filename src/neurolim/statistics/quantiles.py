@@ -77,7 +77,8 @@ def exact() -> list[Any]:
         sampling = np.sqrt(level * (1.0 - level) / (n * replicas * 2)) / stats.norm.pdf(z)
         # The sampling error is smaller about the sample's own mean; a bin is .2 scales wide.
         tolerance = 0.5 * (4.0 * float(sampling) + 0.2**2 / 8.0 * abs(z))
-        checks.append(("quantile", {"eps": 0.25, "level": level}, 0.5 * z, tolerance))
+        place = {"eps": 0.25, "site": 0.0, "variable": "x", "level": level}
+        checks.append(("quantile", place, 0.5 * z, tolerance))
     return [(dataset, {"levels": (0.1, 0.25, 0.75, 0.9)}, checks)]
 
 

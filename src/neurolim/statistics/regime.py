@@ -8,8 +8,9 @@ number of its upward crossings after ``after``, and the limit's class from ``equ
     bistable           all runs rest, some on each side
     oscillating        at least 3 crossings per run on average and the limit has a stable cycle
     noise_induced      the same, but the limit only rests
-    mixed_mode         oscillating or noise-induced, and a share of at least ``mixed`` of the
-                       intervals holds small oscillations (full turns, ``numerics/events.py``)
+    mixed_mode         oscillating or noise-induced, and a share between ``mixed`` and 1 - ``mixed``
+                       of the intervals holds small oscillations (``numerics/events.py``); with
+                       more, spikes are rare escapes from rest, with less, small ones are rare
     rare_switching     crossings, and the limit has stable states on both sides and no stable cycle
     uncertain          1 or 2 crossings per run, runs that disagree, a voltage that moves without
                        crossing (more than a tenth of the knees' distance), or no successful run
@@ -87,7 +88,7 @@ def apply(
     dataset : the signal; reference_limit_class, reference_centre, reference_turning,
         reference_knee
     of, after, high, low : signal, where it starts, thresholds
-    mixed : least share of intervals with small oscillations in mixed-mode oscillations
+    mixed : least share of intervals with, and without, small oscillations in mixed-mode ones
     starts : axis of initial states, pooled; "none" if there is no such axis
 
     Raises
@@ -207,7 +208,7 @@ def _rule(
         return _SWITCHING
     if evidence["crossings"] < _MIN_CYCLES or (count == 0).any():
         return _UNCERTAIN
-    if evidence["small_share"] >= mixed:
+    if mixed <= evidence["small_share"] <= 1.0 - mixed:
         return _MIXED
     return _OSCILLATING if limit in _CYCLE else _INDUCED
 
@@ -283,7 +284,7 @@ STATISTIC = Statistic(
         START,
         HIGH,
         LOW,
-        Param("mixed", 0.1, doc="share of intervals with small oscillations", low=0.0, high=1.0),
+        Param("mixed", 0.1, doc="least share of intervals with, and without, turns", low=0.0, high=0.5),
         Param("starts", "none", doc="axis of initial states, or none", kind="text"),
     ),
     needs=lambda options: (
