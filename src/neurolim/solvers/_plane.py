@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
+from numpy.polynomial import polynomial as poly
 
 from neurolim.core import Model, StudyError
 from neurolim.numerics.closure import Network
-from neurolim.numerics.planar import Plane
+from neurolim.numerics.planar import Plane, real_roots
 
 _DEGREES = tuple(f"f{k}" for k in range(8))
 
@@ -28,7 +28,9 @@ def plane_of(model: Model, params: Mapping[str, Any]) -> tuple[Plane, float, Net
     sites = model.prepare(params)
     p = sites.params[0]
     if not set(_DEGREES) | {"a", "b", "c", "gap", "sigma", "sigma_w"} <= set(p._fields):
-        raise StudyError("model", "needs a polynomial drift and one recovery variable", "fitzhugh_nagumo")
+        raise StudyError(
+            "model", "needs a polynomial drift and one recovery variable", "fitzhugh_nagumo"
+        )
     if len(sites.labels) != 1:
         raise StudyError("positions", f"one site needed, got {len(sites.labels)}", "one position")
     f = [getattr(p, name) for name in _DEGREES]
@@ -41,6 +43,5 @@ def plane_of(model: Model, params: Mapping[str, Any]) -> tuple[Plane, float, Net
 
 def steepest(plane: Plane) -> float:
     """Return the largest slope of f: a coupling below it does not hold neurons together."""
-    slopes = np.polynomial.polynomial.polyder(plane.f)
-    at = np.roots(np.polynomial.polynomial.polyder(slopes)[::-1])
-    return float(np.polynomial.polynomial.polyval(at.real, slopes).max())
+    slopes = poly.polyder(plane.f)
+    return max(float(poly.polyval(v, slopes)) for v in (0.0, *real_roots(poly.polyder(slopes))))
