@@ -163,6 +163,8 @@ def _classify(
     time = 0.0
     knees = parts[0][1]["reference_knee"].values
     for signal, here in parts:
+        if signal.v.shape[0] == 0:
+            continue
         top, bottom = thresholds(here, high, low)
         centre, omega = here["reference_centre"].values, float(here["reference_turning"])
         time += signal.time
