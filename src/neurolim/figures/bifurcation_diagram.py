@@ -78,7 +78,9 @@ def _limit(panel: Any, dataset: xr.Dataset) -> None:
         (stable, "-", "stable equilibrium"),
         (~stable, "--", "unstable equilibrium"),
     ):
-        panel.plot(np.where(mask, needed, np.nan), v, line, color=THEORY, lw=1.2, label=text)
+        # One sample more on either side, so that the pieces meet.
+        wide = mask | np.roll(mask, 1) | np.roll(mask, -1)
+        panel.plot(np.where(wide, needed, np.nan), v, line, color=THEORY, lw=1.2, label=text)
     branch = point["reference_cycle_branch"]
     current, bottom, top, attracts = (
         branch.sel(branch_value=name).values for name in ("current", "low", "high", "stable")

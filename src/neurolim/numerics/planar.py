@@ -190,8 +190,13 @@ def bautin_gains(plane: Plane) -> list[tuple[float, float]]:
 
 
 def homoclinic_estimates(plane: Plane) -> list[float]:
-    """Return the currents of homoclinic orbits next to Bogdanov-Takens points, to O(d^3)."""
+    """Return the currents of homoclinic orbits next to Bogdanov-Takens points, to O(d^3).
+
+    None beyond d = a^2/2: the estimate holds near the point only.
+    """
     d = plane.b - plane.a**2
+    if d > 0.5 * plane.a**2:
+        return []
     return [
         point.current - 12.0 / 25.0 * d**2 / (plane.a**2 * plane.slope(point.v, 2))
         for point in hopf_points(plane)

@@ -169,9 +169,8 @@ def _at_point(
     if max(abs(other - count) for other in moved) > 0.05 * count:
         return found | {"verdict": 2}
     following = np.concatenate([_pairs(np.diff(event.spikes)) for event in events])
-    correlation = float(np.corrcoef(following.T)[0, 1]) if len(following) > 2 else np.nan
-    following = np.concatenate([_pairs(event.turns) for event in events])
-    of_turns = np.corrcoef(following.T)[0, 1] if turns.std() > 0 and len(following) > 2 else 0.0
+    correlation = _correlation(following)
+    of_turns = _correlation(np.concatenate([_pairs(event.turns) for event in events]))
     none = float((turns == 0).mean())
     histogram = np.bincount(np.minimum(turns, most), minlength=most + 1)
     at_risk = histogram[::-1].cumsum()[::-1]
@@ -189,7 +188,7 @@ def _at_point(
             intervals / intervals.mean(), _BINS, (0.0, _BINS * _BIN_WIDTH)
         )[0],
         "small_mean": turns.mean(),
-        "small_mean_error": _error(turns, float(of_turns)),
+        "small_mean_error": _error(turns, of_turns),
         "small_none": none,
         "small_none_error": np.sqrt(none * (1.0 - none) / turns.size),
         "small_time": spent / float(intervals.sum()),
@@ -204,6 +203,13 @@ def _at_point(
 def _pairs(values: np.ndarray) -> np.ndarray:
     """Return neighbouring values [n - 1, 2]."""
     return np.stack([values[:-1], values[1:]], axis=1).astype(float)
+
+
+def _correlation(pairs: np.ndarray) -> float:
+    """Return the correlation between the columns of pairs, NaN where one does not vary."""
+    if len(pairs) < 3 or (np.ptp(pairs, axis=0) == 0.0).any():
+        return float("nan")
+    return float(np.corrcoef(pairs.T)[0, 1])
 
 
 def _error(values: np.ndarray, correlation: float) -> float:
