@@ -153,7 +153,9 @@ def simulate(
         for point in (planning.reference_points(study, runs) if study.reference else ())
         if chosen[point]
     ]
-    solutions = run_tasks([*references, *balance(tasks, workers)], workers, progress) if tasks else []
+    solutions = (
+        run_tasks([*references, *balance(tasks, workers)], workers, progress) if tasks else []
+    )
     arrays, others = _no_rows(study) if study.refine is not None else ({}, {})
     if references:
         reference = merge(solutions[: len(references)])

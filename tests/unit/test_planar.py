@@ -1,6 +1,7 @@
-"""The skeleton of planar networks: closed forms, continuation and return maps against each other."""
+"""The skeleton of planar networks: closed forms, continuation, return maps, each against others."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,9 +106,7 @@ def test_continuation_starts_at_the_hopf_current_to_1e_8():
     assert abs(extrapolated - point.current) < 1e-8
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "canard"), [(0.005, 0.05, 5.53505492), (0.01, 0.1, 5.54253906)]
-)
+@pytest.mark.parametrize(("a", "b", "canard"), [(0.005, 0.05, 5.53505492), (0.01, 0.1, 5.54253906)])
 def test_canard_explosion_by_continuation(a, b, canard):
     field, _, start = from_hopf(cubic(a, b), 0.01, 100)
     along = cycles.along(field, start, step=0.02, until=lambda cycle: cycle.extent()[1] > 1.2)
@@ -145,11 +144,11 @@ def test_unstable_cycles_end_in_the_homoclinic_orbit():
 
 def relaxation_cycle(plane, current, guess):
     field = field_of(plane)
-    found = solve_ivp(
+    found: Any = solve_ivp(
         lambda t, x: field(x, current), (0, 500), guess, "DOP853", rtol=1e-10, atol=1e-10,
         events=lambda t, x: x[0] - 1.5, dense_output=True,
     )  # fmt: skip
-    rising = [t for t in found.t_events[0] if field(found.sol(t), current)[0] > 0][-2:]
+    rising: Any = [t for t in found.t_events[0] if field(found.sol(t), current)[0] > 0][-2:]
     times = np.linspace(*rising, 4000)
     return field, cycles.from_trajectory(field, times, found.sol(times).T, current, 150)
 
@@ -158,7 +157,9 @@ def test_fold_of_cycles_by_continuation_and_by_the_return_map():
     plane = cubic(0.03, 0.1)
     field, cycle = relaxation_cycle(plane, 2.45, [3.0, 0.0])
     cycle = cycle._replace(tangent=-np.sign(cycle.tangent[-1]) * cycle.tangent)
-    along = cycles.along(field, cycle, step=0.05, longest=0.2, until=lambda c: c.tangent[-1] > -1e-9)
+    along = cycles.along(
+        field, cycle, step=0.05, longest=0.2, until=lambda c: c.tangent[-1] > -1e-9
+    )
     fold = list(along)[-1].parameter
     # AUTO's 2.4384048, found with a coarse mesh, lies above cycles that are there (next line).
     assert fold == pytest.approx(2.43838575, abs=1e-7)
@@ -263,9 +264,7 @@ def test_closure_moves_the_hopf_point(coupling, current, rounding):
 def test_closure_tends_to_the_limit_and_is_exact_for_linear_drift():
     plane = cubic(0.01, 0.1)
     limit = planar.hopf_points(plane)[0].current
-    gaps = [
-        closure.hopf_currents(plane, closure.Network(j, 1.0))[0] - limit for j in (1e4, 1e5)
-    ]
+    gaps = [closure.hopf_currents(plane, closure.Network(j, 1.0))[0] - limit for j in (1e4, 1e5)]
     # First order in 1/J; the next order is 1/J^2 times the square of f'' and f'.
     assert gaps[0] / gaps[1] == pytest.approx(10.0, rel=1e-2)
     linear, network = Plane((0.3, -1.0), 0.3, 0.4, -0.1), closure.Network(5.0, 1.1, 0.3)

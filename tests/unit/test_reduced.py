@@ -1,4 +1,4 @@
-"""The reduced equation of the mean: exact cases, order of its scheme, agreement with the network."""
+"""The reduced equation of the mean: exact cases, order of its scheme, and the network."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,9 @@ def test_linear_drift_has_the_exact_stationary_law():
         "drift": "polynomial", "coefficients": [0.3, -k], "a": a, "b": b, "sigma": sigma,
         "recovery_noise": sigma_w, "eps": 0.1,
     }  # fmt: skip
-    found = run(params, {"n_neurons": n, "dt": 0.1, "t_end": 400.0, "records": 40}, replicas=range(40))
+    found = run(
+        params, {"n_neurons": n, "dt": 0.1, "t_end": 400.0, "records": 40}, replicas=range(40)
+    )
     sample = found.arrays["mean"][:, 4:, 0].reshape(-1, 2)
     drift = np.array([[-k, -1.0], [b, -a]])
     exact = solve_continuous_lyapunov(drift, -np.diag([sigma**2, sigma_w**2]) / n)

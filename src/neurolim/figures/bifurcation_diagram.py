@@ -95,7 +95,9 @@ def _limit(panel: Any, dataset: xr.Dataset) -> None:
     for name in ("hopf_low", "closure_hopf_low"):
         value = float(point["reference_bifurcation_current"].sel(bifurcation=name))
         if panel.get_xlim()[0] < value < panel.get_xlim()[1]:
-            colour, text = (THEORY, "Hopf") if name == "hopf_low" else (COLOURS[3], "closure's Hopf")
+            colour, text = (
+                (THEORY, "Hopf") if name == "hopf_low" else (COLOURS[3], "closure's Hopf")
+            )
             panel.axvline(value, color=colour, ls=":", lw=0.9, label=text)
 
 
@@ -112,7 +114,7 @@ def example() -> xr.Dataset:
             "trace": (("current", "replica", "trace_time", "site", "variable"), mean),
             "reference_nullcline": (
                 ("current", "curve_point", "curve_value"),
-                np.stack([lines, lines + [0.0, 0.5, 0.0]]),
+                np.stack([lines, lines + np.array([0.0, 0.5, 0.0])]),
             ),
             "reference_cycle_branch": (
                 ("current", "branch_point", "branch_value"),

@@ -131,9 +131,7 @@ def _skeleton(below: Any, here: xr.Dataset) -> None:
             if np.isfinite(x):
                 face = THEORY if stable == 1 else "white"
                 text = "stable equilibrium" if stable == 1 else "unstable equilibrium"
-                below.plot(
-                    x, y, "s", ms=4, color=THEORY, mfc=face, label=text, ls="none", zorder=5
-                )
+                below.plot(x, y, "s", ms=4, color=THEORY, mfc=face, label=text, ls="none", zorder=5)
 
 
 def example() -> xr.Dataset:

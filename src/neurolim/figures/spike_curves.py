@@ -76,7 +76,7 @@ def example() -> xr.Dataset:
     ramp = np.stack([np.linspace(0.1, 1.0, 4), np.linspace(0.3, 0.9, 4)])
     dims = ("sigma", "current")
     names = [name for name, _, _ in _PANELS] + ["small_none_theory"]
-    data: dict[str, Any] = {name: (dims, ramp) for name in names}
+    data: dict[str, Any] = dict.fromkeys(names, (dims, ramp))
     data |= {error: (dims, 0.05 * ramp) for _, error, _ in _PANELS if error}
     data["spikes"] = (dims, 100 * ramp)
     return xr.Dataset(data, {"current": current, "sigma": sigma})

@@ -45,7 +45,9 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
             used = bins[counts > 0]
             above.set_xlim(max(0.0, used[0] - 4 * width), used[-1] + 4 * width)
             text = f"mean {mean:.4g}\nCV {cv:.3g}"
-            above.text(0.97, 0.96, text, transform=above.transAxes, ha="right", va="top", fontsize=7.5)
+            above.text(
+                0.97, 0.96, text, transform=above.transAxes, ha="right", va="top", fontsize=7.5
+            )
         above.set_xlabel("interval / mean")
         _numbers(below, here)
         if column == 0:

@@ -1,6 +1,6 @@
-r"""The Gaussian closure of a network with polynomial drift: five equations between limit and network.
+r"""The Gaussian closure of a network with polynomial drift: between limit and network.
 
-With v_i = V + y_i, w_i = W + z_i Gaussian about the mean, S = <y^2>, C = <y z>, D = <z^2>, coupling J,
+With v_i = V + y_i, w_i = W + z_i Gaussian, S = <y^2>, C = <y z>, D = <z^2>, coupling J,
 
     V' = <f> - W                      W' = b V - a W + c
     S' = 2 (<f'> - J) S - 2 C + sigma^2

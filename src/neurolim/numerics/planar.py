@@ -1,4 +1,4 @@
-r"""Equilibria and their bifurcations, in closed form, of the planar system with polynomial f
+r"""Equilibria and their bifurcations, in closed form, of a planar system with polynomial f.
 
     v' = f(v) + I - w,        w' = b v - a w + c.
 
@@ -24,7 +24,8 @@ form X = k x, Y = k (w - w_f)); docs/phase-diagrams.md.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.polynomial import polynomial as poly
@@ -104,7 +105,7 @@ def real_roots(coefficients: tuple[float, ...] | np.ndarray) -> list[float]:
     bound = 1.0 + float(np.abs(p[:-1] / p[-1]).max())
     edges = [-bound, *real_roots(poly.polyder(p)), bound]
     found = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         ends = poly.polyval(low, p), poly.polyval(high, p)
         if ends[0] * ends[1] < 0.0:
             found.append(float(brentq(poly.polyval, low, high, (p,), xtol=1e-15, rtol=1e-15)))
@@ -221,12 +222,10 @@ def _where_slope_is(plane: Plane, value: float) -> list[float]:
     return real_roots(slope)
 
 
-def velocity(plane: Plane, current: float, x: np.ndarray) -> np.ndarray:
+def velocity(plane: Plane, current: complex, x: np.ndarray) -> np.ndarray:
     """Return (v', w') at states x [2, ...]."""
     v, w = x
-    return np.stack(
-        [poly.polyval(v, plane.f) + current - w, plane.b * v - plane.a * w + plane.c]
-    )
+    return np.stack([poly.polyval(v, plane.f) + current - w, plane.b * v - plane.a * w + plane.c])
 
 
 def separatrix(
@@ -322,9 +321,7 @@ def _manifold(
     def away(t, x):
         return reach - max(abs(x[0]), abs(x[1]))
 
-    nullcline.terminal = 2
-    away.terminal = True
+    events: Any = (nullcline, away)
+    events[0].terminal, events[1].terminal = 2, True
     start = np.array([saddle.v, saddle.w]) + direction
-    return solve_ivp(
-        slope, (0.0, length), start, "DOP853", rtol=1e-12, atol=1e-13, events=(nullcline, away)
-    )
+    return solve_ivp(slope, (0.0, length), start, "DOP853", rtol=1e-12, atol=1e-13, events=events)

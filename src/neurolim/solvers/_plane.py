@@ -1,4 +1,4 @@
-"""What solvers of planar networks read from a model: polynomial drift, recovery, coupling, noise."""
+"""What solvers of planar networks read from a model: drift, recovery, coupling, noise."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ through the lowest Hopf point by collocation, the separatrix of the lowest saddl
 class of the limit is the same all around within a margin.  Nothing here depends on the initial
 state; everything is exact or converged to at least 1e-6.
 
-Source: docs/phase-diagrams.md; Quininao & Touboul 2020, sec. 6.3, with the corrections listed there.
+Source: docs/phase-diagrams.md; Quininao & Touboul 2020, sec. 6.3, with corrections.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ OPTIONS = (
         low=0.0,
         high=0.5,
     ),
-    Param("branch", 0, doc="points of the branch of cycles; 0: none", kind="integer", low=0, high=400),
+    Param(
+        "branch", 0, doc="points of the branch of cycles; 0: none", kind="integer", low=0, high=400
+    ),
     Param(
         "curves",
         0,
@@ -85,18 +87,24 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         Var("turning", "1/time", "their frequency sqrt(b - a^2)"),
         Var("knee", "1", "voltages of the lowest and highest fold of f", ("side",)),
         Var("curvature", "1", "f''/2 at these folds", ("side",)),
-        Var("limit_class", "1", "; ".join(f"{k} {w}" for k, w in enumerate(LIMIT_CLASSES)), (), "int8"),
+        Var(
+            "limit_class",
+            "1",
+            "; ".join(f"{k} {w}" for k, w in enumerate(LIMIT_CLASSES)),
+            (),
+            "int8",
+        ),
         Var("cycle_period", "time", "period of the largest stable cycle"),
         Var("cycle_extent", "1", "lowest and highest voltage of that cycle", ("side",)),
         Var("bifurcation_current", "1/time", "current of each bifurcation", ("bifurcation",)),
     ]
     if options["margin"] > 0.0:
-        found.append(
-            Var("robust", "1", "1 if the class is the same within the margin", (), "int8")
-        )
+        found.append(Var("robust", "1", "1 if the class is the same within the margin", (), "int8"))
     if options["branch"] > 0:
         found.append(
-            Var("cycle_branch", "1", "cycles through a Hopf point", ("branch_point", "branch_value"))
+            Var(
+                "cycle_branch", "1", "cycles through a Hopf point", ("branch_point", "branch_value")
+            )
         )
     if options["curves"] > 0:
         found += [

@@ -104,7 +104,9 @@ def thresholds(here: xr.Dataset, high: float | str, low: float | str) -> tuple[f
     return top, bottom
 
 
-def empty(dataset: xr.Dataset, of: str, shapes: Mapping[str, tuple[str, ...]], sizes: Mapping[str, int]) -> tuple[list[str], dict[str, Any]]:
+def empty(
+    dataset: xr.Dataset, of: str, shapes: Mapping[str, tuple[str, ...]], sizes: Mapping[str, int]
+) -> tuple[list[str], dict[str, Any]]:
     """Return the grid dims and NaN arrays [grid, ...] by name."""
     dims = grid_dims(dataset, of)
     grid = tuple(dataset.sizes[dim] for dim in dims)

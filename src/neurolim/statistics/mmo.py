@@ -257,9 +257,9 @@ def geometric_tail(turns: np.ndarray, largest: int = 6, level: float = 0.05) -> 
         bins = int(np.argmax(expected < 5.0)) if (expected < 5.0).any() else expected.size
         while bins > 0 and ends * goes_on**bins < 5.0:
             bins -= 1
-        observed = np.append(
-            np.bincount(tail, minlength=bins)[:bins], (tail >= bins).sum()
-        ).astype(float)
+        observed = np.append(np.bincount(tail, minlength=bins)[:bins], (tail >= bins).sum()).astype(
+            float
+        )
         wanted = np.append(expected[:bins], ends * goes_on**bins)
         chi2 = float(((observed - wanted) ** 2 / np.maximum(wanted, 1e-300)).sum())
         dof = bins - 1
@@ -338,8 +338,9 @@ def _sensitivity(signal: Signal, here: xr.Dataset, top: float, bottom: float) ->
         spikes = sum(event.spikes.size for event in events)
         share = (turns == 0).mean() if turns.size else np.nan
         results.append((spikes, turns.mean() if turns.size else np.nan, share))
-    spikes, mean, none = (np.array(column) for column in zip(*results, strict=True))
-    return {"sensitivity_spikes": spikes, "sensitivity_mean": mean, "sensitivity_none": none}
+    columns = (np.array(column) for column in zip(*results, strict=True))
+    names = ("sensitivity_spikes", "sensitivity_mean", "sensitivity_none")
+    return dict(zip(names, columns, strict=True))
 
 
 def _smooth(values: np.ndarray, width: int) -> np.ndarray:

@@ -255,7 +255,7 @@ def exact() -> list[Any]:
     options = {
         "of": "trace", "after": 0.0, "high": "auto", "low": "auto", "mixed": 0.1, "starts": "none"
     }  # fmt: skip
-    cases = []
+    cases: list[Any] = []
     spikes, small = synthetic([0] * 8, replicas=2), synthetic([0, 2] * 4, replicas=2)
     still = 0.0 * spikes["trace"] + xr.DataArray([-0.1, 0.0], dims="variable")
     sides = still + xr.DataArray([0.0, 4.0], dims="replica")
@@ -286,7 +286,9 @@ STATISTIC = Statistic(
         START,
         HIGH,
         LOW,
-        Param("mixed", 0.1, doc="least share of intervals with, and without, turns", low=0.0, high=0.5),
+        Param(
+            "mixed", 0.1, doc="least share of intervals with, and without, turns", low=0.0, high=0.5
+        ),
         Param("starts", "none", doc="axis of initial states, or none", kind="text"),
     ),
     needs=lambda options: (

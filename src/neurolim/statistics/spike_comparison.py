@@ -1,4 +1,4 @@
-r"""Can two levels of an axis be told apart by their spikes?
+r"""Whether two levels of an axis can be told apart by their spikes.
 
     z = (x_1 - x_2)/sqrt(se_1^2 + se_2^2)
 
@@ -54,7 +54,7 @@ def apply(dataset: xr.Dataset, *, over: str, first: int, second: int) -> xr.Data
             else:
                 errors.append(part[f"{name}_error"])
         difference = one[name] - two[name]
-        combined = np.sqrt(errors[0] ** 2 + errors[1] ** 2)
+        combined = (errors[0] ** 2 + errors[1] ** 2) ** 0.5
         z.append((difference / combined.where(combined > 0)).drop_vars("compared", errors="ignore"))
     together = xr.concat(z, xr.DataArray(list(_QUANTITIES), dims="compared", name="compared"))
     p = xr.apply_ufunc(
@@ -97,7 +97,7 @@ def tables(found: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFra
     rows = []
     for index in np.ndindex(*(found.sizes[dim] for dim in dims)):
         here = found.isel(dict(zip(dims, index, strict=True)))
-        place = {dim: here[dim].item() for dim in dims if dim in here.coords}
+        place = {str(dim): here[dim].item() for dim in dims if dim in here.coords}
         least = float(here["comparison_least_p"])
         verdict = "too few spikes"
         if np.isfinite(least):
@@ -106,7 +106,8 @@ def tables(found: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFra
         z = {f"z {name}": f"{float(here['comparison_z'].sel(compared=name)):.2f}"
              for name in _QUANTITIES}  # fmt: skip
         p = float(here["comparison_p"])
-        rows.append({**place, **z, "p of N": f"{p:.3f}", "finding": verdict})
+        row: dict[str, Any] = {**place, **z, "p of N": f"{p:.3f}", "finding": verdict}
+        rows.append(row)
     return {"spike_comparison": pd.DataFrame(rows)}
 
 

@@ -94,7 +94,7 @@ def assemble(study: Study, chunks: Sequence[xr.Dataset], attrs: Mapping[str, Any
 
 
 def _in_place(study: Study, array: np.ndarray, each: int, status: bool) -> np.ndarray:
-    """Return rows in the order of points; in a map refined so far, with gaps for what is to come."""
+    """Return rows in the order of points; a map refined so far has gaps for what is to come."""
     if study.point_order is None:
         return array
     filled = int(Status.SKIPPED) if status else (np.nan if array.dtype.kind == "f" else 0)

@@ -42,7 +42,9 @@ def levels_of(shape: Sequence[int], levels: int) -> np.ndarray:
         for finer in range(levels):
             level[index % 2 ** (levels - finer) != 0] = finer + 1
         level[-1] = 0
-        found = np.maximum(found, level.reshape([-1 if k == axis else 1 for k in range(len(shape))]))
+        found = np.maximum(
+            found, level.reshape([-1 if k == axis else 1 for k in range(len(shape))])
+        )
     return found
 
 
