@@ -149,7 +149,7 @@ def relaxation_cycle(plane, current, guess):
         events=lambda t, x: x[0] - 1.5, dense_output=True,
     )  # fmt: skip
     rising: Any = [t for t in found.t_events[0] if field(found.sol(t), current)[0] > 0][-2:]
-    times = np.linspace(*rising, 4000)
+    times = np.linspace(rising[0], rising[1], 4000)
     return field, cycles.from_trajectory(field, times, found.sol(times).T, current, 150)
 
 

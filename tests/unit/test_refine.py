@@ -27,7 +27,6 @@ def study(name, **more):
         },
         "seed": 4,
         "statistics": [{"regime": {"after": 100.0, "starts": "voltage_start"}}],
-        "figures": ["phase_diagram"],
         **more,
     }  # fmt: skip
     return parse_study(mapping, name)

@@ -16,9 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.planar import Plane, equilibria
-from neurolim.provenance import code_digest
 
 _STEP = 0.01
 #: Slower than this, a trajectory has come to rest.
@@ -53,7 +51,7 @@ def _move(v, w, h, f, a, b, c):
 
 
 @njit(error_model="numpy", nogil=True)
-def _returns(starts, f, a, b, c, edge, side, longest, h, found):
+def follow(starts, f, a, b, c, edge, side, longest, h, found):
     """Fill found [k, 4] with (landing v, time, lowest v, highest v) of the return from starts [k].
 
     edge, side : the section is the half-line beyond the voltage edge, upwards (+1) or downwards
@@ -89,9 +87,6 @@ def _returns(starts, f, a, b, c, edge, side, longest, h, found):
             before = g
 
 
-keep_compiled(_returns, code_digest(__name__))
-
-
 def returns(
     plane: Plane, current: float, starts: np.ndarray, side: float, longest: float = 2000.0
 ) -> np.ndarray:
@@ -113,7 +108,7 @@ def returns(
     found = np.full((len(starts), 4), np.nan)
     edge = equilibria(plane, current)[-1 if side > 0.0 else 0].v
     at = np.asarray(starts, float)
-    _returns(at, f, plane.a, plane.b, plane.c, edge, side, longest, _STEP, found)
+    follow(at, f, plane.a, plane.b, plane.c, edge, side, longest, _STEP, found)
     return found
 
 

@@ -25,10 +25,14 @@ from scipy.integrate import solve_ivp
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
 from neurolim.numerics import closure, cycles, planar
+from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.planar import Equilibrium, Plane
-from neurolim.numerics.return_map import Attractor, stable_cycles
+from neurolim.numerics.return_map import Attractor, follow, stable_cycles
+from neurolim.provenance import code_digest
 from neurolim.solvers._plane import plane_of
 from neurolim.solvers._times import TIME_OPTIONS, record_times
+
+keep_compiled(follow, code_digest(follow.__module__))
 
 MAX_EQUILIBRIA = 7
 BIFURCATIONS = (
