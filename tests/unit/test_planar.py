@@ -129,6 +129,8 @@ def test_homoclinic_current_and_its_estimate():
     assert np.isnan(planar.homoclinic_current(plane, 1.0421, 1.04216))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_unstable_cycles_end_in_the_homoclinic_orbit():
     plane = cubic(0.3, 0.1)
     field, _, start = from_hopf(plane, 2e-4, 60)
@@ -153,6 +155,8 @@ def relaxation_cycle(plane, current, guess):
     return field, cycles.from_trajectory(field, times, found.sol(times).T, current, 150)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_fold_of_cycles_by_continuation_and_by_the_return_map():
     plane = cubic(0.03, 0.1)
     field, cycle = relaxation_cycle(plane, 2.45, [3.0, 0.0])

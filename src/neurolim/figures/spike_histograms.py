@@ -70,10 +70,22 @@ def _numbers(below: Any, here: xr.Dataset) -> None:
     k = np.arange(histogram.size)
     error = 1.96 * np.sqrt(histogram * (1.0 - histogram / total)) / total
     filled = histogram > 0
-    below.errorbar(
-        k[filled], histogram[filled] / total, error[filled], fmt="o", ms=3.5, capsize=2,
-        color=COLOURS[0], label="measured, ± 1.96 se",
-    )  # fmt: skip
+    for chosen, face, text in (
+        (filled & (k < k[-1]), COLOURS[0], "measured, ± 1.96 se"),
+        (filled & (k == k[-1]), "white", "this N or more"),
+    ):
+        if chosen.any():
+            below.errorbar(
+                k[chosen],
+                histogram[chosen] / total,
+                error[chosen],
+                fmt="o",
+                ms=3.5,
+                capsize=2,
+                color=COLOURS[0],
+                mfc=face,
+                label=text,
+            )
     below.set_yscale("log")
     first, goes_on = here["tail_from"].item(), here["tail_parameter"].item()
     if np.isfinite(goes_on) and goes_on > 0.0:
@@ -84,7 +96,9 @@ def _numbers(below: Any, here: xr.Dataset) -> None:
             tail, share * (1 - goes_on) * goes_on ** (tail - first), "--", color=THEORY, lw=1.0,
             label="geometric from k0 on",
         )  # fmt: skip
-        text = f"lambda0 = {goes_on:.3f}\nk0 = {first}, p = {here['tail_p'].item():.2f}"
+        p = here["tail_p"].item()
+        verdict = f"p = {p:.2f}" if np.isfinite(p) else "too few for a test"
+        text = f"lambda0 = {goes_on:.3f}\nk0 = {first}, {verdict}"
         below.text(0.97, 0.96, text, transform=below.transAxes, ha="right", va="top", fontsize=7.5)
     below.set_xlim(-0.5, max(4.5, k[filled][-1] + 0.5))
     below.set_ylim(0.3 / total, 3.0)

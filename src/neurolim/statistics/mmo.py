@@ -59,7 +59,7 @@ _VARIANTS = (
 _GIVES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "spikes": ((), "1", "spikes, all replicas"),
     "verdict": ((), "1", "0 enough spikes; 1 too few; 2 threshold within small oscillations"),
-    "needed_time": ((), "time", "time, all replicas, that gives 30 spikes"),
+    "needed_time": ((), "time", "time, all replicas, that gives 30 intervals"),
     "spike_rate": ((), "1/time", "spikes per time"),
     "interval_mean": ((), "time", "mean interval between spikes"),
     "interval_mean_error": ((), "time", "its standard error"),
@@ -153,7 +153,8 @@ def _at_point(
     found: dict[str, Any] = {
         "spikes": count,
         "spike_rate": rate,
-        "needed_time": MIN_SPIKES / rate if rate > 0.0 else np.inf,
+        # The first spike of a replica ends no interval.
+        "needed_time": (MIN_SPIKES + len(signal.v)) / rate if rate > 0.0 else np.inf,
         "small_none_theory": _theory(here),
     }
     # The first interval starts before the run does.
