@@ -22,6 +22,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     ----------
     dataset : mean over a grid of voltage_start and recovery_start; reference_separatrix,
         reference_equilibrium, reference_stability
+    expect : not used
     """
     axes_of = ("recovery_start", "voltage_start")
     others = [

@@ -22,6 +22,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, of: str, after: floa
     ----------
     dataset : the signal; reference_nullcline, reference_cycle_branch (both at any one point),
         reference_bifurcation_current
+    expect : not used
     of, after : signal and where it starts
 
     Notes

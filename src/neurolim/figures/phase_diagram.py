@@ -36,6 +36,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, x: str, y: str, log:
     Parameters
     ----------
     dataset : what the statistic ``regime`` gives; reference_bifurcation_current
+    expect : not used
     x, y : axes of the map; other axes at their first value
     log : which of the axes are logarithmic: none, x, y, both
     """

@@ -30,6 +30,7 @@ def draw(
     ----------
     dataset : mean, quantile, and of the reference ``equilibria``: reference_mean,
         reference_nullcline, reference_separatrix, reference_equilibrium, reference_stability
+    expect : not used
     over : axis whose levels are the columns
     starts : axis of initial states drawn together, or "none"
     until : last time drawn; 0: all

@@ -27,6 +27,7 @@ def draw(
     Parameters
     ----------
     dataset : the signal; reference_centre, reference_turning, reference_knee
+    expect : not used
     over : axis of the panels; other axes at their first value, at most five levels
     of : "trace" or "mean"
     until : last time drawn; 0: all

@@ -28,6 +28,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str, log: bool
     Parameters
     ----------
     dataset : what the statistic ``mmo`` gives; reference_bifurcation_current
+    expect : not used
     over : axis along x
     log : logarithmic x; mean N is logarithmic then, too
     """

@@ -23,6 +23,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
     Parameters
     ----------
     dataset : what the statistic ``mmo`` gives
+    expect : not used
     over : axis of the columns, at most five levels evenly chosen; other axes at their first value
     """
     others = [str(dim) for dim in dataset["spikes"].dims if dim != over]

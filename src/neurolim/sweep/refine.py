@@ -54,8 +54,9 @@ def corners(cell: Sequence[int], shape: Sequence[int], level: int, levels: int) 
     Parameters
     ----------
     cell : its index
-    shape, levels : of the map
+    shape : of the map
     level : of the cell
+    levels : L
     """
     stride = 2 ** (levels - level + 1)
     ends = []
