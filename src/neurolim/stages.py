@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurolim import provenance
+from neurolim import core, provenance
 from neurolim.analysis import figure_of, joined, runs_table, statistics_of, table_names, tables_of
 from neurolim.core import Status, StudyError
 from neurolim.sweep import chunks as planning
@@ -350,76 +350,9 @@ def reduce(study: Study, data: str | Path, output: str | Path) -> Path:
     return output
 
 
-def statistics_of(study: Study, dataset: xr.Dataset) -> xr.Dataset:
-    """Return everything the statistics of a study give, as one dataset.
-
-    Raises
-    ------
-    StudyError : more failed runs than the study allows
-    """
-    failed = float(_failures(dataset["status"].values).mean())
-    if study.statistics and failed > study.failed_share:
-        raise StudyError(
-            "failed_share",
-            f"{failed:.1%} of the runs failed",
-            f"at most {study.failed_share:.1%}; mend the study or allow more",
-            study.file,
-        )
-    result = xr.Dataset(attrs=dict(dataset.attrs))
-    for entry in study.statistics:
-        statistic = core.get("statistic", entry.name)
-        given = statistic.apply(
-            _joined(dataset, result), **study.entry_options("statistic", entry.name)
-        )
-        attrs = result.attrs | given.attrs
-        result = _joined(result, given).assign_attrs(attrs)
-    return result
-
-
 def _failures(status: np.ndarray) -> np.ndarray:
     """Return which runs were tried and failed."""
     return (status != Status.OK) & (status != Status.SKIPPED)
-
-
-def _joined(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
-    """Return two datasets as one; where both have a variable, the first one's counts."""
-    return xr.merge([first, second], combine_attrs="override", compat="override", join="outer")
-
-
-def tables_of(study: Study, statistics: xr.Dataset, dataset: xr.Dataset) -> dict[str, Any]:
-    """Return every table of a study by name, as pandas frames; ``runs`` counts the failures."""
-    tables = {"runs": _runs_table(dataset)}
-    for entry in study.statistics:
-        tables |= core.get("statistic", entry.name).tables(statistics, study.expectations())
-    return tables
-
-
-def table_names(study: Study) -> tuple[str, ...]:
-    """Return the names of the tables a study makes."""
-    found = ["runs"]
-    for entry in study.statistics:
-        found += core.get("statistic", entry.name).table_names
-    return tuple(found)
-
-
-def _runs_table(dataset: xr.Dataset) -> Any:
-    import pandas as pd
-
-    status = dataset["status"].values
-    rows = [("runs", status.size)]
-    rows += [(flag.name, int(np.count_nonzero(status == flag))) for flag in Status]
-    grid = [dim for dim in dataset["status"].dims if dim != "replica"]
-    if grid:
-        bad = (dataset["status"].copy(data=_failures(status))).any(
-            [d for d in ["replica"] if d in dataset["status"].dims]
-        )
-        where = [
-            " ".join(f"{d}={dataset[d].values[i]:g}" for d, i in zip(grid, index, strict=True))
-            for index in np.argwhere(bad.values)
-        ]
-        rows.append(("points with failures", len(where)))
-        rows += [(f"failed at {place}", 1) for place in where[:20]]
-    return pd.DataFrame(rows, columns=["item", "count"])
 
 
 def tabulate(study: Study, results: str | Path, table: str, output: str | Path) -> Path:
