@@ -65,7 +65,7 @@ def draw(
             _course(above, below, here, time, names, COLOURS[start % 2])
         here = level.isel({starts: 0}) if starts in level.dims else level
         _skeleton(below, here)
-        extent = level["quantile"].isel(level=[0, -1])
+        extent = level["quantile"].isel(probability=[0, -1])
         v, w = (extent.sel(variable=name).values for name in names)
         for values, limits in ((v, below.set_xlim), (w, below.set_ylim)):
             low, high = np.nanmin(values), np.nanmax(values)
@@ -97,7 +97,7 @@ def _course(
     ]
     quantiles = [here["quantile"].sel(variable=name).values for name in names]
     count = quantiles[0].shape[-1]
-    levels = [float(level) for level in here["level"].values]
+    levels = [float(level) for level in here["probability"].values]
     for low in range(count // 2):
         high = count - 1 - low
         text = f"{levels[low]:.0%} to {levels[high]:.0%} of the neurons"
@@ -146,7 +146,7 @@ def example() -> xr.Dataset:
     return xr.Dataset(
         {
             "mean": (("eps", "replica", "time", "site", "variable"), mean),
-            "quantile": (("eps", "replica", "time", "site", "variable", "level"), quantile),
+            "quantile": (("eps", "replica", "time", "site", "variable", "probability"), quantile),
             "reference_mean": (("eps", "time", "site", "variable"), np.stack([limit, limit])),
             "reference_nullcline": (
                 ("eps", "curve_point", "curve_value"),
@@ -159,7 +159,7 @@ def example() -> xr.Dataset:
             "reference_equilibrium": (("eps", "equilibria", "variable"), np.zeros((2, 1, 2))),
             "reference_stability": (("eps", "equilibria"), np.ones((2, 1), np.int8)),
         },
-        {"eps": eps, "time": time, "variable": ["v", "w"], "level": [0.1, 0.25, 0.75, 0.9]},
+        {"eps": eps, "time": time, "variable": ["v", "w"], "probability": [0.1, 0.25, 0.75, 0.9]},
     )
 
 
