@@ -26,13 +26,13 @@ from numba import njit
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.lowlevel import stack_array
-from neurolim.numerics.random import STREAM_INITIAL, STREAM_NOISE, normals
+from neurolim.numerics.random import BLOCK, STREAM_INITIAL, STREAM_NOISE, normals
 from neurolim.provenance import code_digest
 from neurolim.solvers._plane import plane_of, steepest
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
 
 _LANES = 8
-_BATCH = 2048
+_BATCH = 8 * BLOCK
 #: Core-nanoseconds per step of a replica in full lanes, for the cost model.
 _NANOSECONDS = 20.0
 
@@ -232,7 +232,7 @@ def solve(
     n_replicas = len(replicas)
     mean = np.full((n_replicas, len(record_times(options)), 2), np.nan)
     trace = np.full((n_replicas, samples, 2), np.nan)
-    z, y = np.empty(64), np.empty(64)
+    z, y = np.empty(BLOCK), np.empty(BLOCK)
     start = np.empty((n_replicas, 2))
     for i, replica in enumerate(replicas):
         normals(z, 0, np.uint64(key), replica, 0, STREAM_INITIAL)
