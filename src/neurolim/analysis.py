@@ -66,9 +66,10 @@ def table_names(study: Study) -> tuple[str, ...]:
 
 def _failed(dataset: xr.Dataset) -> xr.DataArray:
     """Return which runs failed or have nothing to be compared with, as their reference failed."""
-    failed = dataset["status"] != int(Status.OK)
+    fine = [int(Status.OK), int(Status.SKIPPED)]
+    failed = ~dataset["status"].isin(fine)
     if "reference_status" in dataset:
-        failed = failed | (dataset["reference_status"] != int(Status.OK))
+        failed = failed | ~dataset["reference_status"].isin(fine)
     return failed
 
 

@@ -30,12 +30,16 @@ _FOLDERS = {
 
 
 class Status(IntEnum):
-    """Outcome of one run (one grid point, one replica); anything but OK carries NaN data."""
+    """Outcome of one run (one grid point, one replica); anything but OK carries NaN data.
+
+    SKIPPED is no failure: a map that is refined left this point out.
+    """
 
     OK = 0
     DIVERGED = 1
     NOT_CONVERGED = 2
     OUT_OF_DOMAIN = 3
+    SKIPPED = 4
 
 
 class StudyError(ValueError):

@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurolim import provenance
+from neurolim import core, provenance
 from neurolim.analysis import figure_of, joined, runs_table, statistics_of, table_names, tables_of
 from neurolim.core import Status, StudyError
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import store
 from neurolim.sweep.assemble import assemble, chunk_dataset
+from neurolim.sweep.refine import filled_with, wanted
 from neurolim.sweep.study import Study, parse_study
 from neurolim.sweep.study import load_study as load_study
 
@@ -54,7 +55,16 @@ def _digest(*parts: Any) -> str:
 
 def simulation_digest(study: Study, runs: range) -> str:
     """Return the digest of everything a chunk's numbers depend on: points, keys and code."""
-    return _digest(study.digest(runs.start, runs.stop), _simulation_code(study))
+    parts: list[Any] = [study.digest(runs.start, runs.stop), _simulation_code(study)]
+    if study.refine is not None and planning.level_of(study, runs) > 0:
+        # Which points are simulated hangs on all that is coarser and on how it is judged.
+        chunks = planning.plan(study).chunks
+        before = chunks[planning.earlier(study, runs)[-1]].stop
+        first = study.statistics[0]
+        parts += [study.digest(0, before), study.refine.model_dump(), first.model_dump()]
+        parts.append(provenance.code_digest(f"neurolim.statistics.{first.name}"))
+        parts.append(provenance.code_digest("neurolim.sweep.refine"))
+    return _digest(*parts)
 
 
 def _simulation_code(study: Study) -> str:
@@ -123,9 +133,12 @@ def simulate(
     digest = simulation_digest(study, runs)
     output = Path(output)
     began, used_before = time.time(), _core_seconds()
+    chosen = _chosen(study, runs, output.parent)
+    every = planning.tasks_of(study, runs)
     tasks = [
         Task(study.model, study.solver, t["params"], t["options"], t["key"], t["first"], t["last"])
-        for t in planning.tasks_of(study, runs)
+        for t in every
+        if chosen[t["point"]]
     ]
     references = [
         Task(
@@ -138,15 +151,24 @@ def simulate(
             1,
         )
         for point in (planning.reference_points(study, runs) if study.reference else ())
+        if chosen[point]
     ]
-    solutions = run_tasks([*references, *balance(tasks, workers)], workers, progress)
-    reference = merge(solutions[: len(references)]) if references else None
-    found = merge(solutions[len(references) :])
-    dataset = chunk_dataset(
-        found.arrays | {"status": found.status},
-        {} if reference is None else reference.arrays | {"status": reference.status},
-        runs,
+    solutions = (
+        run_tasks([*references, *balance(tasks, workers)], workers, progress) if tasks else []
     )
+    arrays, others = _no_rows(study) if study.refine is not None else ({}, {})
+    if references:
+        reference = merge(solutions[: len(references)])
+        others = reference.arrays | {"status": reference.status}
+    if tasks:
+        found = merge(solutions[len(references) :])
+        arrays = found.arrays | {"status": found.status}
+    if study.refine is not None:
+        done = np.concatenate([np.full(t["last"] - t["first"], chosen[t["point"]]) for t in every])
+        arrays = _with_gaps(arrays, done)
+        others = _with_gaps(others, chosen[planning.reference_points(study, runs)])
+    dataset = chunk_dataset(arrays, others, runs)
+    status = dataset["status"].values
     checksum = store.write_dataset(output, dataset)
     store.write_record(
         output,
@@ -156,7 +178,7 @@ def simulate(
             "software": provenance.software(),
             "study": study.name,
             "runs": [runs.start, runs.stop],
-            "failed": int(np.count_nonzero(found.status != Status.OK)),
+            "failed": int(np.count_nonzero(_failures(status))),
         },
     )
     # Costs vary from machine to machine: they stay out of records that are compared.
@@ -180,6 +202,57 @@ def _core_seconds() -> float:
     """Return what this process has used so far."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
+
+
+def _with_gaps(arrays: Mapping[str, np.ndarray], done: np.ndarray) -> dict[str, np.ndarray]:
+    """Return rows with gaps where nothing was done, which there have the status SKIPPED."""
+    found = filled_with(arrays, done)
+    if "status" in found:
+        found["status"][~done] = int(Status.SKIPPED)
+    return found
+
+
+def _no_rows(study: Study) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return the arrays of solver and reference for no run and no point."""
+    coords = planning.dims_of(study)
+    found: list[dict[str, np.ndarray]] = []
+    for variables in planning.variables_of(study):
+        rows = {
+            var.name: np.empty((0, *(len(coords[dim].values) for dim in var.dims)), var.dtype)
+            for var in variables
+        }
+        found.append(rows | ({"status": np.empty(0, np.int8)} if rows else {}))
+    return found[0], found[1]
+
+
+def _chosen(study: Study, runs: range, home: Path) -> np.ndarray:
+    """Return which points are simulated: all, unless a map is refined by what is there already.
+
+    Raises
+    ------
+    store.StoreError : a chunk of a coarser level is missing or altered
+    """
+    everything = np.ones(study.n_points, dtype=bool)
+    before = planning.earlier(study, runs)
+    if study.refine is None or not before:
+        return everything
+    so_far = assemble(study, [store.open_checked(home / f"{k}.zip") for k in before], {})
+    names = study.refine.axes
+    status = so_far["status"]
+    known = (status != int(Status.SKIPPED)).any([d for d in status.dims if d not in names])
+    entry = study.statistics[0]
+    options = study.entry_options("statistic", entry.name)
+    classes = core.get("statistic", entry.name).apply(so_far, **options)[study.refine.by]
+    picked = wanted(
+        classes.transpose(*names, ...).values,
+        known.transpose(*names).values,
+        planning.level_of(study, runs),
+        study.refine.levels,
+    )
+    axes = [axis.name for axis in study.axes]
+    indices = np.unravel_index(np.arange(study.n_points), study.shape)
+    found: np.ndarray = picked[tuple(indices[axes.index(name)] for name in names)]
+    return found
 
 
 def collect(study: Study, results: str | Path, output: str | Path) -> Path:
@@ -277,6 +350,11 @@ def reduce(study: Study, data: str | Path, output: str | Path) -> Path:
     return output
 
 
+def _failures(status: np.ndarray) -> np.ndarray:
+    """Return which runs were tried and failed."""
+    return (status != Status.OK) & (status != Status.SKIPPED)
+
+
 def tabulate(study: Study, results: str | Path, table: str, output: str | Path) -> Path:
     """Write one table as CSV, HTML and LaTeX beside each other; return the CSV's path."""
     from neurolim.tables import write_table
@@ -327,9 +405,16 @@ class Outline:
         """Return the digest of a chunk; an unknown chunk has none."""
         return self.chunk_digests.get(chunk, "none")
 
+    earlier: Mapping[str, tuple[int, ...]]
+
     def records(self, results: str) -> list[str]:
         """Return the records of all chunks."""
         return [f"{results}/{self.name}/chunks/{chunk}.json" for chunk in self.chunks]
+
+    def before(self, results: str, chunk: str) -> list[str]:
+        """Return the records of the chunks that decide what this one simulates."""
+        numbers = self.earlier.get(chunk, ())
+        return [f"{results}/{self.name}/chunks/{number}.json" for number in numbers]
 
 
 def outline(path: str) -> Outline:
@@ -356,6 +441,11 @@ def outline(path: str) -> Outline:
         memory_mb=-(-the_plan.memory // 2**20),
         # Three times the prediction: a slow node must not lose a job to the scheduler.
         minutes=2 + int(3 * the_plan.chunk_core_seconds / 60),
+        earlier={
+            number: tuple(planning.earlier(study, runs))
+            for number, runs in zip(numbers, the_plan.chunks, strict=True)
+            if study.refine is not None
+        },
     )
 
 

@@ -2,6 +2,13 @@
 # Where a study's file lies must not: Snakemake compares no parameter that is a function of
 # `resources`, hence that argument of every `study=`.
 rule simulate:
+    input:
+        # Nothing, unless this chunk refines a map: then what it refines.
+        lambda wildcards: (
+            STUDIES[wildcards.study].before(RESULTS, wildcards.chunk)
+            if wildcards.study in STUDIES
+            else []
+        ),
     output:
         data=f"{RESULTS}/{{study}}/chunks/{{chunk}}.zip",
         record=f"{RESULTS}/{{study}}/chunks/{{chunk}}.json",

@@ -56,12 +56,14 @@ def assemble(study: Study, chunks: Sequence[xr.Dataset], attrs: Mapping[str, Any
     variables: dict[str, xr.Variable] = {}
     for var in (*outputs, status):
         array = np.concatenate([chunk[var.name].values for chunk in chunks])
+        array = _in_place(study, array, study.replicas, var.name == "status")
         variables[var.name] = xr.Variable(
             (*lead, *var.dims), array.reshape((*lead_shape, *array.shape[1:])), _labels(var)
         )
     for var in (*references, *((status,) if references else ())):
         name = f"reference_{var.name}"
         array = np.concatenate([chunk[name].values for chunk in chunks if name in chunk])
+        array = _in_place(study, array, 1, var.name == "status")
         attributes = _labels(var) | {"long_name": f"{var.long_name} ({study.reference_name})"}
         variables[name] = xr.Variable(
             (*grid, *var.dims), array.reshape((*study.shape, *array.shape[1:])), attributes
@@ -89,6 +91,18 @@ def assemble(study: Study, chunks: Sequence[xr.Dataset], attrs: Mapping[str, Any
         **attrs,
     }
     return dataset
+
+
+def _in_place(study: Study, array: np.ndarray, each: int, status: bool) -> np.ndarray:
+    """Return rows in the order of points; a map refined so far has gaps for what is to come."""
+    if study.point_order is None:
+        return array
+    filled = int(Status.SKIPPED) if status else (np.nan if array.dtype.kind == "f" else 0)
+    found = np.full((study.n_points * each, *array.shape[1:]), filled, array.dtype)
+    points = study.point_order[: len(array) // each]
+    places = (points[:, None] * each + np.arange(each)).ravel()
+    found[places] = array[: len(places)]
+    return found
 
 
 def _labels(var: Var) -> dict[str, Any]:

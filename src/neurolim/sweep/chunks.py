@@ -81,6 +81,12 @@ def plan(study: Study) -> Plan:
         point_cost.append(extra)
     per_point = study.replicas * np.array(run_cost) + np.array(point_cost)
     costs = np.interp(np.arange(study.n_points), sampled, per_point)
+    borders = np.array([0, study.n_runs])
+    if study.point_order is not None:
+        costs = costs[study.point_order]
+        # Levels never share a chunk: the next one is decided by what the last one found.
+        level = study.point_levels[study.point_order]
+        borders = np.append(borders, (np.flatnonzero(np.diff(level)) + 1) * study.replicas)
     cumulative = np.concatenate([[0.0], np.cumsum(costs)])
     total = float(cumulative[-1])
     count = int(np.clip(np.ceil(total / study.chunk_seconds), 1, min(MAX_CHUNKS, study.n_runs)))
@@ -89,8 +95,7 @@ def plan(study: Study) -> Plan:
         cumulative,
         np.arange(study.n_points + 1) * float(study.replicas),
     ).round()
-    edges = np.unique(edges.astype(np.int64))
-    edges[0], edges[-1] = 0, study.n_runs
+    edges = np.unique(np.append(edges.astype(np.int64)[1:-1], borders))
     chunks = tuple(range(int(a), int(b)) for a, b in itertools.pairwise(edges))
     run_bytes, point_bytes = output_bytes(study)
     data_bytes = int(study.n_runs * run_bytes + study.n_points * point_bytes)
@@ -210,14 +215,27 @@ def _bytes(size: float) -> str:
     return f"{size:.1f} TiB"
 
 
+def level_of(study: Study, runs: range) -> int:
+    """Return the level of refinement a chunk belongs to."""
+    return int(study.point_levels[study.nth(runs.start // study.replicas)])
+
+
+def earlier(study: Study, runs: range) -> list[int]:
+    """Return the numbers of the chunks of coarser levels, on which a chunk depends."""
+    if study.refine is None:
+        return []
+    level = level_of(study, runs)
+    return [k for k, other in enumerate(plan(study).chunks) if level_of(study, other) < level]
+
+
 def tasks_of(study: Study, runs: range) -> list[dict[str, Any]]:
     """Return, per grid point touched by a range of runs, what has to be solved there.
 
     Each entry has point, params, options, key and the replica range first .. last-1.
     """
     tasks = []
-    for point in range(runs.start // study.replicas, -(-runs.stop // study.replicas)):
-        start = point * study.replicas
+    for place in range(runs.start // study.replicas, -(-runs.stop // study.replicas)):
+        start, point = place * study.replicas, study.nth(place)
         tasks.append(
             {
                 "point": point,
@@ -235,4 +253,4 @@ def reference_points(study: Study, runs: range) -> list[int]:
     """Return the points whose first run lies in this range: their reference belongs here."""
     first = -(-runs.start // study.replicas)
     last = -(-runs.stop // study.replicas)
-    return list(range(first, last))
+    return [study.nth(place) for place in range(first, last)]

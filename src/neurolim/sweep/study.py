@@ -21,6 +21,7 @@ from neurolim import core
 from neurolim.core import Model, Param, Solver, StudyError
 from neurolim.numerics.random import noise_key
 from neurolim.sweep.grid import MAX_POINTS, Axis, parse_axis
+from neurolim.sweep.refine import Refine, levels_of
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 #: Grids larger than this are checked on a deterministic sample of points.
@@ -60,6 +61,7 @@ class Study(BaseModel):
     options: dict[str, Any] = {}
     reference: Entry | None = None
     grid: dict[str, Any] = {}
+    refine: Refine | None = None
     replicas: int = Field(1, ge=1, lt=2**32)
     seed: int = Field(0, ge=0, lt=2**63)
     statistics: tuple[Entry, ...] = ()
@@ -202,6 +204,29 @@ class Study(BaseModel):
         """Return the numbers of all grid points, last axis fastest."""
         return iter(range(self.n_points))
 
+    @cached_property
+    def point_order(self) -> np.ndarray | None:
+        """Return the points in the order of their runs, or None for their own order."""
+        if self.refine is None:
+            return None
+        return np.argsort(self.point_levels, kind="stable")
+
+    @cached_property
+    def point_levels(self) -> np.ndarray:
+        """Return the level of refinement of every point; 0 without refinement."""
+        if self.refine is None:
+            return np.zeros(self.n_points, dtype=int)
+        names = [axis.name for axis in self.axes]
+        places = [names.index(name) for name in self.refine.axes]
+        level = levels_of([self.shape[place] for place in places], self.refine.levels)
+        indices = np.unravel_index(np.arange(self.n_points), self.shape)
+        found: np.ndarray = level[tuple(indices[place] for place in places)]
+        return found
+
+    def nth(self, place: int) -> int:
+        """Return the point whose runs come at this place."""
+        return place if self.point_order is None else int(self.point_order[place])
+
     def sample(self) -> list[int]:
         """Return all points, or of a large grid the corners' ends and an even sample."""
         if self.n_points <= CHECKED_POINTS:
@@ -218,10 +243,11 @@ class Study(BaseModel):
             _canonical([self.model, self.solver, self._base[0], self._base[1], reference])
         )
         low, high = first // self.replicas, -(-last // self.replicas)
-        for point in range(low, high):
+        for place in range(low, high):
+            point = self.nth(place)
             here = self.values_at(point)
-            start = max(first - point * self.replicas, 0)
-            stop = min(last - point * self.replicas, self.replicas)
+            start = max(first - place * self.replicas, 0)
+            stop = min(last - place * self.replicas, self.replicas)
             digest.update(_canonical([here, self.key(point), start, stop]))
         return digest.hexdigest()
 
@@ -241,7 +267,33 @@ class Study(BaseModel):
         self._check_names()
         self._check_points()
         self._check_statistics()
+        self._check_refine()
         return self
+
+    def _check_refine(self) -> None:
+        if self.refine is None:
+            return
+        names = [axis.name for axis in self.axes]
+        for name in self.refine.axes:
+            if name not in names:
+                raise StudyError("refine.axes", f"no axis {name!r}", names or "an axis")
+        if len(set(self.refine.axes)) < len(self.refine.axes):
+            raise StudyError("refine.axes", "an axis is named twice", "distinct axes")
+        known = [entry.name for entry in self.statistics]
+        if self.refine.by not in known or self.refine.by not in self._gives(self.refine.by):
+            raise StudyError(
+                "refine.by",
+                f"{self.refine.by!r} is not a statistic of this study that gives a class",
+                [name for name in known if name in self._gives(name)] or "regime",
+            )
+        if self.refine.by != known[0]:
+            raise StudyError("refine.by", f"{self.refine.by!r} is not the first statistic", known)
+
+    def _gives(self, name: str) -> tuple[str, ...]:
+        statistic = core.get("statistic", name)
+        variables = tuple(var.name for var in self.the_model.state)
+        given: tuple[str, ...] = statistic.gives(self.entry_options("statistic", name), variables)
+        return given
 
     def _check_names(self) -> None:
         _ = self.the_model, self.the_solver
