@@ -1,7 +1,8 @@
 # Statistics of a dataset, and tables of the statistics with a verdict for every expectation.
 rule reduce:
     input:
-        f"{RESULTS}/{{study}}/data.json",
+        record=f"{RESULTS}/{{study}}/data.json",
+        data=f"{RESULTS}/{{study}}/data.zip",
     output:
         data=f"{RESULTS}/{{study}}/statistics.zip",
         record=f"{RESULTS}/{{study}}/statistics.json",
@@ -9,6 +10,8 @@ rule reduce:
         f"{RESULTS}/{{study}}/logs/reduce.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=lambda wildcards: STUDIES[wildcards.study].dataset_mb,
     params:
         study=lambda wildcards: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests["reduce"],
@@ -18,7 +21,8 @@ rule reduce:
 
 rule tabulate:
     input:
-        f"{RESULTS}/{{study}}/statistics.json",
+        record=f"{RESULTS}/{{study}}/statistics.json",
+        statistics=f"{RESULTS}/{{study}}/statistics.zip",
     output:
         csv=f"{RESULTS}/{{study}}/tables/{{table}}.csv",
         html=report(
@@ -33,6 +37,8 @@ rule tabulate:
         f"{RESULTS}/{{study}}/logs/tabulate-{{table}}.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=lambda wildcards: STUDIES[wildcards.study].dataset_mb,
     params:
         study=lambda wildcards: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests["tabulate"],

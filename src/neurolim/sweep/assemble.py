@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,13 +34,13 @@ def chunk_dataset(
     return xr.Dataset(variables, attrs={"first_run": runs.start, "last_run": runs.stop})
 
 
-def assemble(study: Study, chunks: Sequence[xr.Dataset], attrs: Mapping[str, Any]) -> xr.Dataset:
+def assemble(study: Study, chunks: Iterable[xr.Dataset], attrs: Mapping[str, Any]) -> xr.Dataset:
     """Return the dataset of a study from its chunks, in run order.
 
     Parameters
     ----------
     study : the study
-    chunks : contents of all its chunk files, in order
+    chunks : contents of all its chunk files, in order; read one at a time
     attrs : provenance to record beside statement, parameters and options
 
     Returns
@@ -53,15 +53,16 @@ def assemble(study: Study, chunks: Sequence[xr.Dataset], attrs: Mapping[str, Any
     lead = (*grid, "replica") if stochastic else grid
     lead_shape = (*study.shape, study.replicas) if stochastic else study.shape
     status = Var("status", "1", "0 = OK, otherwise the run failed", (), "int8")
+    arrays = _joined(chunks, {"run": study.n_runs, "point": study.n_points})
     variables: dict[str, xr.Variable] = {}
     for var in (*outputs, status):
-        array = np.concatenate([chunk[var.name].values for chunk in chunks])
+        array = arrays[var.name]
         variables[var.name] = xr.Variable(
             (*lead, *var.dims), array.reshape((*lead_shape, *array.shape[1:])), _labels(var)
         )
     for var in (*references, *((status,) if references else ())):
         name = f"reference_{var.name}"
-        array = np.concatenate([chunk[name].values for chunk in chunks if name in chunk])
+        array = arrays[name]
         attributes = _labels(var) | {"long_name": f"{var.long_name} ({study.reference_name})"}
         variables[name] = xr.Variable(
             (*grid, *var.dims), array.reshape((*study.shape, *array.shape[1:])), attributes
@@ -89,6 +90,25 @@ def assemble(study: Study, chunks: Sequence[xr.Dataset], attrs: Mapping[str, Any
         **attrs,
     }
     return dataset
+
+
+def _joined(chunks: Iterable[xr.Dataset], lengths: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Return the arrays of all chunks along their first dimension, "run" or "point"."""
+    arrays: dict[str, np.ndarray] = {}
+    filled: dict[str, int] = {}
+    for chunk in chunks:
+        for label, variable in chunk.variables.items():
+            name, length = str(label), variable.shape[0]
+            if name not in arrays:
+                shape = (lengths[str(variable.dims[0])], *variable.shape[1:])
+                arrays[name], filled[name] = np.empty(shape, variable.dtype), 0
+            arrays[name][filled[name] : filled[name] + length] = variable.values
+            filled[name] += length
+        chunk.close()
+    for name, array in arrays.items():
+        if filled[name] != len(array):
+            raise ValueError(f"{name}: {filled[name]} rows in the chunks, {len(array)} in the study")
+    return arrays
 
 
 def _labels(var: Var) -> dict[str, Any]:

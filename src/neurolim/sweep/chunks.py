@@ -41,6 +41,11 @@ class Plan:
     memory: int
     disk: int
 
+    @property
+    def minutes(self) -> int:
+        """Return the time limit of a job: a slow node must not lose it to the scheduler."""
+        return 10 + int(3 * self.chunk_core_seconds / 60)
+
     def describe(self) -> str:
         """Return the plan as a readable table."""
         rows = [
@@ -140,6 +145,12 @@ def _size(variables: tuple[Var, ...], coords: Mapping[str, Coord]) -> int:
 def check_fit(study: Study, results: str | Path, workers: int = 1) -> Plan:
     """Return the plan if machine and folder can hold it.
 
+    Parameters
+    ----------
+    study : the study
+    results : folder of all results
+    workers : jobs side by side on this machine; 0 if they run elsewhere
+
     Raises
     ------
     StudyError : results folder not writable, too little disk or memory
@@ -166,7 +177,7 @@ def check_fit(study: Study, results: str | Path, workers: int = 1) -> Plan:
             study.file,
         )
     memory = _physical_memory()
-    needed = the_plan.memory * max(1, workers)
+    needed = the_plan.memory * workers
     if needed > memory:
         raise StudyError(
             "chunk_seconds",
