@@ -39,16 +39,15 @@ def run(
         str, typer.Option(help="where jobs run: profiles/slurm, profiles/cluster; default: here")
     ] = "",
     stall: Annotated[
-        float, typer.Option(help="seconds without a sign of life after which a job is ended", min=1)
+        float,
+        typer.Option(help="seconds without a sign of life after which a job is ended", min=15),
     ] = 60.0,
 ) -> None:
     """Run studies with Snakemake, show progress, write the report, say where everything is."""
     from neurolim.run import run_workflow
 
     raise typer.Exit(
-        run_workflow(
-            studies or [], cores or os.cpu_count() or 1, results, report, profile, stall
-        )
+        run_workflow(studies or [], cores or os.cpu_count() or 1, results, report, profile, stall)
     )
 
 

@@ -333,7 +333,7 @@ def costs_of(study: Study, results: str | Path) -> Any:
         **frame[["runs", "wall_seconds", "core_seconds", "predicted_core_seconds"]].sum(),
         "ratio": frame["core_seconds"].sum() / the_plan.core_seconds,
         **frame[["peak_memory_mib", "predicted_memory_mib"]].max(),
-        "machines": ", ".join(sorted({name for row in rows for name in [row["machines"]] if name})),
+        "machines": ", ".join(sorted({str(row["machines"]) for row in rows if row["machines"]})),
     }
     return pd.concat([pd.DataFrame([whole]), frame], ignore_index=True).astype({"runs": int})
 

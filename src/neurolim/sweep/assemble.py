@@ -107,7 +107,7 @@ def _joined(chunks: Iterable[xr.Dataset], lengths: Mapping[str, int]) -> dict[st
         chunk.close()
     for name, array in arrays.items():
         if filled[name] != len(array):
-            raise ValueError(f"{name}: {filled[name]} rows in the chunks, {len(array)} in the study")
+            raise ValueError(f"{name}: {filled[name]} rows in the chunks, not {len(array)}")
     return arrays
 
 

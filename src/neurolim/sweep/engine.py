@@ -185,7 +185,9 @@ def run_tasks(
     results: list[Solved | None] = [None] * len(tasks)
     done = 0
     # Without a dashboard there are no pages at all.
-    pages = {f"distributed.{who}.http.routes": [] for who in ("scheduler", "worker")}
+    pages: dict[str, Any] = {
+        f"distributed.{who}.http.routes": [] for who in ("scheduler", "worker")
+    }
     with dask.config.set({} if engine.dashboard else pages), _client(engine.check()) as client:
         if engine.dashboard:
             print(f"dask dashboard: {client.dashboard_link}", file=sys.stderr, flush=True)

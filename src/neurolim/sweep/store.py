@@ -1,7 +1,7 @@
 """One file per result: deterministic zips of zarr groups, written whole or not at all.
 
-A file is a zarr v3 group in a zip of which every byte is decided by the numbers (``zipped``).  It is
-written beside its place, flushed to disk and renamed, so a kill or a full disk leaves either the
+A file is a zarr v3 group in a zip of which every byte is decided by the numbers (``zipped``).  It
+is written beside its place, flushed to disk and renamed, so a kill or a full disk leaves either the
 old file, the new file or none.  A record, ``<name>.json`` beside it, holds its
 SHA-256 and what it was made from.
 """

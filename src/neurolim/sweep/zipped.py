@@ -30,7 +30,7 @@ _BLOCK = 2**20
 _NAME = re.compile(r"[A-Za-z0-9._+-]+(/[A-Za-z0-9._+-]+)*")
 
 
-class ZipRefused(ValueError):
+class ZipError(ValueError):
     """A zip that these functions did not write; says where it differs."""
 
 
@@ -105,7 +105,7 @@ def write_zip(stream: BinaryIO, contents: Iterable[tuple[str, bytes | Path]]) ->
     position = 0
     for name, content in sorted(contents, key=lambda item: item[0]):
         if not _is_name(name):
-            raise ZipRefused(f"not a name for an archive: {name!r}")
+            raise ZipError(f"not a name for an archive: {name!r}")
         checksum = size = 0
         for block in _blocks(content):
             checksum, size = zlib.crc32(block, checksum), size + len(block)
@@ -137,15 +137,15 @@ def entries_of(path: Path) -> list[Entry]:
 
     Raises
     ------
-    ZipRefused : something is not as ``write_zip`` writes it; names the entry
+    ZipError : something is not as ``write_zip`` writes it; names the entry
     """
     try:
         with zipfile.ZipFile(path) as archive:
             found, comment = archive.infolist(), archive.comment
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
-        raise ZipRefused(f"no zip, truncated or altered at its end ({error})") from None
+        raise ZipError(f"no zip, truncated or altered at its end ({error})") from None
     if comment:
-        raise ZipRefused("has a comment")
+        raise ZipError("has a comment")
     entries: list[Entry] = []
     with path.open("rb") as stream:
         position = 0
@@ -153,18 +153,18 @@ def entries_of(path: Path) -> list[Entry]:
             _refuse(info)
             entry = Entry(info.filename, info.CRC, info.file_size, info.header_offset)
             if entries and entry.name <= entries[-1].name:
-                raise ZipRefused(f"{entry.name}: twice, or out of order")
+                raise ZipError(f"{entry.name}: twice, or out of order")
             header = _local(entry)
             stream.seek(position)
             if entry.offset != position or stream.read(len(header)) != header:
-                raise ZipRefused(f"{entry.name}: its header is altered, or bytes lie before it")
+                raise ZipError(f"{entry.name}: its header is altered, or bytes lie before it")
             entries.append(entry)
             position = entry.stop
         stream.seek(position)
         directory = _directory(entries, position)
         # One byte more than expected shows what follows the end.
         if stream.read(len(directory) + 1) != directory:
-            raise ZipRefused("the directory at its end is altered, or does not match the entries")
+            raise ZipError("the directory at its end is altered, or does not match the entries")
     return entries
 
 
@@ -173,17 +173,17 @@ def _refuse(info: zipfile.ZipInfo) -> None:
     name, kind = info.filename, info.external_attr >> 28
     shown = name if name.isprintable() else repr(name)
     if info.orig_filename != name or not _is_name(name):
-        raise ZipRefused(f"{shown}: leads out of the archive, or is no plain name")
+        raise ZipError(f"{shown}: leads out of the archive, or is no plain name")
     if kind == 0o12:
-        raise ZipRefused(f"{shown}: a link")
+        raise ZipError(f"{shown}: a link")
     if kind not in (0, 0o10):
-        raise ZipRefused(f"{shown}: not a plain file")
+        raise ZipError(f"{shown}: not a plain file")
     if (info.external_attr >> 16) & 0o111:
-        raise ZipRefused(f"{shown}: an executable file")
+        raise ZipError(f"{shown}: an executable file")
     if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
-        raise ZipRefused(f"{shown}: compressed, so its size cannot be trusted")
+        raise ZipError(f"{shown}: compressed, so its size cannot be trusted")
     if info.flag_bits & 1:
-        raise ZipRefused(f"{shown}: encrypted")
+        raise ZipError(f"{shown}: encrypted")
 
 
 def read_entry(path: Path, entry: Entry, most: int | None = None) -> Iterator[bytes]:
@@ -191,10 +191,10 @@ def read_entry(path: Path, entry: Entry, most: int | None = None) -> Iterator[by
 
     Raises
     ------
-    ZipRefused : longer than ``most`` bytes
+    ZipError : longer than ``most`` bytes
     """
     if most is not None and entry.size > most:
-        raise ZipRefused(f"{entry.name}: {entry.size} bytes, more than the {most} expected")
+        raise ZipError(f"{entry.name}: {entry.size} bytes, more than the {most} expected")
     with path.open("rb") as stream:
         stream.seek(entry.start)
         left = entry.size
