@@ -163,6 +163,45 @@ def tabulate(
 
 
 @app.command()
+def archive(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY.yaml...", help="study files")],
+    results: Results = "results",
+    name: Annotated[str, typer.Option(help="of the archive; default: the study's")] = "",
+    date: Annotated[str, typer.Option(help="of publication, YYYY-MM-DD; default: commit's")] = "",
+) -> None:
+    """Write studies, data, tables, figures, report and code as one file that anyone can check."""
+    from neurolim.archive.write import archive as write
+
+    typer.echo(write(studies, results, name, date))
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(metavar="ARCHIVE.zip", help="an archive")],
+    recompute: Annotated[int, typer.Option(help="chunks to simulate again", min=0)] = 0,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="run the archive's code though it is not this neurolim's"),
+    ] = False,
+    here: Annotated[
+        bool, typer.Option("--here", help="recompute here, not in an environment from the lock")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="of the choice of chunks")] = None,
+) -> None:
+    """Check every byte of an archive, and simulate some of it again bit for bit."""
+    from neurolim.archive.verify import ArchiveError
+    from neurolim.archive.verify import verify as check
+
+    try:
+        found = check(path, recompute, trust, here, seed, lambda line: typer.echo(line, err=True))
+    except ArchiveError as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from None
+    for line in found:
+        typer.echo(line)
+
+
+@app.command()
 def account(study: StudyFile, output: Output) -> None:
     """Write what every chunk of a study took, beside the cost model's prediction, as HTML."""
     stages.account(stages.load_study(study), _home(output, 1), output)
