@@ -39,7 +39,7 @@ replicas: 5
 seed: 2
 statistics: [agreement]
 figures: [agreement]
-chunk_seconds: 1.0e-5
+chunk_seconds: 0.006
 """
 
 
@@ -323,7 +323,7 @@ def replaced(files, name, old, new):
         (lambda f: f | {contents.LOCK: b"evil==1.0 \\\n"}, "without hash"),
         (lambda f: f | {contents.METADATA: b"[" * 100_000}, "not JSON"),
         (lambda f: f | {contents.MANIFEST: b'{"format": 99}'}, "format 99"),
-        (lambda f: replaced(f, "studies/small.yaml", b"replicas: 5", b"replicas: 6"), "runs"),
+        (lambda f: replaced(f, "studies/small.yaml", b"replicas: 5", b"replicas: 6"), "chunks/small/"),
         (
             lambda f: replaced(f, "data/small/mean/zarr.json", b'"units": "', b'"units": "m'),
             "data/small/mean: unit",

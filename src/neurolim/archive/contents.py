@@ -33,6 +33,8 @@ _DOCUMENTS = (".cff", ".csv", ".html", ".json", ".lock", ".md", ".nc", ".sha256"
 _PICTURES = (".pdf", ".png", ".svg", ".tex")
 CODE_ONLY = frozenset((".py", ".sh", ".smk", ".toml", ".typed", ".rst"))
 SUFFIXES = CODE_ONLY.union(_DOCUMENTS, _PICTURES)
+#: Files whose kind is their name.
+NAMELESS = frozenset(("LICENSE", "code/LICENSE", "code/Snakefile"))
 _PIN = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!_-]+( ; [^\\@:]+)? \\")
 _HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 _LINE = re.compile(r"([0-9a-f]{64})  (\S+)")

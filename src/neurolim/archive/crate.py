@@ -91,6 +91,9 @@ def crate(
             "license": {"@id": license_of},
             "creator": _ids(author["@id"] for author in authors),
             "version": software["neurolim"],
+            "conformsTo": {
+                "@id": "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
+            },
             "input": [{"@id": "#studies"}],
             "output": [{"@id": "#results"}],
         },

@@ -175,7 +175,7 @@ def _dangerous(path: Path, entries: Mapping[str, Entry]) -> Iterator[str]:
                 yield from _odd_array(name, _json(path, entries, name))
             elif not re.fullmatch(r"\w+/[\w-]+/\w+/c(/\d+)*", name):
                 yield f"{name}: neither a chunk nor the description of an array"
-        elif name != "LICENSE" and not name.endswith("/LICENSE"):
+        elif name not in contents.NAMELESS:
             if suffix not in contents.SUFFIXES:
                 yield f"{name}: a kind of file that has no place here"
             elif suffix in contents.CODE_ONLY and folder != "code":

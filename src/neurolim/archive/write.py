@@ -246,10 +246,10 @@ def _readme(studies: Sequence[Study], file: str, software: Mapping[str, str], da
 
 ## Open the data
 
-With Python, xarray and zarr, nothing else, straight from the zip:
+With xarray (and zarr, fsspec beside it), without neurolim, straight from the zip:
 
     import xarray
-    xarray.open_zarr("zip::{file}", group="data/{first}", consolidated=False)
+    xarray.open_zarr("zip://data/{first}::{file}", consolidated=False)
 
 `statistics/{first}` opens in the same way; `netcdf/{first}.nc` holds the same statistics for tools
 that read NetCDF. Variables carry units, long names and the meaning of flags; `status` is 0 where a

@@ -9,6 +9,7 @@ import platform
 import resource
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -181,6 +182,8 @@ def run_tasks(
     engine : who solves them
     progress : called with (replicas done, replicas in all) after each task
     """
+    # dask measures its scratch folder, which nothing here uses.
+    warnings.filterwarnings("ignore", "Creating scratch directories", UserWarning)
     total = sum(task.last - task.first for task in tasks)
     results: list[Solved | None] = [None] * len(tasks)
     done = 0
@@ -188,7 +191,10 @@ def run_tasks(
     pages: dict[str, Any] = {
         f"distributed.{who}.http.routes": [] for who in ("scheduler", "worker")
     }
-    with dask.config.set({} if engine.dashboard else pages), _client(engine.check()) as client:
+    with (
+        dask.config.set({} if engine.dashboard else pages),
+        _client(engine.check()) as client,
+    ):
         if engine.dashboard:
             print(f"dask dashboard: {client.dashboard_link}", file=sys.stderr, flush=True)
         futures = {
