@@ -24,7 +24,7 @@ from neurolim import core, provenance
 from neurolim.core import Status, StudyError
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, store
-from neurolim.sweep.assemble import assemble, chunk_dataset
+from neurolim.sweep.assemble import assemble, chunk_dataset, lazy
 from neurolim.sweep.progress import read_note
 from neurolim.sweep.study import Study, parse_study
 from neurolim.sweep.study import load_study as load_study
@@ -180,16 +180,35 @@ def collect(study: Study, results: str | Path, output: str | Path) -> Path:
         raise store.StoreError("\n".join(problems[:3]) + more)
     count = len(planning.plan(study).chunks)
     opened = (store.open_dataset(chunk_path(study, results, number)) for number in range(count))
-    attrs = {
+    _write(output, assemble(study, opened, _made_by(study)), stage_digests(study)["collect"])
+    return output
+
+
+def _made_by(study: Study) -> dict[str, str]:
+    return {
         "Conventions": "CF-1.11",
         "neurolim": json.dumps(provenance.software()),
         "code": provenance.code_digest(
             f"neurolim.models.{study.model}", f"neurolim.solvers.{study.solver}"
         ),
     }
-    dataset = assemble(study, opened, attrs)
-    _write(output, dataset, stage_digests(study)["collect"])
-    return output
+
+
+def open_lazily(path: str | Path | Study, results: str | Path) -> xr.Dataset:
+    """Return the dataset of a study straight from its chunk files, without reading them.
+
+    The same as what ``collect`` writes, for studies larger than memory: numbers are read when
+    they are used.  Checksums are not compared; ``neurolim status --check`` does that.
+
+    Parameters
+    ----------
+    path : study file, or a Study
+    results : folder of all results
+    """
+    study = path if isinstance(path, Study) else load_study(path)
+    count = len(planning.plan(study).chunks)
+    files = [chunk_path(study, results, number) for number in range(count)]
+    return lazy(study, files, _made_by(study))
 
 
 def damaged_chunks(study: Study, results: str | Path) -> Iterator[tuple[int, str]]:

@@ -323,7 +323,10 @@ def replaced(files, name, old, new):
         (lambda f: f | {contents.LOCK: b"evil==1.0 \\\n"}, "without hash"),
         (lambda f: f | {contents.METADATA: b"[" * 100_000}, "not JSON"),
         (lambda f: f | {contents.MANIFEST: b'{"format": 99}'}, "format 99"),
-        (lambda f: replaced(f, "studies/small.yaml", b"replicas: 5", b"replicas: 6"), "chunks/small/"),
+        (
+            lambda f: replaced(f, "studies/small.yaml", b"replicas: 5", b"replicas: 6"),
+            "chunks/small/",
+        ),
         (
             lambda f: replaced(f, "data/small/mean/zarr.json", b'"units": "', b'"units": "m'),
             "data/small/mean: unit",

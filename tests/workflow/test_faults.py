@@ -13,6 +13,7 @@ import time
 from collections import Counter
 
 import pytest
+from tests.running import files_of, members, start
 
 from neurolim.core import StudyError
 from neurolim.run import Stalled
@@ -20,12 +21,37 @@ from neurolim.stages import run_study
 from neurolim.sweep import lock, store
 from neurolim.sweep.progress import note_path, read_note, reporting
 
-from .conftest import files_of, members, start
-
 pytestmark = pytest.mark.workflow
 
 #: Seconds after which a command is thought to hang, on the busiest of machines.
 PATIENCE = 3600
+
+
+#: Twelve chunks of one run each, and every kind of output.
+STUDY = """
+title: A study in many pieces
+model: linear
+solver: particles
+reference: moments
+options: {n_neurons: 100, dt: 0.05, t_end: 1.0, records: 5}
+grid:
+  eps: {inverse: [10, 100]}
+replicas: 6
+seed: 4
+statistics: [agreement]
+figures: [agreement]
+chunk_seconds: 1.0e-6
+"""
+
+
+@pytest.fixture(scope="session")
+def pieces(tmp_path_factory):
+    """Return (study file, bytes of its results made without kills, workflow or cluster)."""
+    folder = tmp_path_factory.mktemp("pieces")
+    path = folder / "pieces.yaml"
+    path.write_text(STUDY)
+    run_study(path, folder / "results")
+    return path, files_of(folder / "results" / "pieces")
 
 
 def run(study, results, *words):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
 
 from neurolim.core import Param, Status, Var
-from neurolim.sweep.chunks import dims_of, variables_of
+from neurolim.sweep.chunks import dims_of, plan, variables_of
+from neurolim.sweep.store import open_dataset
 from neurolim.sweep.study import Study
 
 
@@ -47,26 +51,33 @@ def assemble(study: Study, chunks: Iterable[xr.Dataset], attrs: Mapping[str, Any
     -------
     dims: grid axes, replica (stochastic solvers only), solver dims; see docs/architecture.md
     """
+    arrays = _joined(chunks, {"run": study.n_runs, "point": study.n_points})
+
+    def array(name: str, var: Var, lead: tuple[int, ...]) -> Any:
+        return arrays[name].reshape((*lead, *arrays[name].shape[1:]))
+
+    return _labelled(study, array, attrs)
+
+
+def _labelled(
+    study: Study, array: Callable[[str, Var, tuple[int, ...]], Any], attrs: Mapping[str, Any]
+) -> xr.Dataset:
+    """Return the dataset of a study whose numbers ``array(name, variable, grid lengths)`` gives."""
     outputs, references = variables_of(study)
     stochastic = study.the_solver.stochastic
     grid = tuple(axis.name for axis in study.axes)
     lead = (*grid, "replica") if stochastic else grid
     lead_shape = (*study.shape, study.replicas) if stochastic else study.shape
     status = Var("status", "1", "0 = OK, otherwise the run failed", (), "int8")
-    arrays = _joined(chunks, {"run": study.n_runs, "point": study.n_points})
     variables: dict[str, xr.Variable] = {}
     for var in (*outputs, status):
-        array = arrays[var.name]
         variables[var.name] = xr.Variable(
-            (*lead, *var.dims), array.reshape((*lead_shape, *array.shape[1:])), _labels(var)
+            (*lead, *var.dims), array(var.name, var, lead_shape), _labels(var)
         )
     for var in (*references, *((status,) if references else ())):
         name = f"reference_{var.name}"
-        array = arrays[name]
         attributes = _labels(var) | {"long_name": f"{var.long_name} ({study.reference_name})"}
-        variables[name] = xr.Variable(
-            (*grid, *var.dims), array.reshape((*study.shape, *array.shape[1:])), attributes
-        )
+        variables[name] = xr.Variable((*grid, *var.dims), array(name, var, study.shape), attributes)
     for name in ("status", "reference_status"):
         if name in variables:
             variables[name].attrs |= {
@@ -152,3 +163,84 @@ def _coordinates(study: Study, used: set[Any]) -> dict[str, xr.Variable]:
                 name, np.array(coord.values), {"units": coord.unit, "long_name": coord.long_name}
             )
     return coordinates
+
+
+class _Pieces(BackendArray):
+    """One variable of a study, read from the chunk files when and where it is asked for.
+
+    Parameters
+    ----------
+    files : the chunk files, in order
+    edges : first row in each file, and the number of rows
+    name : of the variable in the files
+    lead : lengths of the dimensions that the rows stand for
+    rest : lengths of the other dimensions
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        edges: np.ndarray,
+        name: str,
+        lead: tuple[int, ...],
+        rest: tuple[int, ...],
+        dtype: Any,
+    ) -> None:
+        self._files, self._edges, self._name, self._lead = files, edges, name, lead
+        self.shape = (*lead, *rest)
+        self.dtype = np.dtype(dtype)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
+
+    def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+        places = [np.arange(n)[part] for n, part in zip(self._lead, key, strict=False)]
+        inner = tuple(key[len(self._lead) :])
+        shape = tuple(n for place in places for n in place.shape)
+        flat = np.ix_(*(np.atleast_1d(place) for place in places)) if places else ()
+        rows = np.ravel_multi_index(flat, self._lead).ravel() if places else np.zeros(1, int)
+        owner = np.searchsorted(self._edges, rows, side="right") - 1
+        found: np.ndarray | None = None
+        for number in np.unique(owner):
+            mine = owner == number
+            with open_dataset(self._files[number]) as chunk:
+                block = chunk[self._name].variable[(rows[mine] - self._edges[number],)].values
+            block = _outer(block, inner)
+            if found is None:
+                found = np.empty((len(rows), *block.shape[1:]), self.dtype)
+            found[mine] = block
+        assert found is not None
+        return found.reshape(shape + found.shape[1:])
+
+
+def _outer(block: np.ndarray, key: tuple[Any, ...]) -> np.ndarray:
+    """Return a block indexed along each of its dimensions but the first."""
+    for axis in range(len(key), 0, -1):
+        block = block[(slice(None),) * axis + (key[axis - 1],)]
+    return block
+
+
+def lazy(study: Study, files: Sequence[Path], attrs: Mapping[str, Any]) -> xr.Dataset:
+    """Return the dataset of a study that reads its chunk files when numbers are used.
+
+    The same as ``assemble`` of the files, for studies larger than memory.
+
+    Parameters
+    ----------
+    study : the study
+    files : all its chunk files, in order
+    attrs : as for ``assemble``
+    """
+    chunks = plan(study).chunks
+    runs = np.array([*(chunk.start for chunk in chunks), study.n_runs])
+    points = -(-runs // study.replicas)
+    lengths = {name: len(coord.values) for name, coord in dims_of(study).items()}
+
+    def array(name: str, var: Var, lead: tuple[int, ...]) -> Any:
+        edges = points if name.startswith("reference_") else runs
+        rest = tuple(lengths[dim] for dim in var.dims)
+        return indexing.LazilyIndexedArray(_Pieces(files, edges, name, lead, rest, var.dtype))
+
+    return _labelled(study, array, attrs)

@@ -102,7 +102,9 @@ def plan(study: Study) -> Plan:
         chunks=chunks,
         core_seconds=total,
         chunk_core_seconds=total / len(chunks),
-        memory=int(memory + 3 * largest * run_bytes + 2**28),
+        # The program itself, compiler included, takes half a GiB; Snakemake's part of a remote
+        # job another quarter.
+        memory=int(memory + 3 * largest * run_bytes + 3 * 2**28),
         # Chunk files, the dataset, and the dataset's temporary copy while it is written.
         disk=int(3 * (study.n_runs * run_bytes + study.n_points * point_bytes)) + 2**20,
     )

@@ -1,4 +1,4 @@
-"""What the tests of the workflow share: commands in a project, a small study in many chunks."""
+"""What tests that start commands share."""
 
 from __future__ import annotations
 
@@ -8,27 +8,8 @@ import sys
 from pathlib import Path
 
 import psutil
-import pytest
 
-from neurolim.stages import run_study
-
-ROOT = Path(__file__).parents[2]
-
-#: Twelve chunks of one run each, and every kind of output.
-STUDY = """
-title: A study in many pieces
-model: linear
-solver: particles
-reference: moments
-options: {n_neurons: 100, dt: 0.05, t_end: 1.0, records: 5}
-grid:
-  eps: {inverse: [10, 100]}
-replicas: 6
-seed: 4
-statistics: [agreement]
-figures: [agreement]
-chunk_seconds: 1.0e-6
-"""
+ROOT = Path(__file__).parents[1]
 
 
 def files_of(home):
@@ -67,13 +48,3 @@ def members(session):
         except (ProcessLookupError, psutil.Error):
             continue
     return found
-
-
-@pytest.fixture(scope="session")
-def pieces(tmp_path_factory):
-    """Return (study file, bytes of its results made without kills, workflow or cluster)."""
-    folder = tmp_path_factory.mktemp("pieces")
-    path = folder / "pieces.yaml"
-    path.write_text(STUDY)
-    run_study(path, folder / "results")
-    return path, files_of(folder / "results" / "pieces")
