@@ -243,15 +243,18 @@ def _studies(path: Path, entries: Mapping[str, Entry], workspace: Path) -> list[
 
 def opened(path: Path, part: str, study: str) -> xr.Dataset:
     """Return a dataset of an archive, straight from the zip; numbers are read when used."""
+    zipped = ZipStore(path, mode="r")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=RuntimeWarning)
-        return xr.open_zarr(
-            ZipStore(path, mode="r"),
+        dataset = xr.open_zarr(
+            zipped,
             group=f"{part}/{study}",
             consolidated=False,
             chunks=None,
             zarr_format=3,
         )
+    dataset.set_close(zipped.close)
+    return dataset
 
 
 def _unlike(path: Path, entries: Mapping[str, Entry], study: Study) -> Iterator[str]:

@@ -164,12 +164,13 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     try:
         with zipfile.ZipFile(path) as archive:
             archive.infolist()
+        zipped = ZipStore(path, mode="r")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", category=RuntimeWarning)
-            dataset = xr.open_zarr(
-                ZipStore(path, mode="r"), consolidated=False, chunks=None, zarr_format=3
-            )
-        return _codes_to_text(dataset)
+            dataset = xr.open_zarr(zipped, consolidated=False, chunks=None, zarr_format=3)
+        found = _codes_to_text(dataset)
+        found.set_close(zipped.close)
+        return found
     except FileNotFoundError:
         raise StoreError(f"{path}: missing; run the study again to make it") from None
     except (zipfile.BadZipFile, OSError, KeyError, ValueError) as error:
