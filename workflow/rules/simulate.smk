@@ -5,10 +5,10 @@ rule simulate:
         record=f"{RESULTS}/{{study}}/chunks/{{chunk}}.json",
     log:
         f"{RESULTS}/{{study}}/logs/simulate-{{chunk}}.log",
-    conda:
-        "../../environment.yml"
     # A job that was killed, with its node or by hand, starts again.
     retries: 2
+    conda:
+        "../../environment.yml"
     threads: config["threads"]
     resources:
         mem_mb=lambda wildcards: STUDIES[wildcards.study].memory_mb,
