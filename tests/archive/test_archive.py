@@ -352,11 +352,15 @@ def test_checksums_must_list_exactly_what_is_there(made, tmp_path):
     assert problems(path) == (f"LICENSE: listed in {contents.CHECKSUMS}, not in the archive",)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_some_chunks_are_made_again_bit_for_bit(made):
     found = verify(made[2], recompute=2, here=True, seed=3)
     assert sum("bit for bit" in line for line in found) == 2
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_forged_number_is_found_by_making_it_again(made, tmp_path):
     """All checksums fit: only the simulation itself can tell."""
     files = contents_of(made[2])
@@ -371,6 +375,8 @@ def test_a_forged_number_is_found_by_making_it_again(made, tmp_path):
     assert "data/small/mean: runs" in problems(forged, recompute=1, here=True)[0]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_foreign_code_runs_only_if_trusted(made, tmp_path):
     files = contents_of(made[2])
     touched = tmp_path / "touched"
