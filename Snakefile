@@ -9,7 +9,7 @@ from neurolim import StudyError, stages
 
 RESULTS = config["results"]
 try:
-    STUDIES = stages.outlines(config["studies"])
+    STUDIES = stages.outlines(stages.study_files(config))
 except StudyError as error:
     print(error, file=sys.stderr)
     sys.exit(2)

@@ -24,7 +24,17 @@ app = typer.Typer(
 
 StudyFile = Annotated[str, typer.Argument(metavar="STUDY.yaml", help="study file")]
 Results = Annotated[str, typer.Option(help="folder of all results")]
-Output = Annotated[Path, typer.Option(help="file to write; decides the results folder")]
+
+
+def _writable(output: Path) -> Path:
+    planning.check_writable("output", output.absolute().parent)
+    return output
+
+
+Output = Annotated[
+    Path,
+    typer.Option(help="file to write; decides the results folder", callback=_writable),
+]
 
 
 @app.command()
@@ -33,7 +43,9 @@ def run(
         list[str] | None, typer.Argument(metavar="[STUDY.yaml]...", help="default: config.yaml's")
     ] = None,
     cores: Annotated[int, typer.Option(help="cores to use; 0 = all", min=0)] = 0,
-    results: Results = "results",
+    results: Annotated[
+        str | None, typer.Option(help="folder of all results; default: config.yaml's")
+    ] = None,
     report: Annotated[bool, typer.Option(help="write results/report.html")] = True,
     profile: Annotated[
         str, typer.Option(help="where jobs run: profiles/slurm, profiles/cluster; default: here")

@@ -157,18 +157,21 @@ class Param:
         elif self.kind == "names":
             words = [value] if isinstance(value, str) else value
             if isinstance(words, (list, tuple)) and words and all(_is_word(w) for w in words):
+                twice = sorted({word for word in words if list(words).count(word) > 1})
+                if twice:
+                    raise StudyError(self.name, f"listed twice: {', '.join(twice)}", "once")
                 return tuple(words)
         elif self.kind in ("number", "integer", "record time"):
             if self.choices and isinstance(value, str) and value in self.choices:
                 return value
             return self._number(value)
         elif self.kind == "vector":
-            if isinstance(value, (list, tuple, np.ndarray)) and len(value) > 0:
+            if _is_list(value) and len(value) > 0:
                 return tuple(self._number(entry) for entry in value)
         elif self.kind == "matrix" and (
-            isinstance(value, (list, tuple, np.ndarray))
+            _is_list(value)
             and len(value) > 0
-            and all(isinstance(row, (list, tuple, np.ndarray)) for row in value)
+            and all(_is_list(row) for row in value)
             and len({len(row) for row in value}) == 1
             and len(value[0]) > 0
         ):
@@ -180,12 +183,16 @@ class Param:
             value, (int, float, np.integer, np.floating)
         ):
             raise StudyError(self.name, f"wrong type: got {_show(value)}", self.describe())
+        number: float | int
         try:
             number = float(value)
+            finite = math.isfinite(number)
         except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
+            finite = False
+        if not finite:
             raise StudyError(self.name, f"not finite: {_show(value)}", self.describe())
+        if isinstance(value, (int, np.integer)) and self.kind == "integer":
+            number = int(value)  # exactly, beyond 2^53 too
         too_low = number <= 0 if self.positive else number < self.low
         if too_low or number < self.low or number > self.high:
             raise StudyError(self.name, f"out of range: {number:g}", self.describe())
@@ -329,6 +336,8 @@ class Statistic:
     tables : (applied dataset, expect) -> {table name: pandas.DataFrame}, where ``expect`` maps
         quantities to {"order", "tolerance", "claim"}
     table_names : the names ``tables`` returns, known before anything runs
+    check : (lengths of the dataset's dims, options) -> None, raises StudyError for datasets it
+        cannot use
     name : the file's name, filled in by ``get``
     """
 
@@ -343,6 +352,7 @@ class Statistic:
         default=lambda dataset, expect: {}
     )
     table_names: tuple[str, ...] = ()
+    check: Callable[[Mapping[str, int], Mapping[str, Any]], None] = lambda sizes, options: None
     name: str = ""
 
 
@@ -418,6 +428,10 @@ def resolve(params: Sequence[Param], given: Mapping[str, Any]) -> dict[str, Any]
 
 def _is_word(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def _show(value: Any) -> str:

@@ -11,6 +11,7 @@ import ast
 import hashlib
 import importlib.util
 import platform
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -52,6 +53,15 @@ class _WithoutDocstrings(ast.NodeTransformer):
         return node
 
 
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield all nodes but those that only type checkers read."""
+    yield tree
+    if isinstance(tree, ast.If) and ast.unparse(tree.test) == "TYPE_CHECKING":
+        return
+    for node in ast.iter_child_nodes(tree):
+        yield from _run(node)
+
+
 @lru_cache(maxsize=256)
 def _parsed(module: str) -> tuple[str, tuple[str, ...]]:
     """Return (digest of the module's syntax tree, neurolim modules it imports)."""
@@ -59,7 +69,7 @@ def _parsed(module: str) -> tuple[str, tuple[str, ...]]:
     assert path is not None
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _run(tree):
         if isinstance(node, ast.Import):
             imported.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

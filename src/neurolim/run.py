@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -32,11 +33,26 @@ _PERIOD = 1.0
 _LINE_EVERY = 10.0
 #: Bytes below which a disk is full.
 _HARDLY_ANY = 2**20
+#: Logs of failed jobs that are shown.
+_SHOWN = 5
 
 
-def _config(workflow: Path) -> dict[str, object]:
-    loaded = yaml.safe_load((workflow / "config" / "config.yaml").read_text(encoding="utf-8"))
-    return dict(loaded)
+def _config(workflow: Path) -> dict[str, Any]:
+    """Return ``config/config.yaml``.
+
+    Raises
+    ------
+    StudyError : missing, not YAML, or not a mapping
+    """
+    path = workflow / "config" / "config.yaml"
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        problem = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise StudyError("", problem, "a YAML file", str(path)) from None
+    if not isinstance(loaded, dict):
+        raise StudyError("", "not a mapping of keys", "results, threads, studies", str(path))
+    return loaded
 
 
 def chosen_studies(studies: Sequence[str], workflow: Path | None = None) -> list[str]:
@@ -51,13 +67,13 @@ def chosen_studies(studies: Sequence[str], workflow: Path | None = None) -> list
         return list(studies)
     if not (root / "Snakefile").is_file():
         raise StudyError("", f"no Snakefile in {root}", "run this in the project's folder")
-    return [str(path) for path in _config(root)["studies"]]  # type: ignore[attr-defined]
+    return stages.study_files(_config(root))
 
 
 def run_workflow(
     studies: Sequence[str],
     cores: int,
-    results: str,
+    results: str | None,
     report: bool,
     profile: str = "",
     stall: float = 60.0,
@@ -69,7 +85,7 @@ def run_workflow(
     ----------
     studies : study files; empty for those of ``config/config.yaml``
     cores : jobs side by side
-    results : folder of all results
+    results : folder of all results; None for that of ``config/config.yaml``
     report : write ``<results>/report.html`` at the end
     profile : folder of a Snakemake profile that says where jobs run; empty for this machine
     stall : seconds without a sign of life after which a job on this machine is ended
@@ -85,7 +101,9 @@ def run_workflow(
     if profile and not (Path(profile) / "config.yaml").is_file():
         known = sorted(str(path.parent) for path in root.glob("profiles/*/config.yaml"))
         raise StudyError("profile", f"no config.yaml in {profile}", known)
-    chosen = chosen_studies(studies, root)
+    settings = _config(root)
+    results = results or str(settings.get("results", "results"))
+    chosen = list(studies) or stages.study_files(settings)
     for path in chosen:
         planning.check_fit(stages.load_study(path), results, 0 if profile else cores)
     outlines = stages.outlines(chosen)
@@ -135,7 +153,11 @@ def _run(
         lock.sign(handles, process.pid)
         code = _watch(process, outlines, results, Stalled(results, outlines, stall))
     if code != 0:
-        print(_tail(log, 30), file=sys.stderr)
+        failures = failed_logs(log, root)
+        for own in failures[:_SHOWN]:
+            print(f"{own}:\n{_tail(own, 10)}\n", file=sys.stderr)
+        if not failures:
+            print(_tail(log, 30), file=sys.stderr)
         if shutil.disk_usage(results).free < _HARDLY_ANY:
             print(f"the disk of {results} is full: free some space", file=sys.stderr)
         print(
@@ -144,24 +166,40 @@ def _run(
             "done is kept",
             file=sys.stderr,
         )
-        return code
-    if report:
+    # After a failure the report shows what there is.
+    pages = stages.current_pages(outlines, results) if code != 0 else []
+    if report and (code == 0 or pages):
         page = Path(results) / "report.html"
         with log.open("ab") as stream:
-            code = subprocess.run(
-                [*snakemake, "--nolock", "--report", str(page), *config],
+            reported = subprocess.run(
+                [*snakemake, *pages, "--nolock", "--report", str(page), *config],
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 env=environment,
                 cwd=root,
                 check=False,
             ).returncode
-        if code != 0:
+        if reported != 0:
             print(_tail(log, 30), file=sys.stderr)
-            return code
+            return code or reported
         print(f"report: {page}")
-    print(stages.where(outlines, results))
-    return 0
+    if code == 0:
+        print(stages.where(outlines, results))
+    return code
+
+
+def failed_logs(log: Path, root: Path) -> list[Path]:
+    """Return the logs of the jobs that Snakemake's log says have failed.
+
+    Parameters
+    ----------
+    log : Snakemake's own log
+    root : folder in which Snakemake ran
+    """
+    text = log.read_text(encoding="utf-8", errors="replace")
+    named = re.findall(r"^\s+log: (.+) \(check log file", text, re.MULTILINE)
+    paths = [root / name for name in dict.fromkeys(named)]
+    return [path for path in paths if path.is_file() and path.stat().st_size]
 
 
 class Stalled:
@@ -279,15 +317,16 @@ def progress_line(
     parts, done_now, left = [], 0.0, 0.0
     for name, one in outlines.items():
         complete = 0
-        for record in one.records(results):
+        for chunk, record in zip(one.chunks, one.records(results), strict=True):
             path = Path(record)
-            try:
-                if path.stat().st_mtime >= fresh:
-                    done_now += 1.0
-                complete += 1
-                continue
-            except OSError:
-                pass
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                # A record of another study or older code is not a chunk done.
+                found = json.loads(path.read_text(encoding="utf-8"))
+                if found["digest"] == one.chunk_digest(chunk):
+                    if path.stat().st_mtime >= fresh:
+                        done_now += 1.0
+                    complete += 1
+                    continue
             note = read_note(path.with_suffix(".progress"))
             share = note.get("done", 0) / (note.get("total") or 1)
             done_now += share

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from neurolim import core, provenance
+from neurolim import provenance
+from neurolim.analysis import figure_of, joined, runs_table, statistics_of, table_names, tables_of
 from neurolim.core import Status, StudyError
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, store
@@ -58,21 +59,33 @@ def _digest(*parts: Any) -> str:
 
 def simulation_digest(study: Study, runs: range) -> str:
     """Return the digest of everything a chunk's numbers depend on: points, keys and code."""
-    modules = [f"neurolim.models.{study.model}", f"neurolim.solvers.{study.solver}"]
-    if study.reference is not None:
-        modules.append(f"neurolim.solvers.{study.reference.name}")
-    return _digest(study.digest(runs.start, runs.stop), provenance.code_digest(*modules))
+    return _digest(study.digest(runs.start, runs.stop), _simulation_code(study))
+
+
+def _simulation_code(study: Study) -> str:
+    """Return the digest of the code behind the chunks of a study."""
+    solvers = [study.solver] if study.reference is None else [study.solver, study.reference.name]
+    return provenance.code_digest(
+        f"neurolim.models.{study.model}", *(f"neurolim.solvers.{name}" for name in solvers)
+    )
 
 
 def stage_digests(study: Study) -> dict[str, str]:
     """Return, for each stage after simulation and each figure, the digest of words and code."""
     statistics = [(entry.name, entry.options) for entry in study.statistics]
-    code = provenance.code_digest(*(f"neurolim.statistics.{name}" for name, _ in statistics))
+    code = provenance.code_digest(
+        "neurolim.analysis", *(f"neurolim.statistics.{name}" for name, _ in statistics)
+    )
     words = [study.title, study.claim, study.failed_share]
     digests = {
         "account": _digest(provenance.code_digest("neurolim.tables")),
-        "collect": _digest(words, provenance.code_digest("neurolim.sweep.assemble")),
-        "reduce": _digest(statistics, code),
+        "collect": _digest(
+            words,
+            study.definition(),
+            _simulation_code(study),
+            provenance.code_digest("neurolim.sweep.assemble"),
+        ),
+        "reduce": _digest(statistics, study.failed_share, code),
         "tabulate": _digest(
             words, study.expectations(), code, provenance.code_digest("neurolim.tables")
         ),
@@ -81,7 +94,7 @@ def stage_digests(study: Study) -> dict[str, str]:
         digests[entry.name] = _digest(
             entry.options,
             study.expectations(),
-            provenance.code_digest(f"neurolim.figures.{entry.name}"),
+            provenance.code_digest("neurolim.analysis", f"neurolim.figures.{entry.name}"),
         )
     return digests
 
@@ -113,6 +126,8 @@ def simulate(
     from neurolim.sweep.engine import Engine, Task, balance, merge, run_tasks
 
     engine = engine or Engine()
+    # Of the code that is about to run: it may be edited while it does.
+    digest = simulation_digest(study, runs)
     output = Path(output)
     began = time.time()
     tasks = [
@@ -145,7 +160,8 @@ def simulate(
         output,
         {
             "sha256": checksum,
-            "digest": simulation_digest(study, runs),
+            "digest": digest,
+            "software": provenance.software(),
             "study": study.name,
             "runs": [runs.start, runs.stop],
             "failed": int(np.count_nonzero(found.status != Status.OK)),
@@ -180,17 +196,24 @@ def collect(study: Study, results: str | Path, output: str | Path) -> Path:
         raise store.StoreError("\n".join(problems[:3]) + more)
     count = len(planning.plan(study).chunks)
     opened = (store.open_dataset(chunk_path(study, results, number)) for number in range(count))
-    _write(output, assemble(study, opened, _made_by(study)), stage_digests(study)["collect"])
+    records = [store.read_record(chunk_path(study, results, number)) for number in range(count)]
+    _write(
+        output,
+        assemble(study, opened, _made_by(study)),
+        stage_digests(study)["collect"],
+        chunks=_digest([record.get("sha256") for record in records]),
+        software=_merged([record.get("software", {}) for record in records]),
+    )
     return output
 
 
 def _made_by(study: Study) -> dict[str, str]:
+    # Versions of what made the chunks stand in the record, so that the same numbers are the same
+    # bytes whatever computed them.
     return {
         "Conventions": "CF-1.11",
-        "neurolim": json.dumps(provenance.software()),
-        "code": provenance.code_digest(
-            f"neurolim.models.{study.model}", f"neurolim.solvers.{study.solver}"
-        ),
+        "neurolim": provenance.package_version(),
+        "code": _simulation_code(study),
     }
 
 
@@ -228,85 +251,63 @@ def damaged_chunks(study: Study, results: str | Path) -> Iterator[tuple[int, str
             )
 
 
+def _merged(software: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return every version of every package that had a part in something."""
+    found: dict[str, set[str]] = {}
+    for versions in software:
+        for name, version in versions.items():
+            found.setdefault(name, set()).add(version)
+    return {name: ", ".join(sorted(versions)) for name, versions in found.items()}
+
+
+def _current_record(path: Path, digest: str, **inputs: str | None) -> dict[str, Any]:
+    """Return the record of a file made from this study by this code, from these inputs.
+
+    Raises
+    ------
+    store.StoreError : missing, or made from something else
+    """
+    record = store.read_record(path)
+    if any(record.get(name) != value for name, value in {"digest": digest, **inputs}.items()):
+        raise store.StoreError(
+            f"{path}: made from another study, other code or other data; delete it and run the "
+            "study again"
+        )
+    return record
+
+
+def _open_data(study: Study, home: Path) -> xr.Dataset:
+    """Return the dataset of a study if it is current."""
+    _current_record(home / "data.zip", stage_digests(study)["collect"])
+    return store.open_checked(home / "data.zip")
+
+
+def _open_statistics(study: Study, home: Path) -> xr.Dataset:
+    """Return the statistics of a study if they and the dataset behind them are current."""
+    digests = stage_digests(study)
+    data = _current_record(home / "data.zip", digests["collect"]).get("sha256")
+    _current_record(home / "statistics.zip", digests["reduce"], data=data)
+    return store.open_checked(home / "statistics.zip")
+
+
 def reduce(study: Study, data: str | Path, output: str | Path) -> Path:
     """Apply the statistics of a study in their order; each sees what earlier ones gave.
 
     Raises
     ------
     StudyError : more failed runs than the study allows
+    store.StoreError : the dataset is missing, altered, or was made from another study or code
     """
-    dataset = store.open_checked(data)
-    result = statistics_of(study, dataset)
     output = Path(output)
-    _write(output, result, stage_digests(study)["reduce"])
+    dataset = _open_data(study, Path(data).parent)
+    _write(
+        output,
+        statistics_of(study, dataset),
+        stage_digests(study)["reduce"],
+        data=store.read_record(data).get("sha256"),
+        software=provenance.software(),
+    )
     return output
-
-
-def statistics_of(study: Study, dataset: xr.Dataset) -> xr.Dataset:
-    """Return everything the statistics of a study give, as one dataset.
-
-    Raises
-    ------
-    StudyError : more failed runs than the study allows
-    """
-    failed = float((dataset["status"] != int(Status.OK)).mean())
-    if study.statistics and failed > study.failed_share:
-        raise StudyError(
-            "failed_share",
-            f"{failed:.1%} of the runs failed",
-            f"at most {study.failed_share:.1%}; mend the study or allow more",
-            study.file,
-        )
-    result = xr.Dataset(attrs=dict(dataset.attrs))
-    for entry in study.statistics:
-        statistic = core.get("statistic", entry.name)
-        given = statistic.apply(
-            _joined(dataset, result), **study.entry_options("statistic", entry.name)
-        )
-        attrs = result.attrs | given.attrs
-        result = _joined(result, given).assign_attrs(attrs)
-    return result
-
-
-def _joined(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
-    """Return two datasets as one; where both have a variable, the first one's counts."""
-    return xr.merge([first, second], combine_attrs="override", compat="override", join="outer")
-
-
-def tables_of(study: Study, statistics: xr.Dataset, dataset: xr.Dataset) -> dict[str, Any]:
-    """Return every table of a study by name, as pandas frames; ``runs`` counts the failures."""
-    tables = {"runs": _runs_table(dataset)}
-    for entry in study.statistics:
-        tables |= core.get("statistic", entry.name).tables(statistics, study.expectations())
-    return tables
-
-
-def table_names(study: Study) -> tuple[str, ...]:
-    """Return the names of the tables a study makes."""
-    found = ["runs"]
-    for entry in study.statistics:
-        found += core.get("statistic", entry.name).table_names
-    return tuple(found)
-
-
-def _runs_table(dataset: xr.Dataset) -> Any:
-    import pandas as pd
-
-    status = dataset["status"].values
-    rows = [("runs", status.size)]
-    rows += [(flag.name, int(np.count_nonzero(status == flag))) for flag in Status]
-    grid = [dim for dim in dataset["status"].dims if dim != "replica"]
-    if grid:
-        bad = (dataset["status"] != int(Status.OK)).any(
-            [d for d in ["replica"] if d in dataset["status"].dims]
-        )
-        where = [
-            " ".join(f"{d}={dataset[d].values[i]:g}" for d, i in zip(grid, index, strict=True))
-            for index in np.argwhere(bad.values)
-        ]
-        rows.append(("points with failures", len(where)))
-        rows += [(f"failed at {place}", 1) for place in where[:20]]
-    return pd.DataFrame(rows, columns=["item", "count"])
 
 
 def tabulate(study: Study, results: str | Path, table: str, output: str | Path) -> Path:
@@ -314,14 +315,13 @@ def tabulate(study: Study, results: str | Path, table: str, output: str | Path) 
     from neurolim.tables import write_table
 
     home = folder(study, results)
-    frames = tables_of(
-        study,
-        store.open_checked(home / "statistics.zip"),
-        store.open_checked(home / "data.zip"),
-    )
-    if table not in frames:
-        raise StudyError("table", f"unknown table {table!r}", sorted(frames))
-    return write_table(Path(output), frames[table], study.title, study.claim)
+    if table == "runs":
+        frame = runs_table(_open_data(study, home))
+    elif table in table_names(study):
+        frame = tables_of(study, _open_statistics(study, home))[table]
+    else:
+        raise StudyError("table", f"unknown table {table!r}", sorted(table_names(study)))
+    return write_table(Path(output), frame, study.title, study.claim)
 
 
 def costs_of(study: Study, results: str | Path) -> Any:
@@ -374,28 +374,14 @@ def draw(study: Study, results: str | Path, figure: str, output: str | Path) -> 
     from neurolim.figures._style import save
 
     home = folder(study, results)
-    data = store.open_checked(home / "data.zip")
-    statistics = store.open_checked(home / "statistics.zip")
-    picture = figure_of(study, figure, data, statistics)
+    picture = figure_of(study, figure, _open_data(study, home), _open_statistics(study, home))
     save(picture, Path(output).with_suffix(""))
     return Path(output)
 
 
-def figure_of(study: Study, figure: str, data: xr.Dataset, statistics: xr.Dataset) -> Any:
-    """Return one figure of a study as a matplotlib Figure."""
-    if figure not in [entry.name for entry in study.figures]:
-        raise StudyError(
-            "figure", f"not in this study: {figure!r}", [entry.name for entry in study.figures]
-        )
-    merged = _joined(data, statistics).assign_attrs(data.attrs | statistics.attrs)
-    return core.get("figure", figure).draw(
-        merged, study.expectations(), **study.entry_options("figure", figure)
-    )
-
-
-def _write(output: Path, dataset: xr.Dataset, digest: str) -> None:
+def _write(output: Path, dataset: xr.Dataset, digest: str, **more: Any) -> None:
     checksum = store.write_dataset(output, dataset)
-    store.write_record(output, {"sha256": checksum, "digest": digest})
+    store.write_record(output, {"sha256": checksum, "digest": digest, **more})
 
 
 # -- what Snakemake asks ---------------------------------------------------------------------
@@ -455,6 +441,21 @@ def outline(path: str) -> Outline:
         # The dataset, its copy as zarr and the program.
         dataset_mb=512 + 2 * -(-the_plan.disk // 2**20),
     )
+
+
+def study_files(config: Mapping[str, Any]) -> list[str]:
+    """Return the study files that a configuration names.
+
+    Raises
+    ------
+    StudyError : none, or not a list of words
+    """
+    named = config.get("studies")
+    if not isinstance(named, list) or not named or not all(isinstance(n, str) for n in named):
+        raise StudyError(
+            "studies", f"got {str(named)[:60]!r}", "a list of study files", "config/config.yaml"
+        )
+    return list(named)
 
 
 def outlines(paths: Iterable[str]) -> dict[str, Outline]:
@@ -517,6 +518,36 @@ def tidy(studies: Mapping[str, Outline], results: str) -> None:
 _KEPT = contextlib.ExitStack()
 
 
+def current_pages(studies: Mapping[str, Outline], results: str) -> list[str]:
+    """Return the tables and figures that exist and belong to the studies as they stand."""
+    found = []
+    for one in studies.values():
+        home = Path(results) / one.name
+        data, statistics = _record(home / "data.json"), _record(home / "statistics.json")
+        made = []
+        if data.get("digest") == one.digests["collect"]:
+            made.append((home / "data.json", [home / "tables" / "runs.html"]))
+            wanted = {"digest": one.digests["reduce"], "data": data.get("sha256")}
+            if all(statistics.get(name) == value for name, value in wanted.items()):
+                tables = [home / "tables" / f"{name}.html" for name in one.tables if name != "runs"]
+                figures = [home / "figures" / f"{name}.svg" for name in one.figures]
+                made.append((home / "statistics.json", [*tables, *figures]))
+        found += [
+            str(page)
+            for record, pages in made
+            for page in pages
+            if page.is_file() and page.stat().st_mtime_ns >= record.stat().st_mtime_ns
+        ]
+    return found
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        return store.read_record(path)
+    except store.StoreError:
+        return {}
+
+
 def where(studies: Mapping[str, Outline], results: str) -> str:
     """Return the sentence that ends a run: where everything is."""
     lines = []
@@ -570,15 +601,16 @@ def run_study(
                 simulate(study, runs, target, Engine(workers=workers))
             progress(f"{study.name}: {number + 1} of {len(the_plan.chunks)} chunks")
         data = store.open_checked(collect(study, results, home / "data.zip"))
-        if not study.statistics:
-            return data
+        # Failures are counted before there may turn out to be too many of them.
+        first, *others = table_names(study)
+        tabulate(study, results, first, home / "tables" / f"{first}.csv")
         statistics = store.open_checked(reduce(study, home / "data.zip", home / "statistics.zip"))
-        for table in table_names(study):
+        for table in others:
             tabulate(study, results, table, home / "tables" / f"{table}.csv")
         for entry in study.figures:
             draw(study, results, entry.name, home / "figures" / f"{entry.name}.svg")
         store.tidy(home)
-    return _joined(data, statistics)
+    return joined(data, statistics)
 
 
 def _is_current(path: Path, digest: str) -> bool:
@@ -628,7 +660,7 @@ def solve(
         study.the_model, study.params_at(0), study.options_at(0), study.key(0), range(replicas)
     )
     chunk = chunk_dataset(found.arrays | {"status": found.status}, {}, range(replicas))
-    return assemble(study, [chunk], {"neurolim": json.dumps(provenance.software())})
+    return assemble(study, [chunk], {"software": json.dumps(provenance.software())})
 
 
 def captions(paths: Sequence[str], results: str) -> dict[str, Any]:
@@ -657,7 +689,11 @@ def _sentences(study: Study, table: Path) -> list[str]:
     rows = pd.read_csv(table).to_dict("records")
     if table.stem == "runs":
         counts = {row["item"]: row["count"] for row in rows}
-        return [f"{counts['runs']} runs, {counts['runs'] - counts['OK']} failed"]
+        lost = counts.get("reference runs", 0) - counts.get("reference OK", 0)
+        return [
+            f"{counts['runs']} runs, {counts['runs'] - counts['OK']} failed"
+            + (f"; {lost} of {counts['reference runs']} reference runs failed" if lost else "")
+        ]
     sentences = []
     for row in rows:
         if "verdict" not in row:

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from neurolim import stages
+from neurolim import analysis, stages
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, store
 from neurolim.sweep.progress import BEAT, note_path, read_note
@@ -48,7 +48,7 @@ def status_of(study: Study, results: str | Path, check: bool = False) -> str:
             found[part] = State("stale", "what it is made from is not done")
         behind |= found[part].state != "done"
     for kind, names in (
-        ("tables/{}.csv", stages.table_names(study)),
+        ("tables/{}.csv", analysis.table_names(study)),
         ("figures/{}.svg", [entry.name for entry in study.figures]),
     ):
         for name in names:

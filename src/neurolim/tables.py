@@ -20,7 +20,7 @@ th { text-align: left; font-weight: 600; border-bottom: 2px solid #222; }
 th, td { padding: .3rem .8rem .3rem 0; vertical-align: top; }
 td { border-bottom: 1px solid #ddd; font-variant-numeric: tabular-nums; }
 td.number, th.number { text-align: right; }
-tr.excludes td:last-child, tr.disagrees td:last-child { color: #a33d00; }
+td.excludes, td.disagrees { color: #a33d00; }
 """
 #: LaTeX's special characters.
 _ESCAPES = {
@@ -93,6 +93,13 @@ def _is_number(column: pd.Series[Any]) -> bool:
     return bool(pd.api.types.is_numeric_dtype(column)) and column.dtype != bool
 
 
+def _class(column: str, value: Any, number: bool) -> str:
+    """Return the class of a cell: numbers stand to the right, verdicts have colours."""
+    if column == "verdict":
+        return f' class="{html.escape(str(value).split(" ")[0].rstrip(":,"))}"'
+    return " class=number" if number else ""
+
+
 def _html(frame: pd.DataFrame, title: str, claim: str) -> str:
     numeric = [_is_number(frame[name]) for name in frame.columns]
     head = "".join(
@@ -101,22 +108,11 @@ def _html(frame: pd.DataFrame, title: str, claim: str) -> str:
     )
     rows = []
     for values in frame.itertuples(index=False):
-        mark = str(values[-1]).split(" ")[0].rstrip(":,") if len(values) else ""
-        verdict = next(
-            (
-                str(v).split(":")[0].split(" ")[0]
-                for v in values
-                if str(v).startswith(
-                    ("contains", "excludes", "inconclusive", "agrees", "disagrees")
-                )
-            ),
-            mark,
-        )
         cells = "".join(
-            f"<td{' class=number' if number else ''}>{html.escape(_show(value))}</td>"
-            for value, number in zip(values, numeric, strict=True)
+            f"<td{_class(name, value, number)}>{html.escape(_show(value))}</td>"
+            for name, value, number in zip(frame.columns, values, numeric, strict=True)
         )
-        rows.append(f'<tr class="{html.escape(verdict)}">{cells}</tr>')
+        rows.append(f"<tr>{cells}</tr>")
     return (
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>\n"

@@ -13,10 +13,15 @@ import pytest
 PROGRAM = """
 import hashlib, sys
 from neurolim import solve
-for name in sys.argv[1:]:
-    found = solve(name, "particles", {}, {"n_neurons": 70, "t_end": 0.1, "records": 1, "dt": 0.01,
-                                          "scheme": "euler_maruyama"}, seed=4)
-    print(name, hashlib.sha256(found["mean"].values.tobytes()).hexdigest())
+for word in sys.argv[1:]:
+    name, scheme, normals = word.split(":")
+    found = solve(name, "particles", {}, {"n_neurons": 700, "t_end": 0.1, "records": 2, "dt": 0.01,
+                                          "scheme": scheme, "normals": normals, "states": True,
+                                          }, seed=4)
+    total = hashlib.sha256()
+    for variable in sorted(found.data_vars):
+        total.update(found[variable].values.tobytes())
+    print(word, total.hexdigest())
 """
 
 
@@ -35,7 +40,12 @@ def hashes(folder, *models, **more):
 @pytest.mark.slow
 @pytest.mark.ci
 def test_results_have_the_same_bits_on_baseline_and_vector_processors(tmp_path):
-    here = hashes(tmp_path, "morris_lecar", "fitzhugh_nagumo")
+    words = (
+        "morris_lecar:euler_maruyama:float32",
+        "fitzhugh_nagumo:exponential:float32",
+        "balanced:euler_maruyama:float64",
+    )
+    here = hashes(tmp_path, *words)
     for processor in ("generic", "haswell", "skylake-avx512"):
         # Code for a processor the machine does not have could not run; these are subsets of it
         # only on x86, and the widest is tried only where it exists.
@@ -43,24 +53,19 @@ def test_results_have_the_same_bits_on_baseline_and_vector_processors(tmp_path):
             pytest.skip("instruction sets are those of x86-64")
         if processor == "skylake-avx512" and "avx512f" not in Path("/proc/cpuinfo").read_text():
             continue
-        there = hashes(
-            tmp_path,
-            "morris_lecar",
-            "fitzhugh_nagumo",
-            NUMBA_CPU_NAME=processor,
-            NUMBA_CPU_FEATURES="",
-        )
+        there = hashes(tmp_path, *words, NUMBA_CPU_NAME=processor, NUMBA_CPU_FEATURES="")
         assert there == here, processor
 
 
 @pytest.mark.slow
 @pytest.mark.ci
 def test_cached_and_fresh_kernels_of_several_models_do_not_mix(tmp_path):
-    first = hashes(tmp_path, "linear")
+    words = [f"{name}:euler_maruyama:float32" for name in ("linear", "fitzhugh_nagumo", "balanced")]
+    first = hashes(tmp_path, words[0])
     # Compiled in the order opposite to the cache's, so that counters of names coincide.
-    second = hashes(tmp_path, "fitzhugh_nagumo", "linear", "balanced")
-    third = hashes(tmp_path, "balanced", "fitzhugh_nagumo", "linear")
+    second = hashes(tmp_path, words[1], words[0], words[2])
+    third = hashes(tmp_path, words[2], words[1], words[0])
     assert any(tmp_path.rglob("*.nbi"))
-    assert first["linear"] == second["linear"] == third["linear"]
+    assert first[words[0]] == second[words[0]] == third[words[0]]
     assert second == third
     assert len(set(third.values())) == 3

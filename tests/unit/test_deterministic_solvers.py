@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, localcontext
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
 from neurolim import StudyError, solve
+from neurolim.core import Status
 
 TIMES = {"t_end": 3.0, "records": 6}
 
@@ -93,6 +96,85 @@ def test_exact_moments_agree_with_the_full_network_of_three_neurons():
         np.testing.assert_allclose(found["mean"].values[t, 0], mean[[0, n]], atol=1e-9)
         np.testing.assert_allclose(found["mean_covariance"].values[t, 0], of_mean, atol=1e-9)
         np.testing.assert_allclose(found["covariance"].values[t, 0], second, atol=1e-9)
+
+
+def exact_covariance(matrix, noise, start, time):
+    """Return e^{Lt} S e^{L^T t} + int_0^t e^{Ls} N e^{L^T s} ds by eigenvalues, in 60 digits."""
+    with localcontext() as context:
+        context.prec = 60
+        (a, b), (c, d) = [[Decimal(x) for x in row] for row in matrix.tolist()]
+        root = (((a - d) / 2) ** 2 + b * c).sqrt()
+        one, two = (a + d) / 2 + root, (a + d) / 2 - root
+        # Spectral projections, (L - other)/(value - other).
+        project = {
+            value: [
+                [(a - other) / (value - other), b / (value - other)],
+                [c / (value - other), (d - other) / (value - other)],
+            ]
+            for value, other in [(one, two), (two, one)]
+        }
+        total = [[Decimal(0), Decimal(0)], [Decimal(0), Decimal(0)]]
+        for x, left in project.items():
+            for y, right in project.items():
+                factor = ((x + y) * Decimal(time)).exp()
+                inner = [
+                    Decimal(start[k]) * factor + Decimal(noise[k]) * (factor - 1) / (x + y)
+                    for k in range(2)
+                ]
+                for i in range(2):
+                    for j in range(2):
+                        total[i][j] += sum(left[i][k] * inner[k] * right[j][k] for k in range(2))
+        return np.array([[float(x) for x in row] for row in total])
+
+
+@pytest.mark.parametrize("eps", [1e-2, 1e-6, 1e-9, 1e-12])
+def test_exact_moments_keep_their_digits_when_the_coupling_is_stiff(eps):
+    k, a, b, n = 2.0, 0.3, 0.4, 100
+    params = {
+        "eps": eps, "leak": k, "a": a, "b": b, "sigma": 1.1, "recovery_noise": 0.3,
+        "initial": "absolute", "voltage_spread": 0.5, "recovery_spread": 0.8,
+    }  # fmt: skip
+    found = solve("linear", "moments", params, {**TIMES, "n_neurons": n})
+    slow = np.array([[-k, -1.0], [b, -a]])
+    stiff = np.array([[-k - 1 / eps, -1.0], [b, -a]])
+    noise, start = np.array([1.1**2, 0.3**2]), np.array([0.25, 0.64])
+    for name, matrix, scale in [
+        ("covariance", stiff, 1 - 1 / n),
+        ("mean_covariance", slow, 1 / n),
+    ]:
+        exact = scale * exact_covariance(matrix, noise, start, 3.0)
+        # Rounding of 1e-16 in each of some forty doublings and of six records.
+        np.testing.assert_allclose(found[name].values[-1, 0], exact, rtol=1e-13)
+
+
+@pytest.mark.parametrize("leak", [0.0, 1e-11, 1e-9, 1e-6])
+def test_exact_moments_hold_along_neutral_directions(leak):
+    params = {"leak": leak, "b": 0.0, "eps": 0.01, "current": 0.5, "voltage_start": 1.5}
+    params |= {"recovery_start": 0.0, "initial": "absolute", "voltage_spread": 0.5}
+    params |= {"sigma": 1.1, "recovery_noise": 0.0, "recovery_spread": 0.0}
+    found = solve("linear", "moments", params, {"t_end": 2.0, "records": 4, "n_neurons": 10})
+    rate = 2 * leak * 2.0
+    growing = 2.0 * (-np.expm1(-rate) / rate if leak else 1.0)
+    variance = (1.1**2 * growing + 0.25 * np.exp(-rate)) / 10
+    lasting = 2.0 * (-np.expm1(-rate / 2) / (rate / 2) if leak else 1.0)
+    mean = 1.5 * np.exp(-rate / 2) + 0.5 * lasting
+    assert found["mean_covariance"].values[-1, 0, 0, 0] == pytest.approx(variance, rel=1e-14)
+    assert found["mean"].values[-1, 0, 0] == pytest.approx(mean, rel=1e-14)
+
+
+def test_moments_that_overflow_are_marked_and_hold_no_number():
+    found = solve("linear", "moments", {"leak": -100.0}, {"t_end": 10.0, "records": 2})
+    assert found["status"] == Status.DIVERGED
+    for name in ("mean", "covariance", "mean_covariance"):
+        assert np.isnan(found[name].values).all()
+
+
+def test_a_limit_that_leaves_the_numbers_is_marked_though_the_integrator_raises():
+    params = {"leak": -1000.0, "voltage_start": 1.0}
+    options = {"t_end": 10.0, "records": 2, "method": "Radau", "rtol": 1e-2, "atol": 1e-2}
+    found = solve("linear", "limit", params, options)
+    assert found["status"] == Status.DIVERGED
+    assert np.isnan(found["mean"].values).all()
 
 
 def test_moments_refuses_what_it_cannot_do_exactly():

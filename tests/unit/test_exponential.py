@@ -27,8 +27,9 @@ SYSTEMS = {
 def test_propagator_matches_matrix_exponential_and_quadrature(name, h):
     L, sigma = SYSTEMS[name]
     d = len(sigma)
-    P1, P2, C = np.empty((d, d)), np.empty((d, d)), np.empty((d, d))
-    propagator(d)(L, sigma, h, P1, P2, C)
+    E, P1, P2, C = (np.empty((d, d)) for _ in range(4))
+    propagator(d)(L, sigma, h, E, P1, P2, C)
+    np.testing.assert_allclose(E, expm(L * h), rtol=1e-10, atol=1e-12 * np.abs(expm(L * h)).max())
 
     # phi functions from one augmented exponential, the covariance by Van Loan's block matrix,
     # in pieces short enough that its growing half stays accurate.
@@ -52,3 +53,19 @@ def test_propagator_matches_matrix_exponential_and_quadrature(name, h):
     )
     np.testing.assert_allclose(C @ C.T, expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
     assert np.all(np.triu(C, 1) == 0.0)
+
+
+@pytest.mark.parametrize("rate", [1e4, 1e8, 1e12])
+def test_slow_modes_beside_stiff_ones_keep_their_digits(rate):
+    # phi1 by Sylvester's formula in extended precision.
+    L, h = np.array([[-rate, -1.0], [0.1, -0.3]]), 1.0
+    E, P1, P2, C = (np.empty((2, 2)) for _ in range(4))
+    propagator(2)(L, np.array([1.4, 0.3]), h, E, P1, P2, C)
+    wide, one = L.astype(np.longdouble), np.eye(2, dtype=np.longdouble)
+    trace, determinant = wide[0, 0] + wide[1, 1], np.longdouble(rate) * wide[1, 1] * -1 + wide[1, 0]
+    fast = (trace - np.sqrt(trace**2 - 4 * determinant)) / 2
+    slow = determinant / fast
+    exact = (
+        np.expm1(fast) / fast * (wide - slow * one) - np.expm1(slow) / slow * (wide - fast * one)
+    ) / (fast - slow)
+    np.testing.assert_allclose(P1, exact.astype(float), rtol=1e-11)

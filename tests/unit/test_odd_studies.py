@@ -20,7 +20,7 @@ def study(**changes):
         "reference": "limit",
         "options": SMALL,
         "grid": {"eps": EPS},
-        "replicas": 2,
+        "replicas": 3,
         "statistics": [
             "concentration",
             "profile",
@@ -36,7 +36,7 @@ def rate(**options):
 
 
 RIGHT = {
-    "one replica": study(replicas=1),
+    "one replica": study(replicas=1, statistics=rate(), figures=["rate_plot", "trajectories"]),
     "one level": study(grid={"eps": [0.1]}),
     "more axes": study(
         grid={"eps": EPS, "sigma": [1.0, 2.0], "drift": ["cubic", "canonical"]}
@@ -45,9 +45,12 @@ RIGHT = {
         options={"t_end": 1.0, "records": 4, "dt": 0.05},
         grid={"n_neurons": [10, 100], "eps": EPS},
     ),
-    "all runs fail": study(options=EULER | {"dt": 0.5}, failed_share=1.0),
+    "all runs fail": study(
+        options=EULER | {"dt": 0.01}, params={"voltage_start": 1e3}, failed_share=1.0
+    ),
     "some runs fail": study(
-        options=EULER | {"dt": 0.05}, grid={"eps": [0.1, 0.05, 0.01]}, failed_share=1.0
+        options=EULER | {"dt": 0.01}, params={"voltage_spread": 20.0},
+        grid={"eps": [0.2, 0.02, 0.01]}, failed_share=1.0,
     ),
     "sites": study(
         params={"positions": [0, 0.5, 1], "density": [1, 2, 3], "kernel": [[0.1, 0.2, 0.3]] * 3}

@@ -42,15 +42,80 @@ def test_euler_maruyama_widens_the_law_as_theory_says():
     assert abs(variance.mean() / expected - 1) < 4 * np.sqrt(2 / (2000 * 10 * 11))
 
 
-def test_step_beyond_stability_diverges_and_is_marked_nan():
-    params = {"eps": 0.01, "drift": "cubic"}
+def test_a_step_beyond_the_stability_limit_is_refused_with_the_limit_and_the_alternative():
+    params = {"eps": 0.01}
     options = {"dt": 0.025, "t_end": 5.0, "records": 10, "scheme": "euler_maruyama"}
-    found = solve("fitzhugh_nagumo", "particles", params, options, replicas=3)
-    assert (found["status"] == Status.DIVERGED).all()
-    assert found["mean"].isnull().all()
-    assert (found["histogram"] == 0).all()
+    with pytest.raises(StudyError, match=r"2/rate = 0\.02 .* or scheme: exponential"):
+        solve("fitzhugh_nagumo", "particles", params, options)
     good = solve("fitzhugh_nagumo", "particles", params, options | {"scheme": "exponential"})
     assert (good["status"] == Status.OK).all()
+
+
+def test_a_replica_that_overflows_is_frozen_and_marked_while_the_others_go_on():
+    # The explicit cubic overflows from |v| > (2/h)^1/2: some of the replicas start beyond it.
+    params = {"eps": 0.5, "initial": "absolute", "voltage_spread": 4.0}
+    options = {
+        "dt": 0.02, "t_end": 1.0, "records": 5, "n_neurons": 10, "scheme": "euler_maruyama",
+    }  # fmt: skip
+    found = solve("fitzhugh_nagumo", "particles", params, options, replicas=24)
+    failed = (found["status"] == Status.DIVERGED).values
+    assert 0 < failed.sum() < 24
+    for name in ("mean", "covariance", "central_moment", "quantile"):
+        assert np.isnan(found[name].values[failed]).all()
+        assert np.isfinite(found[name].values[~failed]).all()
+    assert (found["histogram"].values[failed] == 0).all()
+
+
+def test_moments_quantiles_and_means_are_those_of_the_recorded_states():
+    found = solve(
+        "fitzhugh_nagumo",
+        "particles",
+        {"eps": 0.1, "positions": [0.0, 1.0], "density": [1.0, 2.0], "recovery_noise": 0.3},
+        {"n_neurons": 777, "t_end": 1.0, "records": 2, "dt": 0.05, "states": True},
+        replicas=2,
+    )
+    x = found["state"].values
+    mean = x.mean(axis=-1)
+    np.testing.assert_allclose(found["mean"], mean, rtol=1e-13)
+    y = x - mean[..., None]
+    covariance = np.einsum("...in,...jn->...ij", y, y) / 777
+    np.testing.assert_allclose(found["covariance"], covariance, rtol=1e-12, atol=1e-15)
+    for order in found["moment"].values:
+        np.testing.assert_allclose(
+            found["central_moment"].sel(moment=order), np.mean(y**order, axis=-1), rtol=1e-10,
+            atol=1e-15,
+        )  # fmt: skip
+    expected = np.moveaxis(np.quantile(x, found["probability"].values, axis=-1), 0, -1)
+    np.testing.assert_allclose(found["quantile"], expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("scheme", ["exponential", "euler_maruyama"])
+def test_traces_hold_the_mean_after_every_few_steps_and_change_nothing(scheme):
+    params = {"eps": 0.05, "recovery_noise": 0.3}
+    options = {"n_neurons": 300, "t_end": 1.0, "records": 5, "dt": 0.02, "scheme": scheme}
+    plain = solve("fitzhugh_nagumo", "particles", params, options)
+    traced = solve("fitzhugh_nagumo", "particles", params, options | {"trace_every": 5})
+    np.testing.assert_array_equal(plain["mean"], traced["mean"])
+    assert traced["trace"].sizes["trace_time"] == 11
+    at = traced["trace"].sel(trace_time=traced["time"].values, method="nearest")
+    # The trace is the mean the step works with; it follows the sum over neurons to rounding.
+    np.testing.assert_allclose(at.values, traced["mean"].values, rtol=1e-12, atol=1e-14)
+    with pytest.raises(StudyError, match="trace_every"):
+        solve("linear", "particles", {}, options | {"trace_every": 7})
+
+
+def test_float64_normals_are_an_option_with_the_same_law():
+    options = {"n_neurons": 500, "t_end": 1.0, "records": 2, "dt": 0.05}
+    exact = solve("linear", "moments", {"eps": 0.05}, {"t_end": 1.0, "records": 2})
+    coarse = solve("linear", "particles", {"eps": 0.05}, options, replicas=100)
+    fine = solve(
+        "linear", "particles", {"eps": 0.05}, options | {"normals": "float64"}, replicas=100
+    )
+    assert not np.array_equal(coarse["mean"], fine["mean"])
+    for found in (coarse, fine):
+        error = found["covariance"].std("replica", ddof=1) / 10
+        z = ((found["covariance"].mean("replica") - exact["covariance"]) / error)[1:].values
+        assert np.abs(z).max() < 4.5
 
 
 @pytest.mark.parametrize("eps", [1e-2, 1e-3, 1e-4])

@@ -8,13 +8,18 @@ from scipy import stats
 
 from neurolim.numerics.random import (
     BLOCK,
-    log_float32,
+    LANES,
+    direction,
+    direction_float32,
+    minus_log_float32,
     noise_key,
     normals,
     philox4x32,
-    sincos_turn,
     uniforms,
+    wide_normals,
 )
+
+DRAWS = {"float32": (normals, np.float32), "float64": (wide_normals, np.float64)}
 
 LOW = 0xFFFFFFFF
 
@@ -36,42 +41,85 @@ def test_philox_gives_the_random123_known_answers(counter, key, expected):
     assert tuple(int(word) & LOW for word in words) == expected
 
 
-def sample(n_steps: int, n: int = 8192, key: int = 7, replica: int = 0, stream: int = 0):
-    out = np.empty((n_steps, n))
+def sample(kind, n_steps: int, n: int = 8192, key: int = 7, replica: int = 0, stream: int = 0):
+    draw, dtype = DRAWS[kind]
+    out = np.empty((n_steps, n), dtype)
     for step in range(n_steps):
-        normals(out[step], 0, np.uint64(key), replica, step, stream)
-    return out
+        draw(out[step], 0, np.uint64(key), replica, step, stream)
+    return out.astype(np.float64)
 
 
-def test_normals_have_gaussian_moments_and_pass_kolmogorov_smirnov():
-    z = sample(250).ravel()
-    n = z.size
-    # Standard errors of the first six sample moments of a standard normal.
-    for power, moment, variance in [(1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96), (6, 15, 10170)]:
-        error = np.mean(z**power) - moment
-        assert abs(error) < 4 * np.sqrt(variance / n), power
+@pytest.mark.parametrize("kind", DRAWS)
+def test_normals_have_gaussian_moments_and_pass_kolmogorov_smirnov(kind):
+    z = sample(kind, 250).ravel()
+    check_moments([np.sum(z**power) for power in range(1, 7)], z.size)
     assert stats.kstest(z, "norm").pvalue > 1e-3
 
 
-def test_normals_have_gaussian_tails():
-    z = np.abs(sample(500).ravel())
+def check_moments(sums, n):
+    # Variances of the powers of a standard normal: E z^2q - (E z^q)^2.
+    for power, total in enumerate(sums, start=1):
+        moment, square = stats.norm.moment(power), stats.norm.moment(2 * power)
+        error = np.sqrt((square - moment**2) / n)
+        assert abs(total / n - moment) < 4 * error, power
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", DRAWS)
+def test_a_hundred_million_normals_are_gaussian(kind):
+    # Kolmogorov's statistic on 4095 cuts (a lower bound of the full one), moments, tails and the
+    # correlations of neighbours; 4 standard errors each, 1e-4 for Kolmogorov.
+    n_neurons, n_steps = 2**18, 384
+    n = n_neurons * n_steps
+    cuts = stats.norm.ppf(np.arange(1, 4096) / 4096)
+    counts, sums, tails = np.zeros(4096), np.zeros(6), np.zeros(3)
+    products, before = np.zeros(4), np.zeros(n_neurons)
+    for step in range(n_steps):
+        draw, dtype = DRAWS[kind]
+        row = np.empty(n_neurons, dtype)
+        draw(row, 0, np.uint64(2024), 3, step, 0)
+        z = row.astype(np.float64)
+        counts += np.bincount(np.searchsorted(cuts, z), minlength=4096)
+        sums += [np.sum(z**power) for power in range(1, 7)]
+        tails += [np.count_nonzero(np.abs(z) > t) for t in (4.0, 5.0, 5.5)]
+        partner = z.reshape(-1, BLOCK)
+        products += [
+            np.sum(z[1:] * z[:-1]),
+            np.sum(z * before),
+            np.sum(partner[:, :LANES] * partner[:, LANES : 2 * LANES]) * 4,
+            np.sum((z[1:] ** 2 - 1) * (z[:-1] ** 2 - 1)) / 2,
+        ]
+        before = z
+    distance = np.abs(np.cumsum(counts)[:-1] / n - np.arange(1, 4096) / 4096).max()
+    assert distance * np.sqrt(n) < stats.kstwobign.isf(1e-4)
+    check_moments(sums, n)
+    expected = n * 2 * stats.norm.sf([4.0, 5.0, 5.5])
+    assert (np.abs(tails - expected) < 4 * np.sqrt(expected)).all()
+    # The partner product counts a quarter of the pairs four times: twice the standard error.
+    assert (np.abs(products) / np.sqrt(n) < [4, 4, 8, 4]).all()
+
+
+@pytest.mark.parametrize("kind", DRAWS)
+def test_normals_have_gaussian_tails(kind):
+    z = np.abs(sample(kind, 500).ravel())
     for threshold in (3.0, 4.0, 5.0):
         expected = z.size * 2 * stats.norm.sf(threshold)
         found = np.count_nonzero(z > threshold)
         assert abs(found - expected) < 4 * np.sqrt(expected) + 1
 
 
-def test_normals_of_neighbours_in_every_counter_are_uncorrelated():
-    z = sample(120)
+@pytest.mark.parametrize("kind", DRAWS)
+def test_normals_of_neighbours_in_every_counter_are_uncorrelated(kind):
+    z = sample(kind, 120)
     size = z.size
     others = {
         "step": (z[:-1], z[1:]),
         "neuron": (z[:, :-1], z[:, 1:]),
-        "lane": (z[:, :-16], z[:, 16:]),
+        "lane": (z[:, :-LANES], z[:, LANES:]),
         "block": (z[:, :-BLOCK], z[:, BLOCK:]),
-        "replica": (z, sample(120, replica=1)),
-        "stream": (z, sample(120, stream=1)),
-        "key": (z, sample(120, key=8)),
+        "replica": (z, sample(kind, 120, replica=1)),
+        "stream": (z, sample(kind, 120, stream=1)),
+        "key": (z, sample(kind, 120, key=8)),
     }
     for name, (a, b) in others.items():
         assert abs(np.mean(a * b)) < 4 / np.sqrt(size), name
@@ -79,30 +127,52 @@ def test_normals_of_neighbours_in_every_counter_are_uncorrelated():
         assert abs(np.mean((a**2 - 1) * (b**2 - 1))) < 4 * 2 / np.sqrt(size), name
 
 
-def test_noise_of_a_neuron_does_not_depend_on_how_many_are_drawn_with_it():
-    whole = np.empty(4 * BLOCK)
-    normals(whole, 0, np.uint64(3), 2, 5, 1)
-    part = np.empty(BLOCK)
-    normals(part, 2 * BLOCK, np.uint64(3), 2, 5, 1)
+@pytest.mark.parametrize("kind", DRAWS)
+def test_noise_of_a_neuron_does_not_depend_on_how_many_are_drawn_with_it(kind):
+    draw, dtype = DRAWS[kind]
+    whole = np.empty(4 * BLOCK, dtype)
+    draw(whole, 0, np.uint64(3), 2, 5, 1)
+    part = np.empty(BLOCK, dtype)
+    draw(part, 2 * BLOCK, np.uint64(3), 2, 5, 1)
     np.testing.assert_array_equal(part, whole[2 * BLOCK : 3 * BLOCK])
 
 
-def test_log_and_sincos_are_accurate_to_a_few_ulp():
-    rng = np.random.default_rng(1)
-    u = np.concatenate([rng.random(2000), 2.0 ** -rng.uniform(0, 32, 2000)]).astype(np.float32)
-    exact = np.log(u.astype(np.float64))
-    found = np.array([log_float32(value) for value in u], dtype=np.float64)
-    ulp = np.spacing(np.abs(exact).astype(np.float32)).astype(np.float64)
-    assert np.max(np.abs(found - exact) / np.maximum(ulp, 2.0**-31)) < 2.0
-    words = rng.integers(0, 2**32, 4000, dtype=np.uint32)
-    pairs = np.array([sincos_turn(word) for word in words], dtype=np.float64)
-    angles = 2 * np.pi * words / 2.0**32
-    assert np.max(np.abs(pairs[:, 0] - np.sin(angles))) < 1.5 * 2.0**-24
-    assert np.max(np.abs(pairs[:, 1] - np.cos(angles))) < 1.5 * 2.0**-24
+def test_the_two_resolutions_are_different_numbers_and_float64_uses_all_its_bits():
+    coarse, fine = sample("float32", 4), sample("float64", 4)
+    assert np.all(coarse == coarse.astype(np.float32))
+    assert np.mean(fine == fine.astype(np.float32)) < 1e-3
+    assert abs(np.mean(coarse * fine)) < 4 / np.sqrt(coarse.size)
+
+
+WORDS = np.random.default_rng(1).integers(0, 2**32, 4000, dtype=np.uint32)
+EDGES = np.array([0, 1, 2, 3, 2**31 - 1, 2**31, 2**32 - 300, 2**32 - 1], dtype=np.uint32)
+
+
+def test_logarithm_of_a_word_is_accurate():
+    words = np.concatenate([WORDS, WORDS >> 12, WORDS >> 24, EDGES, ~(WORDS >> 20)])
+    exact = -np.log((words | 1).astype(np.float32).astype(np.float64) / 2.0**32)
+    found = np.array([minus_log_float32(word) for word in words], dtype=np.float64)
+    assert (found >= 0).all()
+    # 2 ulp of float32: 2^-23 relative.
+    assert (np.abs(found - exact) <= 2 * 2.0**-23 * exact).all()
+
+
+def test_directions_lie_on_the_circle_and_fill_it_evenly():
+    pairs = np.array([direction_float32(word) for word in WORDS], dtype=np.float64)
+    t = ((WORDS >> 7) & 0x7FFFFF) / 2.0**23 - 0.5
+    angle = np.pi / 4 + np.pi / 2 * t
+    signs = np.stack([1.0 - 2 * (WORDS >> 31), 1.0 - 2 * ((WORDS >> 30) & 1)], axis=1)
+    exact = np.sqrt(2) * signs * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    assert np.abs(pairs - exact).max() < 2.5 * 2.0**-23
+    fine = np.array([direction(a, b) for a, b in zip(WORDS, WORDS[::-1], strict=True)])
+    rest = ((WORDS & 0x3FFFFFFF) * 2.0**32 + WORDS[::-1] + 0.5) / 2.0**62 - 0.5
+    turn = np.pi / 4 + np.pi / 2 * rest
+    sharp = np.sqrt(2) * signs * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    assert np.abs(fine - sharp).max() < 1e-15
 
 
 def test_uniforms_lie_strictly_inside_the_unit_interval_and_are_uniform():
-    out = np.empty(64 * 2000)
+    out = np.empty(BLOCK * 500)
     uniforms(out, 0, np.uint64(11), 0, 0, 16)
     assert out.min() > 0.0
     assert out.max() < 1.0

@@ -84,7 +84,7 @@ def test_progress_shows_chunks_rate_and_time_left(tmp_path):
     for name in "01":
         path = tmp_path / "s" / "chunks" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        path.write_text('{"digest": "none"}')
     with reporting(tmp_path / "s" / "chunks" / "2.zip") as progress:
         progress(1, 2)
         line = progress_line({"s": one}, str(tmp_path), 60.0, 0.0)

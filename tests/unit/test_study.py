@@ -252,28 +252,30 @@ def test_results_do_not_depend_on_chunks_workers_or_the_rest_of_the_grid(mapping
 
 
 def test_failed_points_become_nan_are_counted_and_enter_no_fit(mapping, tmp_path):
-    # Euler-Maruyama diverges where dt > 2 eps: only at the smallest eps.
+    # The explicit cubic overflows from |v| > (2/dt)^1/2 = 14: neurons start beyond that only at the
+    # largest eps, where the spread 20 sqrt(eps) is 9.
+    base = changed(mapping, "params", {"voltage_spread": 20.0})
     base = changed(
-        mapping,
+        base,
         "options",
         {
             "n_neurons": 80,
-            "dt": 0.05,
+            "dt": 0.01,
             "t_end": 20.0,
             "records": 10,
             "scheme": "euler_maruyama",
         },
     )
-    base = changed(base, "grid", {"eps": [0.2, 0.1, 0.06, 0.01]})
+    base = changed(base, "grid", {"eps": [0.2, 0.02, 0.015, 0.01]})
     study = parse_study(base | {"failed_share": 0.5, "figures": [], "chunk_seconds": 1e-3})
     found = run_study(study, tmp_path)
-    assert found["mean"].sel(eps=0.01).isnull().all()
-    assert found["mean"].sel(eps=0.1).notnull().all()
-    assert (found["status"].sel(eps=0.01) == 1).all()
+    assert found["mean"].sel(eps=0.2).isnull().all()
+    assert found["mean"].sel(eps=0.02).notnull().all()
+    assert (found["status"].sel(eps=0.2) == 1).all()
     runs = (tmp_path / "study/tables/runs.csv").read_text()
     assert "DIVERGED,3" in runs
     levels = (tmp_path / "study/tables/convergence_levels.csv").read_text()
-    assert "voltage_mean,eps,0.01,,,,False,failed" in levels
+    assert "voltage_mean,eps,0.2,,,,False,failed" in levels
     strict = parse_study(base | {"failed_share": 0.1, "figures": []})
     with pytest.raises(StudyError, match=r"25.0% of the runs failed"):
         run_study(strict, tmp_path)

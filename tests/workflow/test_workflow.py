@@ -110,14 +110,16 @@ def test_snakemake_and_the_library_give_the_same_bytes(finished, tmp_path):
         assert here.read_bytes() == there.read_bytes(), name
 
 
-def planned(project):
+def planned(project, studies=TINY):
     """Return the rules a run would execute now."""
-    text = snakemake(project, "--dry-run", *configured(TINY, "results")).stdout
+    text = snakemake(project, "--dry-run", *configured(studies, "results")).stdout
     return set(re.findall(r"^(?:local)?rule (\w+):", text, re.MULTILINE)) - {"all"}
 
 
 def test_edits_rerun_exactly_what_they_touch(finished):
     assert planned(finished) == set()
+    # Nor does it matter by which path a study is named.
+    assert planned(finished, [f"./{TINY[0]}", str(finished / TINY[1])]) == set()
 
     def edited(name, old, new):
         path = finished / name
@@ -234,6 +236,7 @@ def test_a_damaged_chunk_stops_the_run_with_one_clear_message(finished, tmp_path
         (["list", "model", "hodgkin"], "fitzhugh_nagumo"),
         (["simulate", TINY[1], "--chunk", "99", "--output", "x.zip"], "chunk"),
         (["plan", TINY[1], "--results", "/proc/nowhere"], "cannot write"),
+        (["simulate", TINY[1], "--chunk", "0", "--output", "/proc/nowhere/0.zip"], "cannot write"),
     ],
 )
 def test_refused_input_is_one_line_and_exit_code_two(copy, words, part):
@@ -242,6 +245,52 @@ def test_refused_input_is_one_line_and_exit_code_two(copy, words, part):
     assert found.stderr.count("\n") == 1
     assert part in found.stderr
     assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("text", ["results: results\n", "studies: linear\n", "- a\n", "a: [\n"])
+def test_a_configuration_without_studies_is_refused(copy, tmp_path, text):
+    for name in ("Snakefile", "src", "workflow", "profiles"):
+        (tmp_path / name).symlink_to(copy / name)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text(text)
+    found = neurolim(tmp_path, "run", check=False)
+    assert found.returncode == 2
+    assert found.stderr.count("\n") == 1
+    assert "config.yaml" in found.stderr
+
+
+FAILING = """
+title: A study in which every second run fails
+model: fitzhugh_nagumo
+solver: particles
+reference: limit
+options: {n_neurons: 64, t_end: 50.0, records: 4, dt: 0.5}
+grid: {eps: [0.01], scheme: [euler_maruyama, exponential]}
+replicas: 2
+statistics: [concentration]
+"""
+
+
+def test_too_many_failures_are_counted_explained_and_leave_a_report(finished, tmp_path):
+    failing = tmp_path / "failing.yaml"
+    failing.write_text(FAILING)
+    results = tmp_path / "results"
+    config = (finished / "config" / "config.yaml").read_text()
+    (finished / "config" / "config.yaml").write_text(
+        config.replace("results: results", f"results: {results}")
+    )
+    found = neurolim(finished, "run", str(failing), TINY[1], "--cores", "2", check=False)
+    (finished / "config" / "config.yaml").write_text(config)
+    assert found.returncode == 1
+    assert "failed_share: 50.0% of the runs failed" in found.stderr
+    assert f"{results}/failing/logs/reduce.log" in found.stderr
+    assert "Traceback" not in found.stderr
+    runs = (results / "failing" / "tables" / "runs.csv").read_text()
+    assert "DIVERGED,2" in runs
+    assert "failed at eps=0.01 scheme=euler_maruyama,1" in runs
+    report = (results / "report.html").read_text()
+    assert "4 runs, 2 failed" in report
+    assert "A linear network lands on its closed-form law" in report
 
 
 def test_plain_snakemake_refuses_a_bad_study_before_any_job(copy, tmp_path):

@@ -13,16 +13,20 @@ rule reduce:
     resources:
         mem_mb=lambda wildcards: STUDIES[wildcards.study].dataset_mb,
     params:
-        study=lambda wildcards: STUDIES[wildcards.study].path,
+        study=lambda wildcards, resources: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests["reduce"],
     shell:
         "neurolim reduce {params.study:q} --output {output.data:q} > {log:q} 2>&1"
 
 
+# Failures are counted even where there are too many for statistics.
 rule tabulate:
     input:
-        record=f"{RESULTS}/{{study}}/statistics.json",
-        statistics=f"{RESULTS}/{{study}}/statistics.zip",
+        lambda wildcards: [
+            f"{RESULTS}/{wildcards.study}/"
+            f"{'data' if wildcards.table == 'runs' else 'statistics'}.{kind}"
+            for kind in ("json", "zip")
+        ],
     output:
         csv=f"{RESULTS}/{{study}}/tables/{{table}}.csv",
         html=report(
@@ -40,7 +44,7 @@ rule tabulate:
     resources:
         mem_mb=lambda wildcards: STUDIES[wildcards.study].dataset_mb,
     params:
-        study=lambda wildcards: STUDIES[wildcards.study].path,
+        study=lambda wildcards, resources: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests["tabulate"],
     shell:
         "neurolim tabulate {params.study:q} --table {wildcards.table}"

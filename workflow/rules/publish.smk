@@ -20,7 +20,7 @@ rule draw:
     resources:
         mem_mb=lambda wildcards: STUDIES[wildcards.study].dataset_mb,
     params:
-        study=lambda wildcards: STUDIES[wildcards.study].path,
+        study=lambda wildcards, resources: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests[wildcards.figure],
     shell:
         "neurolim draw {params.study:q} --figure {wildcards.figure}"

@@ -1,4 +1,6 @@
 # Chunks of runs, each one job and one file; the digest of points and code decides what reruns.
+# Where a study's file lies must not: Snakemake compares no parameter that is a function of
+# `resources`, hence that argument of every `study=`.
 rule simulate:
     output:
         data=f"{RESULTS}/{{study}}/chunks/{{chunk}}.zip",
@@ -17,7 +19,7 @@ rule simulate:
         engine=config["engine"],
         address=config["address"],
     params:
-        study=lambda wildcards: STUDIES[wildcards.study].path,
+        study=lambda wildcards, resources: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].chunk_digest(wildcards.chunk),
     shell:
         "neurolim simulate {params.study:q} --chunk {wildcards.chunk} --workers {threads}"
@@ -39,7 +41,7 @@ rule collect:
     resources:
         mem_mb=lambda wildcards: STUDIES[wildcards.study].dataset_mb,
     params:
-        study=lambda wildcards: STUDIES[wildcards.study].path,
+        study=lambda wildcards, resources: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests["collect"],
     shell:
         "neurolim collect {params.study:q} --output {output.data:q} > {log:q} 2>&1"

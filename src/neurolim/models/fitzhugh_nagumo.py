@@ -31,7 +31,7 @@ MAX_DEGREE = 7
 
 
 class Parameters(NamedTuple):
-    """Numbers the kernels see: f0..f7 drift coefficients, the rest as in the module equation."""
+    """Numbers the kernels see: f0..f7 coefficients of f(v) - leak v, the rest as in the module."""
 
     f0: float
     f1: float
@@ -45,7 +45,6 @@ class Parameters(NamedTuple):
     b: float
     c: float
     gap: float
-    leak: float
     sigma: float
     sigma_w: float
     v_start: float
@@ -103,25 +102,26 @@ def prepare(params: Mapping[str, Any]) -> Sites:
     kernel = np.broadcast_to(kernel, (n_sites, n_sites))
     # Psi*(rho0 .) by the midpoint rule: each site stands for 1/n_sites of a unit-measure K.
     coupling = kernel * density[None, :] / n_sites
+    # -(Psi*rho0)(x) v is part of the polynomial: one coefficient, one multiplication less.
+    leaks = coupling.sum(axis=1)
     sites = tuple(
         Parameters(
-            **{f"f{k}": float(coefficient) for k, coefficient in enumerate(f)},
-            leak=float(row.sum()),
+            **{f"f{k}": float(f[k] - leak if k == 1 else f[k]) for k in range(MAX_DEGREE + 1)},
             **kernel_parameters(params, float(rho)),
         )
-        for rho, row in zip(density, coupling, strict=True)
+        for rho, leak in zip(density, leaks, strict=True)
     )
     return Sites(tuple(float(x) for x in positions), coupling, sites)
 
 
 def drift(x, m, c, p):
-    """Return (f(v) - w - leak v + (Psi*rho0 V), b v - a w + c)."""
+    """Return (f(v) - leak v - w + (Psi*rho0 V), b v - a w + c)."""
     v, w = x
     f = p.f3
     if p.f7 != 0.0 or p.f5 != 0.0:
         f = (((p.f7 * v + p.f6) * v + p.f5) * v + p.f4) * v + p.f3
-    f = ((f * v + p.f2) * v + p.f1) * v + p.f0
-    return (f - w - p.leak * v + c[0], p.b * v - p.a * w + p.c)
+    f = ((f * v + p.f2) * v + p.f1) * v + (p.f0 + c[0])
+    return (f - w, p.b * v + (p.c - p.a * w))
 
 
 MODEL = Model(

@@ -6,7 +6,8 @@ r"""Stochastic Morris-Lecar neurons: voltage and a noisy conductance reflected a
     G_i = G0 + Gm s(v_i) + Gn mean_j s(v_j),   s(v) = (1 + tanh(beta (v - v_m)))/2
 
 Gm < 0 makes G decreasing; Gn couples the neurons through their mean field (Gn = 0: independent
-copies).  v is linear given g and stays in [V_L, V_E].
+copies).  mean_j is over all neurons of the site, j = i included; the paper's is over j != i, which
+differs by O(1/n).  v is linear given g and stays in [V_L, V_E].
 
 Source: Herda, Monmarche & Perthame 2024, eqs (2), (17); the noise is sqrt(2) a dB, so a^2 stands
 before d_gg in eq. (1) (docs/science.md, slips).

@@ -1,116 +1,160 @@
 """Small loops over columns of a tile: the vocabulary of the particle kernels.
 
-A tile is TILE neurons; a tile buffer is a stack array [variable, TILE].  Loops over the neurons
-of a tile are branch-free and stay in the L1 cache.
+A network is an array [variable, site, neuron]; a tile is TILE neurons of a site, and its rows are
+one view per variable.  Kernels see a neuron as a tuple; the functions here are built for a number
+of variables and compile to plain register code.  Loops over the neurons of a tile are branch-free
+and stay in the L1 cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from numba import njit
 
 from neurolim.numerics.cache import named
 
-TILE = 512
+TILE = 256
 #: Most state variables a model may have.
 MAX_COLUMNS = 3
-#: Running sums per column; wide enough that the compiler keeps the loop and packs it.
+#: Running sums per column: eight registers of eight numbers on the widest processors.
 SUM_LANES = 64
 
 
-@lru_cache(maxsize=8)
-def accessors(size: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return compiled ``gather(buffer, i)`` and ``scatter(buffer, i, x)`` for ``size`` columns.
+def aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """Return an uninitialised float64 array that starts on a cache line.
 
-    ``gather`` reads the tuple of neuron i, ``scatter`` writes it.  They are spelled out for each
-    size because a tuple's length must be known when it is compiled.
+    A register of eight numbers then never straddles two lines, which would halve the speed.
     """
+    size = int(np.prod(shape))
+    raw = np.empty(size + 8)
+    start = (-raw.ctypes.data % 64) // 8
+    return raw[start : start + size].reshape(shape)
+
+
+def tuple_of(size: int, element: Callable[..., Any], tag: object = "") -> Callable[..., Any]:
+    """Return the compiled function  args -> (element(args, 0), ..., element(args, size - 1)).
+
+    A tuple's length must be known when it is compiled; it is built up one element at a time.
+
+    Parameters
+    ----------
+    size : length of the tuple
+    element : plain function of (args, k), args a tuple of anything
+    tag : names the element where functions of equal names close over different things
+    """
+    tag = f"{element.__qualname__}.{tag}.{size}"
     if size == 0:
 
-        def gather(buffer, i):
+        def empty(args):
             return ()
 
-        def scatter(buffer, i, x):
-            pass
+        return njit(error_model="numpy", forceinline=True)(named(empty, tag))
+    last = size - 1
+    before = tuple_of(last, element, tag)
+    at = njit(error_model="numpy", forceinline=True)(named(element, tag))
 
-    elif size == 1:
+    def build(args):
+        # numba joins tuples, but does not unpack them.
+        return before(args) + (at(args, last),)  # noqa: RUF005
 
-        def gather(buffer, i):
-            return (buffer[0, i],)
+    return njit(error_model="numpy", forceinline=True)(named(build, tag))
 
-        def scatter(buffer, i, x):
-            buffer[0, i] = x[0]
 
-    elif size == 2:
+class Access(NamedTuple):
+    """How kernels read and write neurons of ``size`` variables.
 
-        def gather(buffer, i):
-            return (buffer[0, i], buffer[1, i])
+    rows : (columns, site, first, count) -> the tile's row of every variable
+    tile : (buffer, count) -> the rows of a stack buffer [variable, TILE]
+    gather : (rows, i) -> tuple of neuron i
+    scatter : rows, i, x -> write neuron i
+    """
 
-        def scatter(buffer, i, x):
-            buffer[0, i] = x[0]
-            buffer[1, i] = x[1]
+    rows: Callable[..., Any]
+    tile: Callable[..., Any]
+    gather: Callable[..., Any]
+    scatter: Callable[..., Any]
 
-    elif size == 3:
 
-        def gather(buffer, i):
-            return (buffer[0, i], buffer[1, i], buffer[2, i])
+@lru_cache(maxsize=8)
+def access(size: int) -> Access:
+    """Return the compiled accessors for ``size`` variables."""
 
-        def scatter(buffer, i, x):
-            buffer[0, i] = x[0]
-            buffer[1, i] = x[1]
-            buffer[2, i] = x[2]
+    def row(args, k):
+        columns, site, first, count = args
+        return columns[k, site, first : first + count]
 
-    else:
-        raise ValueError(f"{size} columns; at most {MAX_COLUMNS}")
-    return (
-        njit(error_model="numpy", forceinline=True)(named(gather, size)),
-        njit(error_model="numpy", forceinline=True)(named(scatter, size)),
+    def buffer_row(args, k):
+        buffer, count = args
+        return buffer[k, :count]
+
+    def value(args, k):
+        rows, i = args
+        return rows[k][i]
+
+    return Access(
+        tuple_of(size, row), tuple_of(size, buffer_row), tuple_of(size, value), _scatter(size)
     )
 
 
-@njit(error_model="numpy", forceinline=True)
-def load(buffer, columns, first, count, site):
-    """Copy neurons first .. first + count of every variable from columns [variable, site, n]."""
-    for k in range(columns.shape[0]):
-        # A slice, so that indices start at zero and the loop packs.
-        row = columns[k, site, first : first + count]
-        for i in range(count):
-            buffer[k, i] = row[i]
+def _scatter(size: int) -> Callable[..., Any]:
+    if size == 0:
+
+        def nothing(rows, i, x):
+            pass
+
+        return njit(error_model="numpy", forceinline=True)(named(nothing, "scatter"))
+    last = size - 1
+    before = _scatter(last)
+
+    def scatter(rows, i, x):
+        before(rows, i, x)
+        rows[last][i] = x[last]
+
+    return njit(error_model="numpy", forceinline=True)(named(scatter, size))
 
 
 @njit(error_model="numpy", forceinline=True)
-def store(columns, buffer, first, count, site):
-    """Copy a tile back to columns [variable, site, n]."""
-    for k in range(columns.shape[0]):
-        row = columns[k, site, first : first + count]
-        for i in range(count):
-            row[i] = buffer[k, i]
+def copy_row(target, source):
+    """Copy a row into another of the same length."""
+    for i in range(target.size):
+        target[i] = source[i]
 
 
 @njit(error_model="numpy", forceinline=True)
-def add_to_lanes(lanes, buffer, column, count):
-    """Add a column of a tile to SUM_LANES running sums, lane by lane.
+def add_to_lanes(lanes, column, row, count):
+    """Add the first ``count`` numbers of a tile's row to the SUM_LANES running sums of a column.
 
     The order of additions is fixed by the neuron numbers alone, so a sum has the same bits on
-    every processor and packs into vector registers without re-association.
+    every processor and packs into vector registers without re-association.  A whole tile is
+    eight segments added pairwise, which reads and writes the running sums only once.
     """
-    whole = count - count % SUM_LANES
-    for start in range(0, whole, SUM_LANES):
-        row = buffer[column, start:]
+    if count == TILE:
         for lane in range(SUM_LANES):
-            lanes[column, lane] += row[lane]
-    row = buffer[column, whole:]
-    for lane in range(count - whole):
-        lanes[column, lane] += row[lane]
+            low = np.float64(row[lane]) + np.float64(row[lane + 64])
+            high = np.float64(row[lane + 128]) + np.float64(row[lane + 192])
+            lanes[column, lane] += low + high
+    else:
+        whole = count - count % SUM_LANES
+        for start in range(0, whole, SUM_LANES):
+            segment = row[start:]
+            for lane in range(SUM_LANES):
+                lanes[column, lane] += segment[lane]
+        segment = row[whole:]
+        for lane in range(count - whole):
+            lanes[column, lane] += segment[lane]
 
 
 @njit(error_model="numpy", forceinline=True)
 def sum_lanes(lanes, column):
-    """Return the total of the running sums of a column, added in lane order."""
+    """Return the total of the running sums of a column, added as a tree; destroys the sums."""
+    for width in (32, 16, 8):
+        for lane in range(width):
+            lanes[column, lane] += lanes[column, lane + width]
     total = 0.0
-    for lane in range(SUM_LANES):
+    for lane in range(8):
         total += lanes[column, lane]
     return total

@@ -1,4 +1,4 @@
-"""The few things numba cannot say in Python: reinterpreted bits, stack buffers, tuples of columns.
+"""The few things numba cannot say in Python: reinterpreted bits, fused multiply-add, stack buffers.
 
 Everything else in the kernels is ordinary Python.  Each intrinsic here is a handful of LLVM
 instructions; all of them mean the same on every processor.
@@ -41,6 +41,22 @@ float64_from_bits = _bitcast(
 bits_of_float64 = _bitcast(
     types.float64, types.int64, "bits_of_float64", "Return the bits of a float64 as int64."
 )
+
+
+@intrinsic
+def fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
+    """Return a b + c rounded once, for three float32 or three float64.
+
+    One instruction where the processor has it, the C library's exact routine where not: slow
+    there, but the same bits.
+    """
+    if not (a == b == c and a in (types.float32, types.float64)):
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fma(*args)
+
+    return a(a, b, c), generate
 
 
 @intrinsic

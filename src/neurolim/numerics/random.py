@@ -4,12 +4,13 @@ Philox4x32-10 turns a 128-bit counter and a 64-bit key into four random words (S
 The counter is (neuron group, replica, step, stream), so any number can be computed at any time by
 anyone: results do not depend on chunks, threads, restarts or the order of work.
 
-Neurons come in blocks of 64 = 4 words x 16 lanes: word k of lane l serves neuron 16 k + l of its
-block.  Every loop below runs over the 16 lanes of one block, without branches, so the compiler
-packs it; float32 arithmetic uses only correctly rounded operations (+, -, *, sqrt), hence the
-same bits on every processor.
+Neurons come in blocks of 256 = 4 words x 64 lanes: word k of lane l serves neuron 64 k + l of its
+block.  Every loop below runs over the 64 lanes of one block, without branches, so the compiler
+packs it into the widest registers there are; only correctly rounded operations are used (+, -, *,
+fused multiply-add, square root), hence the same bits on every processor.
 
-Resolution: normals are float32, 2^-32 in the uniform that sets the radius; |z| < 6.77.
+Two resolutions.  ``float32``: one word per normal, float32 arithmetic, |z| < 6.67; relative steps
+of 2^-24.  ``float64``: two words per normal, float64 arithmetic, |z| < 9.5.
 """
 
 from __future__ import annotations
@@ -22,15 +23,20 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from neurolim.numerics.lowlevel import bits_of_float32, float32_from_bits, stack_array
+from neurolim.numerics.elementary import log
+from neurolim.numerics.lowlevel import bits_of_float32, float32_from_bits, fma, stack_array
 
-LANES = 16
+LANES = 64
 BLOCK = 4 * LANES
 
 #: Streams keep uses of randomness apart; add the index of the state variable.
 STREAM_NOISE = 0
 STREAM_BRIDGE = 16
 STREAM_INITIAL = 32
+#: Added to the stream by normals of float64, whose first and second pair need a counter each.
+_WIDE = 64
+#: Every site of a network has its own streams.
+STREAMS_PER_SITE = 256
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
@@ -57,77 +63,75 @@ def philox4x32(c0, c1, c2, c3, k0, k1):
 
 
 @njit(error_model="numpy", forceinline=True)
-def unit_interval(word):
-    """Return a float32 in (0, 1] from a uint32: word 2^-32 + 2^-33."""
-    return np.float32(word) * np.float32(2.0**-32) + np.float32(2.0**-33)
+def minus_log_float32(word):
+    """Return -log(u) for u = (word | 1) / 2^32, to 2 ulp, without branches.
+
+    u = 2^e m with m in [sqrt(1/2), sqrt(2)), x = m - 1: -log m = -x + x^2 Q(x), Q the minimax
+    polynomial of degree 7 (relative error 3e-8 of the logarithm).
+    """
+    # Subtracting 32 from the exponent divides by 2^32; 0x3f3504f3 is sqrt(1/2), taken off so
+    # that m, not e, is in charge of the rounding.
+    bits = np.int32(
+        bits_of_float32(np.float32(np.uint32(word | np.uint32(1)))) - np.int32(0x10000000)
+    )
+    e = np.int32(np.int32(bits - np.int32(0x3F3504F3)) >> np.int32(23))
+    x = float32_from_bits(np.int32(bits - np.int32(e << np.int32(23)))) - np.float32(1.0)
+    q = np.float32(-0.08734836429357529)
+    q = fma(q, x, np.float32(0.14307518303394318))
+    q = fma(q, x, np.float32(-0.14917974174022675))
+    q = fma(q, x, np.float32(0.16570508480072021))
+    q = fma(q, x, np.float32(-0.19962072372436523))
+    q = fma(q, x, np.float32(0.25001755356788635))
+    q = fma(q, x, np.float32(-0.33333951234817505))
+    q = fma(q, x, np.float32(0.49999991059303284))
+    return fma(np.float32(e), np.float32(-0.6931471805599453), fma(x * x, q, -x))
 
 
 @njit(error_model="numpy", forceinline=True)
-def log_float32(u):
-    """Return log(u) for a normal positive float32, to 1.5 ulp, without branches.
+def direction_float32(word):
+    """Return sqrt(2) (cos, sin) of a random angle as float32, exactly symmetric, to 1e-7.
 
-    u = 2^e m with m in [sqrt(1/2), sqrt(2)); log m by a minimax polynomial in m - 1
-    (coefficients of Cephes ``logf``).
+    The two leading bits are the signs.  The rest is t in [-1/2, 1/2): with (c, s) the cosine and
+    sine of pi t/2, by minimax polynomials, (c - s, c + s)/sqrt(2) is the direction at the angle
+    pi/4 + pi t/2 of the first quadrant.
     """
-    bits = bits_of_float32(u)
-    # 0x3f3504f3 is sqrt(1/2): taking it off first puts m, not e, in charge of the rounding.
-    shifted = np.int32(bits - np.int32(0x3F3504F3))
-    e = np.int32(shifted >> np.int32(23))
-    m = float32_from_bits(np.int32(bits - np.int32(e << np.int32(23))))
-    x = m - np.float32(1.0)
-    z = x * x
-    y = np.float32(7.0376836292e-2)
-    y = y * x - np.float32(1.1514610310e-1)
-    y = y * x + np.float32(1.1676998740e-1)
-    y = y * x - np.float32(1.2420140846e-1)
-    y = y * x + np.float32(1.4249322787e-1)
-    y = y * x - np.float32(1.6668057665e-1)
-    y = y * x + np.float32(2.0000714765e-1)
-    y = y * x - np.float32(2.4999993993e-1)
-    y = y * x + np.float32(3.3333331174e-1)
-    y = y * x * z
-    fe = np.float32(e)
-    y = y - np.float32(2.12194440e-4) * fe
-    y = y - np.float32(0.5) * z
-    return (x + y) + np.float32(0.693359375) * fe
-
-
-@njit(error_model="numpy", forceinline=True)
-def sincos_turn(word):
-    """Return (sin, cos) of the angle 2 pi word / 2^32 as float32, to 1.5 ulp, without branches.
-
-    The two leading bits choose the quadrant exactly; sin and cos on [-pi/4, pi/4] by Taylor-like
-    minimax polynomials (coefficients of Cephes ``sinf``, ``cosf``).
-    """
-    rounded = np.uint32(word + np.uint32(0x20000000))
-    quadrant = np.int32(rounded >> np.uint32(30))
-    rest = np.int32(np.uint32(word - np.uint32(rounded & np.uint32(0xC0000000))))
-    t = np.float32(rest) * np.float32(2.0 * np.pi / 2.0**32)
+    mantissa = np.int32(np.uint32(np.uint32(word >> np.uint32(7)) & np.uint32(0x007FFFFF)))
+    t = float32_from_bits(np.int32(mantissa | np.int32(0x3F800000))) - np.float32(1.5)
     z = t * t
-    s = np.float32(-1.9515295891e-4) * z + np.float32(8.3321608736e-3)
-    s = (s * z - np.float32(1.6666654611e-1)) * z * t + t
-    c = np.float32(2.443315711809948e-5) * z - np.float32(1.388731625493765e-3)
-    c = (c * z + np.float32(4.166664568298827e-2)) * z * z
-    c = c - np.float32(0.5) * z + np.float32(1.0)
-    swap = (quadrant & np.int32(1)) != 0
-    sine = c if swap else s
-    cosine = s if swap else c
-    sine = -sine if (quadrant & np.int32(2)) != 0 else sine
-    cosine = -cosine if ((quadrant + np.int32(1)) & np.int32(2)) != 0 else cosine
-    return sine, cosine
+    s = fma(np.float32(-0.004601661115884781), z, np.float32(0.07968003302812576))
+    s = fma(s, z, np.float32(-0.6459634900093079))
+    s = fma(s, z, np.float32(1.5707963705062866)) * t
+    c = fma(np.float32(-0.020408371463418007), z, np.float32(0.2535986602306366))
+    c = fma(c, z, np.float32(-1.2336970567703247))
+    c = fma(c, z, np.float32(1.0))
+    sign, other = np.int32(word), np.int32(np.uint32(word << np.uint32(1)))
+    return _with_sign_of(c - s, sign), _with_sign_of(c + s, other)
+
+
+@njit(error_model="numpy", forceinline=True)
+def _with_sign_of(x, bits):
+    """Return x with its sign flipped where the leading bit of ``bits`` is set."""
+    return float32_from_bits(np.int32(bits_of_float32(x) ^ np.int32(bits & np.int32(-(2**31)))))
 
 
 @njit(error_model="numpy", forceinline=True)
 def _words(words, group, replica, step, stream, key):
-    """Fill words [4, 16] with the Philox output of 16 counters, one per lane."""
+    """Fill words [4, 64] with the Philox output of 64 counters, one per lane."""
     k0, k1 = np.uint64(key) & _LOW, np.uint64(key) >> _32
     c1, c2, c3 = np.uint64(replica), np.uint64(step), np.uint64(stream)
-    for lane in range(LANES):
+    half = LANES // 2
+    # Two counters at a time: independent work that fills the pauses of the other.
+    for lane in range(half):
         x0, x1, x2, x3 = philox4x32(np.uint64(group + lane), c1, c2, c3, k0, k1)
+        y0, y1, y2, y3 = philox4x32(np.uint64(group + lane + half), c1, c2, c3, k0, k1)
         words[0, lane] = np.uint32(x0)
         words[1, lane] = np.uint32(x1)
         words[2, lane] = np.uint32(x2)
         words[3, lane] = np.uint32(x3)
+        words[0, lane + half] = np.uint32(y0)
+        words[1, lane + half] = np.uint32(y1)
+        words[2, lane + half] = np.uint32(y2)
+        words[3, lane + half] = np.uint32(y3)
 
 
 @njit(error_model="numpy")
@@ -136,8 +140,8 @@ def normals(out, first, key, replica, step, stream):
 
     Parameters
     ----------
-    out : [n], n a multiple of 64, float64
-    first : number of the first neuron, a multiple of 64
+    out : [n], n a multiple of BLOCK, float32 (fastest) or float64 (same numbers)
+    first : number of the first neuron, a multiple of BLOCK
     key : 64-bit integer
     replica, step, stream : counters below 2^32
     """
@@ -148,11 +152,66 @@ def normals(out, first, key, replica, step, stream):
             cosines = out[start + 2 * pair * LANES :]
             sines = out[start + (2 * pair + 1) * LANES :]
             for lane in range(LANES):
-                uniform = unit_interval(words[2 * pair, lane])
-                radius = np.sqrt(np.float32(-2.0) * log_float32(uniform))
-                sine, cosine = sincos_turn(words[2 * pair + 1, lane])
+                # -2 log u times the 1/2 that the direction lacks
+                radius = np.sqrt(minus_log_float32(words[2 * pair, lane]))
+                cosine, sine = direction_float32(words[2 * pair + 1, lane])
                 cosines[lane] = radius * cosine
                 sines[lane] = radius * sine
+
+
+@njit(error_model="numpy")
+def wide_normals(out, first, key, replica, step, stream):
+    """Fill ``out`` with standard normals of float64 resolution; arguments as in ``normals``.
+
+    Box-Muller with 64-bit uniforms: words 0 and 1 of a counter set the radius, 2 and 3 the angle.
+    """
+    words = stack_array(np.uint32, 4, LANES)
+    for start in range(0, out.size, BLOCK):
+        for pair in range(2):
+            wide = stream + _WIDE * (1 + pair)
+            _words(words, (first + start) // 4, replica, step, wide, key)
+            cosines = out[start + 2 * pair * LANES :]
+            sines = out[start + (2 * pair + 1) * LANES :]
+            for lane in range(LANES):
+                high, low = np.float64(words[0, lane]), np.float64(words[1, lane])
+                uniform = (high * 2.0**32 + (low + 0.5)) * 2.0**-64
+                radius = np.sqrt(-log(uniform))
+                cosine, sine = direction(words[2, lane], words[3, lane])
+                cosines[lane] = radius * cosine
+                sines[lane] = radius * sine
+
+
+@njit(error_model="numpy", forceinline=True)
+def direction(high, low):
+    """Return sqrt(2) (cos, sin) of a random angle as float64, to 4e-16; see direction_float32.
+
+    Taylor series of sin and cos on [-pi/4, pi/4], truncated below 2^-57.
+    """
+    rest = np.float64(np.uint32(high & np.uint32(0x3FFFFFFF)))
+    x = ((rest * 2.0**32 + (np.float64(low) + 0.5)) * 2.0**-62 - 0.5) * (0.5 * np.pi)
+    z = x * x
+    s = 1.0 / 355687428096000.0
+    s = s * z - 1.0 / 1307674368000.0
+    s = s * z + 1.0 / 6227020800.0
+    s = s * z - 1.0 / 39916800.0
+    s = s * z + 1.0 / 362880.0
+    s = s * z - 1.0 / 5040.0
+    s = s * z + 1.0 / 120.0
+    s = s * z - 1.0 / 6.0
+    s = s * z * x + x
+    c = -1.0 / 6402373705728000.0
+    c = c * z + 1.0 / 20922789888000.0
+    c = c * z - 1.0 / 87178291200.0
+    c = c * z + 1.0 / 479001600.0
+    c = c * z - 1.0 / 3628800.0
+    c = c * z + 1.0 / 40320.0
+    c = c * z - 1.0 / 720.0
+    c = c * z + 1.0 / 24.0
+    c = c * z - 0.5
+    c = c * z + 1.0
+    sign = 1.0 if np.uint32(high >> np.uint32(31)) == np.uint32(0) else -1.0
+    other = 1.0 if np.uint32(high & np.uint32(0x40000000)) == np.uint32(0) else -1.0
+    return sign * (c - s), other * (c + s)
 
 
 @njit(error_model="numpy")

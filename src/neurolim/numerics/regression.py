@@ -27,18 +27,29 @@ NOISE_SHARE = 1.0 / 3.0
 WIDEST = 0.5
 #: |D| eps at the coarsest level stays below this: beyond, order and correction look the same.
 STRONGEST_CORRECTION = 10.0
+#: Relative errors below this are rounding, not information.
+ROUNDING = 2.0**-50
+#: How far an interval is followed, in half widths of the straight line's.
+_FARTHEST = 1e3
+#: Places looked at, twice: the second time between two of the first.
+_PLACES = 50
+#: Steps of Newton's method from within 8 % of D: five reach rounding, the rest are for odd sets.
+_NEWTON_STEPS = 12
 
 
 class Levels(NamedTuple):
     """Errors at the levels, [n_levels] each.
 
-    error : |mean over replicas|;  standard_error : of that mean (NaN for a single sample)
-    reason : "" if the level is used, otherwise "failed", "zero" or "noise"
+    error : |mean over replicas|;  standard_error : of that mean, 0 for deterministic values, NaN
+        for a single random one
+    reason : "" if the level is used, otherwise "failed", "zero", "one sample" or "noise"
+    kept : per level the values the error was taken from
     """
 
     error: np.ndarray
     standard_error: np.ndarray
     reason: list[str]
+    kept: list[np.ndarray]
 
     @property
     def used(self) -> np.ndarray:
@@ -55,31 +66,57 @@ class OrderFit(NamedTuple):
     constant: float
 
 
-def measure_levels(samples: Sequence[np.ndarray]) -> Levels:
+def measure_levels(
+    samples: Sequence[np.ndarray], common: bool = False, replicated: bool | None = None
+) -> Levels:
     """Return error and standard error of each level and whether it can be used.
 
     Parameters
     ----------
     samples : per level the signed values of the replicas [n_replicas]; NaN marks a failed run
+    common : levels share their noise: a replica that failed at one used level is left out of
+        all of them, so that replicas stay paired (equal numbers needed)
+    replicated : values are replicas of something random, of which one alone tells no error; by
+        default they are unless every level came with a single value
     """
+    values = [np.asarray(level, dtype=float) for level in samples]
+    sizes = {len(level) for level in values}
+    if replicated is None:
+        replicated = sizes != {1}
+    measured = _measure(values, replicated)
+    if not (common and len(sizes) == 1 and measured.used.any()):
+        return measured
+    used = measured.used
+    whole = np.isfinite(np.stack(values)[used]).all(axis=0)
+    paired = [
+        np.where(whole, level, np.nan) if use else level
+        for level, use in zip(values, used, strict=True)
+    ]
+    return _measure(paired, replicated)
+
+
+def _measure(values: Sequence[np.ndarray], replicated: bool) -> Levels:
+    """Return the levels of ``values``, each taken on its own."""
+    kept = [level[np.isfinite(level)] for level in values]
     errors, standard_errors, reasons = [], [], []
-    for values in samples:
-        finite = np.asarray(values, dtype=float)
-        finite = finite[np.isfinite(finite)]
+    for finite in kept:
         error = abs(float(finite.mean())) if finite.size else np.nan
-        single = finite.size < 2
-        standard_error = np.nan if single else float(finite.std(ddof=1)) / np.sqrt(finite.size)
-        if not np.isfinite(error):
+        standard_error = np.nan if replicated else 0.0
+        if finite.size > 1:
+            standard_error = float(finite.std(ddof=1)) / np.sqrt(finite.size)
+            if standard_error < ROUNDING * error:
+                standard_error = 0.0
+        if not finite.size:
             reasons.append("failed")
         elif error == 0.0:
             reasons.append("zero")
-        elif not single and standard_error > NOISE_SHARE * error:
-            reasons.append("noise")
+        elif np.isnan(standard_error):
+            reasons.append("one sample")
         else:
-            reasons.append("")
+            reasons.append("noise" if standard_error > NOISE_SHARE * error else "")
         errors.append(error)
         standard_errors.append(standard_error)
-    return Levels(np.array(errors), np.array(standard_errors), reasons)
+    return Levels(np.array(errors), np.array(standard_errors), reasons, kept)
 
 
 def pairwise_orders(levels: np.ndarray, errors: np.ndarray) -> np.ndarray:
@@ -91,34 +128,64 @@ def pairwise_orders(levels: np.ndarray, errors: np.ndarray) -> np.ndarray:
 
 
 class _Curve:
-    """Least squares of log errors at fixed levels, for many sets of errors at once."""
+    """Least squares of log errors at fixed levels, for many sets of errors at once.
 
-    def __init__(self, levels: np.ndarray, correction: bool) -> None:
-        self.logs = np.log(levels)
-        self.design = np.stack([np.ones_like(levels), self.logs], axis=1)
+    The linear part, log C and p (C alone where the order is given), is projected out; what is
+    left is a search in the one number D (negative D: the exponent -1).
+    """
+
+    def __init__(self, levels: np.ndarray, correction: bool, order: float | None = None) -> None:
+        self.levels = levels
+        self.known = np.zeros_like(levels) if order is None else order * np.log(levels)
+        columns = [np.ones_like(levels)] + ([np.log(levels)] if order is None else [])
+        self.design = np.stack(columns, axis=1)
         self.solver = np.linalg.pinv(self.design)
-        bends = np.array([0.0])
-        if correction:
-            sizes = np.geomspace(0.02, STRONGEST_CORRECTION, 80) / levels.max()
-            bends = np.concatenate([-sizes[::-1], [0.0], sizes])
-        #: Possible corrections +-log(1 + |D| eps), [n_bends, n_levels]
-        self.bends = np.sign(bends)[:, None] * np.log1p(np.abs(bends)[:, None] * levels)
-        self.n_terms = 2 + int(correction)
+        self.residual_of = np.eye(len(levels)) - self.design @ self.solver
+        self.correction = correction
+        self.n_terms = len(columns) + int(correction)
 
-    def orders(self, log_errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return orders [n_sets] and residuals [n_sets, n_levels] of log errors [n_sets, ..]."""
-        residual_of = np.eye(len(self.logs)) - self.design @ self.solver
-        left, right = log_errors @ residual_of, self.bends @ residual_of
-        squares = (right**2).sum(axis=1) - 2.0 * left @ right.T
-        best = np.argmin(squares, axis=1)
-        straight = log_errors - self.bends[best]
-        return straight @ self.solver[1], left - right[best]
+    def fit(self, log_errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return coefficients [n_sets, 1 or 2] and residuals [n_sets, n_levels].
 
-    def constant(self, log_errors: np.ndarray, order: float) -> float:
-        """Return C of the best curve [n_levels] with the order held fixed."""
-        rest = log_errors - order * self.logs - self.bends
-        best = np.argmin(rest.var(axis=1))
-        return float(np.exp(rest[best].mean()))
+        Parameters
+        ----------
+        log_errors : [n_sets, n_levels]; a set that is not finite gives NaN
+        """
+        targets = log_errors - self.known
+        bends = self._search(targets) if self.correction else np.zeros(len(targets))
+        straight = targets - self._bend(bends)
+        return straight @ self.solver.T, straight @ self.residual_of
+
+    def _bend(self, bends: np.ndarray) -> np.ndarray:
+        """Return sign(D) log(1 + |D| eps) [n_bends, n_levels]."""
+        return np.sign(bends)[:, None] * np.log1p(np.abs(bends)[:, None] * self.levels)
+
+    def _slope(self, bends: np.ndarray) -> np.ndarray:
+        """Return the derivative of the bend with respect to D [n_bends, n_levels]."""
+        return self.levels / (1.0 + np.abs(bends)[:, None] * self.levels)
+
+    def _search(self, targets: np.ndarray) -> np.ndarray:
+        """Return the best D of each set: the best of a grid, then Newton kept in its bracket."""
+        sizes = np.geomspace(0.02, STRONGEST_CORRECTION, 80) / self.levels.max()
+        grid = np.concatenate([-sizes[::-1], [0.0], sizes])
+        left, right = targets @ self.residual_of, self._bend(grid) @ self.residual_of
+        best = np.argmin((right**2).sum(axis=1) - 2.0 * left @ right.T, axis=1)
+        low = grid[np.maximum(best - 1, 0)]
+        high = grid[np.minimum(best + 1, len(grid) - 1)]
+        bends = 0.5 * (low + high)
+        for _ in range(_NEWTON_STEPS):
+            residuals = left - self._bend(bends) @ self.residual_of
+            slope = self._slope(bends)
+            # Half the first and second derivative of the sum of squares, the first negated.
+            gain = (residuals * slope).sum(axis=1)
+            projected = ((slope @ self.residual_of) ** 2).sum(axis=1)
+            curvature = projected + np.sign(bends) * (residuals * slope**2).sum(axis=1)
+            low, high = np.where(gain > 0.0, bends, low), np.where(gain > 0.0, high, bends)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                bends = bends + gain / curvature
+            inside = (low <= bends) & (bends <= high) & (curvature > 0.0)
+            bends = np.where(inside, bends, 0.5 * (low + high))
+        return bends
 
 
 def fit_order(
@@ -129,7 +196,7 @@ def fit_order(
     resamples: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
-    expected: float | None = None,
+    replicated: bool | None = None,
 ) -> OrderFit:
     """Return the observed order of |mean of samples| in the level, with confidence interval.
 
@@ -140,52 +207,90 @@ def fit_order(
     correction : fit the next order (1 + |D| eps)^(+-1) too
     common : levels share their noise: resample replicas jointly (equal numbers needed)
     resamples, confidence, seed : of the bootstrap
-    expected : order at which the constant is fitted; the fitted order if None
+    replicated : as in ``measure_levels``
 
     Returns
     -------
-    OrderFit.  With replicas the interval is the bootstrap's, stretched by t/z quantiles and
-    sqrt(R/(R-1)) for few replicas, and by the Birge ratio sqrt(chi2/dof) where the curve does not
-    fit the levels within their errors.  Without replicas it comes from the residuals.  NaN if
-    fewer than 3 levels (4 with correction) are usable.
+    OrderFit.  With replicas the interval is the bootstrap's, D fitted anew in every resample,
+    stretched by t/z quantiles and sqrt(R/(R-1)) for few replicas, and by the Birge ratio
+    sqrt(chi2/dof) where the curve does not fit the levels within their errors.  Without noise
+    (deterministic values, or replicas that agree) it comes from the residuals: all orders at which
+    the best curve, C and D fitted anew, misses the levels by little more.  NaN if fewer than 3
+    levels (4 with correction) are usable; an end that is not finite is NaN.
     """
     levels = np.asarray(levels, dtype=float)
-    measured = measure_levels(samples)
+    measured = measure_levels(samples, common, replicated)
     used = measured.used
-    curve = _Curve(levels[used], correction) if used.any() else None
     n_levels = int(used.sum())
-    if curve is None or n_levels < curve.n_terms + 1:
+    if n_levels < 3 + int(correction):
         return OrderFit(np.nan, np.nan, np.nan, np.nan)
+    curve = _Curve(levels[used], correction)
     logs = np.log(measured.error[used])
-    (order,), (residuals,) = curve.orders(logs[None])
+    ((log_constant, order),), (residuals,) = curve.fit(logs[None])
     freedom = n_levels - curve.n_terms
+    tail = 0.5 - confidence / 2
 
     relative = measured.standard_error[used] / measured.error[used]
-    if np.isnan(relative).any():
-        variance = float(residuals @ residuals) / freedom
-        half = stats.t.ppf(0.5 + confidence / 2, freedom) * np.sqrt(
-            variance * float(curve.solver[1] @ curve.solver[1])
-        )
-        low, high = order - half, order + half
+    if relative.min() == 0.0:
+        scatter = float(np.sqrt(residuals @ residuals / freedom))
+        noise = max(scatter, ROUNDING * (1.0 + float(np.abs(logs).max())))
+        quantile = float(stats.t.ppf(1 - tail, freedom))
+        low, high = _likely_orders(curve, logs, float(order), noise, quantile)
     else:
-        kept = [np.asarray(s, dtype=float) for s, use in zip(samples, used, strict=True) if use]
-        kept = [values[np.isfinite(values)] for values in kept]
+        kept = [values for values, use in zip(measured.kept, used, strict=True) if use]
         drawn = _resampled_means(kept, common, resamples, seed)
-        with np.errstate(divide="ignore"):
-            orders, _ = curve.orders(np.log(np.abs(drawn)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            orders = curve.fit(np.log(np.abs(drawn)))[0][:, 1]
         fewest = min(len(values) for values in kept)
-        tail = 0.5 - confidence / 2
         stretch = (stats.t.ppf(1 - tail, fewest - 1) / stats.norm.ppf(1 - tail)) * np.sqrt(
             fewest / (fewest - 1)
         )
         stretch *= max(
             1.0, float(np.sqrt(np.mean((residuals / relative) ** 2) * n_levels / freedom))
         )
-        low, high = (
-            order + stretch * (float(np.quantile(orders, q)) - order) for q in (tail, 1 - tail)
-        )
-    constant = curve.constant(logs, order if expected is None else expected)
-    return OrderFit(float(order), float(low), float(high), constant)
+        # A resample whose mean is exactly zero has no logarithm, and leaves no finite interval.
+        ends = np.quantile(orders, (tail, 1 - tail)) if np.isfinite(orders).all() else np.nan
+        low, high = order + stretch * (ends - order) * np.ones(2)
+    return OrderFit(float(order), float(low), float(high), float(np.exp(log_constant)))
+
+
+def _likely_orders(
+    curve: _Curve, logs: np.ndarray, order: float, noise: float, quantile: float
+) -> tuple[float, float]:
+    """Return the ends of {p : S(p) - S <= (quantile noise)^2}, S(p) the least squares at order p.
+
+    For a straight line this is order +- quantile noise (X^T X)^(-1/2); with correction it is wider
+    and not symmetric, because D makes up for part of a wrong order.  NaN: no end within reach.
+    """
+    half = quantile * noise * float(np.linalg.norm(curve.solver[1]))
+    if not curve.correction:
+        return order - half, order + half
+    held = _Curve(curve.levels, True, order=0.0)
+    allowed = float((curve.fit(logs[None])[1] ** 2).sum()) + (quantile * noise) ** 2
+
+    def excess(orders: np.ndarray) -> np.ndarray:
+        squares = held.fit(logs - orders[:, None] * np.log(curve.levels))[1] ** 2
+        return squares.sum(axis=1) - allowed
+
+    def end(side: float) -> float:
+        # The first place is inside but for rounding: there D may stay as it is.
+        places = order + side * np.geomspace(1.0, _FARTHEST, _PLACES)
+        for _ in range(2):
+            inside = int(np.flatnonzero(np.append(True, excess(places)[1:] <= 0.0))[-1])
+            if inside == _PLACES - 1:
+                return np.nan
+            places = np.linspace(places[inside], places[inside + 1], _PLACES)
+        return float(places.mean())
+
+    return end(-half), end(half)
+
+
+def fit_constant(
+    levels: np.ndarray, errors: np.ndarray, order: float, correction: bool = False
+) -> float:
+    """Return C of the best curve through errors [n_levels] with the order held fixed."""
+    (log_constant,) = _Curve(levels, correction, order).fit(np.log(errors)[None])[0][0]
+    return float(np.exp(log_constant))
 
 
 def _resampled_means(
@@ -213,6 +318,8 @@ def verdict(fit: OrderFit, expected: float | None, tolerance: float = 0.0) -> st
     """
     if not np.isfinite(fit.order):
         return "inconclusive: too few usable levels"
+    if not (np.isfinite(fit.low) and np.isfinite(fit.high)):
+        return "inconclusive: no finite interval"
     if fit.high - fit.low > WIDEST:
         return f"inconclusive: interval wider than {WIDEST:g}"
     if expected is None:

@@ -16,6 +16,7 @@ layer); width of the recovery variable for any start: docs/science.md.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -112,7 +113,12 @@ def solve(
             widening[s] = np.array(model.noise(p)) ** 2 - 2.0 * rate * variance[s]
         return np.concatenate([change.ravel(), widening.ravel()])
 
-    with np.errstate(all="ignore"):
+    shape = (1, len(times), n_sites, d)
+    mean, spread = np.full(shape, np.nan), np.full(shape, np.nan)
+    found = None
+    # What integrators and model functions raise once numbers are no longer finite; LinAlgError is
+    # a ValueError.
+    with np.errstate(all="ignore"), contextlib.suppress(ArithmeticError, ValueError):
         found = solve_ivp(
             slope,
             (0.0, float(times[-1])),
@@ -122,10 +128,10 @@ def solve(
             rtol=options["rtol"],
             atol=options["atol"],
         )
-    shape = (1, len(times), n_sites, d)
-    mean, spread = np.full(shape, np.nan), np.full(shape, np.nan)
     status = Status.OK
-    if not found.success or found.y.shape[1] != len(times):
+    if found is None:
+        status = Status.DIVERGED
+    elif not found.success or found.y.shape[1] != len(times):
         status = Status.NOT_CONVERGED
     elif not np.isfinite(found.y).all():
         status = Status.DIVERGED

@@ -23,11 +23,15 @@ from neurolim.core import (
     Var,
 )
 from neurolim.numerics.cache import keep_compiled
+from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
-from neurolim.numerics.summary import summarise
+from neurolim.numerics.summary import ORDERS, summarise
 from neurolim.provenance import code_digest
-from neurolim.solvers._schemes import kernels
-from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
+from neurolim.solvers._schemes import Variant, kernels
+from neurolim.solvers._times import TIME_OPTIONS, state_coords
+
+#: Probabilities of the recorded quantiles.
+PROBABILITIES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 keep_compiled(summarise, code_digest(summarise.__module__))
 
@@ -42,6 +46,29 @@ OPTIONS = (
     ),
     Param("dt", 0.01, "time", "time step h", positive=True),
     *TIME_OPTIONS,
+    Param(
+        "trace_every",
+        0,
+        doc="steps between samples of the network mean in `trace`; 0 for no trace",
+        kind="integer",
+        low=0,
+    ),
+    Param("states", False, doc="record the state of every neuron, too", kind="boolean"),
+    Param(
+        "normals",
+        "float32",
+        doc="resolution of the noise: 2^-24 relative, |z| < 6.7; or 2^-53, |z| < 9.5",
+        kind="choice",
+        choices=("float32", "float64"),
+    ),
+    Param(
+        "brownian_refinement",
+        1,
+        doc="a step's noise is the sum of this many finer steps': paths shared between steps",
+        kind="integer",
+        low=1,
+        high=2**20,
+    ),
     Param("bins", 60, doc="histogram bins", kind="integer", low=1, high=10_000),
     Param(
         "bin_range",
@@ -67,6 +94,15 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             "covariance about the mean of the site (divided by n)",
             ("time", "site", "variable", "variable_b"),
         ),
+        Var(
+            "central_moment",
+            "state^moment",
+            "central moment (divided by n)",
+            ("time", "site", "variable", "moment"),
+        ),
+        Var(
+            "quantile", "state", "quantile of the site", ("time", "site", "variable", "probability")
+        ),
     ]
     if model.spread is not None:
         found += [
@@ -84,12 +120,24 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
                 "int32",
             ),
         ]
+    if options["trace_every"] > 0:
+        found.append(Var("trace", "state", "mean of the site", ("trace_time", "site", "variable")))
+    if options["states"]:
+        found.append(Var("state", "state", "every neuron", ("time", "site", "variable", "neuron")))
     return tuple(found)
 
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return time, site, variable and bin coordinates."""
     found = state_coords(model, params, options)
+    found["moment"] = Coord(tuple(float(q) for q in ORDERS), "1", "order of the central moment")
+    found["probability"] = Coord(PROBABILITIES, "1", "probability below the quantile")
+    if options["trace_every"] > 0:
+        step = options["dt"] * options["trace_every"]
+        samples = _stride(options) * options["records"] // options["trace_every"]
+        found["trace_time"] = Coord(tuple(k * step for k in range(samples + 1)), "time", "time")
+    if options["states"]:
+        found["neuron"] = Coord(tuple(float(i) for i in range(options["n_neurons"])), "1", "neuron")
     if model.spread is not None:
         low, width, bins = _bins(options)
         found["bin"] = Coord(
@@ -107,12 +155,55 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
     steps = options["t_end"] / options["dt"]
     per_neuron = _NANOSECONDS[options["scheme"]] * len(model.state) / 2 * 1e-9
     seconds = steps * (neurons * per_neuron + n_sites * _SECONDS_PER_STEP)
-    return Cost(seconds, 3.0 * 8.0 * neurons * len(model.state))
+    arrays = 2.0 + (options["records"] + 1 if options["states"] else 0)
+    return Cost(seconds, arrays * 8.0 * neurons * len(model.state))
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse a step that does not divide the recording interval."""
-    _stride(options)
+    """Refuse a step that does not divide the recording interval or is unstable.
+
+    Raises
+    ------
+    StudyError : dt does not divide the recording interval; Euler-Maruyama with
+        dt (pull + gap) > 2 at the start; a trace or refinement that does not fit the steps
+    """
+    stride = _stride(options)
+    every = options["trace_every"]
+    if every > 0 and (stride * options["records"]) % every != 0:
+        raise StudyError(
+            "trace_every",
+            f"{every} does not divide the {stride * options['records']} steps of the run",
+            "a divisor of t_end/dt, or 0",
+        )
+    if stride * options["records"] * options["brownian_refinement"] >= 2**32:
+        raise StudyError(
+            "brownian_refinement", "more than 2^32 fine steps", "fewer steps or a shorter run"
+        )
+    if options["scheme"] != "euler_maruyama":
+        return
+    rate = _largest_rate(model, params)
+    if options["dt"] * rate > 2.0:
+        raise StudyError(
+            "dt",
+            f"{options['dt']:g} is beyond the stability limit 2/rate = {2.0 / rate:g} of "
+            f"euler_maruyama",
+            f"dt <= {2.0 / rate:g}, or scheme: exponential",
+        )
+
+
+def _largest_rate(model: Model, params: Mapping[str, Any]) -> float:
+    """Return the largest pull + gap of the network at the centre of its initial law."""
+    sites = model.prepare(params)
+    means = []
+    for p in sites.params:
+        x = tuple(float(v) for v in model.initial((0.0,) * len(model.state), p))
+        means.append((*x, *model.field(x, p)))
+    inputs = sites.coupling @ np.array(means)
+    largest = 0.0
+    for p, m, c in zip(sites.params, means, inputs, strict=True):
+        pull, _, gap = model.relax(m, tuple(c), p)
+        largest = max(largest, *(a + g for a, g in zip(pull, gap, strict=True)))
+    return float(largest)
 
 
 def _stride(options: Mapping[str, Any]) -> int:
@@ -163,52 +254,63 @@ def solve(
     sites = model.prepare(params)
     d, n_sites = len(model.state), len(sites.labels)
     rows = np.array([[float(value) for value in p] for p in sites.params])
-    times = len(record_times(options))
-    low, width, bins = _bins(options)
+    low, width, _ = _bins(options)
     scale = (
         np.zeros((n_sites, d))
         if model.spread is None
         else np.array([model.spread(p) for p in sites.params], dtype=float)
     )
-    run = kernels(model, options["scheme"])
-    n, dt, stride = options["n_neurons"], options["dt"], _stride(options)
-    coupling = np.ascontiguousarray(sites.coupling)
-    state = np.empty((d, n_sites, -(-n // BLOCK) * BLOCK))
-    means = np.empty((n_sites, run.n_means))
-    n_replicas = len(replicas)
-    mean = np.full((n_replicas, times, n_sites, d), np.nan)
-    covariance = np.full((n_replicas, times, n_sites, d, d), np.nan)
-    histogram = np.zeros(
-        (n_replicas, times, n_sites, d, 0 if model.spread is None else bins), np.int32
+    noisy = tuple(
+        bool(np.any(column)) for column in np.array([model.noise(p) for p in sites.params]).T
     )
-    status = np.zeros(n_replicas, np.int8)
+    run = kernels(model, Variant(options["scheme"], noisy, options["normals"] == "float64"))
+    n, stride, every = options["n_neurons"], _stride(options), options["trace_every"]
+    coupling = np.ascontiguousarray(sites.coupling)
+    state, work = (aligned((d, n_sites, -(-n // BLOCK) * BLOCK)) for _ in range(2))
+    means = np.empty((n_sites, run.n_means))
+    levels = np.array(PROBABILITIES)
+    arrays = _empty_arrays(model, params, options, len(replicas))
+    status = np.zeros(len(replicas), np.int8)
     for i, replica in enumerate(replicas):
+        record = {name: array[i] for name, array in arrays.items() if name != "scale"}
+        trace = record.get("trace", np.empty((0, n_sites, d)))
+        histogram = record.get(
+            "histogram", np.empty((len(arrays["mean"][i]), n_sites, d, 0), np.int32)
+        )
         run.start(state, rows, np.uint64(key), replica, n, means)
-        for t in range(times):
+        if every > 0:
+            trace[0] = means[:, :d]
+        for t in range(len(record["mean"])):
             run.advance(
-                state,
-                rows,
-                coupling,
-                means,
-                n,
-                dt,
-                np.uint64(key),
-                replica,
-                max(0, t - 1) * stride,
-                t * stride,
-            )
-            if not summarise(
-                state, n, means, scale, low, width, mean[i, t], covariance[i, t], histogram[i, t]
-            ):
+                state, work, rows, coupling, means, trace, every, n, options["dt"],
+                options["brownian_refinement"], np.uint64(key), replica,
+                max(0, t - 1) * stride, t * stride,
+            )  # fmt: skip
+            finite = summarise(
+                state, n, scale, low, width, levels, record["mean"][t], record["covariance"][t],
+                record["central_moment"][t], record["quantile"][t], histogram[t],
+            )  # fmt: skip
+            if not finite:
                 status[i] = Status.DIVERGED
-                mean[i], covariance[i], histogram[i] = np.nan, np.nan, 0
                 break
-    arrays = {"mean": mean, "covariance": covariance}
+            if options["states"]:
+                record["state"][t] = state[:, :, :n].transpose(1, 0, 2)
     if model.spread is not None:
-        arrays["scale"] = np.broadcast_to(scale, (n_replicas, n_sites, d)).copy()
-        arrays["scale"][status != Status.OK] = np.nan
-        arrays["histogram"] = histogram
+        arrays["scale"][:] = scale
+    for array in arrays.values():
+        array[status != Status.OK] = np.nan if array.dtype.kind == "f" else 0
     return Solution(arrays, status)
+
+
+def _empty_arrays(
+    model: Model, params: Mapping[str, Any], options: Mapping[str, Any], n_replicas: int
+) -> dict[str, np.ndarray]:
+    """Return the output arrays [replica, ...] by name."""
+    sizes = {dim: len(coord.values) for dim, coord in coords(model, params, options).items()}
+    return {
+        var.name: np.zeros((n_replicas, *(sizes[dim] for dim in var.dims)), var.dtype)
+        for var in outputs(model, options)
+    }
 
 
 SOLVER = Solver(

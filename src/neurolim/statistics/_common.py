@@ -62,11 +62,12 @@ def standard_normal_network(
     Parameters
     ----------
     eps, replicas, n, seed : levels, replicas, neurons, seed of the sampling
-    deviations : ``shift`` and ``widening``
+    deviations : ``shift`` and ``widening``; ``bins`` of the histograms (60) over 12 widths
     """
     shift, widening = deviations.get("shift", 0.0), deviations.get("widening", 0.0)
     generator = np.random.Generator(np.random.PCG64(seed))
-    bins, width = 60, 0.2
+    bins = int(deviations.get("bins", 60))
+    width = 12.0 / bins
     shape = (len(eps), replicas, 2, 1, 1)
     mean, covariance = np.empty(shape), np.empty((*shape, 1))
     histogram = np.zeros((*shape, bins), np.int64)

@@ -5,9 +5,15 @@ r"""Agreement with a closed form, in standard errors.
 for every entry of the mean and the covariance at every record, and for the variance of the site
 mean over replicas, whose standard error is that of a Gaussian sample variance.
 
-The verdict compares the largest |z| with what so many comparisons give by chance: each |z| has the
-two-sided tail of Student's t with R - 1 degrees of freedom, and Bonferroni's bound holds whatever
-the correlation between records.
+The verdict compares every z with what so many comparisons give by chance, R being the replicas
+that did not fail. Those of mean and covariance are divided by a measured standard error: two-sided
+tails of Student's t with R - 1 degrees of freedom (exact for the mean, of order n^(-1/2) for the
+covariance). Those of the site mean's variance are divided by the exact one: R - 1 + sqrt(2 (R - 1))
+z is chi-square with R - 1 degrees of freedom, and its upper tail bounds both tails of a covariance,
+whose cumulants are no larger. Bonferroni's bound holds whatever the correlation between records.
+
+Agreement means something only if disagreement could have been seen: where |z| would have to exceed
+``_BLIND`` to count, the verdict is "inconclusive".
 """
 
 from __future__ import annotations
@@ -26,10 +32,14 @@ from neurolim.statistics._common import AFTER, standard_normal_network, window
 _QUANTITIES = ("mean", "covariance", "mean_covariance")
 #: Family-wise probability below which a disagreement is not taken for chance.
 _LEVEL = 0.01
+#: A test that needs more standard errors than this to disagree cannot be said to agree.
+_BLIND = 6.0
 
 
 def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
     """Return ``z_mean``, ``z_covariance`` and ``z_mean_covariance`` [grid, time, site, ...].
+
+    ``agreement_replicas`` [grid] counts the replicas that did not fail.
 
     Parameters
     ----------
@@ -50,6 +60,7 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
         found[f"z_{name}"] = (samples.mean("replica") - chosen[f"reference_{name}"]) / error.where(
             error > 0
         )
+    found["agreement_replicas"] = (dataset["status"] == 0).sum("replica")
     mean = chosen["mean"].drop_vars("variable")
     count = mean.notnull().sum("replica")
     centred = mean - mean.mean("replica")
@@ -66,28 +77,52 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
     return xr.Dataset(
         {
             key: value.transpose(*[d for d in (*lead, *solver) if d in value.dims]).assign_attrs(
-                long_name=f"deviation of {key[2:].replace('_', ' ')} from its exact value",
-                units="standard errors",
+                long_name=f"deviation of {key[2:].replace('_', ' ')} from its exact value"
+                if key.startswith("z_")
+                else "replicas that did not fail",
+                units="standard errors" if key.startswith("z_") else "1",
             )
             for key, value in found.items()
         },
-        attrs={**dataset.attrs, "agreement_replicas": dataset.sizes["replica"]},
+        attrs=dict(dataset.attrs),
     ).assign_coords(variable=dataset["variable"], variable_b=dataset["variable_b"])
+
+
+def _tail(z: np.ndarray, freedom: np.ndarray, name: str, diagonal: np.ndarray) -> np.ndarray:
+    """Return a bound of the probability of a deviation as large as z by chance."""
+    if name != "mean_covariance":
+        return np.asarray(2.0 * stats.t.sf(np.abs(z), freedom))
+
+    def above(size: np.ndarray) -> np.ndarray:
+        return np.asarray(stats.chi2.sf(freedom + np.sqrt(2.0 * freedom) * size, freedom))
+
+    # Below: the chi-square's own lower tail for a variance.
+    own = np.minimum(above(z), 1.0 - above(z))
+    return np.minimum(1.0, 2.0 * np.where(diagonal, own, above(np.abs(z))))
+
+
+def _critical(compared: int, freedom: int, name: str) -> float:
+    """Return the |z| from which one of so many comparisons disagrees."""
+    tail = _LEVEL / (2.0 * compared)
+    if name != "mean_covariance":
+        return float(stats.t.isf(tail, freedom))
+    return float((stats.chi2.isf(tail, freedom) - freedom) / np.sqrt(2.0 * freedom))
 
 
 def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Return ``agreement``: comparisons, largest and rms z, share beyond 3, verdict."""
-    freedom = max(1, int(dataset.attrs["agreement_replicas"]) - 1)
     rows = []
     for name in _QUANTITIES:
         z = dataset[f"z_{name}"]
+        diagonal = xr.DataArray(True)
         if "variable_b" in z.dims:
             # A covariance is symmetric: count each entry once.
-            place = np.arange(z.sizes["variable"])
-            keep = xr.DataArray(place[:, None] <= place[None, :], dims=("variable", "variable_b"))
-            z = z.where(keep)
-        values = z.values.ravel()
-        values = values[np.isfinite(values)]
+            place = xr.DataArray(np.arange(z.sizes["variable"]), dims="variable")
+            other = place.rename(variable="variable_b")
+            z, diagonal = z.where(place <= other), place == other
+        z, replicas, diagonal = xr.broadcast(z, dataset["agreement_replicas"], diagonal)
+        here = np.isfinite(z.values)
+        values, freedom = z.values[here], replicas.values[here] - 1
         if not values.size:
             rows.append(
                 {
@@ -102,9 +137,19 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
             )
             continue
         largest = float(np.abs(values).max())
-        p_value = min(1.0, values.size * 2.0 * float(stats.t.sf(largest, freedom)))
-        word = "agrees" if p_value >= _LEVEL else "disagrees"
+        tails = _tail(values, freedom, name, diagonal.values[here])
+        p_value = min(1.0, values.size * float(tails.min()))
+        critical = _critical(values.size, int(freedom.min()), name)
         inside = "within" if largest <= 3.0 else "largest beyond"
+        if p_value < _LEVEL:
+            verdict = f"disagrees: {inside} 3 standard errors"
+        elif critical > _BLIND:
+            verdict = (
+                f"inconclusive: only {critical:.3g} standard errors would count, "
+                f"with {int(freedom.min()) + 1} replicas"
+            )
+        else:
+            verdict = f"agrees: {inside} 3 standard errors"
         rows.append(
             {
                 "quantity": name,
@@ -113,7 +158,7 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
                 "rms_z": float(np.sqrt(np.mean(values**2))),
                 "share_beyond_3": float(np.mean(np.abs(values) > 3.0)),
                 "p_value": p_value,
-                "verdict": f"{word}: {inside} 3 standard errors",
+                "verdict": verdict,
             }
         )
     return {"agreement": pd.DataFrame(rows)}
@@ -148,12 +193,12 @@ def exact() -> list[Any]:
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("mean", "covariance", *(f"reference_{name}" for name in _QUANTITIES))
+    return ("mean", "covariance", "status", *(f"reference_{name}" for name in _QUANTITIES))
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables given."""
-    return tuple(f"z_{name}" for name in _QUANTITIES)
+    return (*(f"z_{name}" for name in _QUANTITIES), "agreement_replicas")
 
 
 STATISTIC = Statistic(

@@ -19,6 +19,7 @@ import xarray as xr
 from neurolim.core import Param, Statistic, StudyError
 from neurolim.numerics.regression import (
     OrderFit,
+    fit_constant,
     fit_order,
     measure_levels,
     pairwise_orders,
@@ -58,30 +59,26 @@ def apply(
     common = axis.attrs.get("noise") == "common"
     rows = []
     for name in of:
+        # One replica of a stochastic solver is one sample, not a deterministic value.
+        replicated = "replica" in dataset[name].dims
         for label, samples in _rows(dataset, name, over, order):
-            settings = (correction, common, resamples, confidence, bootstrap_seed)
+            settings = (correction, common, resamples, confidence, bootstrap_seed, replicated)
             free = fit_order(levels, samples, *settings)
-            measured = measure_levels(samples)
-            rows.append((label, samples, free, measured))
+            measured = measure_levels(samples, common, replicated)
+            rows.append((label, free, measured))
     quantity = [row[0] for row in rows]
-    width = max(len(sample) for row in rows for sample in row[1])
-    padded = np.full((len(rows), len(levels), width), np.nan)
-    for i, row in enumerate(rows):
-        for k, sample in enumerate(row[1]):
-            padded[i, k, : len(sample)] = sample
     columns = ("quantity", "level")
     return xr.Dataset(
         {
-            "order": ("quantity", [row[2].order for row in rows]),
-            "order_low": ("quantity", [row[2].low for row in rows]),
-            "order_high": ("quantity", [row[2].high for row in rows]),
-            "constant_free": ("quantity", [row[2].constant for row in rows]),
-            "level_error": (columns, [row[3].error for row in rows]),
-            "level_standard_error": (columns, [row[3].standard_error for row in rows]),
-            "pairwise_order": (columns, [pairwise_orders(levels, row[3].error) for row in rows]),
-            "level_used": (columns, [row[3].used for row in rows]),
-            "level_reason": (columns, [row[3].reason for row in rows]),
-            "level_samples": ((*columns, "sample"), padded),
+            "order": ("quantity", [row[1].order for row in rows]),
+            "order_low": ("quantity", [row[1].low for row in rows]),
+            "order_high": ("quantity", [row[1].high for row in rows]),
+            "constant_free": ("quantity", [row[1].constant for row in rows]),
+            "level_error": (columns, [row[2].error for row in rows]),
+            "level_standard_error": (columns, [row[2].standard_error for row in rows]),
+            "pairwise_order": (columns, [pairwise_orders(levels, row[2].error) for row in rows]),
+            "level_used": (columns, [row[2].used for row in rows]),
+            "level_reason": (columns, [row[2].reason for row in rows]),
         },
         coords={"quantity": quantity, "level_value": ("level", levels, dict(axis.attrs))},
         attrs={
@@ -131,13 +128,13 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
         )
         constant = fit.constant
         if expected is not None and np.isfinite(fit.order):
-            samples = [
-                s[np.isfinite(s)] if np.isfinite(s).any() else s[:1]
-                for s in here["level_samples"].values
-            ]
-            constant = fit_order(
-                levels, samples, bool(dataset.attrs["correction"]), resamples=2, expected=expected
-            ).constant
+            used = here["level_used"].values.astype(bool)
+            constant = fit_constant(
+                levels[used],
+                here["level_error"].values[used],
+                expected,
+                bool(dataset.attrs["correction"]),
+            )
         reasons = [str(reason) for reason in here["level_reason"].values]
         rows.append(
             {
@@ -214,7 +211,6 @@ def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]
         "pairwise_order",
         "level_used",
         "level_reason",
-        "level_samples",
     )
 
 

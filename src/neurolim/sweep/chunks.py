@@ -31,6 +31,7 @@ class Plan:
     core_seconds, chunk_core_seconds : predicted in all, and of the average chunk
     memory : bytes of one worker's run and of the largest chunk's results
     disk : bytes of all chunk files and the dataset
+    dataset : bytes held in memory while the dataset is put together
     """
 
     points: int
@@ -40,6 +41,7 @@ class Plan:
     chunk_core_seconds: float
     memory: int
     disk: int
+    dataset: int
 
     @property
     def minutes(self) -> int:
@@ -55,6 +57,7 @@ class Plan:
             ("core-seconds", f"{self.core_seconds:,.1f}"),
             ("core-seconds per chunk", f"{self.chunk_core_seconds:,.1f}"),
             ("memory of a job", _bytes(self.memory)),
+            ("memory of the dataset", _bytes(self.dataset)),
             ("disk", _bytes(self.disk)),
         ]
         width = max(len(name) for name, _ in rows)
@@ -95,6 +98,7 @@ def plan(study: Study) -> Plan:
     edges[0], edges[-1] = 0, study.n_runs
     chunks = tuple(range(int(a), int(b)) for a, b in itertools.pairwise(edges))
     run_bytes, point_bytes = output_bytes(study)
+    data_bytes = int(study.n_runs * run_bytes + study.n_points * point_bytes)
     largest = max(len(chunk) for chunk in chunks)
     return Plan(
         points=study.n_points,
@@ -106,7 +110,9 @@ def plan(study: Study) -> Plan:
         # job another quarter.
         memory=int(memory + 3 * largest * run_bytes + 3 * 2**28),
         # Chunk files, the dataset, and the dataset's temporary copy while it is written.
-        disk=int(3 * (study.n_runs * run_bytes + study.n_points * point_bytes)) + 2**20,
+        disk=3 * data_bytes + 2**20,
+        # The arrays of the chunks, of the dataset, and their bytes on the way to the file.
+        dataset=3 * data_bytes + 2**28,
     )
 
 
@@ -159,17 +165,7 @@ def check_fit(study: Study, results: str | Path, workers: int = 1) -> Plan:
     """
     the_plan = plan(study)
     folder = Path(results)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise StudyError(
-            "results",
-            f"cannot write to {folder}: {error.strerror}",
-            "a writable folder",
-            study.file,
-        ) from None
+    check_writable("results", folder, study.file)
     free = shutil.disk_usage(folder).free
     if the_plan.disk > free:
         raise StudyError(
@@ -187,7 +183,32 @@ def check_fit(study: Study, results: str | Path, workers: int = 1) -> Plan:
             "shorter chunks, fewer neurons or records, or fewer jobs at once",
             study.file,
         )
+    if the_plan.dataset > memory:
+        raise StudyError(
+            "grid",
+            f"its dataset needs {_bytes(the_plan.dataset)} of memory, the machine has "
+            f"{_bytes(memory)}",
+            "a smaller grid, fewer records, bins or replicas",
+            study.file,
+        )
     return the_plan
+
+
+def check_writable(key: str, folder: Path, file: str = "") -> None:
+    """Make a folder and make sure that files can be written there.
+
+    Raises
+    ------
+    StudyError : they cannot
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StudyError(
+            key, f"cannot write to {folder}: {error.strerror}", "a writable folder", file
+        ) from None
 
 
 def _physical_memory() -> int:

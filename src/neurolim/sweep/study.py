@@ -228,6 +228,13 @@ class Study(BaseModel):
         words = [self.model, self.solver, *self._base[:2], reference, self.seed, axes, runs]
         return hashlib.sha256(_canonical(words)).hexdigest()
 
+    def definition(self) -> str:
+        """Return a digest of all that all runs depend on, and of how the grid is laid out."""
+        reference = None if self.reference is None else [self.reference.name, self._base[2]]
+        axes = [[axis.name, axis.common, list(axis.components.items())] for axis in self.axes]
+        words = [self.model, self.solver, *self._base[:2], reference]
+        return hashlib.sha256(_canonical([*words, self.seed, self.replicas, axes])).hexdigest()
+
     # -- checks across fields ----------------------------------------------------------------
 
     def check(self) -> Study:
@@ -316,14 +323,19 @@ class Study(BaseModel):
 
     def _check_statistics(self) -> None:
         variables = tuple(var.name for var in self.the_model.state)
-        given = {var.name for var in self.the_solver.outputs(self.the_model, self._base[1])}
-        given.add("status")
+        outputs = {var.name: var for var in self.the_solver.outputs(self.the_model, self._base[1])}
         if self.the_reference is not None:
-            given |= {
-                f"reference_{var.name}"
+            outputs |= {
+                f"reference_{var.name}": var
                 for var in self.the_reference.outputs(self.the_model, self._base[2])
             }
+        given = {*outputs, "status"} | ({"reference_status"} if self.reference else set())
+        # Flags and counts are no quantities whose size goes to zero or not.
+        counts = {"status", "reference_status"} | {
+            name for name, var in outputs.items() if not var.dtype.startswith("float")
+        }
         produced: set[str] = set()
+        judged: set[str] = set()
         seen: set[str] = set()
         for kind, entries in (("statistic", self.statistics), ("figure", self.figures)):
             for entry in entries:
@@ -351,15 +363,50 @@ class Study(BaseModel):
                         "statistic gives",
                         sorted(given | produced),
                     )
+                # Quantities of other origin that the user asks this one to look at.
+                named = {
+                    name
+                    for param in plugin.options
+                    if param.kind == "names"
+                    for name in options[param.name]
+                    if name in needed
+                }
+                if named & counts:
+                    raise StudyError(
+                        place,
+                        f"{', '.join(sorted(named & counts))}: a flag or a count, not a quantity",
+                        sorted((given | produced) - counts),
+                    )
                 if kind == "statistic":
-                    produced |= set(plugin.gives(options, variables))
+                    gives = set(plugin.gives(options, variables))
+                    judged |= named or (gives if plugin.table_names else set())
+                    try:
+                        plugin.check(self._sizes(), options)
+                    except StudyError as error:
+                        raise error.within(place) from None
+                    produced |= gives
+        reserved = given | produced | {"quantity", "level", "level_value", "sample"}
+        for axis in self.axes:
+            for name in (axis.name, *axis.components):
+                if name in reserved:
+                    raise StudyError(
+                        f"grid.{axis.name}", f"{name!r} is the name of a result", "another name"
+                    )
         for quantity in self.expect:
-            if quantity not in produced:
+            if quantity not in judged:
                 raise StudyError(
                     f"expect.{quantity}",
-                    "no statistic gives this quantity",
-                    sorted(produced) or "nothing: no statistics",
+                    "no table compares this quantity with an expectation",
+                    sorted(judged) or "nothing: no statistics with tables",
                 )
+
+    def _sizes(self) -> dict[str, int]:
+        """Return the lengths of the dimensions of the study's dataset."""
+        sizes = {axis.name: axis.size for axis in self.axes} | {"replica": self.replicas}
+        params, options = self.params_at(0), self.options_at(0)
+        for name, coord in self.the_solver.coords(self.the_model, params, options).items():
+            sizes[name] = len(coord.values)
+        return sizes
 
     def _check_part(self, place: str, kind: str, value: Any) -> None:
         """Refuse an option that names a part of the study which does not exist."""

@@ -1,0 +1,68 @@
+"""Agreement: tails that hold, and no agreement where nothing could have disagreed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from neurolim.statistics import agreement
+from neurolim.statistics._common import standard_normal_network
+
+
+def network(replicas: int, seed: int = 3) -> xr.Dataset:
+    n = 400
+    dataset = standard_normal_network([0.1, 0.2], replicas, n, seed)
+    square = xr.zeros_like(dataset["covariance"].isel(replica=0, drop=True))
+    dataset["reference_covariance"] = square + (1 - 1 / n) * dataset["eps"]
+    dataset["reference_mean_covariance"] = square + dataset["eps"] / n
+    return dataset
+
+
+def verdicts(dataset: xr.Dataset) -> list[str]:
+    table = agreement.tables(agreement.apply(dataset, after=0.0), {})["agreement"]
+    return [str(verdict) for verdict in table["verdict"]]
+
+
+def test_few_replicas_cannot_agree():
+    # Student's t with 3 degrees of freedom has far tails; the chi-square's are nearer.
+    for verdict in verdicts(network(4))[:2]:
+        assert verdict.startswith("inconclusive: only")
+        assert verdict.endswith("with 4 replicas")
+    assert all(verdict.startswith("agrees") for verdict in verdicts(network(64)))
+
+
+def test_few_replicas_can_disagree():
+    dataset = network(4)
+    dataset["reference_mean"] = dataset["reference_mean"] + 1.0
+    assert verdicts(dataset)[0].startswith("disagrees")
+
+
+def test_failed_replicas_are_no_freedom():
+    dataset = network(64)
+    dataset["status"][0, 4:] = 1
+    for name in ("mean", "covariance"):
+        dataset[name][0, 4:] = np.nan
+    found = agreement.apply(dataset, after=0.0)["agreement_replicas"]
+    assert found.values.tolist() == [4, 64]
+    assert verdicts(dataset)[0].startswith("inconclusive")
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.6, -0.9, 1.0])
+def test_tails_of_the_mean_covariance_hold(correlation):
+    """Sample covariances of Gaussian pairs reach the stated tails at most as often as stated."""
+    generator = np.random.Generator(np.random.PCG64(8))
+    replicas, trials = 16, 40000
+    first, second = generator.standard_normal((2, trials, replicas))
+    second = correlation * first + (1.0 - correlation**2) ** 0.5 * second
+    product = (first - first.mean(1, keepdims=True)) * (second - second.mean(1, keepdims=True))
+    freedom = replicas - 1
+    z = (product.sum(1) / freedom - correlation) / ((1.0 + correlation**2) / freedom) ** 0.5
+    tails = agreement._tail(
+        z, np.full(trials, freedom), "mean_covariance", np.full(trials, correlation == 1.0)
+    )
+    for level in (0.05, 0.01, 0.002):
+        share = np.mean(tails < level)
+        assert share < level + 4.0 * (level / trials) ** 0.5
+        if correlation == 1.0:
+            assert share > level - 4.0 * (level / trials) ** 0.5

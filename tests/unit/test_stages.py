@@ -1,0 +1,303 @@
+"""Stages: what a record vouches for, stale inputs, failures in sight, refusals before any job."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from neurolim import StudyError, core, provenance, stages
+from neurolim.core import Status
+from neurolim.run import progress_line
+from neurolim.stages import run_study, simulation_digest, stage_digests
+from neurolim.sweep import chunks as planning
+from neurolim.sweep import engine, store
+from neurolim.sweep.study import Study, parse_study
+
+SMALL = {"n_neurons": 64, "t_end": 1.0, "records": 4, "dt": 0.05}
+
+
+def study(**changes: Any) -> Study:
+    base = {
+        "model": "linear",
+        "solver": "particles",
+        "reference": "moments",
+        "options": SMALL,
+        "grid": {"eps": [0.1, 0.05, 0.02]},
+        "replicas": 3,
+        "statistics": ["agreement"],
+    }
+    return parse_study({k: v for k, v in (base | changes).items() if v is not None})
+
+
+def rows(folder: Path, table: str = "runs") -> dict[str, int]:
+    frame = pd.read_csv(folder / "study" / "tables" / f"{table}.csv")
+    return dict(zip(frame["item"], frame["count"], strict=True))
+
+
+def test_code_edited_while_a_chunk_runs_does_not_sign_it(tmp_path, monkeypatch):
+    one = study()
+    (runs,) = planning.plan(one).chunks
+    before = simulation_digest(one, runs)
+    solve = engine.run_tasks
+
+    def edited_meanwhile(*arguments: Any) -> Any:
+        found = solve(*arguments)
+        monkeypatch.setattr(provenance, "code_digest", lambda *modules: "edited")
+        return found
+
+    monkeypatch.setattr(engine, "run_tasks", edited_meanwhile)
+    target = stages.chunk_path(one, tmp_path, 0)
+    stages.simulate(one, runs, target)
+    assert simulation_digest(one, runs) != before
+    assert store.read_record(target)["digest"] == before
+
+
+def failing_reference(monkeypatch: pytest.MonkeyPatch, points: int) -> None:
+    """Let the reference fail at the first points."""
+    get = core.get
+
+    def broken(kind: str, name: str) -> Any:
+        plugin = get(kind, name)
+        if (kind, name) != ("solver", "moments"):
+            return plugin
+        levels = [0.1, 0.05, 0.02][:points]
+
+        def solve(model: Any, params: Any, *more: Any) -> core.Solution:
+            found = plugin.solve(model, params, *more)
+            if params["eps"] not in levels:
+                return found
+            lost = {key: np.full_like(value, np.nan) for key, value in found.arrays.items()}
+            return core.Solution(lost, np.array([Status.NOT_CONVERGED], np.int8))
+
+        return replace(plugin, solve=solve)
+
+    monkeypatch.setattr(core, "get", broken)
+
+
+def test_failed_reference_runs_are_counted(tmp_path, monkeypatch):
+    failing_reference(monkeypatch, 1)
+    with pytest.raises(StudyError, match=r"33.3% of the runs failed, or their reference did"):
+        run_study(study(), tmp_path)
+    run_study(study(failed_share=0.5), tmp_path)
+    found = rows(tmp_path)
+    assert found["runs"] == found["OK"] == 9
+    assert found["reference runs"] == 3
+    assert found["reference OK"] == 2
+    assert found["reference NOT_CONVERGED"] == 1
+    assert found["points with failures"] == found["failed at eps=0.1"] == 1
+    path = tmp_path / "study.yaml"
+    path.write_text("model: linear\nsolver: particles\n")
+    (caption,) = stages.captions([str(path)], str(tmp_path)).values()
+    assert "1 of 3 reference runs failed" in caption["verdicts"][0]["sentence"]
+
+
+def test_failures_on_an_axis_of_words_are_named(tmp_path):
+    one = study(
+        model="fitzhugh_nagumo",
+        reference=None,
+        options={"n_neurons": 64, "t_end": 1.0, "records": 4, "dt": 0.05},
+        # The explicit cubic overflows from so far out, a linear drift does not.
+        params={"voltage_start": 1e3, "coefficients": [0.0, -1.0]},
+        grid={"eps": [0.1], "drift": ["cubic", "polynomial"]},
+        statistics=None,
+    )
+    run_study(one, tmp_path)
+    found = rows(tmp_path)
+    assert found["DIVERGED"] == 3
+    assert found["failed at eps=0.1 drift=cubic"] == 1
+
+
+def test_failures_are_counted_where_there_are_too_many_for_statistics(tmp_path, monkeypatch):
+    failing_reference(monkeypatch, 2)
+    with pytest.raises(StudyError):
+        run_study(study(), tmp_path)
+    assert rows(tmp_path)["reference NOT_CONVERGED"] == 2
+    assert not (tmp_path / "study" / "statistics.json").exists()
+
+
+def test_a_study_without_statistics_has_its_table_and_figures(tmp_path):
+    run_study(study(statistics=None, figures=["trajectories"]), tmp_path)
+    assert rows(tmp_path)["runs"] == 9
+    assert (tmp_path / "study" / "figures" / "trajectories.svg").is_file()
+
+
+NAMED = {"p": {"zip": {"eps": [0.1, 0.05], "leak": [1.0, 2.0]}}}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"grid": NAMED}, {"grid": {"q": NAMED["p"]}}),
+        (
+            {"grid": {"eps": [0.1], "leak": [1.0]}, "statistics": None},
+            {"grid": {"leak": [1.0], "eps": [0.1]}, "statistics": None},
+        ),
+    ],
+)
+def test_another_layout_of_the_grid_makes_the_dataset_again(tmp_path, first, second):
+    one, other = study(**first), study(**second)
+    assert stage_digests(one)["collect"] != stage_digests(other)["collect"]
+    run_study(one, tmp_path)
+    assert run_study(other, tmp_path)["status"].dims[:-1] == tuple(second["grid"])
+
+
+def test_stale_inputs_are_refused(tmp_path):
+    one, other = study(seed=1), study(seed=2)
+    run_study(one, tmp_path)
+    home = tmp_path / "study"
+    old = (home / "data.zip").read_bytes(), (home / "data.json").read_bytes()
+    record = store.read_record(home / "statistics.zip")
+    assert record["data"] == store.sha256(home / "data.zip")
+    for stage in (
+        lambda: stages.reduce(other, home / "data.zip", home / "statistics.zip"),
+        lambda: stages.tabulate(other, tmp_path, "runs", home / "tables" / "runs.csv"),
+        lambda: stages.tabulate(other, tmp_path, "agreement", home / "tables" / "agreement.csv"),
+    ):
+        with pytest.raises(store.StoreError, match=r"data\.zip: made from another study"):
+            stage()
+    run_study(other, tmp_path)
+    assert store.read_record(home / "data.zip")["digest"] != json.loads(old[1])["digest"]
+    # Statistics of other data than lie beside them.
+    (home / "data.zip").write_bytes(old[0])
+    (home / "data.json").write_bytes(old[1])
+    with pytest.raises(store.StoreError, match=r"statistics\.zip: made from another study"):
+        stages.tabulate(one, tmp_path, "agreement", home / "tables" / "agreement.csv")
+
+
+def test_editing_what_makes_tables_and_figures_of_statistics_is_noticed(monkeypatch):
+    one = study(figures=["agreement"])
+    before = stage_digests(one)
+    parsed = provenance._parsed
+
+    def edited(module: str) -> Any:
+        digest, imported = parsed(module)
+        return (digest + "edited" if module == "neurolim.analysis" else digest), imported
+
+    monkeypatch.setattr(provenance, "_parsed", edited)
+    after = stage_digests(one)
+    assert {stage for stage in before if before[stage] != after[stage]} == {
+        "reduce",
+        "tabulate",
+        "agreement",
+    }
+
+
+def test_records_say_which_software_simulated(tmp_path, monkeypatch):
+    one = study(chunk_seconds=1e-9)
+    assert len(planning.plan(one).chunks) == 9
+    run_study(one, tmp_path)
+    home = tmp_path / "study"
+    numbers = (home / "data.zip").read_bytes()
+    assert store.read_record(home / "chunks" / "0.zip")["software"] == provenance.software()
+    assert store.read_record(home / "data.zip")["software"] == provenance.software()
+    # One chunk comes from a machine with another numpy: the same numbers are the same bytes.
+    monkeypatch.setattr(provenance, "software", lambda: {"numpy": "0.1"})
+    (home / "chunks" / "0.zip").unlink()
+    data = run_study(one, tmp_path)
+    assert store.read_record(home / "data.zip")["software"]["numpy"] == f"0.1, {np.__version__}"
+    assert (home / "data.zip").read_bytes() == numbers
+    assert data.attrs["code"] == provenance.code_digest(
+        "neurolim.models.linear", "neurolim.solvers.particles", "neurolim.solvers.moments"
+    )
+
+
+def test_core_seconds_are_those_of_the_chunk(tmp_path):
+    deadline = time.process_time() + 1.0
+    while time.process_time() < deadline:
+        sum(range(10000))
+    (runs,) = planning.plan(study()).chunks
+    stages.simulate(study(), runs, stages.chunk_path(study(), tmp_path, 0))
+    before = time.process_time()
+    stages.simulate(study(), runs, stages.chunk_path(study(), tmp_path, 0))
+    took = time.process_time() - before
+    cost = json.loads(stages.chunk_path(study(), tmp_path, 0).with_suffix(".cost").read_text())
+    assert 0.0 <= cost["core_seconds"] <= took + 0.001
+
+
+def test_an_outdated_record_is_no_chunk_done(tmp_path):
+    path = tmp_path / "study.yaml"
+    text = "model: linear\nsolver: particles\noptions: {n_neurons: 64, t_end: 1.0, records: 4}\n"
+    path.write_text(text)
+    run_study(path, tmp_path)
+    now = {"study": stages.outline(str(path))}
+    assert "study 1/1 chunks" in progress_line(now, str(tmp_path), 1.0, 0.0)
+    path.write_text(text + "seed: 5\n")
+    now = {"study": stages.outline(str(path))}
+    assert "study 0/1 chunks" in progress_line(now, str(tmp_path), 1.0, 0.0)
+
+
+def test_pages_of_another_study_are_not_current(tmp_path):
+    path = tmp_path / "study.yaml"
+    text = "model: linear\nsolver: particles\nreference: moments\nstatistics: [agreement]\n"
+    path.write_text(text + "replicas: 16\nfigures: [agreement]\n")
+    run_study(path, tmp_path)
+    home = tmp_path / "study"
+    current = stages.current_pages(stages.outlines([str(path)]), str(tmp_path))
+    assert {Path(page).relative_to(home).as_posix() for page in current} == {
+        "tables/runs.html",
+        "tables/agreement.html",
+        "figures/agreement.svg",
+    }
+    path.write_text(text + "replicas: 16\nfigures: [agreement]\nfailed_share: 0.2\n")
+    assert stages.current_pages(stages.outlines([str(path)]), str(tmp_path)) == []
+
+
+def zipped(name: str) -> dict[str, Any]:
+    return {name: {"zip": {"eps": [0.1, 0.05], "leak": [1.0, 2.0]}}}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mean", "reference_mean", "reference_status", "z_mean", "quantity", "level", "sample"],
+)
+def test_an_axis_has_not_the_name_of_a_result(name):
+    with pytest.raises(StudyError, match="is the name of a result") as caught:
+        study(grid=zipped(name))
+    assert caught.value.key == f"grid.{name}"
+
+
+FITZHUGH = {"model": "fitzhugh_nagumo", "reference": "limit"}
+
+
+def fitted(*names: str) -> list[Any]:
+    return ["concentration", "profile", {"convergence_rate": {"of": list(names)}}]
+
+
+@pytest.mark.parametrize(
+    ("of", "expect", "part"),
+    [
+        (["voltage_mean"], {"voltage_shape": {"order": 2.0}}, "expect.voltage_shape: no table"),
+        (["voltage_mean"], {"order": {"order": 2.0}}, "expect.order: no table"),
+        (["status"], {}, "status: a flag or a count"),
+        (["histogram"], {}, "histogram: a flag or a count"),
+        (["voltage_mean", "voltage_mean"], {}, "listed twice: voltage_mean"),
+    ],
+)
+def test_expectations_nobody_reads_and_quantities_without_an_order(of, expect, part):
+    with pytest.raises(StudyError, match=part):
+        study(**FITZHUGH, statistics=fitted(*of), expect=expect)
+    study(**FITZHUGH, statistics=fitted("voltage_mean"), expect={"voltage_mean": {"order": 1.0}})
+
+
+def test_a_dataset_larger_than_memory_is_refused(tmp_path, monkeypatch):
+    one = study(replicas=2000, chunk_seconds=0.01)
+    the_plan = planning.plan(one)
+    assert the_plan.memory < 2**29 < the_plan.dataset + 2**28
+    monkeypatch.setattr(planning, "_physical_memory", lambda: the_plan.dataset - 1)
+    with pytest.raises(StudyError, match="its dataset needs"):
+        planning.check_fit(one, tmp_path)
+    monkeypatch.setattr(planning, "_physical_memory", lambda: the_plan.dataset)
+    planning.check_fit(one, tmp_path)
+
+
+@pytest.mark.parametrize("named", [None, [], "linear.yaml", [3]])
+def test_a_configuration_without_studies_is_refused(named):
+    with pytest.raises(StudyError, match="studies: got"):
+        stages.study_files({"studies": named})
