@@ -14,6 +14,8 @@ BIN = $(VENV)/bin
 IN_ENV = PATH="$$PWD/$(BIN):$$PATH"
 LOCKED = $(VENV)/locked
 INSTALLED = $(VENV)/installed
+# The validator of RO-Crates wants older packages than neurolim: it lives by itself.
+ROCRATE = .venv-rocrate/locked
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 20
@@ -50,6 +52,8 @@ bench-env: ## make the peers' environment for the benchmarks (Brian2, JAX)
 bench: env ## measure speed beside a C++ loop and, if bench-env was made, peers (BENCHFLAGS=--docs)
 	@$(BIN)/python benchmarks/bench.py $(BENCHFLAGS)
 
+validator: $(ROCRATE) ## make the environment .venv-rocrate in which archives are validated
+
 changelog: env ## move the fragments in changes/ to CHANGELOG.md (VERSION=1.2.3)
 	@$(IN_ENV) python changes/collect.py "$(VERSION)"
 
@@ -61,7 +65,7 @@ lock: ## pin every dependency with its hashes (needs uv)
 	--no-header --no-annotate --no-emit-index-url --output-file requirements.lock pyproject.toml -
 
 clean: ## remove the environment and all caches; results stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-rocrate .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	rm -rf .hypothesis build src/*.egg-info
 	find src tests -name __pycache__ -prune -exec rm -rf {} +
 
@@ -83,4 +87,10 @@ $(INSTALLED): $(LOCKED) pyproject.toml
 	@touch $@
 	@echo "Environment ready: $(BIN)/neurolim"
 
-.PHONY: help env run test test-all lint format bench-env bench changelog lock clean
+$(ROCRATE): tests/archive/validator.lock
+	@$(PYTHON) -m venv --clear .venv-rocrate
+	@.venv-rocrate/bin/python -m pip install -qq --disable-pip-version-check \
+	--require-hashes -r tests/archive/validator.lock
+	@touch $@
+
+.PHONY: help env run test test-all lint format bench-env bench changelog lock validator clean

@@ -36,5 +36,14 @@ rule all:
     localrule: True
 
 
+onstart:
+    try:
+        stages.claim(STUDIES, RESULTS)
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
 onsuccess:
+    stages.tidy(STUDIES, RESULTS)
     print(stages.where(STUDIES, RESULTS))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +12,7 @@ import typer
 from neurolim import core, stages
 from neurolim.core import StudyError
 from neurolim.sweep import chunks as planning
+from neurolim.sweep.progress import reporting
 from neurolim.sweep.store import StoreError
 
 app = typer.Typer(
@@ -48,11 +47,36 @@ def run(
         str | None, typer.Option(help="folder of all results; default: config.yaml's")
     ] = None,
     report: Annotated[bool, typer.Option(help="write results/report.html")] = True,
+    profile: Annotated[
+        str, typer.Option(help="where jobs run: profiles/slurm, profiles/cluster; default: here")
+    ] = "",
+    stall: Annotated[
+        float,
+        typer.Option(help="seconds without a sign of life after which a job is ended", min=15),
+    ] = 60.0,
 ) -> None:
     """Run studies with Snakemake, show progress, write the report, say where everything is."""
     from neurolim.run import run_workflow
 
-    raise typer.Exit(run_workflow(studies or [], cores or os.cpu_count() or 1, results, report))
+    raise typer.Exit(
+        run_workflow(studies or [], cores or os.cpu_count() or 1, results, report, profile, stall)
+    )
+
+
+@app.command()
+def status(
+    studies: Annotated[
+        list[str] | None, typer.Argument(metavar="[STUDY.yaml]...", help="default: config.yaml's")
+    ] = None,
+    results: Results = "results",
+    check: Annotated[bool, typer.Option("--check", help="read every file's checksum")] = False,
+) -> None:
+    """Say what is done, running, failed, damaged or stale, and why."""
+    from neurolim.run import chosen_studies
+    from neurolim.status import status_of
+
+    for path in chosen_studies(studies or []):
+        typer.echo(status_of(stages.load_study(path), results, check))
 
 
 @app.command()
@@ -95,34 +119,31 @@ def simulate(
     study: StudyFile,
     chunk: Annotated[int, typer.Option(help="number of the chunk", min=0)],
     output: Output,
-    workers: Annotated[int, typer.Option(help="threads", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="threads, or Slurm jobs", min=1)] = 1,
+    engine: Annotated[str, typer.Option(help="local, address or slurm")] = "local",
+    address: Annotated[str, typer.Option(help="of a dask scheduler, for address")] = "",
+    dashboard: Annotated[
+        int | None, typer.Option(help="show dask's dashboard on this port of this machine", min=1)
+    ] = None,
 ) -> None:
     """Solve one chunk of a study and write it as one file with a record beside it."""
+    from neurolim.sweep.engine import Engine
+
     loaded = stages.load_study(study)
-    chunks = planning.plan(loaded).chunks
-    if chunk >= len(chunks):
-        raise StudyError("chunk", f"no chunk {chunk}", f"0 to {len(chunks) - 1}")
-    progress = _progress(output)
-    try:
-        stages.simulate(loaded, chunks[chunk], output, workers, progress)
-    finally:
-        output.with_suffix(".progress").unlink(missing_ok=True)
-
-
-def _progress(output: Path) -> stages.Progress:
-    """Return a callback that logs and notes progress beside the output, at most once a second."""
-    note = output.with_suffix(".progress")
-    last = [0.0]
-
-    def progress(done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - last[0] >= 1.0 or done == total:
-            last[0] = now
-            typer.echo(f"{done} of {total} runs", err=True)
-            note.parent.mkdir(parents=True, exist_ok=True)
-            note.write_text(json.dumps({"done": done, "total": total}), encoding="utf-8")
-
-    return progress
+    the_plan = planning.plan(loaded)
+    if chunk >= len(the_plan.chunks):
+        raise StudyError("chunk", f"no chunk {chunk}", f"0 to {len(the_plan.chunks) - 1}")
+    chosen = Engine(
+        engine,
+        workers,
+        address,
+        memory=the_plan.memory,
+        minutes=the_plan.minutes,
+        dashboard=dashboard,
+        logs=str(output.absolute().parents[1] / "logs"),
+    ).check()
+    with reporting(output, lambda line: typer.echo(line, err=True)) as progress:
+        stages.simulate(loaded, the_plan.chunks[chunk], output, chosen, progress)
 
 
 def _home(output: Path, levels: int) -> str:
@@ -133,13 +154,15 @@ def _home(output: Path, levels: int) -> str:
 @app.command()
 def collect(study: StudyFile, output: Output) -> None:
     """Join all chunks of a study into its labelled dataset."""
-    stages.collect(stages.load_study(study), _home(output, 1), output)
+    with reporting(output):
+        stages.collect(stages.load_study(study), _home(output, 1), output)
 
 
 @app.command()
 def reduce(study: StudyFile, output: Output) -> None:
     """Apply the statistics of a study to its dataset."""
-    stages.reduce(stages.load_study(study), output.with_name("data.zip"), output)
+    with reporting(output):
+        stages.reduce(stages.load_study(study), output.with_name("data.zip"), output)
 
 
 @app.command()
@@ -147,7 +170,53 @@ def tabulate(
     study: StudyFile, table: Annotated[str, typer.Option(help="name of the table")], output: Output
 ) -> None:
     """Write one table of a study as CSV, HTML and LaTeX."""
-    stages.tabulate(stages.load_study(study), _home(output, 2), table, output)
+    with reporting(output):
+        stages.tabulate(stages.load_study(study), _home(output, 2), table, output)
+
+
+@app.command()
+def archive(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY.yaml...", help="study files")],
+    results: Results = "results",
+    name: Annotated[str, typer.Option(help="of the archive; default: the study's")] = "",
+    date: Annotated[str, typer.Option(help="of publication, YYYY-MM-DD; default: commit's")] = "",
+) -> None:
+    """Write studies, data, tables, figures, report and code as one file that anyone can check."""
+    from neurolim.archive.write import archive as write
+
+    typer.echo(write(studies, results, name, date))
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(metavar="ARCHIVE.zip", help="an archive")],
+    recompute: Annotated[int, typer.Option(help="chunks to simulate again", min=0)] = 0,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="run the archive's code though it is not this neurolim's"),
+    ] = False,
+    here: Annotated[
+        bool, typer.Option("--here", help="recompute here, not in an environment from the lock")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="of the choice of chunks")] = None,
+) -> None:
+    """Check every byte of an archive, and simulate some of it again bit for bit."""
+    from neurolim.archive.verify import ArchiveError
+    from neurolim.archive.verify import verify as check
+
+    try:
+        found = check(path, recompute, trust, here, seed, lambda line: typer.echo(line, err=True))
+    except ArchiveError as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from None
+    for line in found:
+        typer.echo(line)
+
+
+@app.command()
+def account(study: StudyFile, output: Output) -> None:
+    """Write what every chunk of a study took, beside the cost model's prediction, as HTML."""
+    stages.account(stages.load_study(study), _home(output, 1), output)
 
 
 @app.command()
@@ -157,7 +226,8 @@ def draw(
     output: Output,
 ) -> None:
     """Draw one figure of a study as SVG, PDF and PNG."""
-    stages.draw(stages.load_study(study), _home(output, 2), figure, output)
+    with reporting(output):
+        stages.draw(stages.load_study(study), _home(output, 2), figure, output)
 
 
 @app.command()

@@ -9,23 +9,30 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from neurolim import stages
 from neurolim.core import StudyError
 from neurolim.sweep import chunks as planning
+from neurolim.sweep import lock
+from neurolim.sweep.progress import read_note
 
 _PERIOD = 1.0
 _LINE_EVERY = 10.0
+#: Bytes below which a disk is full.
+_HARDLY_ANY = 2**20
 #: Logs of failed jobs that are shown.
 _SHOWN = 5
 
@@ -48,11 +55,28 @@ def _config(workflow: Path) -> dict[str, Any]:
     return loaded
 
 
+def chosen_studies(studies: Sequence[str], workflow: Path | None = None) -> list[str]:
+    """Return the study files given, or else those of ``config/config.yaml``.
+
+    Raises
+    ------
+    StudyError : none given, and no Snakefile here
+    """
+    root = workflow or Path.cwd()
+    if studies:
+        return list(studies)
+    if not (root / "Snakefile").is_file():
+        raise StudyError("", f"no Snakefile in {root}", "run this in the project's folder")
+    return stages.study_files(_config(root))
+
+
 def run_workflow(
     studies: Sequence[str],
     cores: int,
     results: str | None,
     report: bool,
+    profile: str = "",
+    stall: float = 60.0,
     workflow: Path | None = None,
 ) -> int:
     """Run studies with Snakemake and return its exit code.
@@ -63,50 +87,79 @@ def run_workflow(
     cores : jobs side by side
     results : folder of all results; None for that of ``config/config.yaml``
     report : write ``<results>/report.html`` at the end
+    profile : folder of a Snakemake profile that says where jobs run; empty for this machine
+    stall : seconds without a sign of life after which a job on this machine is ended
     workflow : folder of the Snakefile (the current folder)
 
     Raises
     ------
-    StudyError : a study is refused, does not fit, or there is no Snakefile here
+    StudyError : a study is refused, does not fit or is being run, or there is no Snakefile here
     """
     root = workflow or Path.cwd()
     if not (root / "Snakefile").is_file():
         raise StudyError("", f"no Snakefile in {root}", "run this in the project's folder")
+    if profile and not (Path(profile) / "config.yaml").is_file():
+        known = sorted(str(path.parent) for path in root.glob("profiles/*/config.yaml"))
+        raise StudyError("profile", f"no config.yaml in {profile}", known)
     settings = _config(root)
     results = results or str(settings.get("results", "results"))
     chosen = list(studies) or stages.study_files(settings)
     for path in chosen:
-        planning.check_fit(stages.load_study(path), results, cores)
+        planning.check_fit(stages.load_study(path), results, 0 if profile else cores)
     outlines = stages.outlines(chosen)
+    with lock.locked(results, list(outlines)) as handles:
+        return _run(outlines, chosen, cores, results, report, profile, stall, root, handles)
 
+
+def _run(
+    outlines: Mapping[str, stages.Outline],
+    chosen: Sequence[str],
+    cores: int,
+    results: str,
+    report: bool,
+    profile: str,
+    stall: float,
+    root: Path,
+    handles: Sequence[int],
+) -> int:
+    """Run Snakemake under the locks; its process inherits them and so outlives this one safely."""
     log = Path(results) / "logs" / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     config = ["--config", f"results={results}", f"studies={json.dumps(chosen)}"]
     snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile")]
+    # Our lock says that nobody else is at work here, so a lock that Snakemake left behind when it
+    # was killed means nothing.
+    where = ["--workflow-profile", profile] if profile else ["--cores", str(cores)]
     # The workflow's jobs call `neurolim`: the one beside this interpreter, on PATH or not.
     environment = os.environ | {
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        lock.HELD: "1",
     }
+    place = profile or f"{cores} cores"
     print(
         f"{len(outlines)} studies, {sum(len(o.chunks) for o in outlines.values())} chunks, "
-        f"{cores} cores; details in {log}",
+        f"{place}; details in {log}",
         flush=True,
     )
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [*snakemake, "--cores", str(cores), *config],
+            [*snakemake, *where, "--nolock", *config],
             stdout=stream,
             stderr=subprocess.STDOUT,
             env=environment,
             cwd=root,
+            pass_fds=handles,
         )
-        code = _watch(process, outlines, results)
+        lock.sign(handles, process.pid)
+        code = _watch(process, outlines, results, Stalled(results, outlines, stall))
     if code != 0:
         failures = failed_logs(log, root)
         for own in failures[:_SHOWN]:
             print(f"{own}:\n{_tail(own, 10)}\n", file=sys.stderr)
         if not failures:
             print(_tail(log, 30), file=sys.stderr)
+        if shutil.disk_usage(results).free < _HARDLY_ANY:
+            print(f"the disk of {results} is full: free some space", file=sys.stderr)
         print(
             f"failed; the whole log is {log}, jobs' own logs are in "
             f"{results}/<study>/logs; mend the cause and run the same command again: what is "
@@ -119,7 +172,7 @@ def run_workflow(
         page = Path(results) / "report.html"
         with log.open("ab") as stream:
             reported = subprocess.run(
-                [*snakemake, *pages, "--report", str(page), *config],
+                [*snakemake, *pages, "--nolock", "--report", str(page), *config],
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 env=environment,
@@ -149,40 +202,110 @@ def failed_logs(log: Path, root: Path) -> list[Path]:
     return [path for path in paths if path.is_file() and path.stat().st_size]
 
 
+class Stalled:
+    """Find jobs of this machine that show no sign of life, and end them.
+
+    A job's note is renewed however long a single run takes (``sweep.progress``), so a note that
+    stays the same belongs to a process that was stopped or hangs.  Time is counted in looks, not
+    by the clock: a machine that slept wakes up without ending anything.
+
+    Parameters
+    ----------
+    results : folder of all results
+    studies : names
+    seconds : how long a note may stay the same
+    """
+
+    def __init__(self, results: str, studies: Iterable[str], seconds: float) -> None:
+        self._folders = [Path(results) / study for study in studies]
+        self._looks = max(1, round(seconds / _PERIOD))
+        self._seen: dict[Path, tuple[object, int]] = {}
+
+    def look(self) -> list[str]:
+        """Look at all notes once; return a line of text for every job ended."""
+        ended, seen = [], {}
+        for folder in self._folders:
+            for path in folder.rglob("*.progress"):
+                note = read_note(path)
+                before, same = self._seen.get(path, (None, 0))
+                seen[path] = (note.get("time"), same + 1 if note.get("time") == before else 0)
+                if seen[path][1] >= self._looks and _end(note, path):
+                    ended.append(
+                        f"{path.with_suffix('')}: process {note['process']} showed no sign of "
+                        f"life for {self._looks * _PERIOD:.0f} s and was ended"
+                    )
+        self._seen = seen
+        return ended
+
+
+def _end(note: Mapping[str, Any], path: Path) -> bool:
+    """Kill the process of a note if it is a job of ours on this machine."""
+    if note.get("machine") != platform.node():
+        return False
+    try:
+        words = psutil.Process(note["process"]).cmdline()
+        # The process number may by now belong to somebody else.
+        if not any(Path(word).stem == path.stem for word in words):
+            return False
+        os.kill(note["process"], signal.SIGKILL)
+    except (psutil.Error, OSError, KeyError, TypeError):
+        return False
+    with contextlib.suppress(OSError):
+        path.unlink()
+    return True
+
+
 def _tail(log: Path, lines: int) -> str:
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
 def _watch(
-    process: subprocess.Popen[bytes], outlines: Mapping[str, stages.Outline], results: str
+    process: subprocess.Popen[bytes],
+    outlines: Mapping[str, stages.Outline],
+    results: str,
+    stalled: Stalled,
 ) -> int:
-    """Print progress until Snakemake ends; Ctrl-C is passed on and waited for."""
+    """Print progress until Snakemake ends; Ctrl-C and the end of a session are passed on."""
     began = time.monotonic()
     fresh = time.time()
     last_line, last_time = "", 0.0
     terminal = sys.stdout.isatty()
-    while process.poll() is None:
-        try:
-            time.sleep(_PERIOD)
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            return process.wait()
-        line = progress_line(outlines, results, time.monotonic() - began, fresh)
-        now = time.monotonic()
-        if terminal:
-            print(f"\r\x1b[2K{line}", end="", flush=True)
-        elif line != last_line and now - last_time > _LINE_EVERY:
-            print(line, flush=True)
-            last_line, last_time = line, now
+    clear = "\r\x1b[2K" if terminal else ""
+    with _as_interrupt(signal.SIGTERM):
+        while process.poll() is None:
+            try:
+                time.sleep(_PERIOD)
+                for text in stalled.look():
+                    print(f"{clear}{text}", flush=True)
+                line = progress_line(outlines, results, time.monotonic() - began, fresh)
+                now = time.monotonic()
+                if terminal:
+                    print(f"{clear}{line}", end="", flush=True)
+                elif line != last_line and now - last_time > _LINE_EVERY:
+                    print(line, flush=True)
+                    last_line, last_time = line, now
+            except KeyboardInterrupt:
+                process.send_signal(signal.SIGINT)
+                return process.wait()
     if terminal:
         print()
     return process.returncode
 
 
+@contextlib.contextmanager
+def _as_interrupt(number: int) -> Iterator[None]:
+    """Let a signal act like Ctrl-C."""
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 def progress_line(
     outlines: Mapping[str, stages.Outline], results: str, elapsed: float, fresh: float
 ) -> str:
-    """Return one line: chunks done per study and the time left for simulations.
+    """Return one line: chunks done per study, their rate, and the time left for simulations.
 
     Parameters
     ----------
@@ -204,12 +327,8 @@ def progress_line(
                         done_now += 1.0
                     complete += 1
                     continue
-            share = 0.0
-            try:
-                note = json.loads(path.with_suffix(".progress").read_text(encoding="utf-8"))
-                share = note["done"] / note["total"]
-            except (OSError, ValueError, KeyError, ZeroDivisionError):
-                pass
+            note = read_note(path.with_suffix(".progress"))
+            share = note.get("done", 0) / (note.get("total") or 1)
             done_now += share
             left += 1.0 - share
         parts.append(f"{name} {complete}/{len(one.chunks)} chunks")
@@ -217,6 +336,7 @@ def progress_line(
     if left == 0.0:
         return text + "; statistics, tables and figures"
     if done_now > 0.0:
+        text += f"; {60.0 * done_now / max(elapsed, 1.0):.3g} chunks per minute"
         text += f"; simulations done in about {_clock(elapsed * left / done_now)}"
     return text
 

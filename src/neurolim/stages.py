@@ -7,15 +7,15 @@ This is where models, solvers, statistics and figures meet, by name, through ``c
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import platform
-import resource
+import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -24,13 +24,18 @@ from neurolim import core, provenance
 from neurolim.analysis import figure_of, joined, runs_table, statistics_of, table_names, tables_of
 from neurolim.core import Status, StudyError
 from neurolim.sweep import chunks as planning
-from neurolim.sweep import store
-from neurolim.sweep.assemble import assemble, chunk_dataset
+from neurolim.sweep import lock, store
+from neurolim.sweep.assemble import assemble, chunk_dataset, lazy
+from neurolim.sweep.progress import read_note
 from neurolim.sweep.refine import filled_with, wanted
 from neurolim.sweep.study import Study, parse_study
 from neurolim.sweep.study import load_study as load_study
 
+if TYPE_CHECKING:
+    from neurolim.sweep.engine import Engine
+
 Progress = Callable[[int, int], None]
+_PAIR = ("zip", "json")
 
 # -- where things are ------------------------------------------------------------------------
 
@@ -83,6 +88,7 @@ def stage_digests(study: Study) -> dict[str, str]:
     )
     words = [study.title, study.claim, study.failed_share]
     digests = {
+        "account": _digest(provenance.code_digest("neurolim.tables")),
         "collect": _digest(
             words,
             study.definition(),
@@ -110,7 +116,7 @@ def simulate(
     study: Study,
     runs: range,
     output: str | Path,
-    workers: int = 1,
+    engine: Engine | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Path:
     """Solve the runs of one chunk and write them as one file with its record.
@@ -119,7 +125,7 @@ def simulate(
     ----------
     study, runs : which runs of which study
     output : path of the chunk file; its record is ``<stem>.json`` beside it
-    workers : threads to use
+    engine : who solves them (one thread of this process)
     progress : called with (runs done, runs in all)
 
     Returns
@@ -127,12 +133,13 @@ def simulate(
     ``output``
     """
     # dask is only needed, and only imported, where something is simulated.
-    from neurolim.sweep.engine import Task, balance, merge, run_tasks
+    from neurolim.sweep.engine import Engine, Task, balance, merge, run_tasks
 
+    engine = engine or Engine()
     # Of the code that is about to run: it may be edited while it does.
     digest = simulation_digest(study, runs)
     output = Path(output)
-    began, used_before = time.time(), _core_seconds()
+    began = time.time()
     chosen = _chosen(study, runs, output.parent)
     every = planning.tasks_of(study, runs)
     tasks = [
@@ -153,9 +160,10 @@ def simulate(
         for point in (planning.reference_points(study, runs) if study.reference else ())
         if chosen[point]
     ]
-    solutions = (
-        run_tasks([*references, *balance(tasks, workers)], workers, progress) if tasks else []
+    solved = (
+        run_tasks([*references, *balance(tasks, engine.workers)], engine, progress) if tasks else []
     )
+    solutions = [one.solution for one in solved]
     arrays, others = _no_rows(study) if study.refine is not None else ({}, {})
     if references:
         reference = merge(solutions[: len(references)])
@@ -182,26 +190,18 @@ def simulate(
         },
     )
     # Costs vary from machine to machine: they stay out of records that are compared.
-    output.with_suffix(".cost").write_text(
-        json.dumps(
-            {
-                "wall_seconds": round(time.time() - began, 3),
-                "core_seconds": round(_core_seconds() - used_before, 3),
-                "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-                "machine": platform.machine(),
-                "workers": workers,
-            }
-        )
-        + "\n",
-        encoding="utf-8",
+    store.write_note(
+        output.with_suffix(".cost"),
+        {
+            "wall_seconds": round(time.time() - began, 3),
+            "core_seconds": round(sum(one.core_seconds for one in solved), 3),
+            "peak_memory_mib": max(one.memory_mib for one in solved),
+            "machines": sorted({one.machine for one in solved}),
+            "engine": engine.kind,
+            "workers": engine.workers,
+        },
     )
     return output
-
-
-def _core_seconds() -> float:
-    """Return what this process has used so far."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 def _with_gaps(arrays: Mapping[str, np.ndarray], done: np.ndarray) -> dict[str, np.ndarray]:
@@ -263,32 +263,65 @@ def collect(study: Study, results: str | Path, output: str | Path) -> Path:
     store.StoreError : a chunk is missing, altered, or was made from other points or code
     """
     output = Path(output)
-    opened, records = [], []
-    for number, runs in enumerate(planning.plan(study).chunks):
-        path = chunk_path(study, results, number)
-        record = store.read_record(path)
-        if record.get("digest") != simulation_digest(study, runs):
-            raise store.StoreError(
-                f"{path}: made from another study or other code; delete it and run the study again"
-            )
-        opened.append(store.open_checked(path))
-        records.append(record)
-    # Versions of what made the chunks stand in the record, so that the same numbers are the same
-    # bytes whatever computed them.
-    attrs = {
-        "Conventions": "CF-1.11",
-        "neurolim": provenance.package_version(),
-        "code": _simulation_code(study),
-    }
-    dataset = assemble(study, opened, attrs)
+    problems = [problem for _, problem in damaged_chunks(study, results)]
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise store.StoreError("\n".join(problems[:3]) + more)
+    count = len(planning.plan(study).chunks)
+    opened = (store.open_dataset(chunk_path(study, results, number)) for number in range(count))
+    records = [store.read_record(chunk_path(study, results, number)) for number in range(count)]
     _write(
         output,
-        dataset,
+        assemble(study, opened, _made_by(study)),
         stage_digests(study)["collect"],
         chunks=_digest([record.get("sha256") for record in records]),
         software=_merged([record.get("software", {}) for record in records]),
     )
     return output
+
+
+def _made_by(study: Study) -> dict[str, str]:
+    # Versions of what made the chunks stand in the record, so that the same numbers are the same
+    # bytes whatever computed them.
+    return {
+        "Conventions": "CF-1.11",
+        "neurolim": provenance.package_version(),
+        "code": _simulation_code(study),
+    }
+
+
+def open_lazily(path: str | Path | Study, results: str | Path) -> xr.Dataset:
+    """Return the dataset of a study straight from its chunk files, without reading them.
+
+    The same as what ``collect`` writes, for studies larger than memory: numbers are read when
+    they are used.  Checksums are not compared; ``neurolim status --check`` does that.
+
+    Parameters
+    ----------
+    path : study file, or a Study
+    results : folder of all results
+    """
+    study = path if isinstance(path, Study) else load_study(path)
+    count = len(planning.plan(study).chunks)
+    files = [chunk_path(study, results, number) for number in range(count)]
+    return lazy(study, files, _made_by(study))
+
+
+def damaged_chunks(study: Study, results: str | Path) -> Iterator[tuple[int, str]]:
+    """Yield (chunk, what is wrong and what to do) for chunks that must not enter a dataset."""
+    for number, runs in enumerate(planning.plan(study).chunks):
+        path = chunk_path(study, results, number)
+        try:
+            record = store.check(path)
+        except store.StoreError as error:
+            yield number, str(error)
+            continue
+        if record.get("digest") != simulation_digest(study, runs):
+            yield (
+                number,
+                f"{path}: made from another study, code or version; delete "
+                f"{store.record_of(path)} and run the study again",
+            )
 
 
 def _merged(software: Iterable[Mapping[str, str]]) -> dict[str, str]:
@@ -369,6 +402,51 @@ def tabulate(study: Study, results: str | Path, table: str, output: str | Path) 
     return write_table(Path(output), frame, study.title, study.claim)
 
 
+def costs_of(study: Study, results: str | Path) -> Any:
+    """Return what every chunk took beside what the cost model said, as a pandas frame."""
+    import pandas as pd
+
+    the_plan = planning.plan(study)
+    rows = []
+    for number, runs in enumerate(the_plan.chunks):
+        note = read_note(chunk_path(study, results, number).with_suffix(".cost"))
+        took = float(note.get("core_seconds", np.nan))
+        rows.append(
+            {
+                "chunk": str(number),
+                "runs": len(runs),
+                "wall_seconds": float(note.get("wall_seconds", np.nan)),
+                "core_seconds": took,
+                "predicted_core_seconds": the_plan.chunk_core_seconds,
+                "ratio": took / the_plan.chunk_core_seconds,
+                "peak_memory_mib": float(note.get("peak_memory_mib", np.nan)),
+                "predicted_memory_mib": the_plan.memory / 2**20,
+                "machines": ", ".join(note.get("machines", [])),
+            }
+        )
+    frame = pd.DataFrame(rows)
+    whole = {
+        "chunk": "all",
+        **frame[["runs", "wall_seconds", "core_seconds", "predicted_core_seconds"]].sum(),
+        "ratio": frame["core_seconds"].sum() / the_plan.core_seconds,
+        **frame[["peak_memory_mib", "predicted_memory_mib"]].max(),
+        "machines": ", ".join(sorted({str(row["machines"]) for row in rows if row["machines"]})),
+    }
+    return pd.concat([pd.DataFrame([whole]), frame], ignore_index=True).astype({"runs": int})
+
+
+def account(study: Study, results: str | Path, output: str | Path) -> Path:
+    """Write the page of costs, measured against predicted; differs from machine to machine."""
+    from neurolim.tables import write_page
+
+    words = (
+        "Core-seconds are those of the threads that solved the runs; wall seconds also hold the "
+        "start of the program and, in the first chunks, compilation. The prediction is the cost "
+        "model's, on which chunk sizes, time limits and memory limits rest."
+    )
+    return write_page(Path(output), costs_of(study, results), f"Costs of {study.name}", words)
+
+
 def draw(study: Study, results: str | Path, figure: str, output: str | Path) -> Path:
     """Draw one figure of a study as SVG, PDF and PNG beside each other; return the SVG's path."""
     from neurolim.figures._style import save
@@ -400,6 +478,7 @@ class Outline:
     figures: tuple[str, ...]
     memory_mb: int
     minutes: int
+    dataset_mb: int
 
     def chunk_digest(self, chunk: str) -> str:
         """Return the digest of a chunk; an unknown chunk has none."""
@@ -415,6 +494,10 @@ class Outline:
         """Return the records of the chunks that decide what this one simulates."""
         numbers = self.earlier.get(chunk, ())
         return [f"{results}/{self.name}/chunks/{number}.json" for number in numbers]
+
+    def chunk_files(self, results: str) -> list[str]:
+        """Return the files of all chunks, which their records vouch for."""
+        return [f"{results}/{self.name}/chunks/{chunk}.zip" for chunk in self.chunks]
 
 
 def outline(path: str) -> Outline:
@@ -439,8 +522,9 @@ def outline(path: str) -> Outline:
         tables=table_names(study),
         figures=tuple(entry.name for entry in study.figures),
         memory_mb=-(-the_plan.memory // 2**20),
-        # Three times the prediction: a slow node must not lose a job to the scheduler.
-        minutes=2 + int(3 * the_plan.chunk_core_seconds / 60),
+        minutes=the_plan.minutes,
+        # The dataset, its copy as zarr and the program.
+        dataset_mb=512 + 2 * -(-the_plan.disk // 2**20),
         earlier={
             number: tuple(planning.earlier(study, runs))
             for number, runs in zip(numbers, the_plan.chunks, strict=True)
@@ -483,12 +567,13 @@ def outlines(paths: Iterable[str]) -> dict[str, Outline]:
 
 
 def targets(studies: Mapping[str, Outline], results: str) -> list[str]:
-    """Return every file a full run makes; records too, so that a lost one is made again."""
+    """Return every file a full run makes, each by name, so that a lost one is made again."""
     found = []
     for one in studies.values():
         home = f"{results}/{one.name}"
-        found += one.records(results)
-        found += [f"{home}/data.json", f"{home}/statistics.json"]
+        found += one.records(results) + one.chunk_files(results)
+        found += [f"{home}/{part}.{kind}" for part in ("data", "statistics") for kind in _PAIR]
+        found += [f"{home}/costs.html"]
         found += [
             f"{home}/tables/{table}.{kind}"
             for table in one.tables
@@ -500,6 +585,27 @@ def targets(studies: Mapping[str, Outline], results: str) -> list[str]:
             for kind in ("svg", "pdf", "png")
         ]
     return found
+
+
+def claim(studies: Mapping[str, Outline], results: str) -> None:
+    """Hold the locks of all studies until this process ends, unless its parent holds them.
+
+    Raises
+    ------
+    StudyError : another process works on one of them
+    """
+    if not os.environ.get(lock.HELD):
+        _KEPT.enter_context(lock.locked(results, list(studies)))
+
+
+def tidy(studies: Mapping[str, Outline], results: str) -> None:
+    """Remove what killed jobs left half-written; call it when all jobs are over."""
+    for name in studies:
+        store.tidy(Path(results) / name)
+
+
+#: Locks that end with the process.
+_KEPT = contextlib.ExitStack()
 
 
 def current_pages(studies: Mapping[str, Outline], results: str) -> list[str]:
@@ -571,36 +677,35 @@ def run_study(
 
     Raises
     ------
-    StudyError : the study is refused
+    StudyError : the study is refused, or another process runs it in this folder
     """
+    from neurolim.sweep.engine import Engine
+
     study = path if isinstance(path, Study) else load_study(path)
     the_plan = planning.check_fit(study, results, workers)
     home = folder(study, results)
-    for number, runs in enumerate(the_plan.chunks):
-        target = chunk_path(study, results, number)
-        if not _is_current(target, simulation_digest(study, runs)):
-            simulate(study, runs, target, workers)
-        progress(f"{study.name}: {number + 1} of {len(the_plan.chunks)} chunks")
-    data = store.open_checked(collect(study, results, home / "data.zip"))
-    # Failures are counted before there may turn out to be too many of them.
-    first, *others = table_names(study)
-    tabulate(study, results, first, home / "tables" / f"{first}.csv")
-    statistics = store.open_checked(reduce(study, home / "data.zip", home / "statistics.zip"))
-    for table in others:
-        tabulate(study, results, table, home / "tables" / f"{table}.csv")
-    for entry in study.figures:
-        draw(study, results, entry.name, home / "figures" / f"{entry.name}.svg")
+    with lock.locked(results, [study.name]):
+        for number, runs in enumerate(the_plan.chunks):
+            target = chunk_path(study, results, number)
+            if not _is_current(target, simulation_digest(study, runs)):
+                simulate(study, runs, target, Engine(workers=workers))
+            progress(f"{study.name}: {number + 1} of {len(the_plan.chunks)} chunks")
+        data = store.open_checked(collect(study, results, home / "data.zip"))
+        # Failures are counted before there may turn out to be too many of them.
+        first, *others = table_names(study)
+        tabulate(study, results, first, home / "tables" / f"{first}.csv")
+        statistics = store.open_checked(reduce(study, home / "data.zip", home / "statistics.zip"))
+        for table in others:
+            tabulate(study, results, table, home / "tables" / f"{table}.csv")
+        for entry in study.figures:
+            draw(study, results, entry.name, home / "figures" / f"{entry.name}.svg")
+        store.tidy(home)
     return joined(data, statistics)
 
 
 def _is_current(path: Path, digest: str) -> bool:
     try:
-        record = store.read_record(path)
-        return (
-            record.get("digest") == digest
-            and path.is_file()
-            and store.sha256(path) == record.get("sha256")
-        )
+        return store.check(path).get("digest") == digest
     except store.StoreError:
         return False
 

@@ -56,6 +56,19 @@ def write_table(path: Path, frame: pd.DataFrame, title: str, claim: str) -> Path
     return path
 
 
+def write_page(path: Path, frame: pd.DataFrame, title: str, words: str) -> Path:
+    """Write a table as an HTML page only; return its path.
+
+    Parameters
+    ----------
+    path : of the page
+    frame : the table
+    title, words : shown above it
+    """
+    _write(path, _html(frame, title, words))
+    return path
+
+
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -208,14 +209,14 @@ def test_records_say_which_software_simulated(tmp_path, monkeypatch):
 
 
 def test_core_seconds_are_those_of_the_chunk(tmp_path):
-    deadline = stages._core_seconds() + 1.0
-    while stages._core_seconds() < deadline:
+    deadline = time.process_time() + 1.0
+    while time.process_time() < deadline:
         sum(range(10000))
     (runs,) = planning.plan(study()).chunks
     stages.simulate(study(), runs, stages.chunk_path(study(), tmp_path, 0))
-    before = stages._core_seconds()
+    before = time.process_time()
     stages.simulate(study(), runs, stages.chunk_path(study(), tmp_path, 0))
-    took = stages._core_seconds() - before
+    took = time.process_time() - before
     cost = json.loads(stages.chunk_path(study(), tmp_path, 0).with_suffix(".cost").read_text())
     assert 0.0 <= cost["core_seconds"] <= took + 0.001
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import subprocess
 import sys
-import zipfile
 
 import numpy as np
 import pytest
@@ -73,16 +74,27 @@ def test_damage_is_found_and_the_file_is_named(tmp_path, damage):
         store.open_checked(path)
 
 
-def test_an_interrupted_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_old_file_no_litter_and_one_clear_message(tmp_path, monkeypatch):
     path = tmp_path / "a.zip"
     store.write_dataset(path, dataset())
     before = path.read_bytes()
 
-    def full(*args, **kwargs):
-        raise OSError(28, "No space left on device")
+    def full(stream, contents):
+        stream.write(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr(store, "write_zip", full)
+    with pytest.raises(store.StoreError, match=r"a\.zip: the disk is full; free some space"):
         store.write_dataset(path, dataset().isel(eps=slice(2)))
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.zip"]
+
+
+def test_what_killed_jobs_left_half_written_is_tidied_away(tmp_path):
+    store.write_dataset(tmp_path / "study" / "a.zip", dataset())
+    with contextlib.suppress(KeyboardInterrupt), store.beside(tmp_path / "study" / "b.zip"):
+        left = next((tmp_path / "study").glob(".*"))
+        (tmp_path / "study" / f"{left.name}{left.suffix}").touch()
+        raise KeyboardInterrupt
+    store.tidy(tmp_path)
+    assert [p.name for p in (tmp_path / "study").iterdir()] == ["a.zip"]

@@ -1,7 +1,8 @@
 # Statistics of a dataset, and tables of the statistics with a verdict for every expectation.
 rule reduce:
     input:
-        f"{RESULTS}/{{study}}/data.json",
+        record=f"{RESULTS}/{{study}}/data.json",
+        data=f"{RESULTS}/{{study}}/data.zip",
     output:
         data=f"{RESULTS}/{{study}}/statistics.zip",
         record=f"{RESULTS}/{{study}}/statistics.json",
@@ -9,6 +10,8 @@ rule reduce:
         f"{RESULTS}/{{study}}/logs/reduce.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=lambda wildcards: STUDIES[wildcards.study].dataset_mb,
     params:
         study=lambda wildcards, resources: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests["reduce"],
@@ -19,10 +22,11 @@ rule reduce:
 # Failures are counted even where there are too many for statistics.
 rule tabulate:
     input:
-        lambda wildcards: (
+        lambda wildcards: [
             f"{RESULTS}/{wildcards.study}/"
-            f"{'data' if wildcards.table == 'runs' else 'statistics'}.json"
-        ),
+            f"{'data' if wildcards.table == 'runs' else 'statistics'}.{kind}"
+            for kind in ("json", "zip")
+        ],
     output:
         csv=f"{RESULTS}/{{study}}/tables/{{table}}.csv",
         html=report(
@@ -37,6 +41,8 @@ rule tabulate:
         f"{RESULTS}/{{study}}/logs/tabulate-{{table}}.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=lambda wildcards: STUDIES[wildcards.study].dataset_mb,
     params:
         study=lambda wildcards, resources: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests["tabulate"],

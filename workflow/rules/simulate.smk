@@ -14,23 +14,30 @@ rule simulate:
         record=f"{RESULTS}/{{study}}/chunks/{{chunk}}.json",
     log:
         f"{RESULTS}/{{study}}/logs/simulate-{{chunk}}.log",
+    # A job that was killed, with its node or by hand, starts again.
+    retries: 2
     conda:
         "../../environment.yml"
     threads: config["threads"]
     resources:
         mem_mb=lambda wildcards: STUDIES[wildcards.study].memory_mb,
         runtime=lambda wildcards: STUDIES[wildcards.study].minutes,
+        # Not params: where a chunk is made must not make it again.
+        engine=config["engine"],
+        address=config["address"],
     params:
         study=lambda wildcards, resources: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].chunk_digest(wildcards.chunk),
     shell:
         "neurolim simulate {params.study:q} --chunk {wildcards.chunk} --workers {threads}"
+        " --engine {resources.engine:q} --address={resources.address:q}"
         " --output {output.data:q} > {log:q} 2>&1"
 
 
 rule collect:
     input:
-        lambda wildcards: STUDIES[wildcards.study].records(RESULTS),
+        records=lambda wildcards: STUDIES[wildcards.study].records(RESULTS),
+        data=lambda wildcards: STUDIES[wildcards.study].chunk_files(RESULTS),
     output:
         data=f"{RESULTS}/{{study}}/data.zip",
         record=f"{RESULTS}/{{study}}/data.json",
@@ -38,6 +45,8 @@ rule collect:
         f"{RESULTS}/{{study}}/logs/collect.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=lambda wildcards: STUDIES[wildcards.study].dataset_mb,
     params:
         study=lambda wildcards, resources: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests["collect"],

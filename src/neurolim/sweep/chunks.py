@@ -43,6 +43,11 @@ class Plan:
     disk: int
     dataset: int
 
+    @property
+    def minutes(self) -> int:
+        """Return the time limit of a job: a slow node must not lose it to the scheduler."""
+        return 10 + int(3 * self.chunk_core_seconds / 60)
+
     def describe(self) -> str:
         """Return the plan as a readable table."""
         rows = [
@@ -106,7 +111,9 @@ def plan(study: Study) -> Plan:
         chunks=chunks,
         core_seconds=total,
         chunk_core_seconds=total / len(chunks),
-        memory=int(memory + 3 * largest * run_bytes + 2**28),
+        # The program itself, compiler included, takes half a GiB; Snakemake's part of a remote
+        # job another quarter.
+        memory=int(memory + 3 * largest * run_bytes + 3 * 2**28),
         # Chunk files, the dataset, and the dataset's temporary copy while it is written.
         disk=3 * data_bytes + 2**20,
         # The arrays of the chunks, of the dataset, and their bytes on the way to the file.
@@ -151,6 +158,12 @@ def _size(variables: tuple[Var, ...], coords: Mapping[str, Coord]) -> int:
 def check_fit(study: Study, results: str | Path, workers: int = 1) -> Plan:
     """Return the plan if machine and folder can hold it.
 
+    Parameters
+    ----------
+    study : the study
+    results : folder of all results
+    workers : jobs side by side on this machine; 0 if they run elsewhere
+
     Raises
     ------
     StudyError : results folder not writable, too little disk or memory
@@ -167,7 +180,7 @@ def check_fit(study: Study, results: str | Path, workers: int = 1) -> Plan:
             study.file,
         )
     memory = _physical_memory()
-    needed = the_plan.memory * max(1, workers)
+    needed = the_plan.memory * workers
     if needed > memory:
         raise StudyError(
             "chunk_seconds",

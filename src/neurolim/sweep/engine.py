@@ -2,17 +2,62 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+import os
+import platform
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import dask
 import numpy as np
 from distributed import Client, LocalCluster, as_completed
 
-from neurolim import core
+from neurolim import core, provenance
 
 #: Tasks per worker and chunk: enough to balance the load, few enough to cost nothing.
 _TASKS_PER_WORKER = 8
+#: Who solves the runs of a job.
+ENGINES = ("local", "address", "slurm")
+
+
+class Engine(NamedTuple):
+    """Where the runs of one job are solved.
+
+    Parameters
+    ----------
+    kind : "local", threads of this process; "address", workers of an existing dask scheduler;
+        "slurm", workers that this job submits to Slurm and ends with itself
+    workers : threads, or Slurm jobs of one core each
+    address : of the scheduler, for "address"
+    memory, minutes : of a Slurm job, in bytes and minutes
+    dashboard : port of dask's dashboard on loopback; none unless asked for
+    logs : folder of the Slurm jobs' output
+    """
+
+    kind: str = "local"
+    workers: int = 1
+    address: str = ""
+    memory: int = 2**30
+    minutes: int = 60
+    dashboard: int | None = None
+    logs: str = ""
+
+    def check(self) -> Engine:
+        """Return the engine if its parts fit; raise StudyError otherwise."""
+        if self.kind not in ENGINES:
+            raise core.StudyError("engine", f"unknown engine {self.kind!r}", ENGINES)
+        if (self.kind == "address") != bool(self.address):
+            raise core.StudyError(
+                "address",
+                f"{self.address or 'none'!r} for the engine {self.kind!r}",
+                "the address of a dask scheduler with engine: address, e.g. tcp://host:8786",
+            )
+        return self
 
 
 class Task(NamedTuple):
@@ -27,45 +72,134 @@ class Task(NamedTuple):
     last: int
 
 
-def run_task(task: Task) -> core.Solution:
-    """Solve one task; a point that fails comes back as NaN with a status, not as an exception."""
-    model, solver = core.get("model", task.model), core.get("solver", task.solver)
-    return solver.solve(model, task.params, task.options, task.key, range(task.first, task.last))
-
-
-def run_tasks(
-    tasks: Sequence[Task],
-    workers: int,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[core.Solution]:
-    """Run tasks on threads of this process and return their solutions in order.
-
-    Kernels release the interpreter lock, so threads scale like processes and a kernel is
-    compiled once.  Nothing listens beyond loopback.
+class Solved(NamedTuple):
+    """What a worker gives back: the solution and what it took.
 
     Parameters
     ----------
-    tasks : independent pieces of work
-    workers : number of threads
-    progress : called with (replicas done, replicas in all) after each task
+    solution : of the task
+    core_seconds : of the thread that solved it
+    memory_mib : peak of the worker so far
+    machine : where
     """
-    total = sum(task.last - task.first for task in tasks)
-    results: list[core.Solution | None] = [None] * len(tasks)
-    done = 0
+
+    solution: core.Solution
+    core_seconds: float
+    memory_mib: int
+    machine: str
+
+
+def code_of(task: Task) -> str:
+    """Return the digest of the code that solves a task, as this process sees it."""
+    return provenance.code_digest(
+        f"neurolim.models.{task.model}", f"neurolim.solvers.{task.solver}"
+    )
+
+
+def run_task(task: Task, code: str) -> Solved:
+    """Solve one task; a solver that raises a floating-point error marks its replicas DIVERGED.
+
+    Raises
+    ------
+    RuntimeError : this worker has another neurolim than the job that asks
+    """
+    if code_of(task) != code:
+        raise RuntimeError(
+            f"the dask worker on {platform.node()} has another neurolim than this job; "
+            "start the workers in the job's environment"
+        )
+    model, solver = core.get("model", task.model), core.get("solver", task.solver)
+    began = time.thread_time()
+    solution = solver.solve(
+        model, task.params, task.options, task.key, range(task.first, task.last)
+    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return Solved(solution, time.thread_time() - began, peak, platform.node())
+
+
+@contextlib.contextmanager
+def _client(engine: Engine) -> Iterator[Client]:
+    """Yield a client of the engine's workers; what this started ends with it."""
+    # dask insists on listening for status pages: on loopback, and empty unless asked for.
+    page = f"127.0.0.1:{engine.dashboard or 0}"
+    if engine.kind == "address":
+        try:
+            client = Client(engine.address, timeout=20)
+        except (OSError, ValueError) as error:
+            raise core.StudyError(
+                "address", f"no dask scheduler at {engine.address!r}", "a running one"
+            ) from error
+        with client:
+            yield client
+        return
+    if engine.kind == "slurm":
+        from dask_jobqueue import SLURMCluster
+
+        with SLURMCluster(
+            cores=1,
+            processes=1,
+            memory=f"{max(1, engine.memory // 2**20)} MiB",
+            walltime=f"{engine.minutes // 60}:{engine.minutes % 60:02d}:00",
+            python=sys.executable,
+            log_directory=engine.logs or None,
+            local_directory=os.environ.get("TMPDIR"),
+            scheduler_options={"dashboard_address": page},
+            worker_extra_args=["--no-dashboard", "--dashboard-address", "127.0.0.1:0"],
+        ) as cluster:
+            # Also resubmits workers that were lost.
+            cluster.adapt(minimum_jobs=engine.workers, maximum_jobs=engine.workers)
+            with Client(cluster) as client:
+                yield client
+        return
     with (
         LocalCluster(
             n_workers=1,
-            threads_per_worker=workers,
+            threads_per_worker=engine.workers,
             processes=False,
-            # dask insists on status pages: give them a free port on loopback, nothing else.
-            dashboard_address="127.0.0.1:0",
+            dashboard_address=page,
             worker_dashboard_address="127.0.0.1:0",
             memory_limit=None,
         ) as cluster,
         Client(cluster) as client,
     ):
+        yield client
+
+
+def run_tasks(
+    tasks: Sequence[Task],
+    engine: Engine,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Solved]:
+    """Run tasks on an engine and return what they give in order.
+
+    Kernels release the interpreter lock, so threads scale like processes and a kernel is
+    compiled once per worker.  Nothing of "local" listens beyond loopback.  Workers that are lost
+    cost their tasks' time, nothing else: tasks are pure.
+
+    Parameters
+    ----------
+    tasks : independent pieces of work
+    engine : who solves them
+    progress : called with (replicas done, replicas in all) after each task
+    """
+    # dask measures its scratch folder, which nothing here uses.
+    warnings.filterwarnings("ignore", "Creating scratch directories", UserWarning)
+    total = sum(task.last - task.first for task in tasks)
+    results: list[Solved | None] = [None] * len(tasks)
+    done = 0
+    # Without a dashboard there are no pages at all.
+    pages: dict[str, Any] = {
+        f"distributed.{who}.http.routes": [] for who in ("scheduler", "worker")
+    }
+    with (
+        dask.config.set({} if engine.dashboard else pages),
+        _client(engine.check()) as client,
+    ):
+        if engine.dashboard:
+            print(f"dask dashboard: {client.dashboard_link}", file=sys.stderr, flush=True)
         futures = {
-            client.submit(run_task, task, pure=False): place for place, task in enumerate(tasks)
+            client.submit(run_task, task, code_of(task), pure=False): place
+            for place, task in enumerate(tasks)
         }
         for future in as_completed(list(futures)):
             place = futures.pop(future)

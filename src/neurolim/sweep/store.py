@@ -1,14 +1,15 @@
 """One file per result: deterministic zips of zarr groups, written whole or not at all.
 
-A file is a zarr v3 group in a zip without compression, entries sorted, dates fixed: same numbers,
-same bytes.  It is written beside its place, flushed to disk and renamed, so a kill or a full disk
-leaves either the old file, the new file or none.  A record, ``<name>.json`` beside it, holds its
+A file is a zarr v3 group in a zip of which every byte is decided by the numbers (``zipped``).  It
+is written beside its place, flushed to disk and renamed, so a kill or a full disk leaves either the
+old file, the new file or none.  A record, ``<name>.json`` beside it, holds its
 SHA-256 and what it was made from.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -24,7 +25,10 @@ import xarray as xr
 import zarr
 from zarr.storage import MemoryStore, ZipStore
 
-_DATE = (1980, 1, 1, 0, 0, 0)
+from neurolim.sweep.zipped import write_zip
+
+#: End of the names of files being written; what is left of them was killed.
+_UNFINISHED = ".unfinished"
 
 
 class StoreError(RuntimeError):
@@ -32,20 +36,50 @@ class StoreError(RuntimeError):
 
 
 @contextlib.contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; move it into place if all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+def beside(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; move it into place if all went well.
+
+    Raises
+    ------
+    StoreError : the disk is full
+    """
+    temporary: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".", suffix=_UNFINISHED, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+        _flush(temporary)
         temporary.chmod(0o644)
         temporary.replace(path)
+        _flush(path.parent)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StoreError(
+            f"{path}: the disk is full; free some space and run the study again: what is done is "
+            "kept"
+        ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def tidy(folder: str | Path) -> None:
+    """Remove what killed jobs left half-written below a folder in which nothing runs now."""
+    for path in Path(folder).rglob(f".*{_UNFINISHED}"):
+        path.unlink(missing_ok=True)
+    for path in Path(folder).rglob("*.progress"):
+        path.unlink(missing_ok=True)
 
 
 def write_dataset(path: str | Path, dataset: xr.Dataset) -> str:
@@ -71,13 +105,9 @@ def write_dataset(path: str | Path, dataset: xr.Dataset) -> str:
                 if encoded[name].ndim
             },
         )
-    with _beside(Path(path)) as temporary:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            for name in sorted(entries):
-                info = zipfile.ZipInfo(name, _DATE)
-                info.external_attr = 0o644 << 16
-                info.create_system = 3
-                archive.writestr(info, entries[name].to_bytes())
+    with beside(Path(path)) as temporary:
+        with temporary.open("wb") as stream:
+            write_zip(stream, ((name, entry.to_bytes()) for name, entry in entries.items()))
         checksum = sha256(temporary)
     return checksum
 
@@ -134,12 +164,13 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     try:
         with zipfile.ZipFile(path) as archive:
             archive.infolist()
+        zipped = ZipStore(path, mode="r")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", category=RuntimeWarning)
-            dataset = xr.open_zarr(
-                ZipStore(path, mode="r"), consolidated=False, chunks=None, zarr_format=3
-            )
-        return _codes_to_text(dataset)
+            dataset = xr.open_zarr(zipped, consolidated=False, chunks=None, zarr_format=3)
+        found = _codes_to_text(dataset)
+        found.set_close(zipped.close)
+        return found
     except FileNotFoundError:
         raise StoreError(f"{path}: missing; run the study again to make it") from None
     except (zipfile.BadZipFile, OSError, KeyError, ValueError) as error:
@@ -161,7 +192,7 @@ def record_of(path: str | Path) -> Path:
 
 def write_record(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write the record of a result file; the last thing written, so it vouches for the rest."""
-    with _beside(record_of(path)) as temporary:
+    with beside(record_of(path)) as temporary:
         temporary.write_text(
             json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n",
             encoding="utf-8",
@@ -189,8 +220,14 @@ def read_record(path: str | Path) -> dict[str, Any]:
         ) from None
 
 
-def open_checked(path: str | Path) -> xr.Dataset:
-    """Return a dataset whose bytes match its record.
+def write_note(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write one line of JSON that nothing depends on."""
+    with beside(Path(path)) as temporary:
+        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+
+def check(path: str | Path) -> dict[str, Any]:
+    """Return the record of a file whose bytes match it.
 
     Raises
     ------
@@ -203,4 +240,15 @@ def open_checked(path: str | Path) -> xr.Dataset:
         raise StoreError(
             f"{path}: checksum differs from its record; delete {path} and run the study again"
         )
+    return record
+
+
+def open_checked(path: str | Path) -> xr.Dataset:
+    """Return a dataset whose bytes match its record.
+
+    Raises
+    ------
+    StoreError : missing, or altered since it was written
+    """
+    check(path)
     return open_dataset(path)

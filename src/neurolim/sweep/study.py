@@ -239,16 +239,30 @@ class Study(BaseModel):
         Titles, claims, statistics, figures, expectations and comments do not enter.
         """
         reference = None if self.reference is None else [self.reference.name, self._base[2]]
-        digest = hashlib.sha256(
-            _canonical([self.model, self.solver, self._base[0], self._base[1], reference])
-        )
-        low, high = first // self.replicas, -(-last // self.replicas)
-        for place in range(low, high):
+        words = [self.model, self.solver, *self._base[:2], reference, self.seed]
+        if self.point_order is not None:
+            return self._digest_by_point(words, first, last)
+        # Points are numbered with the last axis fastest: runs in a row see a part of the first
+        # axis and, taken together, all of the others.  So a digest costs what the axes are long.
+        inner = self.replicas * int(np.prod(self.shape[1:], dtype=object))
+        low, high = first // inner, -(-last // inner)
+        axes = [
+            [axis.name, axis.common, axis.components]
+            if place
+            else [axis.name, axis.common, {k: v[low:high] for k, v in axis.components.items()}]
+            for place, axis in enumerate(self.axes)
+        ]
+        runs = [self.replicas, first - low * inner, last - low * inner]
+        return hashlib.sha256(_canonical([*words, axes, runs])).hexdigest()
+
+    def _digest_by_point(self, words: list[Any], first: int, last: int) -> str:
+        """Return the digest of runs of a refined map, whose points come level by level."""
+        digest = hashlib.sha256(_canonical(words))
+        for place in range(first // self.replicas, -(-last // self.replicas)):
             point = self.nth(place)
-            here = self.values_at(point)
             start = max(first - place * self.replicas, 0)
             stop = min(last - place * self.replicas, self.replicas)
-            digest.update(_canonical([here, self.key(point), start, stop]))
+            digest.update(_canonical([self.values_at(point), self.key(point), start, stop]))
         return digest.hexdigest()
 
     def definition(self) -> str:

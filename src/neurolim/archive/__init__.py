@@ -1,0 +1,1 @@
+"""Archives: studies and their results as one file that a stranger can open, check and repeat."""

@@ -1,0 +1,400 @@
+"""``neurolim verify``: every byte of an archive checked, and some of its numbers made again.
+
+Nothing of an archive is believed before it is checked, and nothing in it runs unless its code is
+this neurolim's own or somebody vouches for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import venv
+import warnings
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from zarr.storage import ZipStore
+
+import neurolim
+from neurolim import stages
+from neurolim.archive import contents
+from neurolim.core import Status, StudyError
+from neurolim.sweep import chunks as planning
+from neurolim.sweep import store
+from neurolim.sweep.chunks import dims_of, variables_of
+from neurolim.sweep.study import Study
+from neurolim.sweep.zipped import Entry, ZipError, entries_of, read_entry
+
+#: A text of an archive that is longer is no text of ours.
+_MOST_TEXT = 2**26
+#: Codecs that turn bytes into numbers and nothing else.
+_CODECS = {"bytes", "zstd"}
+_TYPES = {
+    *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
+    *("bool", "float16", "float32", "float64"),
+}
+#: What a picture or table must not hold: programs, or other people's addresses to load.
+_ACTIVE = re.compile(
+    rb"<\s*(script|iframe|object|embed|foreignobject|link|base|meta[^>]+http-equiv)|<[^>]*\son[a-z]+\s*="
+    rb"|javascript:|<!entity|<\?xml-stylesheet|@import",
+    re.IGNORECASE,
+)
+Say = Callable[[str], None]
+
+
+class ArchiveError(RuntimeError):
+    """An archive that is altered, incomplete, dangerous or does not come again; a line each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+def verify(
+    path: str | Path,
+    recompute: int = 0,
+    trust: bool = False,
+    here: bool = False,
+    seed: int | None = None,
+    say: Say = lambda line: None,
+) -> list[str]:
+    """Check an archive; return what was found in good order, a line each.
+
+    Parameters
+    ----------
+    path : of the archive
+    recompute : chunks, chosen at random, to simulate again and compare bit for bit
+    trust : run the archive's code and install from its lock even if they are not this project's
+    here : recompute in this environment instead of a new one made from the archive's lock
+    seed : of the choice of chunks
+    say : called with a line of text before something that takes long
+
+    Raises
+    ------
+    ArchiveError : every problem, each with the file's name in the archive
+    """
+    path = Path(path)
+    try:
+        entries = {entry.name: entry for entry in entries_of(path)}
+    except FileNotFoundError:
+        raise ArchiveError([f"{path}: missing"]) from None
+    except (ZipError, OSError) as error:
+        raise ArchiveError([f"{path}: {error}"]) from None
+    say(f"{len(entries)} files, {path.stat().st_size} bytes: reading all of them")
+    _raise(_altered(path, entries))
+    _raise(_dangerous(path, entries))
+    found = [f"{len(entries)} files match their SHA-256, and every other byte is as written"]
+    with tempfile.TemporaryDirectory(prefix="neurolim-verify-") as folder:
+        workspace = Path(folder)
+        _extract(path, entries, workspace, ("code/", "studies/", "chunks/"))
+        studies = _studies(path, entries, workspace)
+        for study in studies:
+            _raise(_unlike(path, entries, study))
+            count = len(planning.plan(study).chunks)
+            found.append(
+                f"{study.name}: data of {study.n_runs} runs in {count} chunks fit the study"
+            )
+        if recompute:
+            strange = [] if trust else _foreign(workspace / "code")
+            _raise(strange)
+            found += _again(path, studies, workspace, recompute, here, seed, say)
+    return found
+
+
+def _raise(problems: Iterable[str]) -> None:
+    told = list(problems)
+    if told:
+        raise ArchiveError(told)
+
+
+def _text(path: Path, entries: Mapping[str, Entry], name: str) -> bytes:
+    if name not in entries:
+        raise ArchiveError([f"{name}: not in the archive"])
+    try:
+        return b"".join(read_entry(path, entries[name], _MOST_TEXT))
+    except ZipError as error:
+        raise ArchiveError([str(error)]) from None
+
+
+def _json(path: Path, entries: Mapping[str, Entry], name: str) -> dict[str, Any]:
+    try:
+        found = json.loads(_text(path, entries, name))
+    except (ValueError, RecursionError) as error:
+        raise ArchiveError([f"{name}: not JSON ({error})"]) from None
+    if not isinstance(found, dict):
+        raise ArchiveError([f"{name}: not a mapping"])
+    return found
+
+
+def _altered(path: Path, entries: Mapping[str, Entry]) -> Iterator[str]:
+    """Yield what differs from the checksums: of files, their list, and the archive itself."""
+    try:
+        wanted = contents.read_checksums(_text(path, entries, contents.CHECKSUMS).decode("ascii"))
+    except ValueError as error:
+        yield f"{contents.CHECKSUMS}: {error}"
+        return
+    for name in sorted(set(wanted) - set(entries)):
+        yield f"{name}: listed in {contents.CHECKSUMS}, not in the archive"
+    for name, entry in entries.items():
+        if name == contents.CHECKSUMS:
+            continue
+        checksum, digest = 0, hashlib.sha256()
+        for block in read_entry(path, entry):
+            checksum = zlib.crc32(block, checksum)
+            digest.update(block)
+        if name not in wanted:
+            yield f"{name}: not listed in {contents.CHECKSUMS}"
+        elif digest.hexdigest() != wanted[name]:
+            yield f"{name}: its SHA-256 differs from {contents.CHECKSUMS}"
+        elif checksum != entry.checksum:
+            yield f"{name}: its CRC-32 in the zip is altered"
+    entry = entries[contents.CHECKSUMS]
+    if zlib.crc32(_text(path, entries, contents.CHECKSUMS)) != entry.checksum:
+        yield f"{contents.CHECKSUMS}: altered"
+    beside = path.with_name(f"{path.name}.sha256")
+    if beside.is_file() and beside.read_text("utf-8").split()[:1] != [store.sha256(path)]:
+        yield f"{path}: its SHA-256 differs from {beside.name} beside it"
+
+
+def _dangerous(path: Path, entries: Mapping[str, Entry]) -> Iterator[str]:
+    """Yield what could run when somebody reads the archive, or be something else than it seems."""
+    for name, entry in entries.items():
+        folder, suffix = name.split("/")[0], Path(name).suffix
+        if folder in ("data", "statistics"):
+            if Path(name).name == "zarr.json":
+                yield from _odd_array(name, _json(path, entries, name))
+            elif not re.fullmatch(r"\w+/[\w-]+/\w+/c(/\d+)*", name):
+                yield f"{name}: neither a chunk nor the description of an array"
+        elif name not in contents.NAMELESS:
+            if suffix not in contents.SUFFIXES:
+                yield f"{name}: a kind of file that has no place here"
+            elif suffix in contents.CODE_ONLY and folder != "code":
+                yield f"{name}: a program outside code/"
+            elif folder in ("tables", "figures") and (
+                match := suffix in (".html", ".svg") and _ACTIVE.search(_text(path, entries, name))
+            ):
+                yield f"{name}: holds a program or loads something ({match[0][:30]!r})"
+        if suffix == ".json" and entry.size <= _MOST_TEXT:
+            _json(path, entries, name)
+    try:
+        contents.check_lock(_text(path, entries, contents.LOCK).decode("ascii"))
+    except ValueError as error:
+        yield f"{contents.LOCK}: {error}"
+
+
+def _odd_array(name: str, described: Mapping[str, Any]) -> Iterator[str]:
+    if described.get("zarr_format") != 3 or described.get("node_type") not in ("array", "group"):
+        yield f"{name}: not zarr 3"
+    if described.get("storage_transformers"):
+        yield f"{name}: transforms its storage"
+    if described.get("node_type") != "array":
+        return
+    if str(described.get("data_type")) not in _TYPES:
+        yield f"{name}: holds {str(described.get('data_type'))[:40]!r}, not plain numbers"
+    for codec in described.get("codecs", ()):
+        label = codec.get("name") if isinstance(codec, dict) else codec
+        if str(label) not in _CODECS:
+            yield f"{name}: codec {str(label)[:40]!r}, which is no plain one"
+
+
+def _extract(
+    path: Path, entries: Mapping[str, Entry], workspace: Path, folders: tuple[str, ...]
+) -> None:
+    """Write some folders of the archive; names were checked to stay inside."""
+    for name, entry in entries.items():
+        if name.startswith(folders):
+            copy = workspace / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with copy.open("wb") as stream:
+                stream.writelines(read_entry(path, entry, _MOST_TEXT))
+
+
+def _studies(path: Path, entries: Mapping[str, Entry], workspace: Path) -> list[Study]:
+    manifest = _json(path, entries, contents.MANIFEST)
+    if manifest.get("format") != contents.FORMAT:
+        raise ArchiveError(
+            [f"{contents.MANIFEST}: format {manifest.get('format')}, not {contents.FORMAT}"]
+        )
+    graph = _json(path, entries, contents.METADATA).get("@graph")
+    known = {part.get("@id") for part in graph} if isinstance(graph, list) else set()
+    if not {"./", contents.METADATA} <= known:
+        raise ArchiveError([f"{contents.METADATA}: describes no RO-Crate"])
+    studies = []
+    for name in sorted(Path(entry).stem for entry in entries if entry.startswith("studies/")):
+        try:
+            studies.append(stages.load_study(workspace / "studies" / f"{name}.yaml"))
+        except StudyError as error:
+            problem = f"studies/{name}.yaml: {error.key}: {error.problem}"
+            raise ArchiveError([problem]) from None
+    if {study.name for study in studies} != set(manifest.get("studies", {})):
+        raise ArchiveError([f"{contents.MANIFEST}: names other studies than studies/"])
+    return studies
+
+
+def opened(path: Path, part: str, study: str) -> xr.Dataset:
+    """Return a dataset of an archive, straight from the zip; numbers are read when used."""
+    zipped = ZipStore(path, mode="r")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=RuntimeWarning)
+        dataset = xr.open_zarr(
+            zipped,
+            group=f"{part}/{study}",
+            consolidated=False,
+            chunks=None,
+            zarr_format=3,
+        )
+    dataset.set_close(zipped.close)
+    return dataset
+
+
+def _unlike(path: Path, entries: Mapping[str, Entry], study: Study) -> Iterator[str]:
+    """Yield how records and data of a study differ from what the study file asks for."""
+    place = f"data/{study.name}"
+    ranges = planning.plan(study).chunks
+    records = [
+        _json(path, entries, f"chunks/{study.name}/{number}.json") for number in range(len(ranges))
+    ]
+    for number, (runs, record) in enumerate(zip(ranges, records, strict=True)):
+        if record.get("runs") != [runs.start, runs.stop]:
+            yield f"chunks/{study.name}/{number}.json: other runs than the study's"
+    try:
+        dataset = opened(path, "data", study.name)
+        outputs, references = variables_of(study)
+        coords = {name: len(coord.values) for name, coord in dims_of(study).items()}
+        grid = {axis.name: axis.size for axis in study.axes}
+        lead = grid | ({"replica": study.replicas} if study.the_solver.stochastic else {})
+        wanted = {var.name: (lead, var) for var in outputs}
+        wanted |= {f"reference_{var.name}": (grid, var) for var in references}
+        for name, (first, var) in wanted.items():
+            sizes = {**first, **{dim: coords[dim] for dim in var.dims}}
+            if name not in dataset.variables:
+                yield f"{place}/{name}: missing"
+            elif dict(dataset[name].sizes) != sizes or dataset[name].dtype != np.dtype(var.dtype):
+                yield f"{place}/{name}: shape or type is not what the study gives"
+            elif dataset[name].attrs.get("units") != var.unit:
+                yield f"{place}/{name}: unit is not {var.unit!r}"
+        if "status" not in dataset or dict(dataset["status"].sizes) != lead:
+            yield f"{place}/status: missing or of another shape"
+            return
+        failed = int(np.count_nonzero(dataset["status"].values != int(Status.OK)))
+        if failed != sum(int(record.get("failed", 0)) for record in records):
+            yield f"{place}/status: {failed} failed runs, the records say otherwise"
+    except (ValueError, KeyError, TypeError, OSError, RuntimeError, MemoryError) as error:
+        yield f"{place}: not readable ({str(error)[:100]})"
+
+
+def _foreign(code: Path) -> Iterator[str]:
+    """Yield where the code or lock of an archive is not this project's."""
+    advice = "give --trust to run it all the same, if you trust whoever made the archive"
+    ours = Path(neurolim.__file__).parent
+    theirs = code / "src" / "neurolim"
+    names = {p.relative_to(d) for d in (ours, theirs) for p in d.rglob("*.py")}
+    differing = sorted(
+        str(name)
+        for name in names
+        if not (ours / name).is_file()
+        or not (theirs / name).is_file()
+        or (ours / name).read_bytes() != (theirs / name).read_bytes()
+    )
+    if differing:
+        yield (
+            f"code/src/neurolim/{differing[0]}: differs from this neurolim"
+            f"{f' (and {len(differing) - 1} more)' if len(differing) > 1 else ''}; {advice}"
+        )
+    lock = ours.parents[1] / "requirements.lock"
+    if not lock.is_file() or lock.read_bytes() != (code / "requirements.lock").read_bytes():
+        yield f"{contents.LOCK}: is not this project's; {advice}"
+
+
+def _again(
+    path: Path,
+    studies: Sequence[Study],
+    workspace: Path,
+    recompute: int,
+    here: bool,
+    seed: int | None,
+    say: Say,
+) -> list[str]:
+    """Simulate chunks again and compare them with records and data, bit for bit."""
+    python = Path(sys.executable) if here else _environment(workspace, say)
+    every = [(s, number) for s in studies for number in range(len(planning.plan(s).chunks))]
+    chosen = random.Random(seed).sample(every, min(recompute, len(every)))
+    found, problems = [], []
+    for study, number in sorted(chosen, key=lambda item: (item[0].name, item[1])):
+        say(f"{study.name}: chunk {number} is simulated again")
+        output = workspace / "new" / study.name / "chunks" / f"{number}.zip"
+        words = ["simulate", f"studies/{study.name}.yaml", "--chunk", str(number)]
+        process = subprocess.run(
+            [str(python), "-m", "neurolim", *words, "--output", str(output)],
+            cwd=workspace,
+            env={
+                "PATH": os.environ.get("PATH", os.defpath),
+                "HOME": str(workspace),
+                "PYTHONPATH": str(workspace / "code" / "src"),
+                "NUMBA_CACHE_DIR": str(workspace / "numba"),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        name = f"chunks/{study.name}/{number}.json"
+        if process.returncode:
+            last = (process.stderr.strip() or "without a word").splitlines()[-1]
+            problems.append(f"{name}: cannot be simulated again: {last}")
+            continue
+        record = json.loads((workspace / name).read_text("utf-8"))
+        if store.sha256(output) != record.get("sha256"):
+            problems.append(f"{name}: simulated again, its SHA-256 is another")
+        differing = _differing(opened(path, "data", study.name), store.open_dataset(output), study)
+        problems += [f"data/{study.name}/{variable}: {text}" for variable, text in differing]
+        found.append(f"{study.name}: chunk {number} came again, bit for bit")
+    _raise(problems)
+    return found
+
+
+def _differing(dataset: xr.Dataset, chunk: xr.Dataset, study: Study) -> Iterator[tuple[str, str]]:
+    """Yield (variable, what differs) between a chunk and its place in the dataset."""
+    grid = [axis.name for axis in study.axes]
+    lead = [*grid, *(["replica"] if study.the_solver.stochastic else [])]
+    first, last = chunk.attrs["first_run"], chunk.attrs["last_run"]
+    points = planning.reference_points(study, range(first, last))
+    for label, fresh in chunk.data_vars.items():
+        name = str(label)
+        dims, numbers = (
+            (grid, np.array(points)) if fresh.dims[0] == "point" else (lead, np.arange(first, last))
+        )
+        shape = [dataset.sizes[dim] for dim in dims]
+        places = np.unravel_index(numbers, shape) if shape else ()
+        here = {dim: xr.DataArray(at, dims="_run") for dim, at in zip(dims, places, strict=True)}
+        kept = dataset[name].isel(here)
+        kept = kept.transpose("_run", ...) if here else kept.expand_dims("_run")
+        if kept.values.tobytes() != fresh.values.tobytes():
+            yield name, f"runs {first} to {last - 1} simulated again differ"
+
+
+def _environment(workspace: Path, say: Say) -> Path:
+    """Return the Python of a new environment made from the archive's lock."""
+    say("making an environment from the archive's lock: about a minute")
+    folder = workspace / "env"
+    venv.EnvBuilder(with_pip=True).create(folder)
+    python = folder / "bin" / "python"
+    words = ["-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input"]
+    # Wheels only: nothing of a package runs while it is installed.
+    words += ["--only-binary", ":all:", "--require-hashes", "-r", contents.LOCK]
+    process = subprocess.run(
+        [str(python), *words], cwd=workspace, capture_output=True, text=True, check=False
+    )
+    if process.returncode:
+        last = (process.stderr.strip() or "without a word").splitlines()[-1]
+        raise ArchiveError([f"{contents.LOCK}: no environment can be made from it: {last}"])
+    return python

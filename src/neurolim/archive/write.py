@@ -1,0 +1,296 @@
+"""``neurolim archive``: studies and their results as one file, same bytes from same inputs."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+import yaml
+
+from neurolim import analysis, provenance, stages
+from neurolim.archive import contents
+from neurolim.archive.crate import crate, title, zenodo
+from neurolim.core import StudyError
+from neurolim.sweep import chunks as planning
+from neurolim.sweep import lock, store
+from neurolim.sweep.study import Study
+from neurolim.sweep.zipped import entries_of, read_entry, write_zip
+
+
+def archive(
+    paths: Sequence[str],
+    results: str | Path,
+    name: str = "",
+    date: str = "",
+    root: Path | None = None,
+) -> Path:
+    """Write the archive of studies that have been run; return ``<results>/archive/<name>.zip``.
+
+    Every file that goes in is compared with its record first.  Beside the archive stands its own
+    SHA-256, ``<name>.zip.sha256``.
+
+    Parameters
+    ----------
+    paths : study files
+    results : folder of all results
+    name : of the archive; the study's, or "studies" for several
+    date : of publication, YYYY-MM-DD; else SOURCE_DATE_EPOCH's, else that of the last commit
+    root : the project (the current folder)
+
+    Raises
+    ------
+    StudyError : no project here, no date, a study that is being run
+    store.StoreError : something is missing, altered or made from another study or code
+    """
+    root = root or Path.cwd()
+    missing = [part for part in contents.CODE_FILES if not (root / part).is_file()]
+    if missing:
+        raise StudyError("", f"no {missing[0]} in {root}", "run this in the project's folder")
+    studies = [stages.load_study(path) for path in paths]
+    if len({study.name for study in studies}) < len(studies):
+        raise StudyError("studies", "two have one name", "distinct names")
+    date = date or _date(root)
+    citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    software = provenance.software()
+    names = [study.name for study in studies]
+    target = (
+        Path(results) / "archive" / f"{name or (names[0] if len(names) == 1 else 'studies')}.zip"
+    )
+    with (
+        lock.locked(results, names),
+        tempfile.TemporaryDirectory(prefix="neurolim-archive-") as workspace,
+    ):
+        files: dict[str, bytes | Path] = {}
+        files.update(contents.code_files(root))
+        words = dict(_ABOUT)
+        for study, path in zip(studies, paths, strict=True):
+            files[f"studies/{study.name}.yaml"] = Path(path)
+            files.update(_results(study, Path(results), Path(workspace)))
+            words.update(_described(study, files))
+        report = Path(results) / "report.html"
+        if report.is_file():
+            files["report.html"] = report
+            words["report.html"] = "report: every table and figure with what it shows"
+        files["README.md"] = _readme(studies, target.name, software, date).encode()
+        files["LICENSE"] = root / "LICENSE"
+        files["CITATION.cff"] = root / "CITATION.cff"
+        files[contents.MANIFEST] = _json(
+            {
+                "format": contents.FORMAT,
+                "studies": {study.name: _manifest(study) for study in studies},
+                "software": software,
+            }
+        )
+        files["zenodo.json"] = _json(zenodo(studies, citation, software["neurolim"], date))
+        files[contents.METADATA] = _json(crate(studies, words, citation, software, date))
+        digests = {
+            name: contents.sha256(content) if isinstance(content, bytes) else store.sha256(content)
+            for name, content in files.items()
+        }
+        files[contents.CHECKSUMS] = contents.checksum_lines(digests).encode()
+        with store.beside(target) as temporary, temporary.open("wb") as stream:
+            write_zip(stream, files.items())
+        with store.beside(target.with_name(f"{target.name}.sha256")) as temporary:
+            temporary.write_text(f"{store.sha256(target)}  {target.name}\n", encoding="utf-8")
+    return target
+
+
+_ABOUT = {
+    "README.md": "what this is and how to check it",
+    "LICENSE": "licence",
+    "CITATION.cff": "how to cite",
+    "zenodo.json": "metadata for a Zenodo deposit",
+    contents.MANIFEST: "layout, studies and versions",
+    contents.CHECKSUMS: "SHA-256 of every other file",
+    contents.LOCK: "every package with its hashes",
+    "code/src/": "source code",
+    "code/workflow/": "rules of the workflow",
+}
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True, ensure_ascii=True) + "\n").encode()
+
+
+def _date(root: Path) -> str:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch:
+        return time.strftime("%Y-%m-%d", time.gmtime(int(epoch)))
+    words = ["git", "-C", str(root), "log", "-1", "--format=%cs"]
+    try:
+        found = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        found = ""
+    if not found:
+        raise StudyError("date", "no commit here to take it from", "--date YYYY-MM-DD")
+    return found
+
+
+def _manifest(study: Study) -> dict[str, Any]:
+    the_plan = planning.plan(study)
+    return {
+        "title": study.title,
+        "claim": study.claim,
+        "points": the_plan.points,
+        "runs": the_plan.runs,
+        "chunks": [[runs.start, runs.stop] for runs in the_plan.chunks],
+    }
+
+
+def _results(study: Study, results: Path, workspace: Path) -> dict[str, bytes | Path]:
+    """Return the files of one study, after checking each of them against its record."""
+    home = stages.folder(study, results)
+    for _, problem in stages.damaged_chunks(study, results):
+        raise store.StoreError(problem)
+    files: dict[str, bytes | Path] = {}
+    for number in range(len(planning.plan(study).chunks)):
+        record = store.record_of(stages.chunk_path(study, results, number))
+        files[f"chunks/{study.name}/{record.name}"] = record
+    digests = stages.stage_digests(study)
+    for part, stage in (("data", "collect"), ("statistics", "reduce")):
+        path = home / f"{part}.zip"
+        if store.check(path).get("digest") != digests[stage]:
+            raise store.StoreError(
+                f"{path}: made from another study, code or version; delete "
+                f"{store.record_of(path)} and run the study again"
+            )
+        for entry in entries_of(path):
+            copy = workspace / study.name / part / entry.name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with copy.open("wb") as stream:
+                stream.writelines(read_entry(path, entry))
+            files[f"{part}/{study.name}/{entry.name}"] = copy
+    netcdf = workspace / study.name / "statistics.nc"
+    write_netcdf(store.open_checked(home / "statistics.zip"), netcdf)
+    files[f"netcdf/{study.name}.nc"] = netcdf
+    wanted = [
+        f"tables/{t}.{kind}" for t in analysis.table_names(study) for kind in ("csv", "html", "tex")
+    ]
+    wanted += [f"figures/{f.name}.{kind}" for f in study.figures for kind in ("svg", "pdf", "png")]
+    for name in wanted:
+        path = home / name
+        if not path.is_file():
+            raise store.StoreError(f"{path}: missing; run the study again to make it")
+        folder, base = name.split("/")
+        files[f"{folder}/{study.name}/{base}"] = path
+    return files
+
+
+def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
+    """Write a dataset of statistics as NetCDF 3, which every tool reads.
+
+    Attributes that NetCDF 3 cannot hold become JSON text.
+    """
+
+    def plain(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
+        return {
+            key: json.dumps(value)
+            if isinstance(value, (dict, bool)) or (isinstance(value, list) and not _numbers(value))
+            else value
+            for key, value in attrs.items()
+        }
+
+    twin = dataset.load().copy()
+    twin.attrs = plain(twin.attrs)
+    for name, variable in twin.variables.items():
+        twin[name].attrs = plain(variable.attrs)
+        if variable.dtype == bool:
+            twin[name] = variable.astype("int8")
+    with warnings.catch_warnings():
+        # Names of lengths of text are made up by xarray, the same every time.
+        warnings.simplefilter("ignore")
+        twin.to_netcdf(path, engine="scipy", format="NETCDF3_64BIT")
+
+
+def _numbers(values: Sequence[Any]) -> bool:
+    return bool(values) and all(type(value) in (int, float) for value in values)
+
+
+def _described(study: Study, files: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the files of a study are, for the crate: folders of arrays as one."""
+    name = study.name
+    words = {
+        f"studies/{name}.yaml": f"study {name}: {study.title}",
+        f"data/{name}/": f"labelled data of {name}, zarr 3",
+        f"statistics/{name}/": f"statistics of {name}, zarr 3",
+        f"netcdf/{name}.nc": f"statistics of {name}, NetCDF 3",
+        f"chunks/{name}/": f"records of the chunks of {name}: SHA-256 and what they were made from",
+    }
+    for file in files:
+        folder, _, base = file.partition("/")
+        if folder in ("tables", "figures") and base.startswith(f"{name}/"):
+            words[file] = f"{folder[:-1]} {base.split('/')[1]} of {name}"
+    return words
+
+
+def _readme(studies: Sequence[Study], file: str, software: Mapping[str, str], date: str) -> str:
+    first = studies[0].name
+    told = "\n".join(
+        f"- **{study.name}**: {study.title}. {html.unescape(study.claim)}" for study in studies
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in software.items())
+    return f"""# {title(studies)}
+
+{date}. Made with {versions}.
+
+{told}
+
+## Open the data
+
+With xarray (and zarr, fsspec beside it), without neurolim, straight from the zip:
+
+    import xarray
+    xarray.open_zarr("zip://data/{first}::{file}", consolidated=False)
+
+`statistics/{first}` opens in the same way; `netcdf/{first}.nc` holds the same statistics for tools
+that read NetCDF. Variables carry units, long names and the meaning of flags; `status` is 0 where a
+run succeeded, and other runs are NaN. Text is kept as integers whose meaning is in the attribute
+`labels`.
+
+## What is here
+
+| | |
+|---|---|
+| `studies/` | study files: the experiments, word for word |
+| `data/`, `statistics/` | labelled arrays (zarr 3) |
+| `netcdf/` | statistics once more (NetCDF 3) |
+| `tables/`, `figures/`, `report.html` | what people read |
+| `chunks/` | of every piece of a simulation: SHA-256, and a digest of parameters and code |
+| `code/` | source code, workflow and `requirements.lock`: every package with its hashes |
+| `ro-crate-metadata.json` | the same for machines: a Workflow Run RO-Crate |
+| `checksums.sha256` | SHA-256 of every other file |
+
+Times, machines and costs are left out: the same study gives the same archive.
+
+## Check it
+
+    unzip {file} -d archive && cd archive && sha256sum --check checksums.sha256
+
+With neurolim installed, the same and more: layout, types and shapes, and two pieces of the
+simulations repeated bit for bit in a new environment made from the lock:
+
+    neurolim verify {file} --recompute 2
+
+Without neurolim, from the archive itself (Python 3.11 or newer; this runs the code in it):
+
+    python3 -m venv env && . env/bin/activate
+    pip install --require-hashes -r code/requirements.lock
+    pip install --no-deps --no-build-isolation ./code
+    neurolim simulate studies/{first}.yaml --chunk 0 --output new/0.zip
+    sha256sum new/0.zip        # as in chunks/{first}/0.json
+
+All of it again, in that environment: `cd code && neurolim run ../studies/{first}.yaml`.
+
+## Licence and citation
+
+`LICENSE`; please cite as in `CITATION.cff`, and the paper whose claim is tested.
+"""

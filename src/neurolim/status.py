@@ -1,0 +1,130 @@
+"""``neurolim status``: what is done, running, failed, damaged or stale, and why."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from neurolim import analysis, stages
+from neurolim.sweep import chunks as planning
+from neurolim.sweep import lock, store
+from neurolim.sweep.progress import BEAT, note_path, read_note
+from neurolim.sweep.study import Study
+
+#: States in the order in which they are told.
+STATES = ("done", "running", "failed", "damaged", "stale", "to do")
+_SHOWN = 10
+
+
+class State(NamedTuple):
+    """How it stands with one file: one of STATES, and why."""
+
+    state: str
+    why: str = ""
+
+
+def status_of(study: Study, results: str | Path, check: bool = False) -> str:
+    """Return the state of a study in lines of text.
+
+    Parameters
+    ----------
+    study : the study
+    results : folder of all results
+    check : compare every file with its checksum, which reads all of them
+    """
+    home = stages.folder(study, results)
+    found = {f"chunk {number}": one for number, one in chunk_states(study, results, check).items()}
+    counts = Counter(one.state for one in found.values())
+    words = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    owner = lock.is_locked(results, study.name)
+    lines = [f"{study.name}: {words}; {'run by ' + owner if owner else 'nobody runs it'}"]
+    behind = counts["done"] != len(found)
+    for stage, part in (("collect", "data"), ("reduce", "statistics")):
+        digest = stages.stage_digests(study)[stage]
+        found[part] = _state(home / f"{part}.zip", digest, home / "logs" / f"{stage}.log", check)
+        if found[part].state == "done" and behind:
+            found[part] = State("stale", "what it is made from is not done")
+        behind |= found[part].state != "done"
+    for kind, names in (
+        ("tables/{}.csv", analysis.table_names(study)),
+        ("figures/{}.svg", [entry.name for entry in study.figures]),
+    ):
+        for name in names:
+            path = home / kind.format(name)
+            verb = "tabulate" if path.suffix == ".csv" else "draw"
+            state = _made(path, home / "statistics.zip", home / "logs" / f"{verb}-{name}.log")
+            if state.state == "done" and behind:
+                state = State("stale", "what it is made from is not done")
+            found[str(path.relative_to(home))] = state
+    told = [(name, one) for name, one in found.items() if one.state not in ("done", "to do")]
+    lines += [f"  {name} {one.state}: {one.why}" for name, one in told[:_SHOWN]]
+    if len(told) > _SHOWN:
+        lines.append(f"  and {len(told) - _SHOWN} more like these")
+    waiting = [name for name, one in found.items() if one.state == "to do" and "chunk" not in name]
+    if waiting:
+        lines.append("  to do: " + ", ".join(waiting))
+    return "\n".join(lines)
+
+
+def chunk_states(study: Study, results: str | Path, check: bool = False) -> dict[int, State]:
+    """Return the state of every chunk of a study."""
+    logs = stages.folder(study, results) / "logs"
+    return {
+        number: _state(
+            stages.chunk_path(study, results, number),
+            stages.simulation_digest(study, runs),
+            logs / f"simulate-{number}.log",
+            check,
+        )
+        for number, runs in enumerate(planning.plan(study).chunks)
+    }
+
+
+def _state(path: Path, digest: str, log: Path, check: bool) -> State:
+    if (running := _running(path)) is not None:
+        return running
+    if not store.record_of(path).exists():
+        return _absent(log)
+    try:
+        record = store.check(path) if check else store.read_record(path)
+    except store.StoreError as error:
+        return State("damaged", str(error))
+    if not path.is_file():
+        return State("damaged", f"{path}: missing; run the study again to make it")
+    if record.get("digest") != digest:
+        return State("stale", "made from another study, code or version")
+    return State("done")
+
+
+def _made(path: Path, source: Path, log: Path) -> State:
+    if (running := _running(path)) is not None:
+        return running
+    if not path.exists():
+        return _absent(log)
+    if source.exists() and source.stat().st_mtime > path.stat().st_mtime:
+        return State("stale", f"older than {source.name}")
+    return State("done")
+
+
+def _running(path: Path) -> State | None:
+    """Return how a file that has a note stands; its note outlives a killed process."""
+    note = read_note(note_path(path))
+    if not note:
+        return None
+    who = f"process {note.get('process')} on {note.get('machine')}"
+    silent = time.time() - float(note.get("time", 0.0))
+    if silent > 4 * BEAT:
+        return State("failed", f"{who} was killed or hangs: no sign of life for {silent:.0f} s")
+    return State("running", f"{note.get('done')} of {note.get('total')} runs, {who}")
+
+
+def _absent(log: Path) -> State:
+    """Return "failed" with the last words of its log, or "to do" if there are none."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return State("to do")
+    words = [line.strip() for line in lines if line.strip()]
+    return State("failed", f"{words[-1][:160] if words else 'without a word'} ({log})")

@@ -1,0 +1,426 @@
+"""Archives: same bytes from same inputs, open without neurolim, no altered byte goes unnamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from neurolim import stages
+from neurolim.archive import contents
+from neurolim.archive.verify import ArchiveError, verify
+from neurolim.archive.write import archive
+from neurolim.core import StudyError
+from neurolim.sweep import store, zipped
+
+ROOT = Path(__file__).parents[2]
+DATE = "2026-01-02"
+STUDY = """
+title: A linear network lands on its closed-form law
+claim: mean and covariance are known
+model: linear
+solver: particles
+reference: moments
+options: {n_neurons: 50, dt: 0.1, t_end: 0.6, records: 3}
+grid:
+  eps: {inverse: [10, 100, 1000]}
+  path: {zip: {a: [0.3, 0.4], b: [0.1, 0.2]}}
+replicas: 5
+seed: 2
+statistics: [agreement]
+figures: [agreement]
+chunk_seconds: 0.006
+"""
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """Return (results folder, study file, archive) of a small study."""
+    folder = tmp_path_factory.mktemp("made")
+    study = folder / "small.yaml"
+    study.write_text(STUDY)
+    stages.run_study(study, folder / "results")
+    path = archive([str(study)], folder / "results", date=DATE, root=ROOT)
+    return folder / "results", study, path
+
+
+def contents_of(path):
+    """Return {name: content} of a zip."""
+    with zipfile.ZipFile(path) as opened:
+        return {name: opened.read(name) for name in opened.namelist()}
+
+
+def rewritten(target, files, sums=True):
+    """Write an archive as its maker might, with fitting checksums; return its path."""
+    if sums:
+        files = {name: content for name, content in files.items() if name != contents.CHECKSUMS}
+        digests = {name: contents.sha256(content) for name, content in files.items()}
+        files[contents.CHECKSUMS] = contents.checksum_lines(digests).encode()
+    with target.open("wb") as stream:
+        zipped.write_zip(stream, files.items())
+    return target
+
+
+def problems(path, **options):
+    """Return what is wrong with an archive."""
+    with pytest.raises(ArchiveError) as found:
+        verify(path, **options)
+    return found.value.problems
+
+
+def test_a_sound_archive_is_found_sound(made):
+    _, _, path = made
+    found = verify(path)
+    assert "match their SHA-256" in found[0]
+    assert found[1].startswith("small: data of 30 runs in")
+
+
+def test_same_inputs_same_bytes_in_another_folder(made, tmp_path):
+    results, study, path = made
+    for copy in (tmp_path / "a", tmp_path / "b" / "c"):
+        shutil.copytree(results, copy, ignore=shutil.ignore_patterns("archive"))
+        again = archive([str(study)], copy, date=DATE, root=ROOT)
+        assert again.read_bytes() == path.read_bytes()
+    assert not [entry for entry in contents_of(path).values() if str(tmp_path).encode() in entry]
+
+
+def test_opens_with_xarray_alone_straight_from_the_zip(made, tmp_path):
+    results, _, path = made
+    line = next(
+        line.strip()
+        for line in contents_of(path)["README.md"].decode().splitlines()
+        if "open_zarr" in line
+    )
+    program = f"""
+import sys, xarray
+sys.modules["neurolim"] = None
+data = {line}
+print(float(data["mean"].sum()), data["mean"].attrs["units"], data.attrs["Conventions"])
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=path.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    whole = store.open_checked(results / "small" / "data.zip")
+    assert float(found[0]) == float(whole["mean"].sum())
+    assert found[2].startswith("CF-")
+
+
+def test_netcdf_twin_holds_the_same_statistics(made, tmp_path):
+    results, _, path = made
+    (tmp_path / "twin.nc").write_bytes(contents_of(path)["netcdf/small.nc"])
+    twin = xr.open_dataset(tmp_path / "twin.nc", engine="scipy")
+    statistics = store.open_checked(results / "small" / "statistics.zip")
+    assert set(twin.data_vars) == set(statistics.data_vars)
+    for name, variable in statistics.data_vars.items():
+        if variable.dtype.kind == "f":
+            np.testing.assert_array_equal(twin[name].values, variable.values)
+            assert twin[name].attrs == variable.attrs
+
+
+def test_everything_a_stranger_needs_is_inside(made):
+    files = contents_of(made[2])
+    for name in (
+        *("README.md", "LICENSE", "CITATION.cff", "zenodo.json", "ro-crate-metadata.json"),
+        *("checksums.sha256", "studies/small.yaml", "code/requirements.lock", "code/Snakefile"),
+        *("tables/small/agreement.csv", "figures/small/agreement.svg", "code/src/neurolim/core.py"),
+    ):
+        assert files[name], name
+    deposit = json.loads(files["zenodo.json"])["metadata"]
+    assert deposit["upload_type"] == "dataset"
+    assert deposit["creators"]
+    crate = json.loads(files["ro-crate-metadata.json"])["@graph"]
+    names = {part["@id"] for part in crate}
+    for part in crate:
+        if part["@type"] in ("File", "Dataset") and part["@id"] != "./":
+            assert any(file.startswith(part["@id"]) for file in files), part["@id"]
+    for part in next(part for part in crate if part["@id"] == "./")["hasPart"]:
+        assert part["@id"] in names
+    assert b"/tmp" not in b"".join(
+        content for name, content in files.items() if not name.startswith(("code/", "data/"))
+    )
+
+
+def test_altered_results_are_not_archived(made, tmp_path):
+    results, study, _ = made
+    for name in ("data.zip", "chunks/0.zip", "statistics.zip"):
+        copy = tmp_path / name.replace("/", "-")
+        shutil.copytree(results, copy)
+        path = copy / "small" / name
+        content = bytearray(path.read_bytes())
+        content[len(content) // 3] ^= 4
+        path.write_bytes(content)
+        with pytest.raises(store.StoreError, match=str(path)):
+            archive([str(study)], copy, date=DATE, root=ROOT)
+    (results / "small" / "tables" / "agreement.tex").rename(tmp_path / "agreement.tex")
+    with pytest.raises(store.StoreError, match=r"agreement\.tex: missing"):
+        archive([str(study)], results, date=DATE, root=ROOT)
+    (tmp_path / "agreement.tex").rename(results / "small" / "tables" / "agreement.tex")
+    with pytest.raises(StudyError, match="run this in the project's folder"):
+        archive([str(study)], results, date=DATE, root=tmp_path)
+
+
+def test_tampering_with_any_byte_is_found_and_named(made, tmp_path):
+    """Bytes at random, and one byte in every header, content and part of the directory."""
+    path = made[2]
+    content = path.read_bytes()
+    rng = random.Random(1)
+    entries = zipped.entries_of(path)
+    places = [rng.randrange(len(content)) for _ in range(25)]
+    places += [entry.offset + 20 for entry in entries[::9]]
+    places += [entry.start for entry in entries[::9] if entry.size]
+    places += [entries[-1].stop + k for k in (0, 10, 30, 44)] + [
+        len(content) - k for k in (1, 5, 20)
+    ]
+    copy = tmp_path / "tampered.zip"
+    for place in places:
+        altered = bytearray(content)
+        altered[place] ^= 1 << rng.randrange(8)
+        copy.write_bytes(altered)
+        told = " ".join(problems(copy))
+        owner = next((e.name for e in entries if e.start <= place < e.stop), None)
+        if owner is not None and owner != contents.CHECKSUMS:
+            assert owner in told, (place, told)
+        else:
+            # Of the zip itself: the entry, the directory or the list of checksums is named.
+            words = ("header", "directory", "zip", contents.CHECKSUMS, "archive", "file", "name")
+            assert any(word in told for word in words), (place, told)
+
+
+@pytest.mark.parametrize("change", ["cut", "longer", "before", "sidecar"])
+def test_a_longer_shorter_or_replaced_archive_is_found(made, tmp_path, change):
+    content = made[2].read_bytes()
+    copy = tmp_path / "small.zip"
+    changed = {"cut": content[:-100], "longer": content + b"x", "before": b"#!/bin/sh\n" + content}
+    copy.write_bytes(changed.get(change, content))
+    if change == "sidecar":
+        copy.with_name("small.zip.sha256").write_text("0" * 64 + "  small.zip\n")
+    assert str(copy) in problems(copy)[0]
+
+
+def raw_zip(target, name, content=b"x", **changes):
+    """Write a zip with one entry of somebody else's making."""
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    info.external_attr = changes.pop("mode", 0o100644) << 16
+    info.create_system = 3
+    info.compress_type = changes.pop("compress", zipfile.ZIP_STORED)
+    with zipfile.ZipFile(target, "w") as opened:
+        opened.writestr(info, content)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "word"),
+    [
+        ("../outside", {}, "leads out"),
+        ("/etc/passwd", {}, "leads out"),
+        ("a/../../b", {}, "leads out"),
+        ("a\\..\\b", {}, "leads out"),
+        ("C:/b", {}, "leads out"),
+        ("folder/", {}, "leads out"),
+        ("link", {"mode": 0o120777}, "a link"),
+        ("device", {"mode": 0o060644}, "not a plain file"),
+        ("script", {"mode": 0o100755}, "executable"),
+        ("bomb", {"content": bytes(10**7), "compress": zipfile.ZIP_DEFLATED}, "compressed"),
+        ("bomb", {"content": bytes(10**6), "compress": zipfile.ZIP_BZIP2}, "compressed"),
+    ],
+)
+def test_zips_made_to_harm_are_refused(tmp_path, name, changes, word):
+    path = raw_zip(tmp_path / "hostile.zip", name, **changes)
+    assert word in problems(path)[0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["hostile.zip"]
+
+
+def test_overlapping_entries_and_false_sizes_are_refused(tmp_path):
+    path = tmp_path / "a.zip"
+    with path.open("wb") as stream:
+        zipped.write_zip(stream, [("a", b"1" * 50), ("b", b"2" * 50)])
+    content = path.read_bytes()
+    entries = zipped.entries_of(path)
+    # Both entries at one place: how a small zip becomes an endless one.
+    fake = [entries[0], zipped.Entry("b", entries[0].checksum, 50, 0)]
+    path.write_bytes(content[: entries[-1].stop] + zipped._directory(fake, entries[-1].stop))
+    assert "b: its header" in problems(path)[0]
+    fake = [entries[0]._replace(size=10**12)]
+    path.write_bytes(content[: entries[0].stop] + zipped._directory(fake, entries[0].stop))
+    assert str(path) in problems(path)[0]
+    path.write_bytes(b"PK nothing")
+    assert "no zip" in problems(path)[0]
+    assert "missing" in problems(tmp_path / "none.zip")[0]
+
+
+def test_large_files_have_large_headers(tmp_path):
+    """Beyond 4 GiB sizes and offsets move to extra fields; a zip library agrees."""
+    big = tmp_path / "big"
+    with big.open("wb") as stream:
+        stream.truncate(2**32 + 5)
+    entry = zipped.Entry("big", 0, 2**32 + 5, 0)
+    after = zipped.Entry("later", zlib.crc32(b"x"), 1, entry.stop)
+    assert len(zipped._local(entry)) == 30 + 3 + 20
+    path = tmp_path / "a.zip"
+    with path.open("wb") as stream:
+        stream.write(zipped._local(entry))
+        stream.seek(entry.stop)
+        stream.write(zipped._local(after) + b"x")
+        stream.write(zipped._directory([entry, after], after.stop))
+    assert [e.size for e in zipped.entries_of(path)] == [2**32 + 5, 1]
+    with zipfile.ZipFile(path) as opened:
+        assert opened.read("later") == b"x"
+        assert opened.getinfo("later").header_offset == entry.stop
+
+
+def replaced(files, name, old, new):
+    assert old in files[name], name
+    return files | {name: files[name].replace(old, new)}
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda f: f | {"data/small/evil.pkl": b"cos\nsystem\n"}, "evil.pkl"),
+        (lambda f: f | {"tables/small/run.py": b"print(1)"}, "a program outside code/"),
+        (lambda f: f | {"notes.exe": b"MZ"}, "a kind of file that has no place"),
+        (
+            lambda f: replaced(f, "data/small/mean/zarr.json", b'"zstd"', b'"pickle"'),
+            "codec 'pickle'",
+        ),
+        (
+            lambda f: replaced(f, "data/small/mean/zarr.json", b'"float64"', b'"object"'),
+            "not plain numbers",
+        ),
+        (
+            lambda f: replaced(f, "studies/small.yaml", b"seed: 2", b"seed: !!python/name:os.x"),
+            "studies/small.yaml",
+        ),
+        (
+            lambda f: replaced(
+                f, "figures/small/agreement.svg", b"</svg>", b"<script>x</script></svg>"
+            ),
+            "agreement.svg: holds a program",
+        ),
+        (
+            lambda f: replaced(f, "tables/small/runs.html", b"<table>", b"<table onload = x()>"),
+            "holds a program",
+        ),
+        (
+            lambda f: f | {contents.LOCK: b"--index-url https://evil\n" + f[contents.LOCK]},
+            "line 1 is neither a pin",
+        ),
+        (lambda f: f | {contents.LOCK: b"evil @ file:///evil \\\n"}, "neither a pin"),
+        (lambda f: f | {contents.LOCK: b"evil==1.0 \\\n"}, "without hash"),
+        (lambda f: f | {contents.METADATA: b"[" * 100_000}, "not JSON"),
+        (lambda f: f | {contents.MANIFEST: b'{"format": 99}'}, "format 99"),
+        (
+            lambda f: replaced(f, "studies/small.yaml", b"replicas: 5", b"replicas: 6"),
+            "chunks/small/",
+        ),
+        (
+            lambda f: replaced(f, "data/small/mean/zarr.json", b'"units": "', b'"units": "m'),
+            "data/small/mean: unit",
+        ),
+        (lambda f: {k: v for k, v in f.items() if "data/small/mean/" not in k}, "mean: missing"),
+        (
+            lambda f: {k: v for k, v in f.items() if k != "chunks/small/0.json"},
+            "chunks/small/0.json",
+        ),
+    ],
+)
+def test_well_made_archives_with_bad_contents_are_refused(made, tmp_path, change, word):
+    path = rewritten(tmp_path / "small.zip", change(contents_of(made[2])))
+    assert word in " ".join(problems(path))
+
+
+def test_checksums_must_list_exactly_what_is_there(made, tmp_path):
+    files = contents_of(made[2])
+    path = rewritten(tmp_path / "a.zip", files | {"more.md": b"x"}, sums=False)
+    assert problems(path) == (f"more.md: not listed in {contents.CHECKSUMS}",)
+    fewer = {name: content for name, content in files.items() if name != "LICENSE"}
+    path = rewritten(tmp_path / "b.zip", fewer, sums=False)
+    assert problems(path) == (f"LICENSE: listed in {contents.CHECKSUMS}, not in the archive",)
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_some_chunks_are_made_again_bit_for_bit(made):
+    found = verify(made[2], recompute=2, here=True, seed=3)
+    assert sum("bit for bit" in line for line in found) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_a_forged_number_is_found_by_making_it_again(made, tmp_path):
+    """All checksums fit: only the simulation itself can tell."""
+    files = contents_of(made[2])
+    results = made[0]
+    data = store.open_checked(results / "small" / "data.zip").load()
+    data["mean"][...] += 1e-12
+    store.write_dataset(tmp_path / "data.zip", data)
+    for name, content in contents_of(tmp_path / "data.zip").items():
+        files[f"data/small/{name}"] = content
+    forged = rewritten(tmp_path / "small.zip", files)
+    assert verify(forged)
+    assert "data/small/mean: runs" in problems(forged, recompute=1, here=True)[0]
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_foreign_code_runs_only_if_trusted(made, tmp_path):
+    files = contents_of(made[2])
+    touched = tmp_path / "touched"
+    name = "code/src/neurolim/__main__.py"
+    evil = f"open({str(touched)!r}, 'w').close()\n".encode()
+    path = rewritten(tmp_path / "small.zip", files | {name: evil + files[name]})
+    assert verify(path)
+    told = problems(path, recompute=1, here=True)
+    assert "code/src/neurolim/__main__.py: differs" in told[0]
+    assert "--trust" in told[0]
+    assert not touched.exists()
+    verify(path, recompute=1, here=True, trust=True, seed=0)
+    assert touched.exists()
+
+
+def validator():
+    """Return the RO-Crate validator and the folder of its environment, or skip."""
+    for folder in (os.environ.get("ROCRATE_VALIDATOR", ""), ROOT / ".venv-rocrate"):
+        if folder and (Path(folder) / "bin" / "rocrate-validator").exists():
+            return Path(folder)
+    pytest.skip("no RO-Crate validator: make .venv-rocrate")
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_the_crate_passes_its_validator(made, tmp_path):
+    folder = validator()
+    for name, content in contents_of(made[2]).items():
+        target = tmp_path / "crate" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    program = ROOT / "tests" / "archive" / "validate_crate.py"
+    found = subprocess.run(
+        [folder / "bin" / "python", program, tmp_path / "crate"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+@pytest.mark.slow
+def test_chunks_come_again_in_a_fresh_environment_from_the_lock(made):
+    said: list[str] = []
+    found = verify(made[2], recompute=2, seed=5, say=said.append)
+    assert any("environment from the archive's lock" in line for line in said)
+    assert sum("bit for bit" in line for line in found) == 2

@@ -1,0 +1,92 @@
+"""``neurolim status`` and the page of costs say how it stands, and why."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import pytest
+
+from neurolim.run import progress_line
+from neurolim.stages import Outline, account, load_study, run_study
+from neurolim.status import status_of
+from neurolim.sweep import lock, store
+from neurolim.sweep.progress import note_path, reporting
+
+STUDY = """
+model: linear
+solver: moments
+options: {t_end: 1.0, records: 2}
+grid:
+  eps: [0.1, 0.01, 0.001, 0.0001]
+chunk_seconds: 1.0e-9
+"""
+
+
+@pytest.fixture
+def done(tmp_path):
+    """Return (study, results folder) of a study that is done."""
+    path = tmp_path / "small.yaml"
+    path.write_text(STUDY)
+    study = load_study(path)
+    assert status_of(study, tmp_path).startswith("small: 4 to do; nobody runs it")
+    run_study(study, tmp_path)
+    return study, tmp_path
+
+
+def test_done_is_done(done):
+    study, results = done
+    assert status_of(study, results, check=True).splitlines()[0] == "small: 4 done; nobody runs it"
+    with lock.locked(results, ["small"]):
+        assert f"run by {lock._user()} (process {os.getpid()} on" in status_of(study, results)
+
+
+def test_every_other_state_is_told_with_its_reason(done):
+    study, results = done
+    home = results / "small"
+    chunks = [home / "chunks" / f"{number}.zip" for number in range(4)]
+    content = bytearray(chunks[0].read_bytes())
+    content[99] ^= 1
+    chunks[0].write_bytes(content)
+    record = store.record_of(chunks[1])
+    record.write_text(record.read_text().replace('"digest": "', '"digest": "x'))
+    store.record_of(chunks[2]).unlink()
+    (home / "logs").mkdir(exist_ok=True)
+    (home / "logs" / "simulate-2.log").write_text("working\nMemoryError: too much\n\n")
+    note = {"done": 1, "total": 5, "process": 7, "machine": "node", "time": time.time()}
+    note_path(chunks[3]).write_text(json.dumps(note))
+    text = status_of(study, results)
+    assert text.startswith("small: 1 done, 1 running, 1 failed, 1 stale;")
+    assert "chunk 1 stale: made from another study, code or version" in text
+    assert "chunk 2 failed: MemoryError: too much" in text
+    assert "chunk 3 running: 1 of 5 runs, process 7 on node" in text
+    assert "data stale: what it is made from is not done" in text
+    note_path(chunks[3]).write_text(json.dumps(note | {"time": time.time() - 100}))
+    assert "chunk 3 failed: process 7 on node was killed or hangs" in status_of(study, results)
+    checked = status_of(study, results, check=True)
+    assert f"chunk 0 damaged: {chunks[0]}: checksum differs from its record; delete" in checked
+
+
+def test_costs_are_told_beside_the_prediction(done):
+    study, results = done
+    page = account(study, results, results / "small" / "costs.html").read_text()
+    assert "predicted core seconds" in page
+    assert page.count("<tr") == 1 + 1 + 4
+    cost = json.loads((results / "small" / "chunks" / "0.cost").read_text())
+    assert {"wall_seconds", "core_seconds", "peak_memory_mib", "machines"} <= set(cost)
+    assert cost["peak_memory_mib"] > 10
+
+
+def test_progress_shows_chunks_rate_and_time_left(tmp_path):
+    names = tuple("0123")
+    one = Outline("s.yaml", "s", names, {}, {}, (), (), 1, 1, 1, {})
+    for name in "01":
+        path = tmp_path / "s" / "chunks" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"digest": "none"}')
+    with reporting(tmp_path / "s" / "chunks" / "2.zip") as progress:
+        progress(1, 2)
+        line = progress_line({"s": one}, str(tmp_path), 60.0, 0.0)
+    # 2.5 of 4 chunks in a minute: 1.5 left, 36 seconds.
+    assert line == ("[1:00] s 2/4 chunks; 2.5 chunks per minute; simulations done in about 0:36")
