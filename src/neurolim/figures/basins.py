@@ -67,7 +67,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
 def example() -> xr.Dataset:
     """Return two states divided by v = w/2."""
     v, w = np.linspace(-2.0, 2.0, 9), np.linspace(-1.0, 1.0, 7)
-    final = np.sign(v[None, :] - 0.5 * w[:, None] + 1e-3)[..., None, None, None, None]
+    upper = np.sign(v[None, :] - 0.5 * w[:, None] + 1e-3)
+    final = np.stack([upper, np.zeros_like(upper)], axis=-1)[:, :, None, None, None, :]
     grid = ("recovery_start", "voltage_start")
     rest = np.array([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
     line = np.stack([0.5 * w, w], axis=1)
