@@ -44,7 +44,7 @@ rule account:
     conda:
         "../../environment.yml"
     params:
-        study=lambda wildcards: STUDIES[wildcards.study].path,
+        study=lambda wildcards, resources: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests["account"],
     shell:
         "neurolim account {params.study:q} --output {output:q} > {log:q} 2>&1"
