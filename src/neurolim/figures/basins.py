@@ -42,7 +42,9 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
         share["voltage_start"], share["recovery_start"], share.values, cmap="cividis", vmin=0.0,
         vmax=1.0, shading="nearest", rasterized=True,
     )  # fmt: skip
-    picture.colorbar(mesh, ax=panel, label="share of runs that end in the upper state")
+    bar = picture.colorbar(mesh, ax=panel)
+    bar.ax.set_title("share", loc="left", fontsize=7.5)
+    bar.set_label("runs that end in the upper state")
     limits = panel.get_xlim(), panel.get_ylim()
     curve = point["reference_separatrix"].values
     if np.isfinite(curve).any():
@@ -56,7 +58,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
             panel.plot(v, w, "s", color="black", mfc=face, ms=5, ls="none", label=text)
     panel.set_xlim(limits[0])
     panel.set_ylim(limits[1])
-    panel.set_title("basins: network (colour) and limit (line)")
+    panel.set_title("basins: network (colour) and limit (line)", loc="left")
     panel.set_xlabel("initial mean voltage")
     panel.set_ylabel("initial mean recovery")
     legend_of_all(picture, [panel], 3)

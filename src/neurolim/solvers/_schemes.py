@@ -23,7 +23,7 @@ Sources: Quininao & Touboul 2020, eq. (6.6) (equations); Hochbruck & Ostermann 2
 Rosenbrock methods); Kloeden & Platen 1992, sec. 15.1 (weak order 2 for additive noise); Lepingle
 1995 (reflection by the minimum of the Brownian bridge).
 
-How the loops are kept fast: a tile of 512 neurons is worked on at a time.  Its noise is drawn into
+How the loops are kept fast: a tile of 256 neurons is worked on at a time.  Its noise is drawn into
 a buffer on the stack, one loop moves all variables of a neuron at once in registers, straight from
 and to the network's arrays, and the sums the next step needs are taken while the tile is still in
 the L1 cache.  Whatever is the same for all neurons is computed once per step.
@@ -128,7 +128,9 @@ def _build(model: Model, variant: Variant) -> Kernels:
     relaxing, curved, rates_move = shape.relaxing, shape.curved, shape.rates_move
 
     functions = (model.drift, model.relax, model.noise, model.field, model.initial)
-    key = code_digest(__name__, *sorted({function.__module__ for function in functions}))
+    modules = {function.__module__ for function in functions}
+    registered = all(module.startswith("neurolim.models.") for module in modules)
+    key = code_digest(__name__, *(sorted(modules) if registered else ()))
     tag = f"{key}_{'_'.join(map(str, (variant.scheme, *variant.noisy, variant.wide)))}"
 
     def inline(function: Any) -> Any:
@@ -574,7 +576,10 @@ def _build(model: Model, variant: Variant) -> Kernels:
                     for i in range(row.size):
                         row[i] += shifts[s, k]
 
-    return Kernels(n_means, keep_compiled(start, tag), keep_compiled(advance, tag))
+    # The digest knows the sources of this package only: a model from elsewhere is compiled anew.
+    if registered:
+        start, advance = keep_compiled(start, tag), keep_compiled(advance, tag)
+    return Kernels(n_means, start, advance)
 
 
 class _Structure(NamedTuple):
