@@ -393,19 +393,17 @@ def _build(model: Model, variant: Variant) -> Kernels:
 
     @compiled
     def exponential_step(
-        X, Y, shifts, rows, coupling, means, inputs, n, h, refinement, key, replica, step
+        X, Y, shifts, room, rows, coupling, means, inputs, n, h, refinement, key, replica, step
     ):
         """Move every neuron by one exponential Rosenbrock step (module docstring)."""
         n_sites, n_padded = X.shape[1], X.shape[2]
-        predicted, received = np.empty((n_sites, n_means)), np.empty((n_sites, n_means))
-        D_mean, old_shifts = np.empty((n_sites, d)), np.empty((n_sites, d))
-        J, P2m = np.empty((n_sites, d, d)), np.empty((n_sites, d, d))
-        P2y = np.empty((n_sites, d, d))
+        predicted, received, D_mean, old_shifts, J, P2m, P2y = room
         Lm, Ly = stack_array(np.float64, d, d), stack_array(np.float64, d, d)
         Em, Ey = stack_array(np.float64, d, d), stack_array(np.float64, d, d)
         P1m, P1y = stack_array(np.float64, d, d), stack_array(np.float64, d, d)
         Cm, Cy = stack_array(np.float64, d, d), stack_array(np.float64, d, d)
-        a, b = np.empty(d), np.empty(d)
+        vectors = stack_array(np.float64, 2, d)
+        a, b = vectors[0], vectors[1]
         z = stack_array(noise_type, d, TILE)
         buffer = stack_array(np.float64, d, TILE)
         D_lanes = stack_array(np.float64, d, SUM_LANES)
@@ -557,12 +555,23 @@ def _build(model: Model, variant: Variant) -> Kernels:
     ):
         """Do the steps first, first + 1, ..., last - 1 on X; ``means`` follows the state."""
         inputs = np.empty_like(means)
-        shifts = np.zeros((X.shape[1], d))
+        n_sites = X.shape[1]
+        shifts = np.zeros((n_sites, d))
+        # Small arrays of the exponential step, made once: making them costs as much as its algebra.
+        room = (
+            np.empty((n_sites, n_means)),
+            np.empty((n_sites, n_means)),
+            np.empty((n_sites, d)),
+            np.empty((n_sites, d)),
+            np.empty((n_sites, d, d)),
+            np.empty((n_sites, d, d)),
+            np.empty((n_sites, d, d)),
+        )
         for step in range(first, last):
             couple(coupling, means, inputs)
             if exponential:
                 exponential_step(
-                    X, work, shifts, rows, coupling, means, inputs, n, h, refinement,
+                    X, work, shifts, room, rows, coupling, means, inputs, n, h, refinement,
                     key, replica, step,
                 )  # fmt: skip
             else:
