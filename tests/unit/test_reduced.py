@@ -103,7 +103,7 @@ def test_refusals():
 def test_spikes_come_as_often_as_in_the_network():
     params = {"a": 0.01, "b": 0.1, "current": 5.1, "sigma": 1.0, "eps": 0.01, "recovery_start": 5.0}
     counts = {}
-    for solver, time, replicas in (("reduced", 20000.0, 8), ("particles", 1600.0, 16)):
+    for solver, time, replicas in (("reduced", 20000.0, 8), ("particles", 1600.0, 24)):
         options = {"n_neurons": 500, "dt": 0.02, "t_end": time, "records": int(2 * time)}
         if solver == "particles":
             options["bins"] = 1
