@@ -82,8 +82,9 @@ def test_what_is_no_network_in_space_is_refused():
 
 
 @pytest.mark.slow
-@pytest.mark.ci
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "shape", ["exponential", "power_law", pytest.param("difference", marks=pytest.mark.ci)]
+)
 def test_particles_in_space_agree_with_the_kinetic_equation(shape):
     params = SPACE | {"eps": 0.01, "kernel_shape": shape}
     kinetic = solve("fitzhugh_nagumo", "kinetic", params, TIMES | MODES)

@@ -134,7 +134,6 @@ def test_a_frozen_job_is_ended_and_done_again(pieces, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_full_disk_stops_the_run_with_its_name_and_costs_nothing(pieces, tmp_path):
     study, expected = pieces
     disk = tmp_path / "disk"
