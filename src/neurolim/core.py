@@ -16,6 +16,7 @@ import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -382,6 +383,7 @@ class Figure:
     name: str = ""
 
 
+@lru_cache(maxsize=8)
 def names(kind: str) -> tuple[str, ...]:
     """Return the registered names of a kind ("model", "solver", "statistic", "figure")."""
     package = importlib.import_module(f"neurolim.{_FOLDERS[kind]}")
@@ -404,6 +406,11 @@ def get(kind: str, name: str) -> Any:
     known = names(kind)
     if not isinstance(name, str) or name not in known:
         raise StudyError(kind, f"unknown {kind} {_show(name)}{hint(name, known)}", known)
+    return _loaded(kind, name)
+
+
+@lru_cache(maxsize=512)
+def _loaded(kind: str, name: str) -> Any:
     module = importlib.import_module(f"neurolim.{_FOLDERS[kind]}.{name}")
     return replace(getattr(module, kind.upper()), name=name)
 

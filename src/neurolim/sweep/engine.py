@@ -21,6 +21,8 @@ from neurolim import core, provenance
 
 #: Tasks per worker and chunk: enough to balance the load, few enough to cost nothing.
 _TASKS_PER_WORKER = 8
+#: Tasks go to a worker in at most this many batches: enough to keep all busy to the end.
+_BATCHES_PER_WORKER = 32
 #: Who solves the runs of a job.
 ENGINES = ("local", "address", "slurm")
 
@@ -117,6 +119,11 @@ def run_task(task: Task, code: str) -> Solved:
     return Solved(solution, time.thread_time() - began, peak, platform.node())
 
 
+def run_batch(tasks: Sequence[Task], codes: Sequence[str]) -> list[Solved]:
+    """Solve some tasks one after the other: dask's few milliseconds are paid once for all."""
+    return [run_task(task, code) for task, code in zip(tasks, codes, strict=True)]
+
+
 @contextlib.contextmanager
 def _client(engine: Engine) -> Iterator[Client]:
     """Yield a client of the engine's workers; what this started ends with it."""
@@ -180,13 +187,16 @@ def run_tasks(
     ----------
     tasks : independent pieces of work
     engine : who solves them
-    progress : called with (replicas done, replicas in all) after each task
+    progress : called with (replicas done, replicas in all) after each batch of tasks
     """
     # dask measures its scratch folder, which nothing here uses.
     warnings.filterwarnings("ignore", "Creating scratch directories", UserWarning)
     total = sum(task.last - task.first for task in tasks)
-    results: list[Solved | None] = [None] * len(tasks)
+    results: dict[int, list[Solved]] = {}
     done = 0
+    count = min(len(tasks), _BATCHES_PER_WORKER * max(1, engine.workers))
+    edges = np.linspace(0, len(tasks), count + 1).round().astype(int).tolist()
+    batches = [tasks[low:high] for low, high in itertools.pairwise(edges)]
     # Without a dashboard there are no pages at all.
     pages: dict[str, Any] = {
         f"distributed.{who}.http.routes": [] for who in ("scheduler", "worker")
@@ -198,15 +208,15 @@ def run_tasks(
         if engine.dashboard:
             print(f"dask dashboard: {client.dashboard_link}", file=sys.stderr, flush=True)
         futures = {
-            client.submit(run_task, task, code_of(task), pure=False): place
-            for place, task in enumerate(tasks)
+            client.submit(run_batch, batch, [code_of(task) for task in batch], pure=False): place
+            for place, batch in enumerate(batches)
         }
         for future in as_completed(list(futures)):
             place = futures.pop(future)
             results[place] = future.result()
-            done += tasks[place].last - tasks[place].first
+            done += sum(task.last - task.first for task in batches[place])
             progress(done, total)
-    return [result for result in results if result is not None]
+    return [solved for place in range(len(batches)) for solved in results[place]]
 
 
 def split(task: Task, pieces: int) -> list[Task]:
