@@ -69,7 +69,7 @@ def engine(
     noisy = tuple(bool(a) for a in model.noise(sites.params[0]))
     run = kernels(model, Variant(scheme, noisy, wide))
     shape = (len(model.state), len(sites.labels), -(-n // BLOCK) * BLOCK)
-    state, work = aligned(shape), aligned(shape)
+    state, work = aligned(shape), aligned((run.n_work, *shape[1:]))
     means = np.empty((shape[1], run.n_means))
     d, key, done = shape[0], np.uint64(1), [0]
     coupling, trace = np.ascontiguousarray(sites.coupling), np.empty((0, shape[1], d))

@@ -14,7 +14,9 @@ from neurolim.numerics.random import (
     minus_log_float32,
     noise_key,
     normals,
+    normals_and_points,
     philox4x32,
+    points_float32,
     uniforms,
     wide_normals,
 )
@@ -190,3 +192,35 @@ def test_noise_key_ignores_order_and_sees_every_bit():
     }
     assert len(keys) == 5
     assert all(0 <= key < 2**64 for key in keys)
+
+
+def test_points_have_a_normals_moments_to_order_five_exactly():
+    # All 64 values of the six bits: an exhaustive sum, equal to rounding of float32.
+    pairs = np.array([points_float32(np.uint32(word)) for word in range(64)], dtype=np.float64)
+    for power, moment in enumerate((1.0, 0.0, 1.0, 0.0, 3.0, 0.0)):
+        np.testing.assert_allclose(np.mean(pairs**power, axis=0), moment, atol=1e-6)
+    assert abs(np.mean(pairs[:, 0] * pairs[:, 1])) < 1e-12
+
+
+def test_points_come_with_the_same_normals_and_are_independent_of_them():
+    n_steps, n = 250, 8192
+    z, points = np.empty((n_steps, n), np.float32), np.empty((n_steps, n), np.float32)
+    for step in range(n_steps):
+        normals_and_points(z[step], points[step], 0, np.uint64(7), 0, step, 0)
+    np.testing.assert_array_equal(z, sample("float32", n_steps, n).astype(np.float32))
+    z, points = z.astype(np.float64), points.astype(np.float64)
+    partners = points.reshape(n_steps, -1, 2, LANES)
+    pairs = {
+        "own": (z, points),
+        "sign": (np.sign(z), np.sign(points)),
+        "size": (z**2 - 1, points**2 - 1),
+        "step": (points[:-1], points[1:]),
+        "neighbour": (points[:, :-1], points[:, 1:]),
+        "partner": (partners[:, :, 0], partners[:, :, 1]),
+    }
+    for name, (a, b) in pairs.items():
+        spread = np.std(a) * np.std(b) / np.sqrt(a.size)
+        assert abs(np.mean(a * b)) < 4 * spread, name
+    counts = np.unique(np.round(points, 6), return_counts=True)[1]
+    expected = np.array([1, 3, 3, 1]) / 8 * points.size
+    assert stats.chisquare(counts, expected).pvalue > 1e-3

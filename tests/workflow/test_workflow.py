@@ -173,7 +173,7 @@ def test_kill_in_mid_run_loses_nothing_and_changes_no_byte(finished, tmp_path, v
             os.kill(worker[0], signal.SIGKILL)
         else:
             os.kill(process.pid, signal.SIGKILL)
-        process.wait(timeout=120)
+        process.wait(timeout=600)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

@@ -29,6 +29,8 @@ _RECIPROCALS = tuple(1.0 / k for k in range(1, _TERMS + 3))
 def propagator(size: int) -> Callable[..., None]:
     """Return the compiled function ``propagate(L, sigma, h, E, P1, P2, C)`` for small systems.
 
+    A size known in advance keeps all matrices in registers; size 0 stands for any.
+
     The function fills, for a matrix L [size, size] (1/time), noise sigma [size] (per root time)
     and a step h (time):
 
@@ -42,11 +44,18 @@ def propagator(size: int) -> Callable[..., None]:
 
     Source: Al-Mohy & Higham 2011 (phi functions by scaling); Van Loan 1978 (the covariance).
     """
-    d = size
+    on_stack = max(size, 1)
+    on_stack_rows = 4 * on_stack
     # Horner's divisors read from a constant array: a division would wait ten times as long.
     reciprocals = np.array(_RECIPROCALS)
 
+    def dimension_of(L):
+        return size if size > 0 else L.shape[0]
+
+    dimension = njit(error_model="numpy", forceinline=True)(named(dimension_of, size))
+
     def multiply(out, a, b):
+        d = dimension(a)
         for i in range(d):
             for j in range(d):
                 total = 0.0
@@ -54,9 +63,10 @@ def propagator(size: int) -> Callable[..., None]:
                     total += a[i, k] * b[k, j]
                 out[i, j] = total
 
-    product = njit(error_model="numpy", forceinline=True)(named(multiply, d))
+    product = njit(error_model="numpy", forceinline=True)(named(multiply, size))
 
     def propagate(L, sigma, h, E, P1, P2, C):
+        d = dimension(L)
         norm = 0.0
         for i in range(d):
             row = 0.0
@@ -69,10 +79,10 @@ def propagator(size: int) -> Callable[..., None]:
             tau *= 0.5
             doublings += 1
 
-        A = stack_array(np.float64, d, d)
-        Q = stack_array(np.float64, d, d)
-        term = stack_array(np.float64, d, d)
-        work = stack_array(np.float64, d, d)
+        room = np.empty((4 * d, d))
+        if size > 0:
+            room = stack_array(np.float64, on_stack_rows, on_stack)
+        A, Q, term, work = room[:d], room[d : 2 * d], room[2 * d : 3 * d], room[3 * d :]
         for i in range(d):
             for j in range(d):
                 A[i, j] = L[i, j] * tau
@@ -132,20 +142,30 @@ def propagator(size: int) -> Callable[..., None]:
             for j in range(d):
                 P1[i, j] *= h
                 P2[i, j] *= h
-                C[i, j] = 0.0
                 if i == j:
                     E[i, j] += 1.0
-        # Cholesky of a covariance that may be singular (variables without noise).
-        for j in range(d):
-            pivot = Q[j, j]
-            for k in range(j):
-                pivot -= C[j, k] * C[j, k]
-            if pivot > 1e-15 * Q[j, j]:
-                C[j, j] = np.sqrt(pivot)
-                for i in range(j + 1, d):
-                    total = Q[i, j]
-                    for k in range(j):
-                        total -= C[i, k] * C[j, k]
-                    C[i, j] = total / C[j, j]
+        cholesky(Q, C)
 
-    return njit(error_model="numpy")(named(propagate, d))
+    return njit(error_model="numpy")(named(propagate, size))
+
+
+@njit(error_model="numpy", forceinline=True)
+def cholesky(Q, C):
+    """Fill C with the lower triangular factor of a covariance Q [d, d] that may be singular.
+
+    A direction without variance gets a zero column.
+    """
+    d = Q.shape[0]
+    for j in range(d):
+        for i in range(d):
+            C[i, j] = 0.0
+        pivot = Q[j, j]
+        for k in range(j):
+            pivot -= C[j, k] * C[j, k]
+        if pivot > 1e-15 * Q[j, j]:
+            C[j, j] = np.sqrt(pivot)
+            for i in range(j + 1, d):
+                total = Q[i, j]
+                for k in range(j):
+                    total -= C[i, k] * C[j, k]
+                C[i, j] = total / C[j, j]

@@ -9,6 +9,10 @@ block.  Every loop below runs over the 64 lanes of one block, without branches, 
 packs it into the widest registers there are; only correctly rounded operations are used (+, -, *,
 fused multiply-add, square root), hence the same bits on every processor.
 
+The angle of a pair of normals leaves seven bits of its word unused.  They make a second number per
+neuron, a four-point variable with the moments of a normal to order 5, for noise that enters a
+variable only through another one (see ``points_float32``).
+
 Two resolutions.  ``float32``: one word per normal, float32 arithmetic, |z| < 6.67; relative steps
 of 2^-24.  ``float64``: two words per normal, float64 arithmetic, |z| < 9.5.
 """
@@ -114,6 +118,30 @@ def _with_sign_of(x, bits):
     return float32_from_bits(np.int32(bits_of_float32(x) ^ np.int32(bits & np.int32(-(2**31)))))
 
 
+#: Squares of the two magnitudes, 1 - sqrt(2/3) with probability 3/4 and 1 + 3 sqrt(2/3) with 1/4:
+#: they give E[x^2] = 1 and E[x^4] = 3.
+_SMALL = np.float32(np.sqrt(1.0 - np.sqrt(2.0 / 3.0)))
+_LARGE = np.float32(np.sqrt(1.0 + 3.0 * np.sqrt(2.0 / 3.0)))
+
+
+@njit(error_model="numpy", forceinline=True)
+def points_float32(word):
+    """Return two four-point variables from the six last bits of an angle's word.
+
+    P(+-a) = 3/8, P(+-b) = 1/8, a^2 = 1 - sqrt(2/3), b^2 = 1 + 3 sqrt(2/3): mean 0, variance 1,
+    third and fifth moment 0, fourth moment 3, which is what weak order 2 asks of a step's noise.
+    Independent of the direction, which ``direction_float32`` takes from the other bits.
+
+    Source: Kloeden & Platen 1992, sec. 14.2 (discrete variables for weak schemes).
+    """
+    first = _LARGE if (word & np.uint32(0x3)) == np.uint32(0) else _SMALL
+    second = _LARGE if (word & np.uint32(0x18)) == np.uint32(0) else _SMALL
+    return (
+        _with_sign_of(first, np.int32(np.uint32(word << np.uint32(29)))),
+        _with_sign_of(second, np.int32(np.uint32(word << np.uint32(26)))),
+    )
+
+
 @njit(error_model="numpy", forceinline=True)
 def _words(words, group, replica, step, stream, key):
     """Fill words [4, 64] with the Philox output of 64 counters, one per lane."""
@@ -157,6 +185,31 @@ def normals(out, first, key, replica, step, stream):
                 cosine, sine = direction_float32(words[2 * pair + 1, lane])
                 cosines[lane] = radius * cosine
                 sines[lane] = radius * sine
+
+
+@njit(error_model="numpy")
+def normals_and_points(out, points, first, key, replica, step, stream):
+    """Fill ``out`` as ``normals`` does, and ``points`` with four-point variables for nothing more.
+
+    Parameters
+    ----------
+    out, points : [n], n a multiple of BLOCK
+    first, key, replica, step, stream : as in ``normals``
+    """
+    words = stack_array(np.uint32, 4, LANES)
+    for start in range(0, out.size, BLOCK):
+        _words(words, (first + start) // 4, replica, step, stream, key)
+        for pair in range(2):
+            at = start + 2 * pair * LANES
+            cosines, sines = out[at:], out[at + LANES :]
+            ones, others = points[at:], points[at + LANES :]
+            for lane in range(LANES):
+                radius = np.sqrt(minus_log_float32(words[2 * pair, lane]))
+                cosine, sine = direction_float32(words[2 * pair + 1, lane])
+                cosines[lane] = radius * cosine
+                sines[lane] = radius * sine
+            for lane in range(LANES):
+                ones[lane], others[lane] = points_float32(words[2 * pair + 1, lane])
 
 
 @njit(error_model="numpy")

@@ -7,17 +7,17 @@ Two schemes for  dx = [drift + pull (target - x) + gap (mean - x)] dt + noise dW
     h = 2/(pull + gap).  The baseline.
 
 ``exponential``
-    Exponential Rosenbrock step.  About the site mean M the equation is split into a mean mode,
-    generator L_m = J - pull, and a fluctuation mode, generator L_y = J - pull - gap, with J the
-    slope of the drift at M.  Each mode is a matrix Ornstein-Uhlenbeck process and is stepped
-    exactly; what is left is treated by a two-stage correction (ETD-RK2):
+    Exponential Rosenbrock step.  About the site means M the network is split into mean modes and
+    a fluctuation mode, generator L_y = J - pull - gap with J the slope of the drift at M.  Each
+    mode is a matrix Ornstein-Uhlenbeck process and is stepped exactly; what is left is treated by
+    a two-stage correction (ETD-RK2), for the fluctuations y = x - M
 
-        X^ = X + P1 G(X) + C xi,      X' = X^ + P2 [N(X^) - N(X)],   N = G - L X,
+        y^ = E y + P1 N(y) + C xi,      y' = y^ + P2 [N(y^) - N(y)],   N = drift - J y,
 
-    P1 = h phi1(L h), P2 = h phi2(L h), C C^T the covariance of the noise over the step.  Weak
-    order 2 in h for additive noise, exact in law for linear networks at any h, stable for any
-    h gap; the O(eps) correction of the variance survives h >> eps.  Where the pull depends on the
-    fields (chemical synapses) the step must resolve how fast the fields move.
+    E = e^{L h}, P1 = h phi1(L h), P2 = h phi2(L h), C C^T the covariance of the noise over the
+    step; for the means see ``_mean_mode.py``.  Weak order 2 in h for additive noise, exact mean
+    and covariance for linear networks at any h, stable for any h gap and, where the pull is that
+    of synapses, any h pull; the O(eps) correction of the variance survives h >> eps.
 
 Sources: Quininao & Touboul 2020, eq. (6.6) (equations); Hochbruck & Ostermann 2010 (exponential
 Rosenbrock methods); Kloeden & Platen 1992, sec. 15.1 (weak order 2 for additive noise); Lepingle
@@ -52,7 +52,6 @@ from neurolim.numerics.columns import (
     tuple_of,
 )
 from neurolim.numerics.elementary import log
-from neurolim.numerics.exponential import propagator
 from neurolim.numerics.lowlevel import fma, stack_array
 from neurolim.numerics.random import (
     STREAM_BRIDGE,
@@ -60,25 +59,32 @@ from neurolim.numerics.random import (
     STREAM_NOISE,
     STREAMS_PER_SITE,
     normals,
+    normals_and_points,
     uniforms,
     wide_normals,
 )
 from neurolim.provenance import code_digest
-
-_SLOPE_STEP = 2.0**-10
+from neurolim.solvers._mean_mode import (
+    ModelCode,
+    correct_means,
+    mean_mode,
+    predict_means,
+)
 
 
 class Kernels(NamedTuple):
     """Compiled functions that move a network.
 
     n_means : length of a row of means: state variables, then fields
+    n_work : rows of the buffer ``work`` [row, site, neuron] of ``advance``
     start : (X, rows, key, replica, n, means) draws the initial state and fills ``means``
     advance : (X, work, rows, coupling, means, trace, every, n, h, refinement, key, replica, first,
-        last) does the steps first .. last - 1; ``work`` is a buffer of the size of X, trace
-        [sample, site, variable] gets the means after every ``every`` steps (0: never)
+        last) does the steps first .. last - 1; trace [sample, site, variable] gets the means after
+        every ``every`` steps (0: never)
     """
 
     n_means: int
+    n_work: int
     start: Callable[..., None]
     advance: Callable[..., None]
 
@@ -120,17 +126,28 @@ def _build(model: Model, variant: Variant) -> Kernels:
     reflects = bool(np.isfinite(floors).any())
     exponential = variant.scheme == "exponential"
     wide = variant.wide
-    # The convolution of noise and coupling spreads noise to every variable.
-    noisy = np.array([any(variant.noisy)] * d if exponential else variant.noisy)
+    # The exponential step spreads noise to every variable.  A variable without noise of its own
+    # takes the four-point variable that comes with the normals of one that has: brings[k] is the
+    # variable it goes to, or -1.
+    noisy = tuple([any(variant.noisy)] * d if exponential else variant.noisy)
+    own = [k for k in range(d) if variant.noisy[k]]
+    fed = dict(zip(own, (k for k in range(d) if noisy[k] and k not in own), strict=False))
+    brings = tuple(-1 if wide else fed.get(k, -1) for k in range(d))
+    drawn = tuple(noisy[k] and k not in brings for k in range(d))
     noise_type = np.float64 if wide else np.float32
 
     shape = _structure(model, parameters_class, n_means=d + n_fields)
     relaxing, curved, rates_move = shape.relaxing, shape.curved, shape.rates_move
+    curves = tuple(k for k in range(d) if curved[k])
+    place = tuple(curves.index(k) if curved[k] else -1 for k in range(d))
+    n_curved = len(curves)
+    # The bridge of a reflected variable needs the state at the start of the step: d more rows.
+    n_old = d if reflects else 0
 
     functions = (model.drift, model.relax, model.noise, model.field, model.initial)
     modules = {function.__module__ for function in functions}
     registered = all(module.startswith("neurolim.models.") for module in modules)
-    key = code_digest(__name__, *(sorted(modules) if registered else ()))
+    key = code_digest(__name__, mean_mode.__module__, *(sorted(modules) if registered else ()))
     tag = f"{key}_{'_'.join(map(str, (variant.scheme, *variant.noisy, variant.wide)))}"
 
     def inline(function: Any) -> Any:
@@ -142,14 +159,24 @@ def _build(model: Model, variant: Variant) -> Kernels:
     def per_variable(function: Any) -> Any:
         return tuple_of(d, function, tag)
 
+    def per_curved(function: Any) -> Any:
+        return tuple_of(n_curved, function, tag)
+
     drift, relax, noise, field, initial = (inline(function) for function in functions)
     rows_of, tile_of, gather, scatter = access(d)
     _, field_tile_of, _, scatter_field = access(n_fields)
+    curved_rows_of, curved_tile_of, gather_bend, scatter_bend = access(n_curved)
+    _, _, _, scatter_old = access(n_old)
     n_means = d + n_fields
     # The size of a stack buffer must be a constant when the kernel is compiled.
     field_rows = max(1, n_fields)
     means_of = _tuple_reader(n_means)
-    propagate = propagator(d)
+
+    def old_row(args, k):
+        B, site, first, count = args
+        return B[n_curved + k, site, first : first + count]
+
+    old_rows_of = tuple_of(n_old, old_row, tag)
 
     @inline
     def parameters(rows, site):
@@ -204,29 +231,40 @@ def _build(model: Model, variant: Variant) -> Kernels:
         else:
             normals(out, first, key, replica, step, site * STREAMS_PER_SITE + stream)
 
+    @inline
+    def draw_step(z, first, size, key, replica, step, site):
+        """Fill a tile with the noise of one step, for the variables that have some."""
+        for k in range(d):
+            stream = STREAM_NOISE + k
+            if brings[k] >= 0:
+                out, points = z[k, :size], z[brings[k], :size]
+                stream += site * STREAMS_PER_SITE
+                normals_and_points(out, points, first, key, replica, step, stream)
+            elif drawn[k]:
+                draw_one(z[k, :size], first, key, replica, step, site, stream)
+
     @compiled
-    def draw_refined(out, first, key, replica, step, site, stream, refinement):
-        """Fill a row with (z_1 + ... + z_r)/sqrt(r): this step's share of r finer ones."""
-        fine = stack_array(noise_type, 1, TILE)
-        out[:] = 0.0
+    def draw_refined(z, first, size, key, replica, step, site, refinement):
+        """Fill a tile with (z_1 + ... + z_r)/sqrt(r): this step's share of r finer ones."""
+        fine = stack_array(noise_type, d, TILE)
+        z[:] = 0.0
         for j in range(refinement):
-            draw_one(fine[0, : out.size], first, key, replica, step * refinement + j, site, stream)
-            for i in range(out.size):
-                out[i] += fine[0, i]
+            draw_step(fine, first, size, key, replica, step * refinement + j, site)
+            for k in range(d):
+                if noisy[k]:
+                    for i in range(size):
+                        z[k, i] += fine[k, i]
         factor = noise_type(1.0 / np.sqrt(np.float64(refinement)))
-        for i in range(out.size):
-            out[i] *= factor
+        for k in range(d):
+            for i in range(size):
+                z[k, i] *= factor
 
     @inline
     def draw(z, first, size, key, replica, step, site, refinement):
-        """Fill a tile with this step's normals, for the variables that have noise."""
-        for k in range(d):
-            if noisy[k]:
-                stream = STREAM_NOISE + k
-                if refinement == 1:
-                    draw_one(z[k, :size], first, key, replica, step, site, stream)
-                else:
-                    draw_refined(z[k, :size], first, key, replica, step, site, stream, refinement)
+        if refinement == 1:
+            draw_step(z, first, size, key, replica, step, site)
+        else:
+            draw_refined(z, first, size, key, replica, step, site, refinement)
 
     @per_variable
     def normals_of(args, k):
@@ -310,30 +348,15 @@ def _build(model: Model, variant: Variant) -> Kernels:
             for k in range(n_means):
                 means[s, k] = sum_lanes(lanes, k) / n
 
-    # The exponential step in two passes over the network.  The predictor of the fluctuation mode is
-    #     X^ = x + P1 (drift(x) - rate x + const) + C z,   rate = pull + gap,
-    # const = pull target + gap mean.  What the mean mode does differently is the same for every
-    # neuron: a shift, known once the sums are.  The corrector adds P2 n with
-    #     n = drift(X^) - drift(x) - J (X^ - x) + what the new fields change in pull and target.
-    # X holds the state less a shift that is still to be added, Y the predictor.  The drift at x is
-    # computed twice: that is cheaper than a third array going through the caches.
+    # The exponential step in two passes over the network, which move the fluctuations only: what is
+    # the same for all neurons of a site is a shift, added when the neuron is read next.  With
+    # bend(x) = drift(x) - J x (a constant, left to the shift, where the drift is affine),
+    #     X^ = E x + P1 bend(x) + C z + shift,
+    #     X' = X^ + P2 [bend(X^) - bend(x) - (change of pull and gap) X^] + shift'.
+    # X holds the state, then the predictor, then the state; B holds bend(x).
 
-    @compiled
-    def slopes(m, c, p, J, x):
-        """Fill J [d, d] with the slope of the drift at the site mean, by central differences.
-
-        Any J keeps the scheme second order; an accurate one makes it exact for linear drift.
-        """
-        for j in range(d):
-            for k in range(d):
-                x[k] = m[k]
-            x[j] = m[j] + _SLOPE_STEP
-            up = drift(to_fixed_tuple(x, d), m, c, p)
-            x[j] = m[j] - _SLOPE_STEP
-            down = drift(to_fixed_tuple(x, d), m, c, p)
-            for k in range(d):
-                J[k, j] = (up[k] - down[k]) * (0.5 / _SLOPE_STEP)
-
+    code = ModelCode(drift, relax, noise, field, parameters, means_of, couple)
+    room, find_modes = mean_mode(d, n_fields, rates_move, code, tag)
     matrix_of = _tuple_reader(d * d)
     vector_of = _tuple_reader(d)
 
@@ -343,38 +366,41 @@ def _build(model: Model, variant: Variant) -> Kernels:
         return x[k] + shift[k]
 
     @per_variable
-    def force(args, k):
-        """Return drift_k - rate_k x_k + const_k."""
-        slope, rate, x, constant = args
-        return fma(-rate[k], x[k], slope[k] + constant[k]) if relaxing[k] else slope[k]
-
-    @per_variable
     def predicted_state(args, k):
-        """Return x + P1 G + C z."""
-        x, P1, G, C, z = args
-        total = x[k]
+        """Return E x + P1 bend + C z."""
+        x, bent, E, P1, C, z = args
+        total = E[k * d] * x[0]
+        for j in range(1, d):
+            total = fma(E[k * d + j], x[j], total)
         for j in range(d):
-            total = fma(P1[k * d + j], G[j], total)
+            if curved[j]:
+                total = fma(P1[k * d + j], bent[j], total)
         if noisy[k]:
             for j in range(k + 1):
                 total = fma(C[k * d + j], z[j], total)
         return total
 
-    @per_variable
-    def curvature(args, k):
-        """Return drift_k(y) - drift_k(x) - sum_j J_kj (y - x)_j."""
-        new, old, J, moved = args
-        if not curved[k]:
-            return 0.0
-        total = new[k] - old[k]
+    @per_curved
+    def bend(args, q):
+        """Return drift_k(x) - sum_j J_kj x_j of a curved variable k."""
+        slope, J, x = args
+        k = curves[q]
+        total = slope[k]
         for j in range(d):
-            total = fma(-J[k * d + j], moved[j], total)
+            total = fma(-J[k * d + j], x[j], total)
         return total
 
+    @per_curved
+    def difference(args, q):
+        new, old = args
+        return new[q] - old[q]
+
     @per_variable
-    def difference(args, k):
-        x, y = args
-        return x[k] - y[k]
+    def among_all(args, k):
+        """Return what curved variables have, zero for the others."""
+        if n_curved > 0:
+            return args[place[k]] if curved[k] else 0.0
+        return 0.0
 
     @per_variable
     def less_product(args, k):
@@ -383,9 +409,9 @@ def _build(model: Model, variant: Variant) -> Kernels:
 
     @per_variable
     def corrected_state(args, k):
-        """Return y + constant + P2 n."""
-        y, constant, P2, n = args
-        total = y[k] + constant[k]
+        """Return y + P2 n."""
+        y, P2, n = args
+        total = y[k]
         for j in range(d):
             if curved[j] or rates_move:
                 total = fma(P2[k * d + j], n[j], total)
@@ -393,156 +419,131 @@ def _build(model: Model, variant: Variant) -> Kernels:
 
     @compiled
     def exponential_step(
-        X, Y, shifts, room, rows, coupling, means, inputs, n, h, refinement, key, replica, step
-    ):
+        X, B, shifts, modes, work, rows, coupling, means, inputs, n, h, refinement, key, replica,
+        step,
+    ):  # fmt: skip
         """Move every neuron by one exponential Rosenbrock step (module docstring)."""
         n_sites, n_padded = X.shape[1], X.shape[2]
-        predicted, received, D_mean, old_shifts, J, P2m, P2y = room
-        Lm, Ly = stack_array(np.float64, d, d), stack_array(np.float64, d, d)
-        Em, Ey = stack_array(np.float64, d, d), stack_array(np.float64, d, d)
-        P1m, P1y = stack_array(np.float64, d, d), stack_array(np.float64, d, d)
-        Cm, Cy = stack_array(np.float64, d, d), stack_array(np.float64, d, d)
-        vectors = stack_array(np.float64, 2, d)
-        a, b = vectors[0], vectors[1]
+        predicted, received, bent, eps, z_mean, residual, moved, n_mean = work
         z = stack_array(noise_type, d, TILE)
         buffer = stack_array(np.float64, d, TILE)
-        D_lanes = stack_array(np.float64, d, SUM_LANES)
+        n_lanes = stack_array(np.float64, d, SUM_LANES)
         z_lanes = stack_array(np.float64, d, SUM_LANES)
         lanes = stack_array(np.float64, n_means, SUM_LANES)
+        find_modes(modes, means, inputs, rows, coupling, h)
 
         for s in range(n_sites):
             p = parameters(rows, s)
             m, c = means_of(means[s]), means_of(inputs[s])
-            pull, target, gap = relax(m, c, p)
-            amplitudes = noise(p)
-            slopes(m, c, p, J[s], a)
-            for k in range(d):
-                a[k] = amplitudes[k]
-                for j in range(d):
-                    Lm[k, j] = J[s, k, j] - (pull[k] if j == k else 0.0)
-                    Ly[k, j] = J[s, k, j] - (pull[k] + gap[k] if j == k else 0.0)
-            propagate(Lm, a, h, Em, P1m, P2m[s], Cm)
-            propagate(Ly, a, h, Ey, P1y, P2y[s], Cy)
-            for k in range(d):
-                a[k] = pull[k] + gap[k]
-                b[k] = pull[k] * target[k] + gap[k] * m[k]
-
-            shift, rate, constant = vector_of(shifts[s]), vector_of(a), vector_of(b)
-            P1, C = matrix_of(P1y.ravel()), matrix_of(Cy.ravel())
-            D_lanes[:] = 0.0
+            shift, J = vector_of(shifts[s]), matrix_of(modes.J[s].ravel())
+            E, P1 = matrix_of(modes.E[s].ravel()), matrix_of(modes.P1[s].ravel())
+            C = matrix_of(modes.C[s].ravel())
+            n_lanes[:] = 0.0
             z_lanes[:] = 0.0
             for first in range(0, n_padded, TILE):
                 size = min(TILE, n_padded - first)
                 count = min(size, n - first)
                 draw(z, first, size, key, replica, step, s, refinement)
-                states, predictors = rows_of((X, s, first, size)), rows_of((Y, s, first, size))
-                drifts = tile_of((buffer, size))
+                states, bends = rows_of((X, s, first, size)), curved_rows_of((B, s, first, size))
+                olds = old_rows_of((B, s, first, size))
                 for i in range(size):
                     x = shifted((gather((states, i)), shift))
-                    slope = drift(x, m, c, p)
-                    scatter(drifts, i, slope)
-                    G = force((slope, rate, x, constant))
-                    scatter(predictors, i, predicted_state((x, P1, G, C, normals_of((z, i)))))
+                    scatter_old(olds, i, x)
+                    bend_here = bend((drift(x, m, c, p), J, x))
+                    scatter_bend(bends, i, bend_here)
+                    args = (x, among_all(bend_here), E, P1, C, normals_of((z, i)))
+                    scatter(states, i, predicted_state(args))
+                if n_curved > 0:
+                    for q in range(n_curved):
+                        add_to_lanes(n_lanes, q, bends[q], count)
                 for k in range(d):
-                    if curved[k]:
-                        add_to_lanes(D_lanes, k, drifts[k], count)
                     if noisy[k]:
                         add_to_lanes(z_lanes, k, z[k], count)
             at_mean = drift(m[:d], m, c, p)
             for k in range(d):
-                D_mean[s, k] = sum_lanes(D_lanes, k) / n if curved[k] else at_mean[k]
-                # The mean force, in which gap junctions drop out, and the mean noise.
-                a[k] = D_mean[s, k] + pull[k] * (target[k] - m[k])
-                b[k] = sum_lanes(z_lanes, k) / n
-            for k in range(d):
-                predicted[s, k] = m[k]
-                old_shifts[s, k] = shifts[s, k]
-                shifts[s, k] = 0.0
+                flat = at_mean[k]
                 for j in range(d):
-                    predicted[s, k] += P1m[k, j] * a[j] + Cm[k, j] * b[j]
-                    shifts[s, k] += (P1m[k, j] - P1y[k, j]) * a[j] + (Cm[k, j] - Cy[k, j]) * b[j]
+                    flat -= modes.J[s, k, j] * m[j]
+                bent[s, k] = sum_lanes(n_lanes, place[k]) / n if curved[k] else flat
+                eps[s, k] = bent[s, k] - flat
+                z_mean[s, k] = sum_lanes(z_lanes, k) / n if noisy[k] else 0.0
+
+        predict_means(modes, eps, z_mean, moved)
+        for s in range(n_sites):
+            for k in range(d):
+                predicted[s, k] = moved[s, k]
+                shifts[s, k] = moved[s, k]
+                for j in range(d):
+                    shifts[s, k] -= modes.E[s, k, j] * means[s, j] + modes.P1[s, k, j] * (
+                        bent[s, j] if curved[j] else 0.0
+                    )
+                    shifts[s, k] -= modes.C[s, k, j] * z_mean[s, j]
             if n_fields > 0:
+                p, shift = parameters(rows, s), vector_of(shifts[s])
                 lanes[:] = 0.0
-                shift = vector_of(shifts[s])
                 for first in range(0, n_padded, TILE):
                     size = min(TILE, n_padded - first)
-                    predictors, tile = rows_of((Y, s, first, size)), tile_of((buffer, size))
+                    predictors, tile = rows_of((X, s, first, size)), tile_of((buffer, size))
                     for i in range(size):
                         scatter(tile, i, shifted((gather((predictors, i)), shift)))
                     accumulate(lanes, tile, min(size, n - first), p)
                 for k in range(d, n_means):
                     predicted[s, k] = sum_lanes(lanes, k) / n
-
         couple(coupling, predicted, received)
 
         for s in range(n_sites):
             p = parameters(rows, s)
-            m, c = means_of(means[s]), means_of(inputs[s])
+            m, c = means_of(predicted[s]), means_of(received[s])
             pull, target, gap = relax(m, c, p)
-            new_m, new_c = means_of(predicted[s]), means_of(received[s])
-            new_pull, new_target, new_gap = relax(new_m, new_c, p)
-            amplitudes = noise(p)
-            # What the new fields add to n: a constant and, where the rates have changed, a slope.
             for k in range(d):
-                a[k] = (new_pull[k] - pull[k]) + (new_gap[k] - gap[k])
-                b[k] = new_pull[k] * new_target[k] - pull[k] * target[k]
-            new_rate = vector_of(a)
-            for k in range(d):
-                a[k] = 0.0
-                for j in range(d):
-                    by_gap = new_gap[j] * (new_m[j] - m[j]) + (new_gap[j] - gap[j]) * m[j]
-                    a[k] += P2y[s, k, j] * (b[j] + by_gap)
-            shift, old_shift = vector_of(shifts[s]), vector_of(old_shifts[s])
-            constant = vector_of(a)
-            J_s, P2 = matrix_of(J[s].ravel()), matrix_of(P2y[s].ravel())
-            D_lanes[:] = 0.0
+                n_mean[s, k] = pull[k] + gap[k] - modes.rate[s, k]
+            new_rate, shift = vector_of(n_mean[s]), vector_of(shifts[s])
+            J, P2 = matrix_of(modes.J[s].ravel()), matrix_of(modes.P2[s].ravel())
+            n_lanes[:] = 0.0
             for first in range(0, n_padded, TILE):
                 size = min(TILE, n_padded - first)
-                states, predictors = rows_of((X, s, first, size)), rows_of((Y, s, first, size))
-                news = predictors if reflects else states
-                drifts = tile_of((buffer, size))
+                states, bends = rows_of((X, s, first, size)), curved_rows_of((B, s, first, size))
+                changes = curved_tile_of((buffer, size))
                 for i in range(size):
-                    x = shifted((gather((states, i)), old_shift))
-                    y = shifted((gather((predictors, i)), shift))
-                    new_drift = drift(y, new_m, new_c, p)
-                    scatter(drifts, i, new_drift)
-                    change = curvature((new_drift, drift(x, m, c, p), J_s, difference((y, x))))
+                    y = shifted((gather((states, i)), shift))
+                    new_bend = bend((drift(y, m, c, p), J, y))
+                    bend_change = difference((new_bend, gather_bend((bends, i))))
+                    scatter_bend(changes, i, bend_change)
+                    change = among_all(bend_change)
                     if rates_move:
                         change = less_product((change, new_rate, y))
-                    scatter(news, i, corrected_state((y, constant, P2, change)))
-                for k in range(d):
-                    if curved[k]:
-                        add_to_lanes(D_lanes, k, drifts[k], min(size, n - first))
-            at_mean = drift(new_m[:d], new_m, new_c, p)
-            # Mean of n as seen by the mode that moved the neurons, and by the mean's own.
+                    scatter(states, i, corrected_state((y, P2, change)))
+                if n_curved > 0:
+                    for q in range(n_curved):
+                        add_to_lanes(n_lanes, q, changes[q], min(size, n - first))
             for k in range(d):
-                shifts[s, k] = 0.0
-                means[s, k] = predicted[s, k]
-            for j in range(d):
-                new_D_mean = sum_lanes(D_lanes, j) / n if curved[j] else at_mean[j]
-                by_mean = new_D_mean - D_mean[s, j] + b[j]
-                by_mean -= (new_pull[j] - pull[j]) * new_m[j]
-                for i in range(d):
-                    by_mean -= J[s, j, i] * (new_m[i] - m[i])
-                by_fluctuation = by_mean + gap[j] * (new_m[j] - m[j])
-                for k in range(d):
-                    shifts[s, k] += P2m[s, k, j] * by_mean - P2y[s, k, j] * by_fluctuation
-                    means[s, k] += P2m[s, k, j] * by_mean
+                change_mean = sum_lanes(n_lanes, place[k]) / n if curved[k] else 0.0
+                # <drift(X^)> + pull (target - M^) less what the predictor has used.
+                residual[s, k] = bent[s, k] + change_mean + pull[k] * (target[k] - predicted[s, k])
+                residual[s, k] -= modes.flow[s, k] + eps[s, k]
+                for j in range(d):
+                    residual[s, k] += modes.J[s, k, j] * predicted[s, j]
+                n_mean[s, k] = change_mean - (new_rate[k] * predicted[s, k] if rates_move else 0.0)
+
+        correct_means(modes, residual, moved)
+        for s in range(n_sites):
+            for k in range(d):
+                means[s, k] = moved[s, k]
+                shifts[s, k] = moved[s, k] - predicted[s, k]
+                for j in range(d):
+                    shifts[s, k] -= modes.P2[s, k, j] * n_mean[s, j]
             if reflects or n_fields > 0:
+                p, shift = parameters(rows, s), vector_of(shifts[s])
+                amplitudes = noise(p)
                 lanes[:] = 0.0
-                shift = vector_of(shifts[s])
                 for first in range(0, n_padded, TILE):
                     size = min(TILE, n_padded - first)
-                    states, news = rows_of((X, s, first, size)), rows_of((Y, s, first, size))
+                    states = rows_of((X, s, first, size))
+                    for i in range(size):
+                        scatter(states, i, shifted((gather((states, i)), shift)))
                     if reflects:
-                        for i in range(size):
-                            scatter(news, i, shifted((gather((news, i)), shift)))
-                        reflect(states, news, amplitudes, h, first, size, key, replica, step, s)
-                        for k in range(d):
-                            copy_row(states[k], news[k])
-                    else:
-                        for i in range(size):
-                            scatter(states, i, shifted((gather((states, i)), shift)))
+                        olds = old_rows_of((B, s, first, size))
+                        reflect(olds, states, amplitudes, h, first, size, key, replica, step, s)
                     accumulate(lanes, states, min(size, n - first), p)
                 for k in range(n_means):
                     means[s, k] = sum_lanes(lanes, k) / n
@@ -558,20 +559,22 @@ def _build(model: Model, variant: Variant) -> Kernels:
         n_sites = X.shape[1]
         shifts = np.zeros((n_sites, d))
         # Small arrays of the exponential step, made once: making them costs as much as its algebra.
-        room = (
+        modes = room(n_sites)
+        small = (
             np.empty((n_sites, n_means)),
             np.empty((n_sites, n_means)),
             np.empty((n_sites, d)),
             np.empty((n_sites, d)),
-            np.empty((n_sites, d, d)),
-            np.empty((n_sites, d, d)),
-            np.empty((n_sites, d, d)),
+            np.empty((n_sites, d)),
+            np.empty((n_sites, d)),
+            np.empty((n_sites, d)),
+            np.empty((n_sites, d)),
         )
         for step in range(first, last):
             couple(coupling, means, inputs)
             if exponential:
                 exponential_step(
-                    X, work, shifts, room, rows, coupling, means, inputs, n, h, refinement,
+                    X, work, shifts, modes, small, rows, coupling, means, inputs, n, h, refinement,
                     key, replica, step,
                 )  # fmt: skip
             else:
@@ -588,14 +591,14 @@ def _build(model: Model, variant: Variant) -> Kernels:
     # The digest knows the sources of this package only: a model from elsewhere is compiled anew.
     if registered:
         start, advance = keep_compiled(start, tag), keep_compiled(advance, tag)
-    return Kernels(n_means, start, advance)
+    return Kernels(n_means, n_curved + n_old if exponential else 0, start, advance)
 
 
 class _Structure(NamedTuple):
     """What holds for a model whatever its parameters.
 
     relaxing : variables with a pull or a gap junction
-    curved : variables whose drift is not affine in the state
+    curved : variables whose drift is not affine in the state, or moves with means and fields
     rates_move : pull or gap depend on the fields
     """
 
@@ -629,10 +632,12 @@ def _structure(model: Model, parameters_class: Any, n_means: int) -> _Structure:
             model.drift(tuple(a + i * b for a, b in zip(x, step, strict=True)), m, c, p)
             for i in range(3)
         )
+        elsewhere = model.drift(x, numbers(n_means), numbers(n_means), p)
         for k in range(d):
             relaxing[k] = relaxing[k] or pull[k] + gap[k] != 0.0
             bend = abs(low[k] - 2.0 * middle[k] + high[k])
-            curved[k] = curved[k] or bend > 1e-12 * (abs(low[k]) + abs(high[k]))
+            moved = elsewhere[k] != low[k]
+            curved[k] = curved[k] or moved or bend > 1e-12 * (abs(low[k]) + abs(high[k]))
     return _Structure(tuple(relaxing), tuple(curved), rates_move)
 
 

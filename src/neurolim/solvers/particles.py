@@ -266,7 +266,8 @@ def solve(
     run = kernels(model, Variant(options["scheme"], noisy, options["normals"] == "float64"))
     n, stride, every = options["n_neurons"], _stride(options), options["trace_every"]
     coupling = np.ascontiguousarray(sites.coupling)
-    state, work = (aligned((d, n_sites, -(-n // BLOCK) * BLOCK)) for _ in range(2))
+    padded = -(-n // BLOCK) * BLOCK
+    state, work = (aligned((size, n_sites, padded)) for size in (d, run.n_work))
     means = np.empty((n_sites, run.n_means))
     levels = np.array(PROBABILITIES)
     arrays = _empty_arrays(model, params, options, len(replicas))
