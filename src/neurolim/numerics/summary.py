@@ -91,8 +91,7 @@ def summarise(
                         # One bin more on either side takes what lies outside.
                         u = x[k, i] * factor + (1.0 - low / width)
                         place[0, i] = np.int32(min(max(u, 0.0), bins + 1.0))
-                    for i in range(count):
-                        scaled[k, i % _COPIES, place[0, i]] += 1
+                    _count(place[0, :count], scaled[k])
         column = 0
         for k in range(d):
             for j in range(k, d):
@@ -140,31 +139,25 @@ def pick_quantiles(values, centre, spread, levels, quantiles, coarse, counts):
         u = min(max((values[i] - centre) * factor + offset, 0.0), _COARSE - 1.0)
         coarse[i] = np.int32(u)
     counts[:] = 0
-    for i in range(n):
-        counts[i % _COPIES, coarse[i]] += 1
+    _count(coarse[:n], counts)
     for bin_ in range(_COARSE):
         for copy in range(1, _COPIES):
             counts[0, bin_] += counts[copy, bin_]
 
-    # counts[1] becomes 1 for the bins that hold a wanted order statistic, counts[2] the number of
-    # values kept before the bin, counts[3] the number of all values before it.
-    before, level = 0, 0
+    # counts[3] becomes the number of values before a bin, counts[1] 1 for the bins that hold a wanted
+    # order statistic, counts[2] the number of values kept before such a bin.
+    before = 0
     for bin_ in range(_COARSE):
-        after = before + counts[0, bin_]
         counts[1, bin_], counts[3, bin_] = 0, before
-        for q in range(level, levels.size):
-            position = np.int64(levels[q] * (n - 1))
-            if position >= after:
-                break
-            if min(position + 1, n - 1) < after:
-                level = q + 1
-            if min(position + 1, n - 1) >= before:
-                counts[1, bin_] = 1
-        before = after
+        before += counts[0, bin_]
     kept = 0
-    for bin_ in range(_COARSE):
-        counts[2, bin_] = kept
-        kept += counts[1, bin_] * counts[0, bin_]
+    for q in range(levels.size):
+        position = np.int64(levels[q] * (n - 1))
+        for wanted in (position, min(position + 1, n - 1)):
+            bin_ = _bin_of(counts, wanted)
+            if counts[1, bin_] == 0:
+                counts[1, bin_], counts[2, bin_] = 1, kept
+                kept += counts[0, bin_]
     held = np.empty(kept)
     kept = 0
     for i in range(n):
@@ -180,9 +173,23 @@ def pick_quantiles(values, centre, spread, levels, quantiles, coarse, counts):
         quantiles[q] = lower + (exact - position) * (upper - lower)
 
 
+@njit(error_model="numpy", forceinline=True)
+def _count(places, counts):
+    """Add the number of times every place occurs to ``counts`` [_COPIES, places], whose sum counts.
+
+    Places are unsigned when they serve as index: a signed one is tested for being negative.
+    """
+    whole = places.size - places.size % _COPIES
+    for i in range(0, whole, _COPIES):
+        for copy in range(_COPIES):
+            counts[copy, np.uint32(places[i + copy])] += 1
+    for i in range(whole, places.size):
+        counts[0, np.uint32(places[i])] += 1
+
+
 @njit(error_model="numpy")
-def _order_statistic(held, counts, position):
-    """Return the value at a position of the sorted population, whose bin is among those held."""
+def _bin_of(counts, position):
+    """Return the coarse bin that holds a position of the sorted population."""
     low, high = 0, _COARSE - 1
     while low < high:
         middle = (low + high + 1) // 2
@@ -190,4 +197,11 @@ def _order_statistic(held, counts, position):
             low = middle
         else:
             high = middle - 1
-    return held[counts[2, low] + position - counts[3, low]]
+    return low
+
+
+@njit(error_model="numpy")
+def _order_statistic(held, counts, position):
+    """Return the value at a position of the sorted population, whose bin is among those held."""
+    bin_ = _bin_of(counts, position)
+    return held[counts[2, bin_] + position - counts[3, bin_]]
