@@ -144,7 +144,7 @@ def pick_quantiles(values, centre, spread, levels, quantiles, coarse, counts):
         for copy in range(1, _COPIES):
             counts[0, bin_] += counts[copy, bin_]
 
-    # counts[3] becomes the number of values before a bin, counts[1] 1 for the bins that hold a wanted
+    # counts[3] becomes the number of values before a bin, counts[1] 1 for bins that hold a wanted
     # order statistic, counts[2] the number of values kept before such a bin.
     before = 0
     for bin_ in range(_COARSE):
