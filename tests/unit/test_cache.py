@@ -38,13 +38,22 @@ def hashes(folder, *models, **more):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
-def test_results_have_the_same_bits_on_baseline_and_vector_processors(tmp_path):
-    words = (
-        "morris_lecar:euler_maruyama:float32",
-        "fitzhugh_nagumo:exponential:float32",
-        "balanced:euler_maruyama:float64",
-    )
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(
+            (
+                "morris_lecar:euler_maruyama:float32",
+                "fitzhugh_nagumo:exponential:float32",
+                "balanced:euler_maruyama:float64",
+            ),
+            marks=pytest.mark.ci,
+        ),
+        ("balanced:exponential:float32", "linear:exponential:float64"),
+    ],
+    ids=["three-models", "mean-modes"],
+)
+def test_results_have_the_same_bits_on_baseline_and_vector_processors(words, tmp_path):
     here = hashes(tmp_path, *words)
     for processor in ("generic", "haswell", "skylake-avx512"):
         # Code for a processor the machine does not have could not run; these are subsets of it
