@@ -45,7 +45,14 @@ OPTIONS = (
     Param("recovery_box", 2.5, doc="box |w - W| up to this, at t = 0; moves with r", positive=True),
     Param("voltage_points", 121, doc="points in v", kind="integer", low=11, high=5001),
     Param("recovery_points", 61, doc="points in w", kind="integer", low=11, high=5001),
-    Param("dt", 0.01, "time", "largest step; the first are eps/10 and grow", positive=True),
+    Param("dt", 0.01, "time", "largest step", positive=True),
+    Param(
+        "growth",
+        0.2,
+        doc="of the first steps, each on the one before; the first is growth/(2 gap)",
+        positive=True,
+        high=1.0,
+    ),
     Param(
         "largest_loss",
         0.05,
@@ -100,7 +107,7 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
     """Return the time of the steps, the first hundred of them in the initial layer."""
     size = options["voltage_points"] * options["recovery_points"]
     sites = len(model.prepare(params).labels)
-    steps = 120.0 + options["t_end"] / options["dt"] + options["records"]
+    steps = 24.0 / options["growth"] + options["t_end"] / options["dt"] + options["records"]
     return Cost(
         0.2 + steps * sites * (1e-4 + 2.5e-7 * size), 8.0 * size * sites * options["records"]
     )
@@ -213,7 +220,8 @@ def solve(
     found = {name: np.full((len(times), sites, *ends), np.nan) for name, ends in shape.items()}
     status = Status.OK if means.success else Status.NOT_CONVERGED
     psi = np.empty((sites, x.size, z.size))
-    t, dt = 0.0, 0.1 / float(network.gap.max())
+    growth = options["growth"]
+    t, dt = 0.0, 0.5 * growth / float(network.gap.max())
     for place, end in enumerate(times):
         while status is Status.OK and t < end:
             size = (end - t) / np.ceil((end - t) / min(dt, options["dt"]) - 1e-9)
@@ -222,7 +230,7 @@ def solve(
                 psi[s], inward = _step(network, s, x, zeta[s], psi[s], after, size)
                 if inward:
                     status = Status.OUT_OF_DOMAIN
-            t, dt = t + size, 1.2 * dt
+            t, dt = t + size, (1.0 + growth) * dt
             if end - t < 1e-12 * end:
                 t = float(end)
         if status is not Status.OK:
@@ -247,6 +255,9 @@ def solve(
             cross = (network.e / diffusion)[:, None, None] * x[:, None] * y[:, None, :]
             linear = (steep - network.gap * shift)[:, None, None] * x[:, None]
             offset = (base / diffusion + constant)[:, None, None]
+            # The data's n sees the other sites at V_0, the primitive above at V.
+            moved = _primitive(network, network.mean, here.mean[:, :1] + x) - primitive
+            linear = linear + moved[:, :, None]
             psi[:] = linear / diffusion[:, None, None] + offset - cross
         found["psi"][place], found["primitive"][place] = psi, primitive / diffusion[:, None]
         found["mean"][place] = here.mean
