@@ -205,8 +205,9 @@ def solve(
 
     Notes
     -----
-    First order in the step and in x, third in zeta, on a psi that is O(eps): the error of log(mu)
-    is O(eps) times that.
+    First order in the steps (``dt`` and ``growth`` together, whatever eps) and in x, on a psi that
+    is O(eps): the error of eps log(mu) is O(eps) times that.  In zeta psi is a low polynomial,
+    which the interpolation follows nearly exactly.
     """
     network = read_network(model, params)
     times = np.array(record_times(options))
