@@ -21,7 +21,8 @@ th, td { padding: .3rem .8rem .3rem 0; vertical-align: top; }
 td { border-bottom: 1px solid #ddd; font-variant-numeric: tabular-nums; }
 td.number, th.number { text-align: right; }
 td.contains, td.agrees { color: #1a7a3c; }
-td.inconclusive { color: #a87400; }
+td.inconclusive, td.not { color: #a87400; }
+td:first-child { white-space: nowrap; }
 td.excludes, td.disagrees { color: #a33d00; }
 """
 #: LaTeX's special characters.

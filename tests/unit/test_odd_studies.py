@@ -81,6 +81,14 @@ WRONG = {
         study(statistics=["concentration", "convergence_rate"], figures=[]),
         "convergence_rate.of: missing",
     ),
+    "a part of another key": (
+        {"model": "fitzhugh_nagumo", "solver": "kinetic", "params": {"recovery_spread": 0.0}},
+        r"params\.recovery_spread: the initial law",
+    ),
+    "another model": ({"model": "morris_lecar", "solver": "closure"}, "solver: morris_lecar"),
+    "double limit of one axis": (
+        study(statistics=["double_limit"], figures=[]), "double_limit: axis n_neurons",
+    ),
     "small parameter unknown": (
         study(statistics=[{"profile": {"eps": "drift"}}], figures=[]), "no numeric parameter",
     ),

@@ -79,6 +79,10 @@ def test_what_is_no_network_in_space_is_refused():
         sites(density=[1.0, 2.0])
     with pytest.raises(StudyError, match="density"):
         sites(density=[-1.0])
+    with pytest.raises(StudyError, match="10000 sites"):
+        sites(sites=100, dimension=2)
+    with pytest.raises(StudyError, match="positions as well"):
+        sites(positions=[0.1, 0.9])
 
 
 @pytest.mark.slow

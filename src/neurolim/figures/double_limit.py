@@ -29,7 +29,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     dataset : what the statistic ``double_limit`` gives
     expect : not used
     """
-    noise, bias, order = (float(value) for value in dataset["double_fit"].values)
+    noise, bias, order = (float(value) for value in dataset["displacement"].values[:3])
     names = {"n_neurons": "number of neurons n", "eps": "eps (time)"}
     error = dataset["double_error"].sortby("n_neurons").sortby("eps")
     picture, axes = figure(1, 2, 7.6, 3.3)
@@ -69,7 +69,7 @@ def example() -> xr.Dataset:
     return xr.Dataset(
         {
             "double_error": (("n_neurons", "eps"), error),
-            "double_fit": ("constant", [1.0, 1.0, 1.0]),
+            "displacement": ("estimate", [1.0, 1.0, 1.0, 0.9, 1.1]),
         },
         {"n_neurons": n, "eps": eps},
     )
@@ -77,7 +77,7 @@ def example() -> xr.Dataset:
 
 def needs(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("double_error", "double_fit")
+    return ("double_error", "displacement")
 
 
 FIGURE = Figure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,6 +85,10 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
             low, high = lower.get_ylim()
             lower.set_ylim(min(low, hope - 0.15), max(high, hope + 0.15))
         upper.text(0.04, 0.97, text, transform=upper.transAxes, va="top", fontsize=7.5)
+        claim = textwrap.fill(str(expect.get(name, {}).get("claim", "")), 24)
+        upper.text(
+            0.98, 0.03, claim, transform=upper.transAxes, ha="right", va="bottom", fontsize=6
+        )
         bottom, top = upper.get_ylim()
         upper.set_ylim(bottom, top * (top / bottom) ** 0.25)
         lower.set_xlim(upper.get_xlim())

@@ -17,7 +17,7 @@ _MOST = 4
 
 @styled
 def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, of: str) -> Picture:
-    """Return one map per grid point (at most four): the mean over sites and time.
+    """Return one map per grid point, at most four: the mean over sites and time.
 
     Parameters
     ----------
@@ -31,8 +31,13 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, of: str) -> Picture:
     if not np.isfinite(mean.values).any():
         return nothing_to_show(dataset)
     grid = [str(dim) for dim in mean.dims if dim not in ("time", "site")]
+    if np.prod([mean.sizes[dim] for dim in grid]) > _MOST:
+        # Words stay apart; of numbers the first is shown.
+        numbers = [dim for dim in grid if np.issubdtype(mean[dim].dtype, np.number)]
+        mean = mean.isel({dim: slice(1) for dim in numbers})
     maps = mean.stack(point=grid) if grid else mean.expand_dims("point")
     limit = dataset["reference_mean"].sel(variable=of)
+    limit = limit.sel({dim: mean[dim] for dim in grid})
     limit = limit.stack(point=grid) if grid else limit.expand_dims("point")
     count = min(_MOST, maps.sizes["point"])
     chosen = np.unique(np.linspace(0, maps.sizes["point"] - 1, count).astype(int))
@@ -43,8 +48,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, of: str) -> Picture:
         here, reference = maps.isel(point=place), limit.isel(point=place)
         words = ""
         if grid:
-            label = maps["point"].values[place]
-            words = ", ".join(v if isinstance(v, str) else f"{v:.3g}" for v in label)
+            label = zip(grid, maps["point"].values[place], strict=True)
+            words = ", ".join(v if isinstance(v, str) else f"{d} = {v:.3g}" for d, v in label)
         upper, lower = axes[0, column], axes[1, column]
         image = upper.pcolormesh(
             time,

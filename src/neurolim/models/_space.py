@@ -24,6 +24,9 @@ import numpy as np
 
 from neurolim.core import Param, StudyError
 
+#: The kernel is a full matrix: 0.2 GB here, and more sites than a network in space asks for.
+MOST_SITES = 5000
+
 SPACE_PARAMS = (
     Param("positions", (0.0,), doc="positions of the sites in K, if sites is 0", kind="vector"),
     Param(
@@ -78,9 +81,14 @@ def space(params: Mapping[str, Any]) -> Space:
 
     Raises
     ------
-    StudyError : lengths that do not fit, a power law that is not integrable
+    StudyError : lengths that do not fit, positions given twice, too many sites, a power law that
+        is not integrable
     """
     dimension, count = params["dimension"], params["sites"]
+    if count**dimension > MOST_SITES:
+        raise StudyError("sites", f"{count**dimension} sites", f"at most {MOST_SITES} in all")
+    if count and tuple(params["positions"]) != (0.0,):
+        raise StudyError("positions", "positions as well as sites", "one of the two")
     if count:
         line = (np.arange(count) + 0.5) / count
         mesh = np.meshgrid(*[line] * dimension, indexing="ij")

@@ -22,10 +22,16 @@ Substep = Callable[[np.ndarray, float, float], np.ndarray]
 
 
 class StepError(ArithmeticError):
-    """The step fell below the smallest sensible one; ``time`` and ``error`` say where."""
+    """The step fell below the smallest sensible one, or the state was not wanted any more.
 
-    def __init__(self, time: float, error: float) -> None:
-        self.time, self.error = time, error
+    Parameters
+    ----------
+    time, error : where, and the error of the last step over its tolerance
+    found : the records reached before [time, n], in the next place the state at ``time``, then NaN
+    """
+
+    def __init__(self, time: float, error: float, found: np.ndarray) -> None:
+        self.time, self.error, self.found = time, error, found
         super().__init__(f"step failed at t = {time:g}, error {error:.3g} of the tolerance")
 
 
@@ -62,6 +68,7 @@ def integrate(
     tolerance: float | np.ndarray,
     first_step: float,
     order: int = 5,
+    sound: Callable[[np.ndarray], bool] = lambda x: True,
 ) -> np.ndarray:
     """Return the state at the given times [time, n] with adaptive extrapolated steps.
 
@@ -73,12 +80,13 @@ def integrate(
     tolerance : allowed error per step, absolute, of every entry [n] or of all
     first_step : where to start
     order : of the extrapolation, at least 2
+    sound : state [n] -> whether it is worth going on from
 
     Raises
     ------
-    StepError : the step fell below 1e-9 of the first one
+    StepError : the step fell below 1e-9 of the first one, or a state was not sound
     """
-    found = np.empty((len(times), x.size))
+    found = np.full((len(times), x.size), np.nan)
     found[0] = x
     t, step = float(times[0]), first_step
     for place in range(1, len(times)):
@@ -98,7 +106,8 @@ def integrate(
                 step = max(step if size < step else 0.0, size * min(3.0, factor))
             else:
                 step = size * max(0.1, factor)
-                if step < 1e-9 * first_step:
-                    raise StepError(t, ratio)
+            if step < 1e-9 * first_step or not sound(x):
+                found[place] = x
+                raise StepError(t, ratio, found)
         found[place] = x
     return found

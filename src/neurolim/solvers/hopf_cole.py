@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.integrate import solve_ivp
 from scipy.linalg import solve_banded
+from scipy.ndimage import map_coordinates
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
 from neurolim.solvers._gap_network import GapNetwork, read_network
@@ -44,8 +45,22 @@ OPTIONS = (
     Param("recovery_box", 2.5, doc="box |w - W| up to this, at t = 0; moves with r", positive=True),
     Param("voltage_points", 121, doc="points in v", kind="integer", low=11, high=5001),
     Param("recovery_points", 61, doc="points in w", kind="integer", low=11, high=5001),
-    Param("dt", 0.01, "time", "largest step; the first are eps/10 and grow", positive=True),
+    Param("dt", 0.01, "time", "largest step", positive=True),
+    Param(
+        "growth",
+        0.2,
+        doc="of the first steps, each on the one before; the first is growth/(2 gap)",
+        positive=True,
+        high=1.0,
+    ),
+    Param(
+        "largest_loss",
+        0.05,
+        doc="refuse a result whose mass in the box, or offset, is wrong by more than this",
+        positive=True,
+    ),
 )
+_RESIDUALS = ("mass", "offset")
 #: What multiplies 1, x, x^2, x y and y^2 in log(mu) + gap x^2/(2D) + log s - n(v)/D - psi.
 TERMS = ("1", "x", "x^2", "x y", "y^2")
 
@@ -72,6 +87,8 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             "expansion", "1", "log(mu) + gap x^2/(2D) + log s - n/D - psi by terms", (*dims, "term")
         ),
         Var("primitive", "1", "n(v)/D on the grid, n(0) = 0", (*dims, "offset_v")),
+        Var("mass", "1", "mass of the law in the box: 1 but for what is outside or wrong", dims),
+        Var("offset", "1", "mean of (v - V)/s in the box: 0 but for what is wrong", dims),
     )
 
 
@@ -90,7 +107,7 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
     """Return the time of the steps, the first hundred of them in the initial layer."""
     size = options["voltage_points"] * options["recovery_points"]
     sites = len(model.prepare(params).labels)
-    steps = 120.0 + options["t_end"] / options["dt"] + options["records"]
+    steps = 24.0 / options["growth"] + options["t_end"] / options["dt"] + options["records"]
     return Cost(
         0.2 + steps * sites * (1e-4 + 2.5e-7 * size), 8.0 * size * sites * options["records"]
     )
@@ -136,11 +153,10 @@ class _Means:
         self.network = network
         self.sites = len(network.gap)
         self.slope = closure_slope(network)
-        with np.errstate(all="ignore"):
-            found: Any = solve_ivp(
-                self.slope, (0.0, t_end), start, method="LSODA", rtol=1e-10, atol=1e-13,
-                dense_output=True,
-            )  # fmt: skip
+        found: Any = solve_ivp(
+            self.slope, (0.0, t_end), start, method="LSODA", rtol=1e-10, atol=1e-13,
+            dense_output=True,
+        )  # fmt: skip
         self.success, self.path = bool(found.success), found.sol
 
     def __call__(self, t: float) -> Background:
@@ -170,6 +186,7 @@ class _Means:
         )
 
 
+@np.errstate(all="ignore")
 def solve(
     model: Model,
     params: Mapping[str, Any],
@@ -181,13 +198,16 @@ def solve(
 
     Returns
     -------
-    as in ``outputs``; OUT_OF_DOMAIN (and NaN) if the flow enters the box at an end of v, DIVERGED
-    if psi leaves the finite numbers, NOT_CONVERGED if the closure cannot be integrated.
+    as in ``outputs``; all is NaN but ``mass``, which says how much is left, and ``offset`` with
+    the status OUT_OF_DOMAIN if the law does not fit the box, is too wide for the expansion, or if
+    the flow enters the box at an end of v; DIVERGED if psi leaves the finite numbers; NOT_CONVERGED
+    if the closure cannot be integrated.
 
     Notes
     -----
-    First order in the step and in x, third in zeta, on a psi that is O(eps): the error of log(mu)
-    is O(eps) times that.
+    First order in the steps (``dt`` and ``growth`` together, whatever eps) and in x, on a psi that
+    is O(eps): the error of eps log(mu) is O(eps) times that.  In zeta psi is a low polynomial,
+    which the interpolation follows nearly exactly.
     """
     network = read_network(model, params)
     times = np.array(record_times(options))
@@ -197,11 +217,12 @@ def solve(
     start, constant, shift = _start(network)
     means = _Means(network, start, float(times[-1]))
     shape = {"mean": (2,), "frame": (2,), "psi": (x.size, z.size), "expansion": (5,)}
-    shape["primitive"] = (x.size,)
+    shape |= {"primitive": (x.size,), "mass": (), "offset": ()}
     found = {name: np.full((len(times), sites, *ends), np.nan) for name, ends in shape.items()}
     status = Status.OK if means.success else Status.NOT_CONVERGED
     psi = np.empty((sites, x.size, z.size))
-    t, dt = 0.0, 0.1 / float(network.gap.max())
+    growth = options["growth"]
+    t, dt = 0.0, 0.5 * growth / float(network.gap.max())
     for place, end in enumerate(times):
         while status is Status.OK and t < end:
             size = (end - t) / np.ceil((end - t) / min(dt, options["dt"]) - 1e-9)
@@ -210,7 +231,7 @@ def solve(
                 psi[s], inward = _step(network, s, x, zeta[s], psi[s], after, size)
                 if inward:
                     status = Status.OUT_OF_DOMAIN
-            t, dt = t + size, 1.2 * dt
+            t, dt = t + size, (1.0 + growth) * dt
             if end - t < 1e-12 * end:
                 t = float(end)
         if status is not Status.OK:
@@ -235,15 +256,48 @@ def solve(
             cross = (network.e / diffusion)[:, None, None] * x[:, None] * y[:, None, :]
             linear = (steep - network.gap * shift)[:, None, None] * x[:, None]
             offset = (base / diffusion + constant)[:, None, None]
+            # The data's n sees the other sites at V_0, the primitive above at V.
+            moved = _primitive(network, network.mean, here.mean[:, :1] + x) - primitive
+            linear = linear + moved[:, :, None]
             psi[:] = linear / diffusion[:, None, None] + offset - cross
         found["psi"][place], found["primitive"][place] = psi, primitive / diffusion[:, None]
         found["mean"][place] = here.mean
         found["frame"][place] = np.stack([np.sqrt(diffusion / network.gap), here.r], axis=1)
+        mass, offset = _moments(network, here, found["expansion"][place], psi, x, zeta)
+        found["mass"][place], found["offset"][place] = mass, offset
         if not np.isfinite(psi).all():
             status = Status.DIVERGED
+        elif max(np.abs(mass - 1.0).max(), np.abs(offset).max()) > options["largest_loss"]:
+            status = Status.OUT_OF_DOMAIN
     if status is not Status.OK:
-        found = {name: np.full_like(array, np.nan) for name, array in found.items()}
+        found |= {k: np.full_like(a, np.nan) for k, a in found.items() if k not in _RESIDUALS}
     return Solution({name: a[None] for name, a in found.items()}, np.array([status], np.int8))
+
+
+def _moments(
+    network: GapNetwork,
+    here: Background,
+    expansion: np.ndarray,
+    psi: np.ndarray,
+    x: np.ndarray,
+    zeta: np.ndarray,
+) -> np.ndarray:
+    """Return mass and mean of (v - V)/s of the law in the box [2, site], by trapezoids."""
+    y = np.linspace(-8.0, 8.0, 161)
+    across = y * (network.sigma / np.sqrt(2.0 * network.gap))[:, None]
+    diffusion = 0.5 * network.sigma[:, None] ** 2
+    height = _primitive(network, here.mean, here.mean[:, :1] + across) / diffusion
+    found = np.empty((2, len(zeta)))
+    for s, (r, v) in enumerate(zip(here.r, across[:, :, None], strict=True)):
+        places = np.broadcast_arrays(
+            (v - x[0]) / (x[1] - x[0]), (y - zeta[s, 0]) / (zeta[s, 1] - zeta[s, 0])
+        )
+        rise = map_coordinates(psi[s], places, order=1, mode="nearest") + height[s][:, None]
+        rise += expansion[s, 0] + np.log(r) + v * (expansion[s, 1] + expansion[s, 3] * y * r)
+        inside = (np.abs(v) <= x[-1]) & (np.abs(y) <= zeta[s, -1])
+        density = np.where(inside, np.exp(rise - 0.5 * (y[:, None] ** 2 + y**2)), 0.0)
+        found[:, s] = np.array([density.sum(), y @ density.sum(axis=1)]) * (y[1] - y[0]) ** 2
+    return found
 
 
 def _start(network: GapNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

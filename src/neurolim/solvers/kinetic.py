@@ -165,6 +165,13 @@ class Galerkin:
             even = even * half * np.sqrt((k + 1.0) * (k + 2.0)) / (k / 2 + 1.0)
         return state.ravel()
 
+    def tail(self, flat: np.ndarray) -> np.ndarray:
+        """Return the share of the norm in the last two modes of v or w [..., site]."""
+        law = self.split(flat)[1]
+        ends = law.copy()
+        ends[..., :-2, :-2] = 0.0
+        return np.sqrt((ends**2).sum(axis=(-2, -1)) / (law**2).sum(axis=(-2, -1)))
+
     def split(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return views [..., site, 3] and [..., site, K, L] of flat states [..., n]."""
         state = flat.reshape(*flat.shape[:-1], len(self.network.gap), -1)
@@ -243,8 +250,9 @@ def solve(
 
     Returns
     -------
-    as in ``outputs``; status NOT_CONVERGED if a step fails or the cut modes matter (``tail`` keeps
-    the residual then), DIVERGED if the solution leaves the finite numbers; all else is NaN then.
+    as in ``outputs``; status NOT_CONVERGED if a step fails or the cut modes matter, DIVERGED if the
+    solution leaves the finite numbers; all is NaN then but ``tail``, the residual of every
+    record that was reached and, in the next place, of the state where it stopped.
 
     Notes
     -----
@@ -254,7 +262,6 @@ def solve(
     modes = (options["voltage_modes"], options["recovery_modes"])
     galerkin = Galerkin(network, modes, options["theta_start"])
     times = np.array(record_times(options))
-    n_sites = len(network.gap)
     status = Status.OK
     fast = max(float((network.sigma**2 / (2.0 * galerkin.first)).max()), network.gap.max())
     try:
@@ -266,24 +273,17 @@ def solve(
                 galerkin.flat(options["tolerance"], options["law_tolerance"]),
                 min(0.1 / fast, float(times[1])),
                 options["order"],
+                lambda x: not galerkin.tail(x).max() > options["largest_tail"],
             )
-    except StepError:
-        status = Status.NOT_CONVERGED
-        flat = np.full((len(times), galerkin.start().size), np.nan)
+    except StepError as error:
+        status, flat = Status.NOT_CONVERGED, error.found
     moments, law = galerkin.split(flat)
-    norm = np.sqrt((law**2).sum(axis=(2, 3)))
-    ends = law.copy()
-    ends[:, :, :-2, :-2] = 0.0
-    tail = np.sqrt((ends**2).sum(axis=(2, 3))) / norm
-    if status is Status.OK:
-        if not np.isfinite(flat).all():
-            status = Status.DIVERGED
-        elif tail.max() > options["largest_tail"]:
-            status = Status.NOT_CONVERGED
+    if status is Status.OK and not np.isfinite(flat).all():
+        status = Status.DIVERGED
     found = _arrays(galerkin, times, moments, law)
     if status is not Status.OK:
         found = {name: np.full_like(array, np.nan) for name, array in found.items()}
-    found["tail"] = tail if np.isfinite(tail).all() else np.full((len(times), n_sites), np.nan)
+    found["tail"] = galerkin.tail(flat)
     return Solution(
         {name: array[None] for name, array in found.items()}, np.array([status], np.int8)
     )

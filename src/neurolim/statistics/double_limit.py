@@ -4,9 +4,9 @@ r"""Both limits at once: the error of the network's mean against the limit, over
                     ~ (C1 n^(-1/2))^2 + (C2 eps^p)^2,
 
 noise of the mean and displacement by the width of the law, which are independent.  C1, C2 and p are
-fitted to the logarithms of all points, with a bootstrap over replicas; along paths
-eps ~ n^(-beta) the error falls like n^(-min(1/2, beta p)), measured between the ends of diagonals
-of a geometric grid.
+fitted to the logarithms of all points with eps up to ``below``, with a bootstrap over replicas;
+along paths eps ~ n^(-beta) the error falls like n^(-min(1/2, beta p)), measured between the ends
+of diagonals of a geometric grid.
 
 Source: Quininao & Touboul 2020, discussion (order of the limits); docs/mean-field.md.
 """
@@ -22,30 +22,33 @@ import xarray as xr
 from scipy.optimize import least_squares
 
 from neurolim.core import Param, Statistic, StudyError
+from neurolim.numerics.regression import OrderFit, verdict
 from neurolim.statistics._common import AFTER, window
 
-_FITTED = ("noise_constant", "bias_constant", "bias_order")
+_ESTIMATES = ("noise_constant", "constant", "order", "order_low", "order_high")
 
 
 def _fit(squares: np.ndarray, n: np.ndarray, eps: np.ndarray) -> np.ndarray:
     """Return (C1, C2, p) of squares [n, eps]."""
-    noise, bias = 1.0 / n[:, None], np.log(eps)[None, :]
+    log_n, log_eps = np.log(n)[:, None], np.log(eps)[None, :]
 
     def miss(x: np.ndarray) -> np.ndarray:
-        model = np.exp(2.0 * x[0]) * noise + np.exp(2.0 * (x[1] + x[2] * bias))
-        return (np.log(model) - np.log(squares)).ravel()
+        model = np.logaddexp(2.0 * x[0] - log_n, 2.0 * (x[1] + x[2] * log_eps))
+        return (model - np.log(squares)).ravel()
 
-    start = [
-        0.5 * np.log(squares[0, -1] * n[0]),
-        0.5 * np.log(squares[-1, 0]) - np.log(eps[0]),
-        1.0,
-    ]
+    start = [0.5 * np.log(squares[0, -1] * n[0]), 0.5 * np.log(squares[-1, 0] / eps[0] ** 2), 1.0]
     found = least_squares(miss, start).x
     return np.array([np.exp(found[0]), np.exp(found[1]), found[2]])
 
 
 def apply(
-    dataset: xr.Dataset, *, after: float, of: str, resamples: int, bootstrap_seed: int
+    dataset: xr.Dataset,
+    *,
+    after: float,
+    of: str,
+    below: float,
+    resamples: int,
+    bootstrap_seed: int,
 ) -> xr.Dataset:
     """Return errors [n_neurons, eps], the fit with its interval, and rates along paths.
 
@@ -54,14 +57,9 @@ def apply(
     dataset : means with axes n_neurons and eps, replicas, and reference_mean of the limit
     after : records later than this count, time
     of : state variable
+    below : larger eps are shown but not fitted; 0 fits all
     resamples, bootstrap_seed : of the bootstrap
-
-    Raises
-    ------
-    StudyError : the dataset has no axes n_neurons and eps
     """
-    if not {"n_neurons", "eps"} <= set(dataset["mean"].dims):
-        raise StudyError("double_limit", "needs the axes n_neurons and eps", "a grid over both")
     chosen = window(dataset, after).sel(variable=of)
     square = (chosen["mean"] - chosen["reference_mean"]) ** 2
     square = square.mean(("time", "site"), skipna=False).sortby("n_neurons")
@@ -69,12 +67,13 @@ def apply(
     n, eps = square["n_neurons"].values.astype(float), square["eps"].values
     values = square.values
     mean = np.nanmean(values, axis=-1)
-    best = _fit(mean, n, eps)
+    fine = (eps <= below) | (below == 0.0)
+    best = _fit(mean[:, fine], n, eps[fine])
     generator = np.random.Generator(np.random.PCG64(bootstrap_seed))
     drawn = []
     for _ in range(resamples):
         places = generator.integers(0, values.shape[-1], values.shape[-1])
-        drawn.append(_fit(np.nanmean(values[..., places], axis=-1), n, eps))
+        drawn.append(_fit(np.nanmean(values[:, fine][..., places], axis=-1), n, eps[fine]))
     low, high = np.quantile(np.array(drawn), [0.025, 0.975], axis=0)
     error = np.sqrt(mean)
     fitted = np.hypot(best[0] / np.sqrt(n)[:, None], best[1] * eps[None, :] ** best[2])
@@ -91,16 +90,14 @@ def apply(
     return xr.Dataset(
         {
             "double_error": (("n_neurons", "eps"), error),
-            "double_fit": ("constant", best),
-            "double_low": ("constant", low),
-            "double_high": ("constant", high),
+            "displacement": ("estimate", [*best, low[2], high[2]]),
             "path_rate": ("beta", slopes),
             "path_fit": ("beta", expected),
         },
         {
             "n_neurons": square["n_neurons"].values,
             "eps": eps,
-            "constant": list(_FITTED),
+            "estimate": list(_ESTIMATES),
             "beta": betas,
         },
     )
@@ -108,14 +105,21 @@ def apply(
 
 def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Return ``double_limit`` (the fit) and ``double_limit_paths`` (rates in n along paths)."""
-    fit = pd.DataFrame(
-        {
-            "quantity": list(_FITTED),
-            "value": dataset["double_fit"].values,
-            "low": dataset["double_low"].values,
-            "high": dataset["double_high"].values,
-        }
-    )
+    noise, constant, order, low, high = (float(value) for value in dataset["displacement"].values)
+    hope = expect.get("displacement", {})
+    row = {
+        "quantity": "displacement",
+        "over": "eps",
+        "order": order,
+        "order_low": low,
+        "order_high": high,
+        "expected": hope.get("order", np.nan),
+        "constant": constant,
+        "noise_constant": noise,
+        "verdict": verdict(
+            OrderFit(order, low, high, constant), hope.get("order"), hope.get("tolerance", 0.0)
+        ),
+    }
     paths = pd.DataFrame(
         {
             "beta": dataset["beta"].values,
@@ -124,7 +128,7 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
             "asymptotic_rate": -np.minimum(0.5, dataset["beta"].values),
         }
     )
-    return {"double_limit": fit, "double_limit_paths": paths}
+    return {"double_limit": pd.DataFrame([row]), "double_limit_paths": paths}
 
 
 def exact() -> list[Any]:
@@ -145,11 +149,17 @@ def exact() -> list[Any]:
         },
         {"n_neurons": n, "eps": eps, "time": [1.0], "site": [0.0], "variable": ["voltage"]},
     )
-    options = {"after": 0.0, "of": "voltage", "resamples": 20, "bootstrap_seed": 0}
+    options = {
+        "after": 0.0,
+        "of": "voltage",
+        "below": 0.0,
+        "resamples": 20,
+        "bootstrap_seed": 0,
+    }
     # 9 points with a relative error of sqrt(2/400) = .07 in the squares.
     checks = [
-        ("double_fit", {"constant": "noise_constant"}, 2.0, 0.15),
-        ("double_fit", {"constant": "bias_order"}, 1.0, 0.15),
+        ("displacement", {"estimate": "noise_constant"}, 2.0, 0.15),
+        ("displacement", {"estimate": "order"}, 1.0, 0.15),
     ]
     return [(dataset, options, checks)]
 
@@ -161,7 +171,19 @@ def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables given."""
-    return ("double_error", "double_fit", "double_low", "double_high", "path_rate", "path_fit")
+    return ("double_error", "displacement", "path_rate", "path_fit")
+
+
+def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
+    """Refuse grids without the axes n_neurons and eps, or with too few points for a fit.
+
+    Raises
+    ------
+    StudyError
+    """
+    for name in ("n_neurons", "eps"):
+        if sizes.get(name, 0) < 3:
+            raise StudyError("", f"axis {name} of {sizes.get(name, 0)} values", "3 at least")
 
 
 STATISTIC = Statistic(
@@ -170,6 +192,7 @@ STATISTIC = Statistic(
     options=(
         AFTER,
         Param("of", "voltage", doc="state variable", kind="text"),
+        Param("below", 0.0, doc="fit eps up to this only (0: all)", low=0.0),
         Param("resamples", 200, doc="bootstrap resamples", kind="integer", low=10, high=10**5),
         Param("bootstrap_seed", 0, doc="seed of the bootstrap", kind="integer", low=0),
     ),
@@ -178,5 +201,6 @@ STATISTIC = Statistic(
     apply=apply,
     exact=exact,
     tables=tables,
+    check=check,
     table_names=("double_limit", "double_limit_paths"),
 )

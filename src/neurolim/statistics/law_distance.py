@@ -30,6 +30,7 @@ import numpy as np
 import xarray as xr
 
 from neurolim.core import Statistic
+from neurolim.numerics import hermite
 from neurolim.statistics._common import AFTER, window
 from neurolim.statistics._law import (
     CELL,
@@ -94,7 +95,8 @@ def _entropy(mu: np.ndarray, nu: np.ndarray) -> float:
 
 def _fisher(law: Law) -> float:
     """Return int |d_u ln(mu/(M mubar))|^2 mu du dy: the marginal of w and phi drop out."""
-    slope = np.gradient(law.factor, CELL, axis=0, edge_order=2)
+    raised = np.sqrt(np.arange(1.0, len(law.coefficients)))[:, None] * law.coefficients[1:]
+    slope = hermite.values(GRID, len(raised)) @ raised @ hermite.values(GRID, raised.shape[1]).T
     weight = law.normal[:, None] * law.normal
     keep = law.factor > 1e-3
     return float((weight[keep] * slope[keep] ** 2 / law.factor[keep]).sum() * CELL**2)

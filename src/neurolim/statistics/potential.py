@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurolim.core import Param, Statistic
+from neurolim.core import Param, Statistic, StudyError
 from neurolim.statistics._common import AFTER, parameter, window
 
 _NAMES = ("potential_n", "potential_raw", "potential_two", "psi_size")
@@ -105,9 +105,19 @@ def apply(dataset: xr.Dataset, *, after: float, radius: float) -> xr.Dataset:
     dataset : of the solver ``hopf_cole`` with reference ``limit``
     after : records later than this count, time
     radius : of the ball for the local suprema; inside the solver's box
+
+    Raises
+    ------
+    StudyError : the ball reaches beyond the box, which in w moves with r
     """
     first = dataset["frame"].isel(time=0, variable=1, drop=True)
     dataset = window(dataset, after)
+    ratio = (dataset["frame"].isel(variable=1, drop=True) / first).min(skipna=True)
+    box = float(min(dataset["offset_v"].max(), dataset["offset_w"].max() * ratio))
+    if radius > box:
+        raise StudyError(
+            "radius", f"{radius:g} reaches beyond the solver's box", f"below {box:.4g}"
+        )
     dims = [str(d) for d in dataset["psi"].dims if d not in _INNER]
     lead = [d for d in dims if d not in ("time", "site")]
     shape = tuple(dataset.sizes[d] for d in dims)

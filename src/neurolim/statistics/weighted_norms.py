@@ -8,6 +8,7 @@ In the paper's frame (v - V)/theta, w - W, with the weight m of eq. (4.1) (expon
 and in the variables v, w with the weights m^-, exp(rho0 v^2/8 + kappa w^2/8),
 
     law_i    = sup || (v - V_limit)^i (mu - limit law) ||_{H^0(m^-)},  i = 0, 1, 2  (Th 4.2 (1))
+    slope_i  = the same in H^1(m^-): with the derivative in w                       (k = 1)
     recovery = sup || mubar - mubar_limit ||_{H^0(mbar^-)}                          (Th 4.2 (2))
 
 Suprema run over records later than ``after`` and over sites.  The weight of v makes the norms sums
@@ -37,6 +38,9 @@ _NAMES = {
     "law_0": "norm of mu minus the limit law",
     "law_1": "norm of (v - V)(mu - limit law)",
     "law_2": "norm of (v - V)^2 (mu - limit law)",
+    "slope_0": "H^1 norm of mu minus the limit law",
+    "slope_1": "H^1 norm of (v - V)(mu - limit law)",
+    "slope_2": "H^1 norm of (v - V)^2 (mu - limit law)",
     "recovery": "norm of mubar minus its limit",
 }
 
@@ -55,19 +59,26 @@ def _norms(law: Law, kappa: float) -> dict[str, float]:
     slope = law.coefficients[1:] @ slopes.T / r**2
     zero = float((inner**2 @ weight).sum())
     one = float((slope**2 @ weight).sum())
-    memory = (law.marginal(1) - law.limit(1, centred=True)) / r
+    centred = (law.marginal(1) - law.limit(1, centred=True)) / r
     found = {
         "perp_0": np.sqrt(zero),
         "perp_1": np.sqrt(zero + one),
-        "memory": np.sqrt((memory**2 * weight).sum()),
+        "memory": np.sqrt((centred**2 * weight).sum()),
     }
     v, w = law.mean[0] + law.frame[0] * GRID, law.mean[1] + r * GRID
     light_v, light_w = np.exp(v**2 / 8.0), np.exp(kappa * w**2 / 8.0)
-    difference = law.density - law.limit(0)[:, None] * law.limit(1)
-    squares = difference**2 / (law.frame[0] * r) / np.sqrt(kappa) * light_w
+    profile, memory = law.limit(0)[:, None], law.limit(1)
+    difference = law.density - profile * memory
+    # d/dw of both; the limit's marginal is normal.
+    rise = hermite.functions(GRID, len(law.coefficients)) @ law.coefficients @ slopes.T / r
+    away = (w - law.limit_mean[1]) / law.limit_width[1] ** 2
+    tilt = rise + profile * (memory * away)
+    scale = CELL**2 / (law.frame[0] * r * np.sqrt(kappa))
     for i in range(3):
-        moment = (v - law.limit_mean[0]) ** (2 * i) * light_v
-        found[f"law_{i}"] = np.sqrt((squares * moment[:, None]).sum() * CELL**2)
+        weights = (v - law.limit_mean[0])[:, None] ** (2 * i) * light_v[:, None] * light_w * scale
+        squares = float((difference**2 * weights).sum())
+        found[f"law_{i}"] = np.sqrt(squares)
+        found[f"slope_{i}"] = np.sqrt(squares + float((tilt**2 * weights).sum()))
     rest = (law.marginal(1) - law.limit(1)) ** 2 / r / np.sqrt(kappa)
     found["recovery"] = np.sqrt((rest * light_w).sum() * CELL)
     return {name: float(value) for name, value in found.items()}
@@ -107,8 +118,14 @@ def exact() -> list[Any]:
     zero = np.sqrt(2 * np.pi / kappa) / (2 * np.pi * r) * np.sqrt(2 * np.pi / rate)
     one = zero / (rate * r**2)
     size = amplitude * eps**0.5
+    # The light weights leave normal laws of precision a in u and b in y; 6 h_3^2 = (u^3 - 3 u)^2.
+    a, b = 2.0 - eps / 4.0, 2.0 - kappa * r**2 / 4.0
+    light = (15.0 / a**3 - 18.0 / a**2 + 9.0 / a) / 6.0 / (2.0 * np.pi * np.sqrt(a * b))
+    light = size * np.sqrt(light / (np.sqrt(eps * kappa) * r))
     at = {"eps": eps}
     checks = [
+        ("law_0", at, light, 1e-9),
+        ("slope_0", at, light * np.sqrt(1.0 + 1.0 / (b * r**2)), 1e-9),
         ("perp_0", at, size * np.sqrt(zero), 1e-9),
         ("perp_1", at, size * np.sqrt(zero + one), 1e-9),
         ("memory", at, 0.0, 1e-12),

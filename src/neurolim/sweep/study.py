@@ -382,7 +382,12 @@ class Study(BaseModel):
                     )
 
     def _place(self, key: str, default: str) -> str:
-        return "grid" if any(key in axis.components for axis in self.axes) else default
+        """Return the part of the file that a key refused at a point stands in."""
+        if key in ("model", "solver"):
+            return ""
+        if any(key in axis.components for axis in self.axes):
+            return "grid"
+        return "params" if any(key == param.name for param in self.the_model.params) else default
 
     def _check_statistics(self) -> None:
         variables = tuple(var.name for var in self.the_model.state)
