@@ -255,6 +255,7 @@ class Model:
         the mean (the concentration profile), or None where no such law is known; entries <= 0
         mean "no profile for this variable"
     linear : the drift is affine in (x, m, c) and there are no further fields
+    work : time its functions take per neuron, FitzHugh-Nagumo being 1; for predictions of cost
     name : the file's name, filled in by ``get``
     """
 
@@ -270,6 +271,7 @@ class Model:
     initial: Callable[..., Any]
     spread: Callable[..., Any] | None = None
     linear: bool = False
+    work: float = 1.0
     name: str = ""
 
 

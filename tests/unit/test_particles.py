@@ -53,7 +53,7 @@ def test_euler_maruyama_widens_the_law_as_theory_says():
 def test_a_step_beyond_the_stability_limit_is_refused_with_the_limit_and_the_alternative():
     params = {"eps": 0.01}
     options = {"dt": 0.025, "t_end": 5.0, "records": 10, "scheme": "euler_maruyama"}
-    with pytest.raises(StudyError, match=r"2/rate = 0\.02 .* or scheme: exponential"):
+    with pytest.raises(StudyError, match=r"2/rate = 0\.0192308 .* or scheme: exponential"):
         solve("fitzhugh_nagumo", "particles", params, options)
     good = solve("fitzhugh_nagumo", "particles", params, options | {"scheme": "exponential"})
     assert (good["status"] == Status.OK).all()
@@ -238,3 +238,53 @@ def test_bad_options_are_refused_before_anything_runs():
     with pytest.raises(StudyError, match="dt"):
         solve("linear", "particles", {}, {"dt": -0.1})
     assert neurolim.__all__
+
+
+def test_the_mean_is_that_of_the_neurons_where_fluctuations_grow():
+    # Between its outer states a weakly coupled network tears apart: errors of the mean that are
+    # carried along instead of summed would grow with the fluctuations.
+    params = {
+        "drift": "canonical", "eps": 1e3, "b": 0.0, "initial": "absolute",
+        "voltage_spread": 1.0, "sigma": 0.3,
+    }  # fmt: skip
+    options = {"n_neurons": 1000, "dt": 0.05, "t_end": 80.0, "records": 8, "trace_every": 200}
+    found = solve("fitzhugh_nagumo", "particles", params, options)
+    carried = found["trace"].values[0, 0:9, 0]
+    np.testing.assert_allclose(carried, found["mean"].values[0, :, 0], atol=1e-12)
+
+
+def test_neurons_of_a_site_are_exchangeable():
+    # The same law at every place: of a lane, of a word of a counter, of a block.
+    options = {"n_neurons": 1024, "dt": 0.02, "t_end": 1.0, "records": 1, "states": True}
+    params = {"eps": 0.5, "initial": "absolute", "voltage_spread": 1.0}
+    found = solve("fitzhugh_nagumo", "particles", params, options, replicas=100)
+    v = found["state"].sel(variable="voltage").isel(time=-1, site=0).values
+    y = v - v.mean(axis=1, keepdims=True)
+    for name, groups in {
+        "word": y.reshape(100, 4, 4, 64).transpose(2, 0, 1, 3).reshape(4, -1),
+        "lane": y.reshape(100, 16, 64).transpose(2, 0, 1).reshape(64, -1),
+        "block": y.reshape(100, 4, 256).transpose(1, 0, 2).reshape(4, -1),
+    }.items():
+        assert stats.kruskal(*groups).pvalue > 1e-3, name
+        assert stats.levene(*groups).pvalue > 1e-3, name
+    # Neighbours are no more alike than strangers: all are correlated by -1/(n - 1).
+    for gap in (1, 64, 256):
+        product = y * np.roll(y, gap, axis=1)
+        expected = -np.mean(y**2) / 1023
+        error = product.std() / np.sqrt(product.size)
+        assert abs(product.mean() - expected) < 4 * error, gap
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "dt"),
+    [
+        ("fitzhugh_nagumo", {"eps": 0.005}, 0.01),
+        ("linear", {"leak": 500.0}, 0.01),
+        ("morris_lecar", {"rate": 1000.0}, 0.01),
+        ("balanced", {"drift_linear": [-1e4]}, 0.01),
+    ],
+)
+def test_every_decay_counts_for_the_stability_limit(model, given, dt):
+    options = {"dt": dt, "t_end": 1.0, "records": 1, "scheme": "euler_maruyama"}
+    with pytest.raises(StudyError, match="stability limit"):
+        solve(model, "particles", given, options)

@@ -95,4 +95,5 @@ MODEL = Model(
     noise=noise,
     field=field,
     initial=initial,
+    work=3.0,
 )

@@ -111,4 +111,5 @@ MODEL = Model(
     noise=noise,
     field=field,
     initial=initial,
+    work=3.0,
 )

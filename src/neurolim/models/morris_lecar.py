@@ -143,4 +143,5 @@ MODEL = Model(
     noise=noise,
     field=field,
     initial=initial,
+    work=6.0,
 )

@@ -37,7 +37,7 @@ def propagator(size: int) -> Callable[..., None]:
     E : e^{L h} [size, size]
     P1, P2 : h phi1(L h) and h phi2(L h) [size, size], time
     C : lower triangular factor of the noise covariance over the step [size, size]; a direction
-        without noise gets a zero row
+        without noise gets a zero column
 
     Relative error of every entry of P1 below 1e-11 for |L| h up to 1e12, of stiff and slow modes
     alike (tests/unit/test_exponential.py).

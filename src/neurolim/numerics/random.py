@@ -68,7 +68,7 @@ def philox4x32(c0, c1, c2, c3, k0, k1):
 
 @njit(error_model="numpy", forceinline=True)
 def minus_log_float32(word):
-    """Return -log(u) for u = (word | 1) / 2^32, to 2 ulp, without branches.
+    """Return -log(u), u = (word | 1) / 2^32 rounded to float32, to 2 ulp, without branches.
 
     u = 2^e m with m in [sqrt(1/2), sqrt(2)), x = m - 1: -log m = -x + x^2 Q(x), Q the minimax
     polynomial of degree 7 (relative error 3e-8 of the logarithm).

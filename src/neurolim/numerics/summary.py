@@ -24,7 +24,7 @@ _STEEPEST = 1e300
 def summarise(
     columns, n, scale, low, width, levels, mean, covariance, moments, quantiles, histogram
 ):
-    """Write the summaries of a population; return whether mean and covariance are finite.
+    """Write the summaries of a population; return whether means and moments are finite.
 
     Parameters
     ----------
@@ -100,6 +100,7 @@ def summarise(
                 column += 1
             for q in range(len(ORDERS)):
                 moments[s, k, q] = sum_lanes(lanes, column) / n
+                finite = finite and np.isfinite(moments[s, k, q])
                 column += 1
             for bin_ in range(bins):
                 histogram[s, k, bin_] = 0

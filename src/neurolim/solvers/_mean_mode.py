@@ -18,11 +18,11 @@ means end up.  Two cases:
 
 Both give  R, F = F(R),  B = dF/dR  and propagators with which the kernel does
 
-    predictor   M^ = R + P1_m (force + eps) + C_m <z>,    y^ = E_y y + P1_y N(x) + C_y (z - <z>)
-    corrector   M' = M^ + P2_m [<drift(X^)> + pull^ (target^ - M^) - F - B (M^ - R) - eps]
+    predictor   M^ = R + P1_m (force + excess) + C_m <z>,    y^ = E_y y + P1_y N(x) + C_y (z - <z>)
+    corrector   M' = M^ + P2_m [<drift(X^)> + pull^ (target^ - M^) - F - B (M^ - R) - excess]
                 y' = y^ + P2_y [N(X^) - N(x) - (pull^ + gap^ - rate) y^],
 
-eps = <drift(x)> - drift(M), N(x) = drift(x) - J y less its mean, force = F on its own (the means
+excess = <drift(x)> - drift(M), N(x) = drift(x) - J y less its mean, force = F on its own (the means
 have yet to move) and 0 along the path (they have moved).
 
 Sources: Hochbruck & Ostermann 2010 (exponential Rosenbrock methods; the error estimate is that of
@@ -42,6 +42,7 @@ from neurolim.numerics.cache import named
 from neurolim.numerics.exponential import cholesky, propagator
 from neurolim.numerics.lowlevel import stack_array
 
+#: Step of the central differences, as a share of |x| where that exceeds one.
 _SLOPE_STEP = 2.0**-10
 #: A substep of the path may correct itself by this share of its length.
 _TOLERANCE = 0.02
@@ -56,8 +57,9 @@ class Modes(NamedTuple):
 
     base, flow, force, rate : R, F(R), the force on the mean and pull + gap at R [P, d]
     J : slope of the drift at the mean [P, d, d]
-    B, P1m, P2m, Cm : generator and propagators of the means, in blocks of coupled ones
-        [blocks, size, size]: P blocks of size d on its own, one of size P d along the path
+    B, P1m, P2m, Cm : generator (along the path: of its last substep) and propagators of the
+        means, in blocks of coupled ones [blocks, size, size]: P blocks of size d on its own, one
+        of size P d along the path
     E, P1, P2, C : propagators of the fluctuations [P, d, d]
     """
 
@@ -144,12 +146,13 @@ def mean_mode(
         for j in range(d):
             for k in range(d):
                 x[k] = m[k]
-            x[j] = m[j] + _SLOPE_STEP
+            step = _SLOPE_STEP * max(1.0, abs(m[j]))
+            x[j] = m[j] + step
             up = drift(to_fixed_tuple(x, d), m, c, p)
-            x[j] = m[j] - _SLOPE_STEP
+            x[j] = m[j] - step
             down = drift(to_fixed_tuple(x, d), m, c, p)
             for k in range(d):
-                J[k, j] = (up[k] - down[k]) * (0.5 / _SLOPE_STEP)
+                J[k, j] = (up[k] - down[k]) / (2.0 * step)
 
     @compiled
     def on_its_own(modes, means, inputs, rows, coupling, h):
@@ -201,13 +204,14 @@ def mean_mode(
         for j in range(R.size):
             s, k = j // d, j % d
             x = R[s, k]
-            R[s, k] = x + _SLOPE_STEP
+            step = _SLOPE_STEP * max(1.0, abs(x))
+            R[s, k] = x + step
             flow_at(R, excess, rows, coupling, means, inputs, up, rate)
-            R[s, k] = x - _SLOPE_STEP
+            R[s, k] = x - step
             flow_at(R, excess, rows, coupling, means, inputs, down, rate)
             R[s, k] = x
             for i in range(R.size):
-                B[i, j] = (up[i // d, i % d] - down[i // d, i % d]) * (0.5 / _SLOPE_STEP)
+                B[i, j] = (up[i // d, i % d] - down[i // d, i % d]) / (2.0 * step)
 
     @compiled
     def compose(E, P1, P2, Q, part_E, part_P1, part_P2, part_C, begin, tau, h):
@@ -300,18 +304,19 @@ def mean_mode(
 
 
 @njit(error_model="numpy")
-def predict_means(modes, eps, z_mean, moved):
-    """Fill moved = R + P1_m (force + eps) + C_m <z>, all [P, d]."""
+def predict_means(modes, excess, noise, moved):
+    """Fill moved = R + P1_m (force + excess) + C_m noise, all [P, d]."""
     size = modes.P1m.shape[1]
-    base, force, eps, z_mean = modes.base.ravel(), modes.force.ravel(), eps.ravel(), z_mean.ravel()
+    base, force = modes.base.ravel(), modes.force.ravel()
+    excess, noise = excess.ravel(), noise.ravel()
     out = moved.ravel()
     for block in range(modes.P1m.shape[0]):
         first = block * size
         for i in range(size):
             total = base[first + i]
             for j in range(size):
-                total += modes.P1m[block, i, j] * (force[first + j] + eps[first + j])
-                total += modes.Cm[block, i, j] * z_mean[first + j]
+                total += modes.P1m[block, i, j] * (force[first + j] + excess[first + j])
+                total += modes.Cm[block, i, j] * noise[first + j]
             out[first + i] = total
 
 

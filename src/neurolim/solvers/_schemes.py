@@ -102,6 +102,25 @@ class Variant(NamedTuple):
     wide: bool = False
 
 
+class Sums(NamedTuple):
+    """Sums over the neurons of every site that an exponential step takes on its way.
+
+    predicted, received : means of the predictor, and K times them [P, d + n_fields]
+    bend, noise : mean of drift(x) - J x, and of the normals [P, d]
+    excess : <drift(x)> - drift(<x>) [P, d]
+    residual : what the corrector of the means starts from [P, d]
+    moved : the means on their way [P, d]
+    """
+
+    predicted: Any
+    received: Any
+    bend: Any
+    noise: Any
+    excess: Any
+    residual: Any
+    moved: Any
+
+
 _compiling = Lock()
 
 
@@ -128,10 +147,12 @@ def _build(model: Model, variant: Variant) -> Kernels:
     wide = variant.wide
     # The exponential step spreads noise to every variable.  A variable without noise of its own
     # takes the four-point variable that comes with the normals of one that has: brings[k] is the
-    # variable it goes to, or -1.
+    # variable it goes to, or -1.  Only variables after the noisy ones do: the triangular factor
+    # gives them what is left when the noisy ones have their normals.
     noisy = tuple([any(variant.noisy)] * d if exponential else variant.noisy)
     own = [k for k in range(d) if variant.noisy[k]]
-    fed = dict(zip(own, (k for k in range(d) if noisy[k] and k not in own), strict=False))
+    after = (k for k in range(d) if noisy[k] and own and k > max(own))
+    fed = dict(zip(own, after, strict=False))
     brings = tuple(-1 if wide else fed.get(k, -1) for k in range(d))
     drawn = tuple(noisy[k] and k not in brings for k in range(d))
     noise_type = np.float64 if wide else np.float32
@@ -418,137 +439,174 @@ def _build(model: Model, variant: Variant) -> Kernels:
         return total
 
     @compiled
+    def predict(
+        X, B, s, shifts, modes, sums, rows, means, inputs, n, h, refinement, key, replica, step
+    ):
+        """First pass over a site: X becomes the predictor of the fluctuations, B the bends.
+
+        Sums what the means need: bends, noise, and the predictor itself, which centres it.
+        """
+        n_padded = X.shape[2]
+        z = stack_array(noise_type, d, TILE)
+        bend_lanes = stack_array(np.float64, d, SUM_LANES)
+        z_lanes = stack_array(np.float64, d, SUM_LANES)
+        lanes = stack_array(np.float64, d, SUM_LANES)
+        bend_lanes[:] = 0.0
+        z_lanes[:] = 0.0
+        lanes[:] = 0.0
+        p = parameters(rows, s)
+        m, c = means_of(means[s]), means_of(inputs[s])
+        shift, J = vector_of(shifts[s]), matrix_of(modes.J[s].ravel())
+        E, P1 = matrix_of(modes.E[s].ravel()), matrix_of(modes.P1[s].ravel())
+        C = matrix_of(modes.C[s].ravel())
+        for first in range(0, n_padded, TILE):
+            size = min(TILE, n_padded - first)
+            count = min(size, n - first)
+            draw(z, first, size, key, replica, step, s, refinement)
+            states, bends = rows_of((X, s, first, size)), curved_rows_of((B, s, first, size))
+            olds = old_rows_of((B, s, first, size))
+            for i in range(size):
+                x = shifted((gather((states, i)), shift))
+                scatter_old(olds, i, x)
+                bend_here = bend((drift(x, m, c, p), J, x))
+                scatter_bend(bends, i, bend_here)
+                args = (x, among_all(bend_here), E, P1, C, normals_of((z, i)))
+                scatter(states, i, predicted_state(args))
+            if n_curved > 0:
+                for q in range(n_curved):
+                    add_to_lanes(bend_lanes, q, bends[q], count)
+            for k in range(d):
+                add_to_lanes(lanes, k, states[k], count)
+                if noisy[k]:
+                    add_to_lanes(z_lanes, k, z[k], count)
+        at_mean = drift(m[:d], m, c, p)
+        for k in range(d):
+            flat = at_mean[k]
+            for j in range(d):
+                flat -= modes.J[s, k, j] * m[j]
+            sums.bend[s, k] = sum_lanes(bend_lanes, place[k]) / n if curved[k] else flat
+            sums.excess[s, k] = sums.bend[s, k] - flat
+            sums.noise[s, k] = sum_lanes(z_lanes, k) / n if noisy[k] else 0.0
+            shifts[s, k] = -sum_lanes(lanes, k) / n
+
+    @compiled
+    def sum_fields(X, s, shifts, rows, n, found):
+        """Fill found with the mean fields of a site whose states still lack their shift."""
+        buffer = stack_array(np.float64, d, TILE)
+        lanes = stack_array(np.float64, n_means, SUM_LANES)
+        lanes[:] = 0.0
+        p, shift = parameters(rows, s), vector_of(shifts[s])
+        for first in range(0, X.shape[2], TILE):
+            size = min(TILE, X.shape[2] - first)
+            states, tile = rows_of((X, s, first, size)), tile_of((buffer, size))
+            for i in range(size):
+                scatter(tile, i, shifted((gather((states, i)), shift)))
+            accumulate(lanes, tile, min(size, n - first), p)
+        for k in range(n_fields):
+            found[k] = sum_lanes(lanes, d + k) / n
+
+    @compiled
+    def correct(X, B, s, shifts, modes, sums, rows, n):
+        """Second pass over a site: X becomes the corrected fluctuations.
+
+        Fills the residual of the means, and ``shifts`` with what centres the correction.
+        """
+        n_padded = X.shape[2]
+        buffer = stack_array(np.float64, d, TILE)
+        lanes = stack_array(np.float64, d, SUM_LANES)
+        lanes[:] = 0.0
+        change = stack_array(np.float64, 1, d)[0]
+        p = parameters(rows, s)
+        m, c = means_of(sums.predicted[s]), means_of(sums.received[s])
+        pull, target, gap = relax(m, c, p)
+        for k in range(d):
+            change[k] = pull[k] + gap[k] - modes.rate[s, k]
+        new_rate, shift = vector_of(change), vector_of(shifts[s])
+        J, P2 = matrix_of(modes.J[s].ravel()), matrix_of(modes.P2[s].ravel())
+        for first in range(0, n_padded, TILE):
+            size = min(TILE, n_padded - first)
+            states, bends = rows_of((X, s, first, size)), curved_rows_of((B, s, first, size))
+            changes = curved_tile_of((buffer, size))
+            for i in range(size):
+                y = shifted((gather((states, i)), shift))
+                new_bend = bend((drift(y, m, c, p), J, y))
+                bend_change = difference((new_bend, gather_bend((bends, i))))
+                scatter_bend(changes, i, bend_change)
+                everything = among_all(bend_change)
+                if rates_move:
+                    everything = less_product((everything, new_rate, y))
+                scatter(states, i, corrected_state((y, P2, everything)))
+            if n_curved > 0:
+                for q in range(n_curved):
+                    add_to_lanes(lanes, q, changes[q], min(size, n - first))
+        for k in range(d):
+            change[k] = sum_lanes(lanes, place[k]) / n if curved[k] else 0.0
+            # <drift(X^)> + pull (target - M^) less what the predictor has used.
+            residual = sums.bend[s, k] + change[k] + pull[k] * (target[k] - m[k])
+            for j in range(d):
+                residual += modes.J[s, k, j] * m[j]
+            sums.residual[s, k] = residual - modes.flow[s, k] - sums.excess[s, k]
+            if rates_move:
+                change[k] -= new_rate[k] * m[k]
+        for k in range(d):
+            shifts[s, k] = -m[k]
+            for j in range(d):
+                shifts[s, k] -= modes.P2[s, k, j] * change[j]
+
+    @compiled
+    def settle(X, B, s, shifts, rows, means, n, h, key, replica, step):
+        """Add the shift, reflect, and take the means of what has come out."""
+        lanes = stack_array(np.float64, n_means, SUM_LANES)
+        lanes[:] = 0.0
+        p, shift = parameters(rows, s), vector_of(shifts[s])
+        for first in range(0, X.shape[2], TILE):
+            size = min(TILE, X.shape[2] - first)
+            states = rows_of((X, s, first, size))
+            for i in range(size):
+                scatter(states, i, shifted((gather((states, i)), shift)))
+            if reflects:
+                olds = old_rows_of((B, s, first, size))
+                reflect(olds, states, noise(p), h, first, size, key, replica, step, s)
+            accumulate(lanes, states, min(size, n - first), p)
+        for k in range(n_means):
+            means[s, k] = sum_lanes(lanes, k) / n
+        for k in range(d):
+            shifts[s, k] = 0.0
+
+    @compiled
     def exponential_step(
-        X, B, shifts, modes, work, rows, coupling, means, inputs, n, h, refinement, key, replica,
+        X, B, shifts, modes, sums, rows, coupling, means, inputs, n, h, refinement, key, replica,
         step,
     ):  # fmt: skip
-        """Move every neuron by one exponential Rosenbrock step (module docstring)."""
-        n_sites, n_padded = X.shape[1], X.shape[2]
-        predicted, received, bent, eps, z_mean, residual, moved, n_mean = work
-        z = stack_array(noise_type, d, TILE)
-        buffer = stack_array(np.float64, d, TILE)
-        n_lanes = stack_array(np.float64, d, SUM_LANES)
-        z_lanes = stack_array(np.float64, d, SUM_LANES)
-        lanes = stack_array(np.float64, n_means, SUM_LANES)
+        """Move every neuron by one exponential Rosenbrock step (module docstring).
+
+        After each pass the shift is what takes the site's own mean to where it belongs.  The mean
+        is summed, not carried along: where fluctuations grow, its rounding errors would, too.
+        """
+        sites, predicted = range(X.shape[1]), sums.predicted
         find_modes(modes, means, inputs, rows, coupling, h)
-
-        for s in range(n_sites):
-            p = parameters(rows, s)
-            m, c = means_of(means[s]), means_of(inputs[s])
-            shift, J = vector_of(shifts[s]), matrix_of(modes.J[s].ravel())
-            E, P1 = matrix_of(modes.E[s].ravel()), matrix_of(modes.P1[s].ravel())
-            C = matrix_of(modes.C[s].ravel())
-            n_lanes[:] = 0.0
-            z_lanes[:] = 0.0
-            for first in range(0, n_padded, TILE):
-                size = min(TILE, n_padded - first)
-                count = min(size, n - first)
-                draw(z, first, size, key, replica, step, s, refinement)
-                states, bends = rows_of((X, s, first, size)), curved_rows_of((B, s, first, size))
-                olds = old_rows_of((B, s, first, size))
-                for i in range(size):
-                    x = shifted((gather((states, i)), shift))
-                    scatter_old(olds, i, x)
-                    bend_here = bend((drift(x, m, c, p), J, x))
-                    scatter_bend(bends, i, bend_here)
-                    args = (x, among_all(bend_here), E, P1, C, normals_of((z, i)))
-                    scatter(states, i, predicted_state(args))
-                if n_curved > 0:
-                    for q in range(n_curved):
-                        add_to_lanes(n_lanes, q, bends[q], count)
-                for k in range(d):
-                    if noisy[k]:
-                        add_to_lanes(z_lanes, k, z[k], count)
-            at_mean = drift(m[:d], m, c, p)
+        for s in sites:
+            predict(
+                X, B, s, shifts, modes, sums, rows, means, inputs, n, h, refinement,
+                key, replica, step,
+            )  # fmt: skip
+        predict_means(modes, sums.excess, sums.noise, sums.moved)
+        for s in sites:
             for k in range(d):
-                flat = at_mean[k]
-                for j in range(d):
-                    flat -= modes.J[s, k, j] * m[j]
-                bent[s, k] = sum_lanes(n_lanes, place[k]) / n if curved[k] else flat
-                eps[s, k] = bent[s, k] - flat
-                z_mean[s, k] = sum_lanes(z_lanes, k) / n if noisy[k] else 0.0
-
-        predict_means(modes, eps, z_mean, moved)
-        for s in range(n_sites):
-            for k in range(d):
-                predicted[s, k] = moved[s, k]
-                shifts[s, k] = moved[s, k]
-                for j in range(d):
-                    shifts[s, k] -= modes.E[s, k, j] * means[s, j] + modes.P1[s, k, j] * (
-                        bent[s, j] if curved[j] else 0.0
-                    )
-                    shifts[s, k] -= modes.C[s, k, j] * z_mean[s, j]
+                predicted[s, k] = sums.moved[s, k]
+                shifts[s, k] += sums.moved[s, k]
             if n_fields > 0:
-                p, shift = parameters(rows, s), vector_of(shifts[s])
-                lanes[:] = 0.0
-                for first in range(0, n_padded, TILE):
-                    size = min(TILE, n_padded - first)
-                    predictors, tile = rows_of((X, s, first, size)), tile_of((buffer, size))
-                    for i in range(size):
-                        scatter(tile, i, shifted((gather((predictors, i)), shift)))
-                    accumulate(lanes, tile, min(size, n - first), p)
-                for k in range(d, n_means):
-                    predicted[s, k] = sum_lanes(lanes, k) / n
-        couple(coupling, predicted, received)
-
-        for s in range(n_sites):
-            p = parameters(rows, s)
-            m, c = means_of(predicted[s]), means_of(received[s])
-            pull, target, gap = relax(m, c, p)
+                sum_fields(X, s, shifts, rows, n, predicted[s, d:])
+        couple(coupling, predicted, sums.received)
+        for s in sites:
+            correct(X, B, s, shifts, modes, sums, rows, n)
+        correct_means(modes, sums.residual, sums.moved)
+        for s in sites:
             for k in range(d):
-                n_mean[s, k] = pull[k] + gap[k] - modes.rate[s, k]
-            new_rate, shift = vector_of(n_mean[s]), vector_of(shifts[s])
-            J, P2 = matrix_of(modes.J[s].ravel()), matrix_of(modes.P2[s].ravel())
-            n_lanes[:] = 0.0
-            for first in range(0, n_padded, TILE):
-                size = min(TILE, n_padded - first)
-                states, bends = rows_of((X, s, first, size)), curved_rows_of((B, s, first, size))
-                changes = curved_tile_of((buffer, size))
-                for i in range(size):
-                    y = shifted((gather((states, i)), shift))
-                    new_bend = bend((drift(y, m, c, p), J, y))
-                    bend_change = difference((new_bend, gather_bend((bends, i))))
-                    scatter_bend(changes, i, bend_change)
-                    change = among_all(bend_change)
-                    if rates_move:
-                        change = less_product((change, new_rate, y))
-                    scatter(states, i, corrected_state((y, P2, change)))
-                if n_curved > 0:
-                    for q in range(n_curved):
-                        add_to_lanes(n_lanes, q, changes[q], min(size, n - first))
-            for k in range(d):
-                change_mean = sum_lanes(n_lanes, place[k]) / n if curved[k] else 0.0
-                # <drift(X^)> + pull (target - M^) less what the predictor has used.
-                residual[s, k] = bent[s, k] + change_mean + pull[k] * (target[k] - predicted[s, k])
-                residual[s, k] -= modes.flow[s, k] + eps[s, k]
-                for j in range(d):
-                    residual[s, k] += modes.J[s, k, j] * predicted[s, j]
-                n_mean[s, k] = change_mean - (new_rate[k] * predicted[s, k] if rates_move else 0.0)
-
-        correct_means(modes, residual, moved)
-        for s in range(n_sites):
-            for k in range(d):
-                means[s, k] = moved[s, k]
-                shifts[s, k] = moved[s, k] - predicted[s, k]
-                for j in range(d):
-                    shifts[s, k] -= modes.P2[s, k, j] * n_mean[s, j]
+                means[s, k] = sums.moved[s, k]
+                shifts[s, k] += sums.moved[s, k]
             if reflects or n_fields > 0:
-                p, shift = parameters(rows, s), vector_of(shifts[s])
-                amplitudes = noise(p)
-                lanes[:] = 0.0
-                for first in range(0, n_padded, TILE):
-                    size = min(TILE, n_padded - first)
-                    states = rows_of((X, s, first, size))
-                    for i in range(size):
-                        scatter(states, i, shifted((gather((states, i)), shift)))
-                    if reflects:
-                        olds = old_rows_of((B, s, first, size))
-                        reflect(olds, states, amplitudes, h, first, size, key, replica, step, s)
-                    accumulate(lanes, states, min(size, n - first), p)
-                for k in range(n_means):
-                    means[s, k] = sum_lanes(lanes, k) / n
-                for k in range(d):
-                    shifts[s, k] = 0.0
+                settle(X, B, s, shifts, rows, means, n, h, key, replica, step)
 
     @compiled
     def advance(
@@ -560,10 +618,9 @@ def _build(model: Model, variant: Variant) -> Kernels:
         shifts = np.zeros((n_sites, d))
         # Small arrays of the exponential step, made once: making them costs as much as its algebra.
         modes = room(n_sites)
-        small = (
+        sums = Sums(
             np.empty((n_sites, n_means)),
             np.empty((n_sites, n_means)),
-            np.empty((n_sites, d)),
             np.empty((n_sites, d)),
             np.empty((n_sites, d)),
             np.empty((n_sites, d)),
@@ -574,7 +631,7 @@ def _build(model: Model, variant: Variant) -> Kernels:
             couple(coupling, means, inputs)
             if exponential:
                 exponential_step(
-                    X, work, shifts, modes, small, rows, coupling, means, inputs, n, h, refinement,
+                    X, work, shifts, modes, sums, rows, coupling, means, inputs, n, h, refinement,
                     key, replica, step,
                 )  # fmt: skip
             else:
@@ -610,34 +667,41 @@ class _Structure(NamedTuple):
 def _structure(model: Model, parameters_class: Any, n_means: int) -> _Structure:
     """Find the structure of a model by probing it with random parameters, states and fields.
 
-    What vanishes for random numbers vanishes always, up to a set of measure zero; the loops leave
-    it out.  A second difference counts as zero if it is of the size of rounding.
+    What vanishes for numbers of either sign and of sizes .03 to 300 is taken to vanish always, and
+    the loops leave it out.  A second difference counts as zero if it is of the size of rounding.
     """
     d = len(model.state)
     generator = np.random.default_rng(1)
 
-    def numbers(size: int) -> tuple[float, ...]:
-        return tuple(float(x) for x in generator.uniform(0.3, 1.0, size))
+    def numbers(size: int, scale: float = 1.0) -> tuple[float, ...]:
+        """Return numbers of either sign and of any size up to some times the scale."""
+        signs = generator.choice((-1.0, 1.0), size)
+        return tuple(float(x) for x in scale * signs * generator.uniform(0.3, 1.0, size))
+
+    def positive(size: int) -> tuple[float, ...]:
+        return tuple(abs(x) for x in numbers(size))
 
     relaxing, curved, rates_move = [False] * d, [False] * d, False
-    for _ in range(4):
-        p = parameters_class(*numbers(len(parameters_class._fields)))
+    for scale in np.repeat((0.1, 1.0, 10.0, 100.0), 32):
+        p = parameters_class(*positive(len(parameters_class._fields)))
         rates = []
         for _ in range(2):
-            pull, _, gap = model.relax(numbers(n_means), numbers(n_means), p)
+            pull, _, gap = model.relax(numbers(n_means, scale), numbers(n_means, scale), p)
             rates.append((pull, gap))
+            for k in range(d):
+                relaxing[k] = relaxing[k] or pull[k] + gap[k] != 0.0
         rates_move = rates_move or rates[0] != rates[1]
-        m, c, x, step = numbers(n_means), numbers(n_means), numbers(d), numbers(d)
+        m, c = numbers(n_means, scale), numbers(n_means, scale)
+        x, step = numbers(d, scale), numbers(d, scale)
         low, middle, high = (
             model.drift(tuple(a + i * b for a, b in zip(x, step, strict=True)), m, c, p)
             for i in range(3)
         )
-        elsewhere = model.drift(x, numbers(n_means), numbers(n_means), p)
+        elsewhere = model.drift(x, numbers(n_means, scale), numbers(n_means, scale), p)
         for k in range(d):
-            relaxing[k] = relaxing[k] or pull[k] + gap[k] != 0.0
-            bend = abs(low[k] - 2.0 * middle[k] + high[k])
-            moved = elsewhere[k] != low[k]
-            curved[k] = curved[k] or moved or bend > 1e-12 * (abs(low[k]) + abs(high[k]))
+            sizes = abs(low[k]) + 2.0 * abs(middle[k]) + abs(high[k])
+            bends = abs(low[k] - 2.0 * middle[k] + high[k]) > 1e-9 * sizes
+            curved[k] = curved[k] or bends or elsewhere[k] != low[k]
     return _Structure(tuple(relaxing), tuple(curved), rates_move)
 
 

@@ -6,6 +6,7 @@ The schemes are described in ``_schemes.py``: ``euler_maruyama``, the baseline, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,7 +65,8 @@ OPTIONS = (
     Param(
         "brownian_refinement",
         1,
-        doc="a step's noise is the sum of this many finer steps': paths shared between steps",
+        doc="a step's noise is the sum of this many finer steps': paths shared between steps "
+        "(not by the bridge of reflected variables)",
         kind="integer",
         low=1,
         high=2**20,
@@ -78,10 +80,15 @@ OPTIONS = (
     ),
 )
 
-#: Core-nanoseconds per neuron-step, records included, for the cost model: measured for two
-#: variables on one core with AVX-512; elsewhere only the sizes of chunks are off.
-_NANOSECONDS = {"euler_maruyama": 5.5, "exponential": 12.0}
-_SECONDS_PER_STEP = 3e-6
+#: Cost model: core-nanoseconds of a step per neuron and variable without noise, for a model of
+#: work 1, of a normal, and of a record, with seconds per site and step: measured on one core with
+#: AVX-512 at n = 1000 and half as much again; elsewhere only the sizes of chunks are off.
+_NANOSECONDS = {"euler_maruyama": 0.5, "exponential": 1.4}
+_NORMAL_NANOSECONDS = {"float32": 1.0, "float64": 3.7}
+_RECORD_NANOSECONDS = 6.0
+_SECONDS_PER_STEP = {"euler_maruyama": 3e-7, "exponential": 2e-6}
+#: Of the common path of P coupled means, per P^3.
+_SECONDS_PER_PATH = 2e-6
 
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
@@ -149,14 +156,25 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
-    """Predict the cost of one replica from the measured time per neuron-step."""
-    n_sites = len(model.prepare(params).labels)
+    """Predict the cost of one replica from measured times."""
+    sites = model.prepare(params)
+    n_sites, d = len(sites.labels), len(model.state)
     neurons = n_sites * options["n_neurons"]
     steps = options["t_end"] / options["dt"]
-    per_neuron = _NANOSECONDS[options["scheme"]] * len(model.state) / 2 * 1e-9
-    seconds = steps * (neurons * per_neuron + n_sites * _SECONDS_PER_STEP)
-    arrays = 2.0 + (options["records"] + 1 if options["states"] else 0)
-    return Cost(seconds, arrays * 8.0 * neurons * len(model.state))
+    scheme = options["scheme"]
+    noisy = int(np.count_nonzero(np.any([model.noise(p) for p in sites.params], axis=0)))
+    normals = noisy * options["brownian_refinement"] * _NORMAL_NANOSECONDS[options["normals"]]
+    per_step = 1e-9 * neurons * (d * model.work * _NANOSECONDS[scheme] + normals)
+    per_step += n_sites * _SECONDS_PER_STEP[scheme]
+    if scheme == "exponential" and model.field((0.5,) * d, sites.params[0]):
+        per_step += n_sites**3 * _SECONDS_PER_PATH
+    records = (options["records"] + 1) * 1e-9 * neurons * d * _RECORD_NANOSECONDS
+    sizes = {dim: len(coord.values) for dim, coord in coords(model, params, options).items()}
+    recorded = sum(
+        np.dtype(var.dtype).itemsize * math.prod(sizes[dim] for dim in var.dims)
+        for var in outputs(model, options)
+    )
+    return Cost(steps * per_step + records, 3.0 * 8.0 * neurons * d + recorded)
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -165,7 +183,8 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     Raises
     ------
     StudyError : dt does not divide the recording interval; Euler-Maruyama with
-        dt (pull + gap) > 2 at the start; a trace or refinement that does not fit the steps
+        dt (pull + gap - slope of the drift) >= 2 at the start; a trace or refinement that does not
+        fit the steps
     """
     stride = _stride(options)
     every = options["trace_every"]
@@ -182,17 +201,20 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     if options["scheme"] != "euler_maruyama":
         return
     rate = _largest_rate(model, params)
-    if options["dt"] * rate > 2.0:
+    if options["dt"] * rate >= 2.0:
         raise StudyError(
             "dt",
             f"{options['dt']:g} is beyond the stability limit 2/rate = {2.0 / rate:g} of "
             f"euler_maruyama",
-            f"dt <= {2.0 / rate:g}, or scheme: exponential",
+            f"dt < {2.0 / rate:g}, or scheme: exponential",
         )
 
 
 def _largest_rate(model: Model, params: Mapping[str, Any]) -> float:
-    """Return the largest pull + gap of the network at the centre of its initial law."""
+    """Return the largest rate of decay, pull + gap - slope of the drift, at the network's start.
+
+    Taken at the centre of the initial law, variable by variable.
+    """
     sites = model.prepare(params)
     means = []
     for p in sites.params:
@@ -200,9 +222,16 @@ def _largest_rate(model: Model, params: Mapping[str, Any]) -> float:
         means.append((*x, *model.field(x, p)))
     inputs = sites.coupling @ np.array(means)
     largest = 0.0
-    for p, m, c in zip(sites.params, means, inputs, strict=True):
-        pull, _, gap = model.relax(m, tuple(c), p)
-        largest = max(largest, *(a + g for a, g in zip(pull, gap, strict=True)))
+    for p, m, given in zip(sites.params, means, inputs, strict=True):
+        c = tuple(given)
+        pull, _, gap = model.relax(m, c, p)
+        for k in range(len(model.state)):
+            step = 2.0**-10 * max(1.0, abs(m[k]))
+            low, high = (
+                model.drift((*m[:k], m[k] + shift, *m[k + 1 : len(model.state)]), m, c, p)[k]
+                for shift in (-step, step)
+            )
+            largest = max(largest, pull[k] + gap[k] - (high - low) / (2.0 * step))
     return float(largest)
 
 
