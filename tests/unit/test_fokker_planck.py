@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse.linalg import spsolve
 
 from neurolim import core
 from neurolim.core import Status, StudyError
-from neurolim.solvers.fokker_planck import (
-    REFINEMENTS,
-    Grid,
-    extrapolate,
-    spectral_gap,
-    stationary,
-)
+from neurolim.solvers._cells import Grid
+from neurolim.solvers.fokker_planck import REFINEMENTS, extrapolate, spectral_gap, stationary
 from neurolim.statistics.reflection_bias import stationary_mean
 
 MODEL = core.get("model", "morris_lecar")
@@ -92,6 +88,56 @@ def test_stationary_law_of_the_conductance_is_a_cut_normal_at_second_order():
     better = np.array([g.moments(stationary(g, third_order=True))[0][0] for g in grids(given)])
     upwind, change = extrapolate(voltage, (1, 2))
     assert abs(upwind - extrapolate(better, (2, 3))[0]) < 2.0 * change
+
+
+def excess(grid, third_order):
+    """Return the L1 error of the density with the sources of a density that is known.
+
+    f = p(v) h(g) k(g): p vanishes twice at both reversal potentials, h is the Gibbs factor of the
+    conductance for constant G, and k has no slope at the ends, so that no mass leaves.
+    """
+    low, high, target, noise, top = 1.0, 2.0, 0.6, 0.4, grid.g_faces[-1]
+
+    def p(v):
+        return 30.0 * (v - low) ** 2 * (high - v) ** 2
+
+    def h(g):
+        return np.exp(-0.5 * ((g - target) / noise) ** 2)
+
+    def k(g):
+        return 1.0 + 0.5 * np.cos(np.pi * g / top)
+
+    # Fluxes through faces, integrated along them with Gauss's rule: exact to rounding.
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+
+    def averages(function, faces):
+        middle, half = 0.5 * (faces[1:] + faces[:-1]), 0.5 * np.diff(faces)
+        return function(middle[:, None] + half[:, None] * nodes) @ weights * half[:, None].ravel()
+
+    v, g = grid.v_faces, grid.g_faces
+    along = averages(lambda x: h(x) * k(x), g)
+    speed_0, speed_1 = (low - v) * p(v), (high - v) * p(v)
+    flux_v = np.outer(speed_0, along) + np.outer(speed_1, averages(lambda x: x * h(x) * k(x), g))
+    slope_k = -0.5 * np.pi / top * np.sin(np.pi * g / top)
+    flux_g = np.outer(averages(p, v), -(noise**2) * h(g) * slope_k)
+    source = np.diff(flux_v, axis=0) + np.diff(flux_g, axis=1)
+    exact = np.outer(averages(p, v), along)
+    means = np.zeros(grid.kernels.n_means)
+    generator = grid.generator(means, third_order).tolil()
+    # Mass is given, in place of one balance that follows from the others.
+    generator[0] = 1.0
+    right = -source.ravel()
+    right[0] = exact.sum()
+    return np.abs(spsolve(generator.tocsc(), right) - exact.ravel()).sum() / exact.sum()
+
+
+@pytest.mark.parametrize(("third_order", "least", "most"), [(False, 0.9, 1.1), (True, 2.0, 3.0)])
+def test_known_density_is_found_at_the_order_of_the_fluxes(third_order, least, most):
+    # Upwind in v is first order; third order in v and second in g give something in between.
+    given = {"base": 0.6, "amplitude": 0.0, "noise": 0.4}
+    errors = [excess(g, third_order) for g in grids(given, 32)]
+    found = np.log(errors[0] / errors[2]) / np.log(REFINEMENTS[2])
+    assert least < found < most, errors
 
 
 @pytest.mark.parametrize("interaction", [0.0, 0.4])

@@ -64,7 +64,7 @@ def barrier(values: Mapping[str, float]) -> float:
     values : the model's parameters as numbers, by name
     """
     found = equilibria(dict(values))
-    if len(found) != 3 or values["interaction"] != 0.0:
+    if len(found) != 3 or values["interaction"] != 0.0 or values["joint"] != 0.0:
         return np.nan
     below, saddle, above = (v for v, _ in found)
     return min(_path_action(values, below, saddle), _path_action(values, above, saddle))
@@ -160,7 +160,7 @@ def exact() -> list[Any]:
     noise = np.array([0.5, 0.4, 0.3, 0.25])
     params = {
         "leak": 1.0, "leak_voltage": 1.0, "excitatory_voltage": 2.0, "rate": 1.0, "base": 0.2,
-        "amplitude": 1.0, "interaction": 0.0, "steepness": 1.0, "midpoint": 1.5,
+        "amplitude": 1.0, "interaction": 0.0, "joint": 0.0, "steepness": 1.0, "midpoint": 1.5,
     }  # fmt: skip
     dataset = xr.Dataset(
         {"gap": ("noise", 0.3 * np.exp(-0.07 / noise**2 + 0.5 * noise**2))},
