@@ -107,6 +107,15 @@ def _build(model: Model) -> Kernels:
             for i in range(count):
                 row[i] = tile[k, i]
 
+    @inline
+    def observe(tile, count, p):
+        """Fill the rows below the states of a tile with the fields."""
+        for j in range(count):
+            x = gather(tile, j)
+            found = x + field(x, p)
+            for k in range(d, n_means):
+                tile[k, j] = found[k]
+
     means_of = _reader(n_means)
     zero = (0.0,) * n_means
 
@@ -126,16 +135,21 @@ def _build(model: Model) -> Kernels:
     @compiled
     def average(X, rows, coupling, n, n_pairs, pooled, means, inputs):
         """Fill means and inputs = K means [site, n_means, pair] of one copy."""
+        x = stack_array(np.float64, n_means, TILE)
         for s in range(X.shape[1]):
             p = parameters(rows, s)
-            column = X[:, s]
-            for pair in range(n_pairs):
-                total = zero
-                for i in range(n):
-                    x = gather(column, pair * n + i)
-                    total = add(total, x + field(x, p))
-                for k in range(n_means):
-                    means[s, k, pair] = total[k] / n
+            pair, left, total = 0, n, zero
+            for first in range(0, n * n_pairs, TILE):
+                count = min(TILE, n * n_pairs - first)
+                load(x, X, first, count, s)
+                observe(x, count, p)
+                for j in range(count):
+                    total = add(total, means_of(x, j))
+                    left -= 1
+                    if left == 0:
+                        for k in range(n_means):
+                            means[s, k, pair] = total[k] / n
+                        pair, left, total = pair + 1, n, zero
             if pooled:
                 for k in range(n_means):
                     means[s, k, :] = means[s, k].mean()
@@ -179,20 +193,33 @@ def _build(model: Model) -> Kernels:
             return x[component] + h * (1.0 + 0.5 * z if near else phi) * force
 
         def of_networks(X, rows, means, inputs, n, n_pairs, h, others, k):
+            # What every neuron feels stands beside it, so that the drift is one plain loop.
+            x = stack_array(np.float64, n_means, TILE)
+            m = stack_array(np.float64, n_means, TILE)
+            c = stack_array(np.float64, n_means, TILE)
             for s in range(X.shape[1]):
                 p = parameters(rows, s)
-                column, row = X[:, s], X[component, s]
-                for pair in range(n_pairs):
-                    m, c = means_of(means[s], pair), means_of(inputs[s], pair)
-                    for j in range(pair * n, pair * n + n):
-                        x = gather(column, j)
-                        felt = m
-                        if others:
-                            own = x + field(x, p)
-                            for place in range(d, n_means):
-                                rest = (n * m[place] - own[place]) / (n - 1)
-                                felt = tuple_setitem(felt, place, rest)
-                        row[j] = moved(x, felt, c, p, h)
+                pair, left = 0, n
+                for first in range(0, n * n_pairs, TILE):
+                    count = min(TILE, n * n_pairs - first)
+                    load(x, X, first, count, s)
+                    for j in range(count):
+                        for place in range(n_means):
+                            m[place, j] = means[s, place, pair]
+                            c[place, j] = inputs[s, place, pair]
+                        left -= 1
+                        if left == 0:
+                            pair, left = pair + 1, n
+                    if others:
+                        observe(x, count, p)
+                        for place in range(d, n_means):
+                            for j in range(count):
+                                m[place, j] = (n * m[place, j] - x[place, j]) / (n - 1)
+                    for j in range(count):
+                        x[component, j] = moved(gather(x, j), means_of(m, j), means_of(c, j), p, h)
+                    row = X[component, s, first : first + count]
+                    for j in range(count):
+                        row[j] = x[component, j]
 
         def of_lone_neurons(x, rows, coupling, count, h, k):
             """Move a tile x [d, TILE] of neurons whose means are their own state."""

@@ -142,11 +142,15 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Predict the cost of one replica from the measured time per pair-step."""
-    neurons = len(model.prepare(params).labels) * options["n_neurons"] * options["n_pairs"]
+    site = -(-options["n_neurons"] * options["n_pairs"] // BLOCK) * BLOCK
+    neurons = len(model.prepare(params).labels) * site
     steps = options["t_end"] / options["dt"]
-    per_step = 25e-9 if options["coupling"] == "synchronous" else 32e-9
     d = len(model.state)
-    seconds = steps * (neurons * per_step * d + 4e-6) + options["records"] * neurons * 2e-7
+    # Seconds per pair-step and variable; neurons of a network look at their means, others' too.
+    per_step = 18e-9
+    if options["n_neurons"] > 1 or neurons > site or options["limit_copy"]:
+        per_step = 45e-9 if options["mean_over"] == "others" else 36e-9
+    seconds = steps * (neurons * per_step * d + 3e-6) + options["records"] * neurons * 8e-8
     return Cost(seconds, 8.0 * neurons * (4.0 * d + 16.0))
 
 
@@ -164,7 +168,12 @@ def second_params(model: Model, params: Mapping[str, Any], options: Mapping[str,
         raise StudyError(
             "other_values", f"{len(values)} values for {len(names)} names", "one value per name"
         )
-    changed = resolve(model.params, dict(zip(names, values, strict=True)))
+    # One number for every population of a vector.
+    given = {
+        name: (value,) if isinstance(params.get(name), tuple) else value
+        for name, value in zip(names, values, strict=True)
+    }
+    changed = resolve(model.params, given)
     return dict(params) | {name: changed[name] for name in names}
 
 

@@ -77,14 +77,8 @@ def apply(dataset: xr.Dataset, *, of: str) -> xr.Dataset:
     ----------
     dataset : a gap over an axis ``noise``
     of : variable that holds the gap, e.g. gap
-
-    Raises
-    ------
-    StudyError : no axis ``noise``
     """
     c = constants(dataset)
-    if "noise" not in dataset[of].dims or dataset.sizes["noise"] < 3:
-        raise StudyError("grid", "arrhenius needs an axis noise", "noise with three values or more")
     logs = xr.apply_ufunc(np.log, dataset[of].where(dataset[of] > 0)).transpose(..., "noise")
     inverse = 1.0 / dataset["noise"].values ** 2
     design = np.stack([np.ones_like(inverse), -inverse, 1.0 / inverse], axis=1)
@@ -170,6 +164,12 @@ def exact() -> list[Any]:
     return [(dataset, {"of": "gap"}, [("barrier", {}, 0.07, 1e-9)])]
 
 
+def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
+    """Refuse fewer noises than the fit has unknowns."""
+    if sizes.get("noise", 0) < 3:
+        raise StudyError("grid", "arrhenius needs an axis noise", "noise with three values or more")
+
+
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
     return (options["of"],)
@@ -188,6 +188,7 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
+    check=check,
     tables=tables,
     table_names=("arrhenius",),
 )

@@ -21,7 +21,7 @@ import pandas as pd
 import xarray as xr
 from scipy import stats
 
-from neurolim.core import Param, Statistic
+from neurolim.core import Param, Statistic, StudyError
 from neurolim.statistics._common import AFTER, window
 
 _QUANTITIES = ("mean", "covariance")
@@ -157,6 +157,12 @@ def exact() -> list[Any]:
     ]
 
 
+def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
+    """Refuse one replica: it has no standard error."""
+    if sizes["replica"] < 2:
+        raise StudyError("replicas", "one replica has no standard error", "at least 2")
+
+
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
     prefix = _prefix(options["law"])
@@ -187,6 +193,7 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
+    check=check,
     tables=tables,
     table_names=("law_agreement",),
 )

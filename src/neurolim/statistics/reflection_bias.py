@@ -89,8 +89,6 @@ def chain_mean(scheme: str, step: float, target: float, noise: float, rate: floa
 def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
     """Return the bias [grid], its standard error, its theory, and the leading order of that.
 
-    Both copies must have the law in question, whatever they start from.
-
     Parameters
     ----------
     dataset : ``copy_mean`` of ``pairs`` over axes ``reflection`` and ``dt``, constant G; both
@@ -99,14 +97,14 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
 
     Raises
     ------
-    StudyError : G is not constant, or an axis is missing
+    StudyError : G is not constant, or the copies differ
     """
     c = constants(dataset)
+    other = json.loads(dataset.attrs.get("options", "{}")).get("other", ["none"])
+    if tuple(other) != ("none",):
+        raise StudyError("other", "reflection_bias averages both copies", "none")
     if float(abs(c["slope"]).max()) > 0.0 or float(abs(c["slope_others"]).max()) > 0.0:
         raise StudyError("amplitude", "the law is known for constant G only", "0")
-    for axis in ("dt", "reflection"):
-        if axis not in dataset.dims:
-            raise StudyError("grid", f"reflection_bias needs the axis {axis}", "reflection and dt")
     target, noise, rate = (float(c[name]) for name in ("base", "noise", "rate"))
     mean, density = stationary_mean(target, noise / rate**0.5)
     name = variables(dataset)[1]
@@ -258,6 +256,15 @@ def exact() -> list[Any]:
     ]
 
 
+def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
+    """Refuse studies without axes of schemes and steps, or of one replica."""
+    for axis in ("dt", "reflection"):
+        if axis not in sizes:
+            raise StudyError("grid", f"reflection_bias needs the axis {axis}", "reflection and dt")
+    if sizes["replica"] < 2:
+        raise StudyError("replicas", "one replica has no standard error", "at least 2")
+
+
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
     return ("copy_mean",)
@@ -276,6 +283,7 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
+    check=check,
     tables=tables,
     table_names=("reflection_bias", "reflection_orders"),
 )
