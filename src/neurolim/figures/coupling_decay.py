@@ -85,7 +85,9 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
         _slope(panel, time, (time[0], first[0]), proven, ls=":", lw=1.3, label="Theorem 1")
         panel.set_yscale("log")
         if np.isfinite(lowest):
-            panel.set_ylim(0.5 * lowest, 3.0 * float(np.nanmax(first)))
+            highest = float(np.nanmax(first))
+            # Below that there is only rounding.
+            panel.set_ylim(max(0.5 * lowest, 1e-13 * highest), 3.0 * highest)
         panel.set_title(_title(dataset, here, grid), fontsize=8.0)
         panel.set_xlabel("time")
         if place % columns == 0:
