@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -162,6 +164,61 @@ def test_exact_law_of_the_wall():
     assert abs(lead / expected - 1.0) < 0.01
     exact = [chain_mean("bridge", h, 0.3, 0.5, 1.0) - mean for h in steps]
     assert abs(np.log2(exact[1] / exact[2]) - 1.5) < 0.1
+
+
+def test_mirrored_noise_sets_in_smoothly_and_only_beyond_the_switch_scale():
+    given = {"base": 5.0, "amplitude": 0.0, "noise": 0.3, "conductance_start": 5.0}
+    options = {"n_pairs": 64, "samples": 64, "t_end": 0.01, "records": 1, "dt": 0.01}
+    scale, spreads = 0.4, []
+    for apart in (0.19, 0.21, 0.39, 0.41):
+        there = {"other": ["conductance_start"], "other_values": [5.0 + apart]}
+        found = run(given, 1, coupling="mirror", switch_scale=scale, **options, **there)
+        sample = found["sample"][0, :, -1, 0, 1]
+        spreads.append((sample[0] - sample[1]).std() / (2.0 * 0.3 * 2.0**0.5 * 0.1))
+    # beta = 0 below half of the scale and 1 beyond it; C^2, so nearly so just inside.
+    assert spreads[0] < 1e-12
+    assert spreads[1] < 0.01
+    assert abs(spreads[2] / spreads[3] - 1.0) < 0.01
+    assert abs(spreads[3] - 1.0) < 0.3  # 64 normals
+
+
+GENERIC: dict[str, dict[str, Any]] = {
+    "fitzhugh_nagumo": {"eps": 0.1, "sites": 2, "recovery_noise": 0.3},
+    "linear": {"eps": 0.1},
+    "balanced": {"gamma": 5.0, "sigma": (0.5,)},
+    "balanced_dynamic": {"gamma": 5.0, "sigma": (0.5,)},
+    "morris_lecar": {"interaction": 0.4, "joint": 0.3},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", core.names("model"))
+def test_every_model_is_coupled_and_both_copies_have_its_law(name):
+    plugin = core.get("model", name)
+    given = GENERIC.get(name, {})
+    size = {"n_neurons": 20, "t_end": 1.0, "records": 2, "dt": 0.01}
+    chosen = core.resolve(core.get("solver", "particles").options, size)
+    params = core.resolve(plugin.params, given)
+    alone = core.get("solver", "particles").solve(plugin, params, chosen, 99, range(320)).arrays
+    law = alone["mean"][:, -1]
+    same = run(given, 1, name, coupling="synchronous", n_pairs=10, **size)
+    assert (same["distance"] == 0.0).all()
+    there = {"other": ["voltage_start"], "other_values": [params_start(params) + 0.5]}
+    for coupling in ("mirror", "independent", "maximal"):
+        found = run(given, 8, name, coupling=coupling, n_pairs=40, **size, **there)
+        means = found["copy_mean"][:, 0, -1]
+        error = (means.var(axis=0, ddof=1) / 8 + law.var(axis=0, ddof=1) / 320) ** 0.5
+        # Both schemes are second order in dt.
+        bias = 1e-3 * (1.0 + np.abs(means.mean(axis=0)))
+        assert (np.abs(means.mean(axis=0) - law.mean(axis=0)) < 5.0 * error + bias).all(), coupling
+        assert (found["distance"][:, 0, :, 0] > 0.0).all()
+    # Maximally coupled voltages meet neuron by neuron where the model pulls both to one place.
+    assert found["distance"][:, -1].mean() < 0.9 * found["distance"][:, 0].mean()
+
+
+def params_start(params):
+    """Return the first population's start."""
+    return float(np.ravel(params["voltage_start"])[0])
 
 
 @pytest.mark.slow

@@ -40,6 +40,9 @@ def _title(dataset: xr.Dataset, here: xr.Dataset, grid: list[str]) -> str:
 def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     """Return one panel per grid point: decays on a logarithmic scale and two slopes.
 
+    The gap's slope is drawn through the first curve where the rate's window begins, the proven
+    bound from the start.
+
     Parameters
     ----------
     dataset : what the statistic ``contraction`` gives, maybe with a reference gap and proven rates
@@ -72,13 +75,19 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
             panel.plot(time[good], value[good], color=colour, lw=width, label=str(label))
             lowest = min(lowest, value[good].min()) if good.any() else lowest
         first = here["decay"].isel({curves: 0}).values
+        begin = 0
+        if "window_start" in here:
+            known = float(here["window_start"].isel({curves: 0}))
+            begin = int(np.argmin(np.abs(time - known))) if np.isfinite(known) else 0
         gap = float(here["reference_gap"].values.ravel()[0]) if "reference_gap" in here else np.nan
-        _slope(panel, time, (time[0], first[0]), gap, ls="--", lw=1, label="spectral gap")
+        _slope(panel, time, (time[begin], first[begin]), gap, ls="--", lw=1, label="spectral gap")
         proven = float(here["lambda_weighted"]) if "lambda_weighted" in here else np.nan
-        _slope(panel, time, (time[0], first[0]), proven, ls=":", lw=1.3, label="proven")
+        _slope(panel, time, (time[0], first[0]), proven, ls=":", lw=1.3, label="Theorem 1")
         panel.set_yscale("log")
         if np.isfinite(lowest):
-            panel.set_ylim(0.5 * lowest, 3.0 * float(np.nanmax(first)))
+            highest = float(np.nanmax(first))
+            # Below that there is only rounding.
+            panel.set_ylim(max(0.5 * lowest, 1e-13 * highest), 3.0 * highest)
         panel.set_title(_title(dataset, here, grid), fontsize=8.0)
         panel.set_xlabel("time")
         if place % columns == 0:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib import colormaps
 from matplotlib.figure import Figure as Picture
 
 from neurolim.core import Figure, Param
@@ -17,7 +18,7 @@ _PANELS = 4
 
 @styled
 def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, of: str) -> Picture:
-    """Return the density at up to four grid points, each on its own colour scale.
+    """Return the density at up to four grid points on common axes, each on its own colour scale.
 
     Parameters
     ----------
@@ -31,6 +32,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, of: str) -> Picture:
     # Evenly chosen, the first and the last always among them.
     chosen = sorted({round(i) for i in np.linspace(0, len(points) - 1, _PANELS)})
     picture, axes = figure(1, len(chosen), 2.5 * len(chosen) + 0.6, 2.7)
+    highest = 0.0
     for panel, number in zip(axes[0], chosen, strict=True):
         here = dataset.isel(dict(zip(grid, points[number], strict=True)))
         density = here[of].transpose("v_cell", "g_cell").values
@@ -38,10 +40,10 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, of: str) -> Picture:
         if np.isfinite(density).all():
             drawn = panel.pcolormesh(v, g, density.T, cmap="viridis", rasterized=True)
             bar = picture.colorbar(drawn, ax=panel)
-            bar.ax.set_title("density", loc="left", fontsize=7.5)
+            bar.ax.set_title("f", loc="left", fontsize=7.5)
             # Where nearly all of the mass is.
             column = np.cumsum(density.sum(axis=0)) / density.sum()
-            panel.set_ylim(0.0, g[min(len(g) - 1, int(np.searchsorted(column, 0.999)))])
+            highest = max(highest, g[min(len(g) - 1, int(np.searchsorted(column, 0.999)))])
             mean = here[f"{prefix}stationary_mean"].values.ravel()
             panel.plot(*mean, "+", color=COLOURS[1], ms=8)
         texts = [
@@ -49,8 +51,12 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, of: str) -> Picture:
         ]
         panel.set_title(", ".join(texts) or "stationary density", fontsize=8.5)
         panel.set_xlabel("voltage v")
+    for panel in axes[0]:
+        # What is beyond a panel's own grid has no mass: the colour of zero.
+        panel.set_facecolor(colormaps["viridis"](0.0))
+        panel.set_ylim(0.0, highest or 1.0)
     axes[0, 0].set_ylabel("conductance g (1/time)")
-    note_failures(picture, dataset, "cross: mean")
+    note_failures(picture, dataset, "f: probability density (time); cross: mean")
     return picture
 
 

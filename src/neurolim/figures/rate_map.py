@@ -1,4 +1,4 @@
-"""Map of the spectral gap over two parameters, with the region where a rate is proven."""
+"""Map of the spectral gap over the slope of G, or a parameter, and noise; hatched where proven."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str, against: 
     ----------
     dataset : ``gap`` of ``fokker_planck`` and what ``proven_bounds`` gives
     expect : not used
-    over, against : axes of the map, horizontal and vertical
+    over, against : axes of the map, horizontal and vertical; the horizontal one is drawn as
+        K = max |G'|, which the theorems know, where that is what changes along it
     """
     others = {d: 0 for d in dataset["gap"].dims if d not in (over, against)}
     gap = dataset["gap"].isel(others).transpose(against, over)
@@ -40,7 +41,10 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str, against: 
     proven = dataset["lambda_sync"]
     proven = proven.isel({d: 0 for d in others if d in proven.dims})
     known = proven.broadcast_like(gap).transpose(against, over).values
-    x, y = dataset[over].values, dataset[against].values
+    slope = dataset["activation_slope"]
+    along_slope = slope.dims == (over,) and bool((np.diff(slope.values) > 0).all())
+    x = slope.values if along_slope else dataset[over].values
+    y = dataset[against].values
     picture, axes = figure(1, 1, 5.2, 3.6)
     panel = axes[0, 0]
     drawn = panel.pcolormesh(x, y, np.log10(gap.values), cmap="viridis", shading="nearest")
@@ -51,7 +55,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str, against: 
         size = across[i + 1] - across[i], along[j + 1] - along[j]
         panel.add_patch(Rectangle((across[i], along[j]), *size, fill=False, hatch="///", lw=0))
     panel.set_title("log10 of the gap (1/time); hatched: proven for any noise")
-    panel.set_xlabel(symbol(over, str(dataset[over].attrs.get("units", "1"))))
+    label = symbol(over, str(dataset[over].attrs.get("units", "1")))
+    panel.set_xlabel("K = max |G'| (1/time)" if along_slope else label)
     panel.set_ylabel(symbol(against, str(dataset[against].attrs.get("units", "1"))))
     note_failures(picture, dataset)
     return picture
@@ -65,6 +70,7 @@ def example() -> xr.Dataset:
         {
             "gap": (("steepness", "noise"), gap),
             "lambda_sync": ("steepness", np.where(slope < 3.0, 0.2, np.nan)),
+            "activation_slope": ("steepness", 0.8 * slope),
         },
         {"steepness": slope, "noise": noise},
     )
@@ -72,7 +78,7 @@ def example() -> xr.Dataset:
 
 def needs(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("gap", "lambda_sync")
+    return ("gap", "lambda_sync", "activation_slope")
 
 
 FIGURE = Figure(

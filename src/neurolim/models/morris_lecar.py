@@ -3,11 +3,13 @@ r"""Stochastic Morris-Lecar neurons: voltage and a noisy conductance reflected a
     dv = [ g_L (V_L - v) + g (V_E - v) ] dt
     dg = gamma ( G - g ) dt + sqrt(2) a dB + dL,       g >= 0 (L: local time at 0)
 
-    G_i = G0 + Gm s(v_i) + Gn mean_j s(v_j),   s(v) = (1 + tanh(beta (v - v_m)))/2
+    G_i = H0(v_i) + mean_j H1(v_i, v_j),
+    H0(v) = G0 + Gm s(v),   H1(v, v') = [Gn + Gx s(v)] s(v'),   s(v) = (1 + tanh(beta (v - v_m)))/2
 
-Gm < 0 makes G decreasing; Gn couples the neurons through their mean field (Gn = 0: independent
-copies).  mean_j is over all neurons of the site, j = i included; the paper's is over j != i, which
-differs by O(1/n).  v is linear given g and stays in [V_L, V_E].
+Gm < 0 makes G decreasing, Gm = 0 constant; Gn and Gx couple the neurons through their mean field
+(both 0: independent copies).  mean_j is over all neurons of the site, j = i included, unless the
+solver leaves out the own (``pairs``, ``mean_over``); the two differ by O(1/n).  v is linear given g
+and stays in [V_L, V_E].
 
 Source: Herda, Monmarche & Perthame 2024, eqs (2), (17); the noise is sqrt(2) a dB, so a^2 stands
 before d_gg in eq. (1) (docs/science.md, slips).
@@ -34,6 +36,7 @@ class Parameters(NamedTuple):
     base: float
     amplitude: float
     interaction: float
+    joint: float
     steepness: float
     midpoint: float
     noise: float
@@ -63,7 +66,9 @@ def prepare(params: Mapping[str, Any]) -> Sites:
             f"{params['voltage_start']:g} is outside [{low:g}, {high:g}]",
             "a value between the reversal potentials",
         )
-    lowest = params["base"] + min(0.0, params["amplitude"]) + min(0.0, params["interaction"])
+    # G is affine in each activation, own and mean: it is lowest where both are 0 or 1.
+    own, others, joint = params["amplitude"], params["interaction"], params["joint"]
+    lowest = params["base"] + min(0.0, own, others, own + others + joint)
     if lowest <= 0.0:
         raise StudyError("base", f"G can fall to {lowest:g}", "G > 0 for every voltage")
     site = Parameters(
@@ -74,6 +79,7 @@ def prepare(params: Mapping[str, Any]) -> Sites:
         base=params["base"],
         amplitude=params["amplitude"],
         interaction=params["interaction"],
+        joint=params["joint"],
         steepness=params["steepness"],
         midpoint=params["midpoint"],
         noise=params["noise"],
@@ -89,7 +95,7 @@ def drift(x, m, c, p):
     """Return (g_L (V_L - v) + g (V_E - v), gamma (G - g))."""
     v, g = x
     activation = 0.5 * (1.0 + tanh(p.steepness * (v - p.midpoint)))
-    target = p.base + p.amplitude * activation + p.interaction * m[2]
+    target = p.base + p.amplitude * activation + (p.interaction + p.joint * activation) * m[2]
     return (p.leak * (p.v_leak - v) + g * (p.v_excitatory - v), p.rate * (target - g))
 
 
@@ -129,6 +135,7 @@ MODEL = Model(
         Param("base", 0.2, "1/time", "conductance G0 at rest", positive=True),
         Param("amplitude", 1.0, "1/time", "amplitude Gm of the own activation"),
         Param("interaction", 0.0, "1/time", "amplitude Gn of the network's mean activation"),
+        Param("joint", 0.0, "1/time", "amplitude Gx of own times network's mean activation"),
         Param("steepness", 1.0, doc="steepness beta of the activation"),
         Param("midpoint", 1.5, doc="voltage v_m of half activation"),
         Param("noise", 0.2, "1/time^1.5", "noise amplitude a", low=0.0),

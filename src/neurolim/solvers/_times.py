@@ -45,6 +45,26 @@ def record_times(options: Mapping[str, Any]) -> list[float]:
     return [t_end * k / records for k in range(records + 1)]
 
 
+def steps_per_record(options: Mapping[str, Any]) -> int:
+    """Return the steps of length ``dt`` between two records at equal intervals.
+
+    Raises
+    ------
+    StudyError : not a whole number, or more steps than the 32-bit step counter can name
+    """
+    interval = options["t_end"] / options["records"]
+    steps = round(interval / options["dt"])
+    if steps < 1 or abs(steps * options["dt"] / interval - 1.0) > 1e-9:
+        raise StudyError(
+            "dt",
+            f"{options['dt']:g} does not divide the recording interval {interval:g}",
+            "t_end/records divided by an integer",
+        )
+    if steps * options["records"] >= 2**32:
+        raise StudyError("dt", "more than 2^32 steps", "a longer step or a shorter run")
+    return int(steps)
+
+
 def state_coords(
     model: Model, params: Mapping[str, Any], options: Mapping[str, Any]
 ) -> dict[str, Coord]:

@@ -24,22 +24,16 @@ flux (docs/contraction.md); Scharfetter & Gummel 1969; Lehoucq, Sorensen & Yang 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from threading import Lock
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from numba import njit
-from numba.np.unsafe.ndarray import to_fixed_tuple
 from scipy import sparse
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, splu
-from scipy.special import ndtri
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
-from neurolim.numerics.cache import keep_compiled, named
-from neurolim.provenance import code_digest
-from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
+from neurolim.solvers._cells import Grid
+from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords, steps_per_record
 
 #: Grids of the extrapolation, in units of the coarsest.
 REFINEMENTS = (1.0, 1.5, 2.0)
@@ -89,6 +83,13 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             "covariance of the stationary law",
             (*by_variable[1:], "variable_b"),
         ),
+        Var("stationary_mean_error", "state", "error estimate", by_variable[1:]),
+        Var(
+            "stationary_covariance_error",
+            "state^2",
+            "error estimate",
+            (*by_variable[1:], "variable_b"),
+        ),
         Var("density", "1/state^2", "stationary density on the finest grid", ("v_cell", "g_cell")),
         Var("v_centre", "state", "voltage of a cell", ("v_cell",)),
         Var("g_centre", "state", "conductance of a cell", ("g_cell",)),
@@ -116,9 +117,12 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
     """Return three factorisations per quantity, and solutions in time on the coarsest grid."""
     cells = options["n_voltage"] * options["n_conductance"]
     steps = options["t_end"] / options["dt"] if options["evolve"] else 0.0
-    per_step = 3e-5 if _feels_means(model, params) else 2e-6
-    seconds = 3.0 * (cells / 4096) ** 1.5 + steps * cells * per_step
-    return Cost(0.3 + seconds, 3e4 * cells)
+    nonlinear = _feels_means(model, params)
+    # Measured: one factorisation per grid, ten for a fixed point over the means, then the gap.
+    factors = (0.8 if nonlinear else 0.08) + (0.48 if options["gap"] else 0.0)
+    per_step = 2e-5 if nonlinear else 2e-6
+    seconds = factors * (cells / 4096) ** 1.25 + steps * cells * per_step
+    return Cost(0.01 + seconds, 3e4 * cells)
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -139,20 +143,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         raise StudyError("solver", f"fokker_planck needs one site, got {len(sites.labels)}")
     if model.noise(sites.params[0])[1] <= 0.0:
         raise StudyError("noise", "the law has no density without noise", "noise > 0")
-    _stride(options)
-
-
-def _stride(options: Mapping[str, Any]) -> int:
-    """Return the steps between two records, or raise StudyError."""
-    interval = options["t_end"] / options["records"]
-    stride = round(interval / options["dt"])
-    if stride < 1 or abs(stride * options["dt"] / interval - 1.0) > 1e-9:
-        raise StudyError(
-            "dt",
-            f"{options['dt']:g} does not divide the recording interval {interval:g}",
-            "t_end/records divided by an integer",
-        )
-    return int(stride)
+    steps_per_record(options)
 
 
 def _feels_means(model: Model, params: Mapping[str, Any]) -> bool:
@@ -168,217 +159,6 @@ def _feels_means(model: Model, params: Mapping[str, Any]) -> bool:
 def _shape(options: Mapping[str, Any], refinement: float) -> tuple[int, int]:
     """Return the numbers of cells of a grid."""
     return round(options["n_voltage"] * refinement), round(options["n_conductance"] * refinement)
-
-
-class Kernels(NamedTuple):
-    """Compiled evaluation of a model on a grid.
-
-    n_means : state variables and fields
-    drift : (v, g, row, means, inputs, component, out [n_v, n_g])
-    observe : (v, g, row, out [n_means, n_v, n_g]), what enters the means
-    """
-
-    n_means: int
-    drift: Callable[..., None]
-    observe: Callable[..., None]
-
-
-_compiling = Lock()
-
-
-def kernels(model: Model) -> Kernels:
-    """Return the compiled evaluation of a model's drift and fields on grids, built once.
-
-    Parameters
-    ----------
-    model : with two state variables
-    """
-    with _compiling:
-        return _build(model)
-
-
-@lru_cache(maxsize=16)
-def _build(model: Model) -> Kernels:
-    sites = model.prepare({param.name: param.default for param in model.params})
-    parameters_class = type(sites.params[0])
-    n_parameters = len(sites.params[0])
-    n_means = 2 + len(model.field((0.5, 0.5), sites.params[0]))
-    tag = f"{code_digest(__name__, model.drift.__module__)}_law"
-
-    def inline(function: Any) -> Any:
-        return njit(error_model="numpy", forceinline=True)(named(function, tag))
-
-    def compiled(function: Any) -> Any:
-        return njit(error_model="numpy", nogil=True)(named(function, tag))
-
-    slope, field = inline(model.drift), inline(model.field)
-
-    @compiled
-    def drift(v, g, row, means, inputs, component, out):
-        p = parameters_class(*to_fixed_tuple(row, n_parameters))
-        m, c = to_fixed_tuple(means, n_means), to_fixed_tuple(inputs, n_means)
-        for i in range(v.size):
-            for j in range(g.size):
-                both = slope((v[i], g[j]), m, c, p)
-                out[i, j] = both[0] if component == 0 else both[1]
-
-    @compiled
-    def observe(v, g, row, out):
-        p = parameters_class(*to_fixed_tuple(row, n_parameters))
-        for i in range(v.size):
-            for j in range(g.size):
-                found = (v[i], g[j]) + field((v[i], g[j]), p)  # noqa: RUF005
-                for k in range(n_means):
-                    out[k, i, j] = found[k]
-
-    return Kernels(n_means, keep_compiled(drift, tag), keep_compiled(observe, tag))
-
-
-def _bernoulli(x: np.ndarray) -> np.ndarray:
-    """Return x/(e^x - 1), 1 at 0, for any x."""
-    x = np.clip(x, -700.0, 700.0)
-    near = np.abs(x) < 1e-8
-    return np.where(near, 1.0 - 0.5 * x, x / np.expm1(np.where(near, 1.0, x)))
-
-
-class Grid:
-    """Cells of one grid and the generator of the law on it.
-
-    Parameters
-    ----------
-    model, params : the equation
-    shape : numbers of cells (voltage, conductance)
-    reach : of the grid in g, see OPTIONS
-    """
-
-    def __init__(
-        self, model: Model, params: Mapping[str, Any], shape: tuple[int, int], reach: float
-    ) -> None:
-        sites = model.prepare(params)
-        self.kernels = kernels(model)
-        self.row = np.array([float(value) for value in sites.params[0]])
-        self.coupling = float(sites.coupling[0, 0])
-        self.shape = shape
-        self.diffusion = 0.5 * model.noise(sites.params[0])[1] ** 2
-        low, high = params["leak_voltage"], params["excitatory_voltage"]
-        self.v_faces = np.linspace(low, high, shape[0] + 1)
-        self.g_faces = np.linspace(0.0, self._top(low, high, reach), shape[1] + 1)
-        self.v = 0.5 * (self.v_faces[1:] + self.v_faces[:-1])
-        self.g = 0.5 * (self.g_faces[1:] + self.g_faces[:-1])
-        observed = np.empty((self.kernels.n_means, *shape))
-        self.kernels.observe(self.v, self.g, self.row, observed)
-        self.observed = observed.reshape(self.kernels.n_means, -1)
-
-    def _top(self, low: float, high: float, reach: float) -> float:
-        """Return g_max: the conductance's drift is affine in g with the slope -gamma."""
-        v = np.linspace(low, high, 65)
-        largest, rate = 0.0, 1.0
-        observed = np.empty((self.kernels.n_means, v.size, 1))
-        self.kernels.observe(v, np.zeros(1), self.row, observed)
-        for extreme in (observed.min(axis=(1, 2)), observed.max(axis=(1, 2))):
-            both = np.empty((v.size, 2))
-            inputs = self.coupling * extreme
-            self.kernels.drift(v, np.array([0.0, 1.0]), self.row, extreme, inputs, 1, both)
-            rate = float((both[:, 0] - both[:, 1]).min())
-            largest = max(largest, float(both[:, 0].max()) / rate)
-        return float(largest + reach * np.sqrt(self.diffusion / rate))
-
-    def drift(self, means: np.ndarray, component: int, v: np.ndarray, g: np.ndarray) -> np.ndarray:
-        """Return one component of the drift [v, g] given the means of the law.
-
-        Parameters
-        ----------
-        means : of state variables and fields [n_means]
-        component : 0 for the voltage, 1 for the conductance
-        v, g : where
-        """
-        out = np.empty((v.size, g.size))
-        self.kernels.drift(v, g, self.row, means, self.coupling * means, component, out)
-        return out
-
-    def generator(self, means: np.ndarray, third_order: bool = False) -> sparse.csc_matrix:
-        """Return A of dp/dt = A p, p the masses of cells; columns sum to zero.
-
-        Parameters
-        ----------
-        means : of the law [n_means]
-        third_order : reconstruct the voltage flux (signs are then not kept)
-        """
-        nv, ng = self.shape
-        dv, dg = self.v_faces[1] - self.v_faces[0], self.g_faces[1] - self.g_faces[0]
-        cell = np.arange(nv * ng).reshape(nv, ng)
-        rows, columns, values = [], [], []
-
-        def flux(source: np.ndarray, left: np.ndarray, right: np.ndarray, rate: Any) -> None:
-            """Move mass of the source cells from left to right at a rate."""
-            for place, sign in ((left, -1.0), (right, 1.0)):
-                rows.append(place.ravel())
-                columns.append(source.ravel())
-                values.append(sign * np.broadcast_to(rate, source.shape).ravel())
-
-        speed = self.drift(means, 0, self.v_faces[1:-1], self.g) / dv
-        up, down = np.maximum(speed, 0.0), np.maximum(-speed, 0.0)
-        left, right = cell[:-1], cell[1:]
-        flux(left, left, right, up)
-        flux(right, right, left, down)
-        if third_order:
-            # Face value (2 f_{i+1} + 5 f_i - f_{i-1})/6, i upstream; at the walls upwind.
-            for source, weight in ((right[1:], 2.0), (left[1:], -1.0), (left[:-1], -1.0)):
-                flux(source, left[1:], right[1:], weight / 6.0 * up[1:])
-            for source, weight in ((left[:-1], 2.0), (right[:-1], -1.0), (right[1:], -1.0)):
-                flux(source, right[:-1], left[:-1], weight / 6.0 * down[:-1])
-        peclet = self.drift(means, 1, self.v, self.g_faces[1:-1]) * dg / self.diffusion
-        scale = self.diffusion / dg**2
-        left, right = cell[:, :-1], cell[:, 1:]
-        flux(left, left, right, scale * _bernoulli(-peclet))
-        flux(right, right, left, scale * _bernoulli(peclet))
-        return sparse.csc_matrix(
-            (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
-            shape=(nv * ng, nv * ng),
-        )
-
-    def means(self, masses: np.ndarray) -> np.ndarray:
-        """Return the means of state variables and fields under cell masses [n_means]."""
-        found: np.ndarray = self.observed @ masses / masses.sum()
-        return found
-
-    def moments(self, masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean [2] and covariance [2, 2] of the law with the given cell masses."""
-        masses = masses / masses.sum()
-        x = self.observed[:2]
-        mean = x @ masses
-        centred = x - mean[:, None]
-        return mean, (centred * masses) @ centred.T
-
-    def nonlinear(self) -> bool:
-        """Return whether the drift depends on the means of the law."""
-        a, b = np.zeros(self.kernels.n_means), np.ones(self.kernels.n_means)
-        g = self.g[:2]
-        return any(
-            (self.drift(a, k, self.v, g) != self.drift(b, k, self.v, g)).any() for k in (0, 1)
-        )
-
-    def start(self, model: Model, params: Mapping[str, Any], points: int = 64) -> np.ndarray:
-        """Return cell masses of the model's initial law, from normal quantiles.
-
-        Every quantile point is shared among its four nearest cells so that its mean is kept
-        where those cells exist.
-        """
-        (p,) = model.prepare(params).params
-        z = ndtri((np.arange(points) + 0.5) / points)
-        states = np.array([model.initial((a, b), p) for a in z for b in z])
-        masses = np.zeros(self.shape)
-        place = []
-        for k, centres in enumerate((self.v, self.g)):
-            x = (states[:, k] - centres[0]) / (centres[1] - centres[0])
-            x = np.clip(x, 0.0, len(centres) - 1.0)
-            i = np.minimum(x.astype(int), len(centres) - 2)
-            place.append((i, x - i))
-        (i, s), (j, t) = place
-        for di, wi in ((0, 1 - s), (1, s)):
-            for dj, wj in ((0, 1 - t), (1, t)):
-                np.add.at(masses, (i + di, j + dj), wi * wj)
-        return masses.ravel() / masses.sum()
 
 
 def stationary(grid: Grid, third_order: bool = False) -> np.ndarray:
@@ -504,10 +284,9 @@ def solve(
     try:
         laws = [stationary(grid) for grid in grids]
         moments = [grid.moments(law) for grid, law in zip(grids, laws, strict=True)]
-        found["stationary_mean"] = extrapolate(np.stack([m for m, _ in moments]), (1, 2))[0][None]
-        found["stationary_covariance"] = extrapolate(np.stack([c for _, c in moments]), (1, 2))[0][
-            None
-        ]
+        for name, levels in zip(("mean", "covariance"), zip(*moments, strict=True), strict=True):
+            value, error = extrapolate(np.stack(levels), (1, 2))
+            found |= {f"stationary_{name}": value[None], f"stationary_{name}_error": error[None]}
         fine = grids[-1]
         area = (fine.v_faces[1] - fine.v_faces[0]) * (fine.g_faces[1] - fine.g_faces[0])
         found |= {"density": laws[-1].reshape(fine.shape) / area}
@@ -540,7 +319,7 @@ def _evolved(
 ) -> dict[str, np.ndarray]:
     """Return moments at the record times, extrapolated, and mass and sign on the finest grid."""
     # Steps shrink with the cells, so that errors of time and space vanish together.
-    even = _stride(options) + _stride(options) % 2
+    even = steps_per_record(options) + steps_per_record(options) % 2
     runs = [
         _in_time(grid, round(even * r), model, params, options)
         for grid, r in zip(grids, REFINEMENTS, strict=True)

@@ -1,6 +1,8 @@
 r"""Constants of the contraction theorems, from the parameters of a Morris-Lecar dataset.
 
-    D = V_E - V_L,   K = ||H0'||_inf = |Gm| max |s'|,   s'(v) = (beta/2) / cosh^2(beta (v - v_m))
+    D = V_E - V_L,   K = max |d_{v_i} G_i|,   K1 = (n - 1) max |d_{v_j} G_i|, j other than i,
+
+for G_i = G0 + Gm s(v_i) + mean_j [Gn + Gx s(v_i)] s(v_j), s'(v) = (beta/2)/cosh^2(beta (v - v_m)),
 
 and the rates built from them: Herda, Monmarche & Perthame 2024, sections 2 and 3, corrected as in
 docs/contraction.md.
@@ -27,6 +29,7 @@ _NAMES = (
     "base",
     "amplitude",
     "interaction",
+    "joint",
     "steepness",
     "midpoint",
     "noise",
@@ -36,7 +39,8 @@ _NAMES = (
 def constants(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
     """Return the model's parameters by name, with those of the theorems.
 
-    Added are ``range`` D, ``slope`` K, ``slope_others`` = |Gn| max |s'|, ``slope_all``, their sum.
+    Added are ``range`` D, ``slope`` K, ``slope_others`` K1 and ``slope_all``, their sum.  With
+    s in [0, 1], K = max(|Gm|, |Gm + Gx|) max |s'| and K1 = max(|Gn|, |Gn + Gx|) max |s'|.
 
     Raises
     ------
@@ -52,8 +56,9 @@ def constants(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
     spread = found["steepness"] * (steepest - found["midpoint"])
     activation = 0.5 * abs(found["steepness"]) / np.cosh(spread) ** 2
     found["range"] = high - low
-    found["slope"] = abs(found["amplitude"]) * activation
-    found["slope_others"] = abs(found["interaction"]) * activation
+    for name, of in (("slope", "amplitude"), ("slope_others", "interaction")):
+        ends = abs(found[of]), abs(found[of] + found["joint"])
+        found[name] = xr.apply_ufunc(np.maximum, *ends) * activation
     found["slope_all"] = found["slope"] + found["slope_others"]
     return found
 
@@ -136,7 +141,8 @@ def equilibria(values: dict[str, float]) -> list[tuple[float, float]]:
     def balance(g: float) -> float:
         return target(values, voltage(g)) - g
 
-    top = values["base"] + max(values["amplitude"], 0.0) + max(values["interaction"], 0.0)
+    together = values["amplitude"] + values["interaction"] + values["joint"]
+    top = values["base"] + max(0.0, values["amplitude"] + values["interaction"], together)
     points = np.linspace(0.0, 1.01 * top, 2001)
     signs = np.array([balance(float(g)) for g in points])
     roots = [
@@ -149,7 +155,8 @@ def equilibria(values: dict[str, float]) -> list[tuple[float, float]]:
 def target(values: dict[str, float], v: float) -> float:
     """Return G(v) with all neurons at v."""
     active = 0.5 * (1.0 + np.tanh(values["steepness"] * (v - values["midpoint"])))
-    return float(values["base"] + (values["amplitude"] + values["interaction"]) * active)
+    linear = values["amplitude"] + values["interaction"]
+    return float(values["base"] + (linear + values["joint"] * active) * active)
 
 
 def lyapunov_trace(values: dict[str, float]) -> tuple[float, float, float]:
@@ -163,7 +170,7 @@ def lyapunov_trace(values: dict[str, float]) -> tuple[float, float, float]:
     values : the model's parameters as numbers, by name
     """
     found = equilibria(values)
-    if len(found) != 1 or values["interaction"] != 0.0:
+    if len(found) != 1 or values["interaction"] != 0.0 or values["joint"] != 0.0:
         return np.nan, np.nan, np.nan
     ((v, g),) = found
     steep = values["steepness"] * (v - values["midpoint"])

@@ -64,7 +64,7 @@ def barrier(values: Mapping[str, float]) -> float:
     values : the model's parameters as numbers, by name
     """
     found = equilibria(dict(values))
-    if len(found) != 3 or values["interaction"] != 0.0:
+    if len(found) != 3 or values["interaction"] != 0.0 or values["joint"] != 0.0:
         return np.nan
     below, saddle, above = (v for v, _ in found)
     return min(_path_action(values, below, saddle), _path_action(values, above, saddle))
@@ -77,14 +77,8 @@ def apply(dataset: xr.Dataset, *, of: str) -> xr.Dataset:
     ----------
     dataset : a gap over an axis ``noise``
     of : variable that holds the gap, e.g. gap
-
-    Raises
-    ------
-    StudyError : no axis ``noise``
     """
     c = constants(dataset)
-    if "noise" not in dataset[of].dims or dataset.sizes["noise"] < 3:
-        raise StudyError("grid", "arrhenius needs an axis noise", "noise with three values or more")
     logs = xr.apply_ufunc(np.log, dataset[of].where(dataset[of] > 0)).transpose(..., "noise")
     inverse = 1.0 / dataset["noise"].values ** 2
     design = np.stack([np.ones_like(inverse), -inverse, 1.0 / inverse], axis=1)
@@ -160,7 +154,7 @@ def exact() -> list[Any]:
     noise = np.array([0.5, 0.4, 0.3, 0.25])
     params = {
         "leak": 1.0, "leak_voltage": 1.0, "excitatory_voltage": 2.0, "rate": 1.0, "base": 0.2,
-        "amplitude": 1.0, "interaction": 0.0, "steepness": 1.0, "midpoint": 1.5,
+        "amplitude": 1.0, "interaction": 0.0, "joint": 0.0, "steepness": 1.0, "midpoint": 1.5,
     }  # fmt: skip
     dataset = xr.Dataset(
         {"gap": ("noise", 0.3 * np.exp(-0.07 / noise**2 + 0.5 * noise**2))},
@@ -168,6 +162,12 @@ def exact() -> list[Any]:
         {"model": "morris_lecar", "params": json.dumps(params)},
     )
     return [(dataset, {"of": "gap"}, [("barrier", {}, 0.07, 1e-9)])]
+
+
+def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
+    """Refuse fewer noises than the fit has unknowns."""
+    if sizes.get("noise", 0) < 3:
+        raise StudyError("grid", "arrhenius needs an axis noise", "noise with three values or more")
 
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -188,6 +188,7 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
+    check=check,
     tables=tables,
     table_names=("arrhenius",),
 )

@@ -34,6 +34,7 @@ from neurolim.statistics._contraction import constants, mirror_constants
 NORMS = ("l1", "l2", "weighted", "rho")
 _RESAMPLES = 1000
 _SHORTEST = 4
+_FEWEST_RECORDS = 2 * _SHORTEST
 
 _GIVES = (
     "decay",
@@ -74,7 +75,6 @@ def _rho(dataset: xr.Dataset) -> xr.DataArray:
 def _norms(dataset: xr.Dataset, of: tuple[str, ...]) -> xr.DataArray:
     """Return the decays [norm, grid, replica, time]."""
     distance = dataset["distance"].mean("site")
-    names = variables(dataset)
     found = []
     for norm in of:
         if norm == "l1":
@@ -85,10 +85,8 @@ def _norms(dataset: xr.Dataset, of: tuple[str, ...]) -> xr.DataArray:
             part = dataset["weighted_distance"]
         elif norm == "rho":
             part = _rho(dataset).mean("site")
-        elif norm in names:
-            part = distance.sel(variable=norm, drop=True)
         else:
-            raise StudyError("of", f"unknown norm {norm!r}", (*NORMS, *names))
+            part = distance.sel(variable=norm, drop=True)
         found.append(part.drop_vars([n for n in part.coords if n not in part.dims]))
     return xr.concat(found, xr.DataArray(list(of), dims="norm", name="norm"), join="override")
 
@@ -306,8 +304,21 @@ def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the variables given."""
+    """Return the variables given, or refuse norms that there are not."""
+    for norm in options["of"]:
+        if norm not in (*NORMS, *state):
+            raise StudyError("of", f"unknown norm {norm!r}", (*NORMS, *state))
     return _GIVES
+
+
+def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
+    """Refuse too few replicas for an error and too few records for a window."""
+    if sizes["replica"] < 2:
+        raise StudyError("replicas", "one replica has no standard error", "at least 2")
+    if sizes["time"] < _FEWEST_RECORDS:
+        raise StudyError(
+            "records", f"{sizes['time']} with the start, too few", f"at least {_FEWEST_RECORDS - 1}"
+        )
 
 
 STATISTIC = Statistic(
@@ -321,6 +332,7 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
+    check=check,
     tables=tables,
     table_names=("contraction",),
 )

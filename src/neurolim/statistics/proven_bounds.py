@@ -30,6 +30,7 @@ from neurolim.statistics._contraction import (
 )
 
 _GIVES = (
+    "activation_slope",
     "lambda_sync",
     "lambda_weighted",
     "log10_theorem_2_printed",
@@ -59,6 +60,7 @@ def apply(dataset: xr.Dataset) -> xr.Dataset:
     # |x|^2 <= max(1, 1/A) (v^2 + A g^2) <= max(A, 1/A) |x|^2.
     squared = np.maximum(best, 1.0 / best)
     values = {
+        "activation_slope": (c["slope"], "1/time", "K = max |G'|"),
         "lambda_sync": (sync, "1/time", "Theorem 1, best weight"),
         "lambda_weighted": (weighted, "1/time", "Theorem 1, the recorded norm"),
         "log10_theorem_2_printed": (printed["log10"], "1", "Theorem 2, constants as printed"),
@@ -103,6 +105,7 @@ def exact() -> list[Any]:
         "rate": 1.0,
         "base": 0.2,
         "interaction": 0.0,
+        "joint": 0.0,
         "steepness": 1.0,
         "midpoint": 1.5,
         "noise": 0.5,
@@ -114,8 +117,11 @@ def exact() -> list[Any]:
         params = common | {"amplitude": 1.0} | changed
         return xr.Dataset(attrs={"model": "morris_lecar", "params": json.dumps(params)})
 
+    # K = .25, K1 = .3.
+    joint = dataset(amplitude=-0.5, interaction=0.2, joint=0.4)
     weak = dataset(rate=2.0, excitatory_voltage=2.5, midpoint=1.7, amplitude=0.6)
     return [
+        (joint, {}, [("lambda_sync", {}, 1.0 - 0.55**0.5, 1e-12)]),
         (
             # (3 - sqrt(1 + 4 * 2 * 1.5 * .3))/2
             weak,

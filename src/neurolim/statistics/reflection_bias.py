@@ -14,6 +14,10 @@ leaves the reflected process with its wall moved down by 0.5826 sqrt(2) a sqrt(h
 
     -0.5826 sqrt(2) a sqrt(h) p(0) E g.
 
+Measured orders are weighted fits of log |bias| over the steps whose bias exceeds three standard
+errors, and the measured constant is the coefficient of sqrt(h) in a weighted fit of sqrt(h), h and
+h^(3/2); the same fits of the chain's bias say what they should find.
+
 Source: Asmussen, Glynn & Pitman 1995 (the constant); Lepingle 1995 (bridge); derivations:
 docs/contraction.md.
 """
@@ -37,6 +41,7 @@ from neurolim.statistics._contraction import constants
 #: -zeta(1/2)/sqrt(2 pi).
 LEAD = 0.5825971579390106
 _LEVEL = 0.01
+_SEEN = 3.0
 _NODES = 400
 _GIVES = ("bias", "bias_error", "bias_theory", "bias_leading")
 
@@ -86,24 +91,25 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : ``copy_mean`` of ``pairs`` over axes ``reflection`` and ``dt``, constant G
+    dataset : ``copy_mean`` of ``pairs`` over axes ``reflection`` and ``dt``, constant G; both
+        copies are averaged
     after : records later than this are averaged, time
 
     Raises
     ------
-    StudyError : G is not constant, or an axis is missing
+    StudyError : G is not constant, or the copies differ
     """
     c = constants(dataset)
+    other = json.loads(dataset.attrs.get("options", "{}")).get("other", ["none"])
+    if tuple(other) != ("none",):
+        raise StudyError("other", "reflection_bias averages both copies", "none")
     if float(abs(c["slope"]).max()) > 0.0 or float(abs(c["slope_others"]).max()) > 0.0:
         raise StudyError("amplitude", "the law is known for constant G only", "0")
-    for axis in ("dt", "reflection"):
-        if axis not in dataset.dims:
-            raise StudyError("grid", f"reflection_bias needs the axis {axis}", "reflection and dt")
     target, noise, rate = (float(c[name]) for name in ("base", "noise", "rate"))
     mean, density = stationary_mean(target, noise / rate**0.5)
     name = variables(dataset)[1]
-    measured = window(dataset, after)["copy_mean"].sel(copy="first", variable=name, drop=True)
-    bias = measured.mean(("time", "site"), skipna=False) - mean
+    measured = window(dataset, after)["copy_mean"].sel(variable=name, drop=True)
+    bias = measured.mean(("time", "site", "copy"), skipna=False) - mean
     count = bias.notnull().sum("replica")
     steps, schemes = dataset["dt"], dataset["reflection"]
     theory = np.array(
@@ -123,12 +129,59 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
             ),
             "bias_leading": leading.drop_attrs().assign_attrs(long_name="leading order", **units),
         },
-        attrs={**dataset.attrs, "replicas": dataset.sizes["replica"]},
+        attrs={
+            **dataset.attrs,
+            "replicas": dataset.sizes["replica"],
+            "unit_bias": 2.0**0.5 * noise * density * mean,
+        },
     )
 
 
+def _line(design: np.ndarray, values: np.ndarray, error: np.ndarray) -> tuple[float, float]:
+    """Return the last coefficient of a weighted least-squares fit and its standard error."""
+    covariance = np.linalg.inv(design.T @ (design / error[:, None] ** 2))
+    found = covariance @ design.T @ (values / error**2)
+    return float(found[-1]), float(covariance[-1, -1] ** 0.5)
+
+
+def _orders(dataset: xr.Dataset) -> pd.DataFrame:
+    """Return per scheme the order and, for projection, the constant: measured and the chain's."""
+    rows = []
+    unit = float(dataset.attrs["unit_bias"])
+    for scheme in dataset["reflection"].values:
+        here = dataset.sel(reflection=scheme)
+        steps = here["dt"].values
+        bias, error, theory = (here[name].values for name in _GIVES[:3])
+        row: dict[str, Any] = {"reflection": str(scheme)}
+        fits: dict[str, tuple[float, float, float]] = {}
+        seen = np.abs(bias) > _SEEN * error
+        if seen.sum() >= 2:
+            design = np.stack([np.ones(seen.sum()), np.log(steps[seen])], axis=1)
+            relative = error[seen] / np.abs(bias[seen])
+            measured = _line(design, np.log(np.abs(bias[seen])), relative)
+            fits["order"] = (*measured, _line(design, np.log(np.abs(theory[seen])), relative)[0])
+        if scheme == "projected" and len(steps) >= 3:
+            design = np.stack([steps**1.5, steps, steps**0.5], axis=1)
+            value, spread = _line(design, bias, error)
+            fits["constant"] = (value / unit, spread / unit, _line(design, theory, error)[0] / unit)
+        for name in ("order", "constant"):
+            value, spread, expected = fits.get(name, (np.nan,) * 3)
+            row |= {name: value, f"{name}_error": spread, f"{name}_chain": expected}
+        row["constant_theory"] = -LEAD if scheme == "projected" else np.nan
+        z = [abs(value - expected) / spread for value, spread, expected in fits.values()]
+        word = "agrees" if z and max(z) <= _SEEN else "disagrees"
+        row["steps_used"] = int(seen.sum())
+        row["verdict"] = (
+            f"{word}: within {max(z):.1f} standard errors"
+            if z
+            else "inconclusive: the bias is below the noise"
+        )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return ``reflection_bias``: bias per scheme and step, theory, z, and local orders."""
+    """Return ``reflection_bias``, per scheme and step, and ``reflection_orders``, per scheme."""
     rows = []
     freedom = max(1, int(dataset.attrs["replicas"]) - 1)
     steps = np.sort(dataset["dt"].values)[::-1]
@@ -160,7 +213,7 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
                     else "inconclusive: one replica",
                 }
             )
-    return {"reflection_bias": pd.DataFrame(rows)}
+    return {"reflection_bias": pd.DataFrame(rows), "reflection_orders": _orders(dataset)}
 
 
 def exact() -> list[Any]:
@@ -171,7 +224,8 @@ def exact() -> list[Any]:
     dims = ("reflection", "dt", "replica", "copy", "time", "site", "variable")
     params = {
         "leak": 1.0, "leak_voltage": 1.0, "excitatory_voltage": 2.0, "rate": 1.0, "base": base,
-        "amplitude": 0.0, "interaction": 0.0, "steepness": 1.0, "midpoint": 1.5, "noise": 0.5,
+        "amplitude": 0.0, "interaction": 0.0, "joint": 0.0, "steepness": 1.0, "midpoint": 1.5,
+        "noise": 0.5,
     }  # fmt: skip
     dataset = xr.Dataset(
         {"copy_mean": (dims, np.full((2, 2, 4, 2, 2, 1, 2), mean))},
@@ -202,6 +256,15 @@ def exact() -> list[Any]:
     ]
 
 
+def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
+    """Refuse studies without axes of schemes and steps, or of one replica."""
+    for axis in ("dt", "reflection"):
+        if axis not in sizes:
+            raise StudyError("grid", f"reflection_bias needs the axis {axis}", "reflection and dt")
+    if sizes["replica"] < 2:
+        raise StudyError("replicas", "one replica has no standard error", "at least 2")
+
+
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
     return ("copy_mean",)
@@ -220,6 +283,7 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
+    check=check,
     tables=tables,
-    table_names=("reflection_bias",),
+    table_names=("reflection_bias", "reflection_orders"),
 )

@@ -107,7 +107,7 @@ def exact() -> list[Any]:
     # G = g_L = 1 in [1, 2]: v* = 1.5, g* = 1, J = [[-2, .5], [0, -1]]: S = [[1/24, 1/6], [1/6, 1]].
     params = {
         "leak": 1.0, "leak_voltage": 1.0, "excitatory_voltage": 2.0, "rate": 1.0, "base": 1.0,
-        "amplitude": 0.0, "interaction": 0.0, "steepness": 1.0, "midpoint": 1.5,
+        "amplitude": 0.0, "interaction": 0.0, "joint": 0.0, "steepness": 1.0, "midpoint": 1.5,
     }  # fmt: skip
     noise = np.array([0.1, 0.05])
     covariance = np.array([[1 / 24, 1 / 6], [1 / 6, 1.0]]) * noise[:, None, None] ** 2

@@ -23,7 +23,7 @@ import xarray as xr
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from neurolim.core import Param, Statistic
+from neurolim.core import Param, Statistic, StudyError
 
 Metric = Literal["cityblock", "sqeuclidean"]
 _ABOVE_FLOOR = 3.0
@@ -138,6 +138,14 @@ def exact() -> list[Any]:
     ]
 
 
+def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
+    """Refuse more points than were recorded."""
+    if options["points"] > sizes["pair"]:
+        raise StudyError(
+            "points", f"{options['points']} of {sizes['pair']} recorded", "at most samples"
+        )
+
+
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
     return ("sample",)
@@ -156,4 +164,5 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
+    check=check,
 )

@@ -446,12 +446,12 @@ class Study(BaseModel):
                         sorted((given | produced) - counts),
                     )
                 if kind == "statistic":
-                    gives = set(plugin.gives(options, variables))
-                    judged |= named or (gives if plugin.table_names else set())
                     try:
+                        gives = set(plugin.gives(options, variables))
                         plugin.check(self._sizes(), options)
                     except StudyError as error:
                         raise error.within(place) from None
+                    judged |= named or (gives if plugin.table_names else set())
                     produced |= gives
         reserved = given | produced | {"quantity", "level", "level_value", "sample"}
         for axis in self.axes:
