@@ -66,7 +66,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
         if hope is not None:
             text += f"\nexpected {hope:g} (dashed)"
             if used.any():
-                finest = np.argmin(np.where(used, levels, np.inf))
+                finest = np.flatnonzero(used)[-1]  # levels come nearest to the limit last
                 panel.plot(
                     levels,
                     error[finest] * (levels / levels[finest]) ** hope,

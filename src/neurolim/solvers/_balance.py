@@ -23,6 +23,8 @@ from neurolim.core import Model, Sites, StudyError
 from neurolim.numerics.cache import keep_compiled, named
 from neurolim.provenance import code_digest
 
+#: Steps of a tenth of the shortest relaxation time after which the layer counts as over.
+_LAYER_STEPS = 20_000
 #: Step of the central differences: error h^4 f^(5)/30, about 1e-11 for the sigmoids in use.
 STEP = 2.0**-9
 
@@ -253,11 +255,14 @@ def layer_end(network: Network, x: np.ndarray) -> np.ndarray:
 
     Notes
     -----
-    Exponential Euler steps a tenth of the shortest relaxation time; 2000 of them.
+    Exponential Euler steps a tenth of the shortest relaxation time, until nothing moves any more;
+    where that does not come (no point attracts), the state after 20000 of them.
     """
     x = x.copy()
-    for _ in range(2000):
+    for _ in range(_LAYER_STEPS):
         pull, target, _ = network.rates(x)
-        h = 0.1 / pull.max()
-        x[:, 0] = target + (x[:, 0] - target) * np.exp(-h * pull)
+        away = x[:, 0] - target
+        if np.abs(away).max() < 1e-13 * (1.0 + np.abs(target).max()):
+            break
+        x[:, 0] = target + away * np.exp(-0.1 * pull / pull.max())
     return x

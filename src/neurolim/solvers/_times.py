@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from neurolim.core import Coord, Model, Param, StudyError
 
 TIME_OPTIONS = (
@@ -43,6 +45,39 @@ def record_times(options: Mapping[str, Any]) -> list[float]:
         growth = (t_end / first) ** (1.0 / (records - 1))
         return [0.0, *(first * growth**k for k in range(records - 1)), t_end]
     return [t_end * k / records for k in range(records + 1)]
+
+
+def stride(options: Mapping[str, Any]) -> int:
+    """Return the steps of length ``dt`` between two of the equidistant records.
+
+    Raises
+    ------
+    StudyError : not a whole number, or more steps than the 32-bit step counter can name
+    """
+    interval = options["t_end"] / options["records"]
+    steps = round(interval / options["dt"])
+    if steps < 1 or abs(steps * options["dt"] / interval - 1.0) > 1e-9:
+        raise StudyError(
+            "dt",
+            f"{options['dt']:g} does not divide the recording interval {interval:g}",
+            "t_end/records divided by an integer",
+        )
+    if steps * options["records"] >= 2**32:
+        raise StudyError("dt", "more than 2^32 steps", "a longer step or a shorter run")
+    return int(steps)
+
+
+def largest_rate(model: Model, params: Mapping[str, Any]) -> float:
+    """Return the largest pull + gap (1/time) of the network at the centre of its initial law."""
+    sites = model.prepare(params)
+    origin = (0.0,) * len(model.state)
+    states = [tuple(float(v) for v in model.initial(origin, p)) for p in sites.params]
+    means = [(*x, *model.field(x, p)) for x, p in zip(states, sites.params, strict=True)]
+    rates = [0.0]
+    for p, m, c in zip(sites.params, means, sites.coupling @ np.array(means), strict=True):
+        pull, _, gap = model.relax(m, tuple(c), p)
+        rates += [a + g for a, g in zip(pull, gap, strict=True)]
+    return float(max(rates))
 
 
 def state_coords(

@@ -38,6 +38,7 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_continuous_lyapunov
+from scipy.stats.qmc import Halton
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
 from neurolim.solvers._balance import Network, check_synapses, layer_end
@@ -127,8 +128,8 @@ def find_points(network: Network, low: float, high: float, per_axis: int) -> np.
 
     Notes
     -----
-    Newton's method from a product of starting values (a van der Corput sequence where that would
-    be more than 4000): no proof of completeness.  A point always exists, by Brouwer's theorem.
+    Newton's method from a product of starting values (the first 4000 points of Halton's sequence
+    where there would be more): no proof of completeness.  A point always exists, by Brouwer's theorem.
     """
     count, d = network.count, network.d
     span = high - low
@@ -136,8 +137,7 @@ def find_points(network: Network, low: float, high: float, per_axis: int) -> np.
         axis = low + span * (np.arange(per_axis) + 0.5) / per_axis
         grid = np.stack(np.meshgrid(*[axis] * count, indexing="ij"), -1).reshape(-1, count)
     else:
-        golden = np.sqrt(np.array([2.0, 3.0, 5.0, 7.0, 11.0, 13.0, 17.0, 19.0])[:count]) % 1.0
-        grid = low + span * ((np.arange(_MOST_STARTS)[:, None] * golden) % 1.0)
+        grid = low + span * Halton(count, scramble=False).random(_MOST_STARTS)
     found: list[np.ndarray] = []
     for start in grid:
         point = _newton(network, _at_rest(network, start), span)
