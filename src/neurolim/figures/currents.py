@@ -42,7 +42,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     if "gamma" not in both.dims:
         both = both.expand_dims("gamma")
     good = np.flatnonzero(
-        np.isfinite(both["excitation"].transpose("gamma", ...)).all(("time", "site"))
+        np.isfinite(both["excitation"]).all(("time", "site")).transpose("gamma").values
     )
     if not good.size:
         return nothing_to_show(dataset)

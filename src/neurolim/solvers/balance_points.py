@@ -129,7 +129,8 @@ def find_points(network: Network, low: float, high: float, per_axis: int) -> np.
     Notes
     -----
     Newton's method from a product of starting values (the first 4000 points of Halton's sequence
-    where there would be more): no proof of completeness.  A point always exists, by Brouwer's theorem.
+    where there would be more): no proof of completeness.  A point always exists, by Brouwer's
+    theorem.
     """
     count, d = network.count, network.d
     span = high - low

@@ -14,8 +14,8 @@ l = pull + gap of the strong coupling,
 
     x^ = x + h phi1(-l h) G(x) + s xi,   x' = x^ + h phi2(-l h) [N(x^) - N(x)],   N(x) = G(x) + l x,
 
-s^2 = sigma^2 (1 - e^{-2 l h})/(2 l).  Weak order 2.  The means of the populations act on each other at
-rates of the size of l: longer steps than 1/l (at the start) would settle on false cycles and are
+s^2 = sigma^2 (1 - e^{-2 l h})/(2 l).  Weak order 2.  The means of the populations act on each other
+at rates of the size of l: longer steps than 1/l (at the start) could settle on false cycles and are
 refused.
 
 Unlike ``particles`` it records currents: what excites and inhibits the neurons, what is left of it,
