@@ -41,9 +41,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     both = both.isel(dict.fromkeys(lead, -1))
     if "gamma" not in both.dims:
         both = both.expand_dims("gamma")
-    good = np.flatnonzero(
-        np.isfinite(both["excitation"]).all(("time", "site")).transpose("gamma").values
-    )
+    good = np.flatnonzero(both["excitation"].notnull().all(("time", "site")).values)
     if not good.size:
         return nothing_to_show(dataset)
     good = good[np.unique(np.linspace(0, good.size - 1, _MOST).round().astype(int))]

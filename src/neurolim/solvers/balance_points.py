@@ -50,7 +50,7 @@ OPTIONS = (
 #: Points closer than this share of the range of reversal potentials are one point.
 _SAME = 1e-6
 _NEWTON = 60
-_MOST_STARTS = 4000
+_MOST_STARTS = 1000
 
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
@@ -102,9 +102,10 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
-    """Return about half a millisecond per starting point of the search."""
-    starts = min(options["starts"] ** len(model.prepare(params).labels), _MOST_STARTS)
-    return Cost(0.01 + 5e-4 * starts, 1e6)
+    """Return about half a millisecond per starting point of the search for two populations."""
+    count = len(model.prepare(params).labels)
+    starts = min(options["starts"] ** count, _MOST_STARTS)
+    return Cost(0.1 + 1.2e-4 * starts * count**2, 1e6)
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -128,17 +129,12 @@ def find_points(network: Network, low: float, high: float, per_axis: int) -> np.
 
     Notes
     -----
-    Newton's method from a product of starting values (the first 4000 points of Halton's sequence
-    where there would be more): no proof of completeness.  A point always exists, by Brouwer's
-    theorem.
+    Newton's method from ``starting_values``: no proof of completeness.  A point always exists, by
+    Brouwer's theorem.
     """
     count, d = network.count, network.d
     span = high - low
-    if per_axis**count <= _MOST_STARTS:
-        axis = low + span * (np.arange(per_axis) + 0.5) / per_axis
-        grid = np.stack(np.meshgrid(*[axis] * count, indexing="ij"), -1).reshape(-1, count)
-    else:
-        grid = low + span * Halton(count, scramble=False).random(_MOST_STARTS)
+    grid = low + span * starting_values(count, per_axis)
     found: list[np.ndarray] = []
     for start in grid:
         point = _newton(network, _at_rest(network, start), span)
@@ -148,6 +144,20 @@ def find_points(network: Network, low: float, high: float, per_axis: int) -> np.
             found.append(point)
     found.sort(key=lambda point: tuple(point[:, 0]))
     return np.array(found).reshape(-1, count, d)
+
+
+def starting_values(count: int, per_axis: int) -> np.ndarray:
+    """Return points of the unit cube [n, count]: a grid, or 1000 of Halton's where it has more.
+
+    Parameters
+    ----------
+    count : dimensions
+    per_axis : points of the grid per dimension
+    """
+    if per_axis**count > _MOST_STARTS:
+        return np.asarray(Halton(count, scramble=False).random(_MOST_STARTS))
+    axis = (np.arange(per_axis) + 0.5) / per_axis
+    return np.stack(np.meshgrid(*[axis] * count, indexing="ij"), -1).reshape(-1, count)
 
 
 def _at_rest(network: Network, voltage: np.ndarray) -> np.ndarray:
