@@ -37,15 +37,24 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     over = [dim for dim in dataset["mean_bias"].dims if dim == "replica"]
     replicas = dataset.sizes["replica"] if over else 1
     bias = dataset["mean_bias"].mean(over)
+    squares = dataset["error_ratio"] ** 2
+    ratio = squares.mean(over) ** 0.5
+
+    def spread(array: xr.DataArray) -> xr.DataArray:
+        return array.std(over, ddof=int(replicas > 1)) / replicas**0.5
+
     panels = {
-        "fluctuation of the mean": (dataset["mean_fluctuation"].mean(over), None),
-        "bias of the mean": (abs(bias), dataset["mean_bias"].std(over, ddof=replicas > 1)),
-        "error over the sum formula": ((dataset["error_ratio"] ** 2).mean(over) ** 0.5, None),
+        "fluctuation of the mean": (
+            dataset["mean_fluctuation"].mean(over),
+            spread(dataset["mean_fluctuation"]),
+        ),
+        "bias of the mean": (abs(bias), spread(dataset["mean_bias"])),
+        "error over the sum formula": (ratio, spread(squares) / (2.0 * ratio)),
     }
     picture, axes = figure(1, 3, 9.6, 3.0)
     paths = sorted(set(beta[np.isfinite(beta)]), key=lambda b: (b == 0.0, b))
     colours = ordered_colours(len(paths))
-    for panel, (title, (values, spread)) in zip(axes[0], panels.items(), strict=True):
+    for panel, (title, (values, errors)) in zip(axes[0], panels.items(), strict=True):
         formula = title.startswith("error")
         for colour, path in zip(colours, paths, strict=True):
             here = np.flatnonzero(beta == path)
@@ -53,8 +62,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
             x, y = (gamma if formula else n)[here], values.values[here]
             if formula and path == 0.0:
                 continue
-            bars = None if spread is None else spread.values[here] / replicas**0.5
-            panel.errorbar(x, y, yerr=bars, fmt="o", ms=3.5, lw=1, color=colour)
+            panel.errorbar(x, y, yerr=errors.values[here], fmt="o", ms=3.5, lw=1, color=colour)
             slope = -path if title.startswith("bias") else -0.5 * (1.0 + path)
             if not formula and not (path == 0.0 and title.startswith("bias")):
                 panel.plot(x, y[-1] * (x / x[-1]) ** slope, "--", lw=0.9, color=colour)

@@ -27,6 +27,8 @@ from neurolim.provenance import code_digest
 _LAYER_STEPS = 20_000
 #: Step of the central differences: error h^4 f^(5)/30, about 1e-11 for the sigmoids in use.
 STEP = 2.0**-9
+#: Width of a sigmoid at which their relative error, (STEP/width)^4/30 times 16, is 5e-5.
+_STEEPEST = 10.0 * STEP
 
 
 class Strong(NamedTuple):
@@ -53,7 +55,8 @@ def check_synapses(model: Model, params: Mapping[str, Any]) -> None:
     Raises
     ------
     StudyError : a model without strong synapses; a population that receives none (A_p = 0); equal
-        reversal potentials, so that every synaptic current vanishes at one voltage
+        reversal potentials, so that every synaptic current vanishes at one voltage; sigmoids too
+        steep for the differences of this module
     """
     sites = model.prepare(params)
     names = {param.name for param in model.params}
@@ -68,6 +71,11 @@ def check_synapses(model: Model, params: Mapping[str, Any]) -> None:
                 f"population {label} receives no synapses (A = 0)",
                 "a weight > 0 per row",
             )
+    steepest = min(p.slope for p in sites.params)
+    if steepest < _STEEPEST:
+        raise StudyError(
+            "slope", f"{steepest:g} is too steep for numerical slopes", f"numbers >= {_STEEPEST:g}"
+        )
     reversal = [p.reversal for p in sites.params]
     if max(reversal) == min(reversal):
         raise StudyError(
@@ -177,7 +185,7 @@ class Network:
     """
 
     def __init__(self, model: Model, sites: Sites) -> None:
-        self.compiled = strong(model)
+        self.compiled, self.sites = strong(model), sites
         self.rows = np.array([[float(value) for value in p] for p in sites.params])
         self.coupling = np.ascontiguousarray(sites.coupling, dtype=float)
         self.count, self.d = len(sites.labels), len(model.state)

@@ -98,10 +98,13 @@ class MeanField:
         return found
 
     def log_start_square(self) -> np.ndarray:
-        """Return log theta^2 of the initial laws [P], of a sharp one 1 % of where it relaxes to."""
+        """Return log theta^2 of the initial laws [P].
+
+        A sharp one is given 1 % of the width it relaxes to (at rate 1, where nothing pulls).
+        """
         synapses = self.synapses(self.means(self.start[:, 0], self.network.fields(self.start)))
         rates = np.array([part.pull + part.gap for part in synapses])
-        sharp = _SHARP * self.noise / np.sqrt(2.0 * rates)
+        sharp = _SHARP * self.noise / np.sqrt(2.0 * np.where(rates > 0.0, rates, 1.0))
         return 2.0 * np.log(np.maximum(self.start_width, sharp))
 
     def local(self, s: int, v: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

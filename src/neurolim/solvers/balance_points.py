@@ -50,6 +50,10 @@ OPTIONS = (
 #: Points closer than this share of the range of reversal potentials are one point.
 _SAME = 1e-6
 _NEWTON = 60
+#: Decay rates below this share of the fastest are zero to rounding.
+_NEUTRAL = 1e-12
+#: A population whose pull is below this share of what open synapses give receives nothing.
+_SILENT = 1e-12
 _MOST_STARTS = 1000
 
 
@@ -219,7 +223,7 @@ def describe_point(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
     modes = modes[np.argsort(-modes.real, kind="stable")]
     # Without attraction the mean has no stationary law.
     wandering = np.full(count, np.nan)
-    if modes.real.max() < 0.0:
+    if modes.real.max() < -_NEUTRAL * np.abs(modes).max():
         wandering = np.diag(solve_continuous_lyapunov(fast, -np.diag(network.noise**2)))
     slow = np.zeros(0)
     if d > 1:
@@ -245,6 +249,12 @@ def describe_point(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+def _silent(network: Network, x: np.ndarray) -> bool:
+    """Return whether some population receives nothing at x [P, d]: no current to balance."""
+    gamma = np.array([p.gamma for p in network.sites.params])
+    return bool((network.rates(x)[0] <= _SILENT * gamma * network.coupling.sum(axis=1)).any())
+
+
 def solve(
     model: Model,
     params: Mapping[str, Any],
@@ -257,7 +267,7 @@ def solve(
     Returns
     -------
     arrays [1, ...] as in ``outputs``.  Status NOT_CONVERGED if no point is found, OUT_OF_DOMAIN if
-    there are more than ``branches``.
+    there are more than ``branches``, or if all synapses of a population are shut (A = 0).
     """
     sites = model.prepare(params)
     network = Network(model, sites)
@@ -272,7 +282,7 @@ def solve(
     status = Status.OK
     if len(found) == 0:
         status = Status.NOT_CONVERGED
-    elif len(found) > options["branches"]:
+    elif len(found) > options["branches"] or _silent(network, found[0]):
         status = Status.OUT_OF_DOMAIN
     else:
         for branch, point in enumerate(found):

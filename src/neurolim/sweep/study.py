@@ -382,7 +382,11 @@ class Study(BaseModel):
                     )
 
     def _place(self, key: str, default: str) -> str:
-        return "grid" if any(key in axis.components for axis in self.axes) else default
+        if any(key in axis.components for axis in self.axes):
+            return "grid"
+        of_solver = {param.name for param in self.the_solver.options}
+        of_model = {param.name for param in self.the_model.params}
+        return "params" if key in of_model - of_solver else default
 
     def _check_statistics(self) -> None:
         variables = tuple(var.name for var in self.the_model.state)
