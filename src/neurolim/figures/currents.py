@@ -47,7 +47,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     good = good[np.unique(np.linspace(0, good.size - 1, _MOST).round().astype(int))]
     several = good.size > 1
     layer = '"clock": "layer"' in str(dataset.attrs.get("params", ""))
-    clock = "1/gamma" if layer else dataset["time"].attrs.get("units", "1")
+    clock = "1/gamma" if layer else ""
     unit = "gamma" if layer else dataset["excitation"].attrs.get("units", "1")
     sites = list(dataset["site"].values)
     picture, axes = figure(2, len(sites), 3.3 * len(sites) + 0.9, 4.6)
