@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.integrate import quad
 from scipy.optimize import brentq
@@ -10,7 +11,7 @@ from scipy.optimize import brentq
 from neurolim import Status, StudyError, core, solve
 from neurolim.solvers.balance_points import starting_values
 from neurolim.solvers.wired import lay_wires
-from neurolim.stages import load_study
+from neurolim.stages import load_study, run_study
 
 WEIGHTS, REVERSAL = np.array([[1.0, 2.0], [1.5, 1.0]]), np.array([3.0, -1.0])
 CURRENT = np.array([0.5, 0.2])
@@ -345,6 +346,19 @@ def test_full_and_tiny_study_are_accepted_and_differ_in_size_only(root, name):
         assert getattr(full, field) == getattr(tiny, field), field
     assert [e.name for e in full.statistics] == [e.name for e in tiny.statistics]
     assert [e.name for e in full.figures] == [e.name for e in tiny.figures]
+
+
+# Random wiring is meant to depart from the first-order theory of full wiring.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in STUDIES if name != "balance-wiring"])
+def test_tiny_study_runs_and_nothing_disagrees(root, tmp_path, name):
+    run_study(root / "config" / "tiny" / f"{name}.yaml", tmp_path)
+    verdicts = [
+        word
+        for table in (tmp_path / name / "tables").glob("*.csv")
+        for word in pd.read_csv(table).get("verdict", pd.Series(dtype=str))
+    ]
+    assert not [word for word in verdicts if word.startswith(("disagrees", "excludes"))]
 
 
 def test_dynamic_synapses_rest_at_their_own_balance():
