@@ -76,7 +76,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
                 )
         if dropped:
             text += f"\nhollow: dropped ({', '.join(dropped)})"
-        panel.set_title(quantities[place].replace("_", " "))
+        name, _, family = quantities[place].replace("_", " ").partition(" [")
+        panel.set_title(f"{name}\n{family.rstrip(']')}" if family else name, fontsize=8.5)
         panel.text(0.03, 0.97, text, transform=panel.transAxes, va="top", fontsize=7.5)
         bottom, top = panel.get_ylim()
         panel.set_ylim(bottom, top * (top / bottom) ** 0.3)
