@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
 from neurolim import Status, StudyError, core, solve
+from neurolim.solvers.balance_points import starting_values
 from neurolim.solvers.wired import lay_wires
+from neurolim.stages import load_study, run_study
 
 WEIGHTS, REVERSAL = np.array([[1.0, 2.0], [1.5, 1.0]]), np.array([3.0, -1.0])
 CURRENT = np.array([0.5, 0.2])
@@ -272,6 +275,76 @@ def test_wired_all_to_all_and_particles_are_one_network():
     assert (np.log(coarse / fine) / np.log(4.0) > 1.3).all()
 
 
+def test_a_slow_spiral_is_followed_to_its_point():
+    # It decays by e in 105 units of the layer, hundreds of relaxation times of a neuron.
+    weights = {"weight_ee": 0.9, "weight_ei": 1.3, "voltage_start": [0.3]}
+    found = points(1.0, {**SPIRAL, **weights})
+    assert int(found["attained"]) == 0
+    assert -0.02 < float(found["growth"][0, 0]) < 0.0
+
+
+def test_many_populations_are_searched_from_points_that_fill_the_cube():
+    few, many = starting_values(2, 9), starting_values(12, 9)
+    assert few.shape == (81, 2)
+    assert many.shape[1] == 12
+    # Every interval of a tenth is hit in every direction.
+    for values in (*few.T, *many.T):
+        assert np.histogram(values, 9, (0.0, 1.0))[0].min() > 0
+    assert np.unique(many, axis=0).shape == many.shape
+
+
+def test_a_population_whose_synapses_are_all_shut_has_no_balance():
+    assert points(1.0, {"threshold": [1e6]})["status"] == Status.OUT_OF_DOMAIN
+
+
+def test_an_uncoupled_mean_field_with_a_sharp_start_diffuses():
+    params = {"gamma": 0.0, "drift_linear": [0.0], "drift_constant": [0.0]}
+    found = solve("balanced", "mean_field", params, {"t_end": 0.5, "records": 2, "nodes": 41})
+    # (1 % of the unit width)^2/2 at the start, then sigma^2 t.
+    np.testing.assert_allclose(
+        found["covariance"][:, :, 0, 0].values.T, [[0, 0.25, 0.5]] * 2, atol=1e-4
+    )
+
+
+STUDIES = (
+    "separable-1d",
+    "separable-1d-mean-field",
+    "separable-1d-hopf-cole",
+    "balance-layer",
+    "balance-layer-network",
+    "balance-joint-limits",
+    "balance-unstable",
+    "balance-phases",
+    "balance-wiring",
+    "balance-electrical",
+    "balance-dynamic",
+    "balance-index",
+)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_full_and_tiny_study_are_accepted_and_differ_in_size_only(root, name):
+    full = load_study(root / "config" / "studies" / f"{name}.yaml")
+    tiny = load_study(root / "config" / "tiny" / f"{name}.yaml")
+    for field in ("title", "claim", "model", "solver", "params", "expect"):
+        assert getattr(full, field) == getattr(tiny, field), field
+    assert [e.name for e in full.statistics] == [e.name for e in tiny.statistics]
+    assert [e.name for e in full.figures] == [e.name for e in tiny.figures]
+
+
+# Random wiring is meant to depart from the first-order theory of full wiring.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in STUDIES if name != "balance-wiring"])
+def test_tiny_study_runs_and_nothing_disagrees(root, tmp_path, name):
+    run_study(root / "config" / "tiny" / f"{name}.yaml", tmp_path)
+    verdicts = [
+        word
+        for table in (tmp_path / name / "tables").glob("*.csv")
+        for word in pd.read_csv(table).get("verdict", pd.Series(dtype=str))
+    ]
+    assert not [word for word in verdicts if word.startswith(("disagrees", "excludes"))]
+
+
 def test_dynamic_synapses_rest_at_their_own_balance():
     found = solve("balanced_dynamic", "balance_points", {"gamma": 10.0}).isel(branch=0)
     v, _, y = found["balance_state"].values.T
@@ -285,7 +358,9 @@ def test_dynamic_synapses_rest_at_their_own_balance():
 @pytest.mark.parametrize(
     ("solver", "params", "words"),
     [
-        ("balance_points", {"reversal": [2.0]}, "reversal: all equal"),
+        ("balance_points", {"reversal": [2.0]}, r"params\.reversal: all equal"),
+        ("balance_points", {"slope": [0.01]}, "too steep"),
+        ("wired", {"gamma": 1e6}, "longer than the relaxation time"),
         ("balance_points", {"weights": [[0.0, 0.0], [1.0, 1.0]]}, "receives no synapses"),
         ("balance_points", {"weight_ie": 0.0, "weight_ii": 0.0}, "population I receives no"),
         ("balance_points", {"gamma": 0.0}, "nothing to balance"),

@@ -9,11 +9,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.colors import BoundaryNorm, ListedColormap, to_rgb
 from matplotlib.figure import Figure as Picture
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from neurolim.core import Figure
 from neurolim.figures._style import (
     COLOURS,
+    THEORY,
     figure,
     note_failures,
     nothing_to_show,
@@ -30,11 +32,11 @@ _PHASES = (
 
 @styled
 def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
-    """Return the map of phases; dots settled at a point, crosses did not.
+    """Return the map of phases; dots settled at a point, crosses did not, rings miss the theory.
 
     Parameters
     ----------
-    dataset : phase, settled over two grid axes at least (the first two are drawn)
+    dataset : phase, leading, settled, agrees over two grid axes at least (the first two are drawn)
     expect : not used
     """
     phase = dataset["phase"]
@@ -43,10 +45,12 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     down, across = (str(dim) for dim in phase.dims[:2])
     rest = {str(dim): 0 for dim in phase.dims[2:]}
     phase = phase.isel(rest).transpose(down, across)
-    settled = dataset["settled"].isel(rest)
-    if "replica" in settled.dims:
-        settled = settled.mean("replica")
-    settled = settled.transpose(down, across)
+    settled, agrees = (
+        dataset[name].isel(rest).mean("replica").transpose(down, across)
+        if "replica" in dataset[name].dims
+        else dataset[name].isel(rest).transpose(down, across)
+        for name in ("settled", "agrees")
+    )
     picture, axes = figure(1, 1, 6.4, 4.2)
     panel = axes[0, 0]
     pale = []
@@ -62,20 +66,35 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
         norm=BoundaryNorm(np.arange(-0.5, 4.5), 4),
         shading="nearest",
     )
+    leading = dataset["leading"].isel(rest).transpose(down, across).values
+    if np.nanmin(leading) < 0.0 < np.nanmax(leading):
+        panel.contour(x, y, leading, [0.0], colors=THEORY, linewidths=1.2)
     columns, rows = np.meshgrid(x, y)
     for wanted, marker, size in ((True, ".", 5), (False, "x", 4)):
         found = (settled.values >= 0.5) == wanted
         found &= np.isfinite(settled.values)
         panel.plot(columns[found], rows[found], marker, ms=size, color=COLOURS[6], ls="none")
-    panel.set_xlabel(across.replace("_", " "))
-    panel.set_ylabel(down.replace("_", " "))
-    panel.set_title("balance points; dots, the network settles, crosses, it does not")
+    missed = agrees.values < 0.5
+    panel.plot(columns[missed], rows[missed], "o", ms=9, mfc="none", mec=COLOURS[1], ls="none")
+    panel.set_xlabel(f"factor {across.replace('_', ' ')}")
+    panel.set_ylabel(f"factor {down.replace('_', ' ')}")
+    ran = int(np.isfinite(agrees.values).sum())
+    panel.set_title(f"{ran - int(missed.sum())} of {ran} networks do as M predicts")
+    marks = (
+        Line2D([], [], marker=".", ms=5, color=THEORY, ls="none", label="network settles"),
+        Line2D([], [], marker="x", ms=4, color=THEORY, ls="none", label="network does not settle"),
+        Line2D([], [], marker="o", ms=9, mfc="none", mec=COLOURS[1], ls="none", label="not as M"),
+        Line2D([], [], color=THEORY, lw=1.2, label="slowest rate of M is zero"),
+    )
     present = set(phase.values[np.isfinite(phase.values)].astype(int))
     panel.legend(
         handles=[
-            Patch(color=colour, label=name)
-            for code, ((name, _), colour) in enumerate(zip(_PHASES, pale, strict=True))
-            if code in present
+            *(
+                Patch(color=colour, label=name)
+                for code, ((name, _), colour) in enumerate(zip(_PHASES, pale, strict=True))
+                if code in present
+            ),
+            *marks,
         ],
         loc="upper left",
         bbox_to_anchor=(1.01, 1.0),
@@ -92,10 +111,13 @@ def example() -> xr.Dataset:
     phase = (x[None, :] > 1.2) + 2.0 * (y[:, None] > 1.2)
     settled = (phase < 3).astype(float)
     settled[0, 0] = 0.0
+    dims = ("weight_ee", "weight_ei")
     return xr.Dataset(
         {
-            "phase": (("weight_ee", "weight_ei"), phase),
-            "settled": (("weight_ee", "weight_ei"), settled),
+            "phase": (dims, phase),
+            "leading": (dims, x[None, :] + y[:, None] - 3.1),
+            "settled": (dims, settled),
+            "agrees": (dims, (settled == (phase < 3)).astype(float)),
         },
         {"weight_ee": y, "weight_ei": x},
     )
@@ -103,7 +125,7 @@ def example() -> xr.Dataset:
 
 def needs(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("phase", "settled")
+    return ("phase", "leading", "settled", "agrees")
 
 
 FIGURE = Figure(

@@ -1,4 +1,4 @@
-"""The law of v narrowing onto the balance voltage, and its Hopf-Cole potential."""
+"""The law of v narrowing onto the balance voltage, and its Hopf-Cole potential near its limit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST = 6
 
 @styled
 def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
-    """Return one column per population: densities above, potentials and their limit below.
+    """Return one column per population: densities, potentials, gamma times what these miss.
 
     Parameters
     ----------
@@ -43,14 +43,16 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     places = places[np.argsort(chosen["gamma"].values[places])]
     colours = ordered_colours(places.size)
     sites = list(dataset["site"].values)
-    picture, axes = figure(2, len(sites), 3.3 * len(sites) + 0.9, 4.6)
+    picture, axes = figure(3, len(sites), 3.3 * len(sites) + 0.9, 6.6)
     widest = chosen.isel(gamma=int(places[0]))
     for column, site in enumerate(sites):
-        above, below = axes[:, column]
+        above, below, missed = axes[:, column]
         for colour, place in zip(colours, places, strict=True):
             here = chosen.isel(gamma=int(place)).sel(site=site)
             above.plot(here["voltage_nodes"], here["density"], color=colour)
             below.plot(here["window_voltage"], here["hopf_cole"], color=colour)
+            deviation = float(here["gamma"]) * (here["hopf_cole"] - here["hopf_cole_limit"])
+            missed.plot(here["window_voltage"], deviation, color=colour)
         limit = chosen.isel(gamma=int(places[-1])).sel(site=site)
         below.plot(limit["window_voltage"], limit["hopf_cole_limit"], "--", color=THEORY, lw=1.2)
         nodes = widest.sel(site=site)
@@ -58,17 +60,19 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
         above.set_xlim(*nodes["voltage_nodes"].values[big][[0, -1]])
         branch = int(np.atleast_1d(limit["reference_attained"].values)[0])
         voltage = float(limit["reference_balance_state"].isel(branch=max(branch, 0), variable=0))
-        for panel in (above, below):
+        for panel in (above, below, missed):
             panel.axvline(voltage, color=THEORY, ls=":", lw=1)
             panel.set_xlabel("voltage")
         above.set_yscale("log")
-        above.set_ylim(bottom=0.02)
+        above.set_ylim(0.02, 2.0 * float(limit["density"].max()))
         above.set_title(f"law of population {site}; dotted, v*")
         above.set_ylabel("density of v")
         below.set_title("Hopf-Cole potential; dashed, its limit")
         below.set_ylabel("potential")
+        missed.set_title("gamma (potential - limit): of order one")
+        missed.set_ylabel("deviation x gamma")
     labels = [
-        (f"gamma = {chosen['gamma'].values[place]:.4g}", colour)
+        (f"gamma = {chosen['gamma'].values[place]:.5g}", colour)
         for colour, place in zip(colours, places, strict=True)
     ]
     label_levels(axes[0, -1], labels)

@@ -70,7 +70,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
             if np.isfinite(here["order"]):
                 orders.append(float(here["order"]))
             if hope is not None and used.any() and family == families[0]:
-                finest = np.argmin(np.where(used, levels, np.inf))
+                finest = np.flatnonzero(used)[-1]  # levels come nearest to the limit last
                 slope = 0.45 * error[finest] * (levels / levels[finest]) ** hope
                 upper.loglog(levels, slope, "--", color=THEORY, lw=0.9)
         upper.set_title(name.replace("_", " "))

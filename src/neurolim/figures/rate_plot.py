@@ -70,7 +70,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
         if hope is not None:
             text += f"\nexpected {hope:g} (dashed)"
             if used.any():
-                finest = np.argmin(np.where(used, levels, np.inf))
+                finest = np.flatnonzero(used)[-1]  # levels come nearest to the limit last
                 panel.plot(
                     levels,
                     error[finest] * (levels / levels[finest]) ** hope,
@@ -80,7 +80,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
                 )
         if dropped:
             text += f"\nhollow: dropped ({', '.join(dropped)})"
-        panel.set_title(quantities[place].replace("_", " "))
+        name, _, family = quantities[place].replace("_", " ").partition(" [")
+        panel.set_title(f"{name}\n{family.rstrip(']')}" if family else name, fontsize=8.5)
         panel.text(0.03, 0.97, text, transform=panel.transAxes, va="top", fontsize=7.5)
         bottom, top = panel.get_ylim()
         panel.set_ylim(bottom, top * (top / bottom) ** 0.3)

@@ -23,8 +23,12 @@ from neurolim.core import Model, Sites, StudyError
 from neurolim.numerics.cache import keep_compiled, named
 from neurolim.provenance import code_digest
 
+#: Steps of a tenth of the shortest relaxation time after which the layer counts as over.
+_LAYER_STEPS = 20_000
 #: Step of the central differences: error h^4 f^(5)/30, about 1e-11 for the sigmoids in use.
 STEP = 2.0**-9
+#: Width of a sigmoid at which their relative error, (STEP/width)^4/30 times 16, is 5e-5.
+_STEEPEST = 10.0 * STEP
 
 
 class Strong(NamedTuple):
@@ -51,7 +55,8 @@ def check_synapses(model: Model, params: Mapping[str, Any]) -> None:
     Raises
     ------
     StudyError : a model without strong synapses; a population that receives none (A_p = 0); equal
-        reversal potentials, so that every synaptic current vanishes at one voltage
+        reversal potentials, so that every synaptic current vanishes at one voltage; sigmoids too
+        steep for the differences of this module
     """
     sites = model.prepare(params)
     names = {param.name for param in model.params}
@@ -66,6 +71,11 @@ def check_synapses(model: Model, params: Mapping[str, Any]) -> None:
                 f"population {label} receives no synapses (A = 0)",
                 "a weight > 0 per row",
             )
+    steepest = min(p.slope for p in sites.params)
+    if steepest < _STEEPEST:
+        raise StudyError(
+            "slope", f"{steepest:g} is too steep for numerical slopes", f"numbers >= {_STEEPEST:g}"
+        )
     reversal = [p.reversal for p in sites.params]
     if max(reversal) == min(reversal):
         raise StudyError(
@@ -175,7 +185,7 @@ class Network:
     """
 
     def __init__(self, model: Model, sites: Sites) -> None:
-        self.compiled = strong(model)
+        self.compiled, self.sites = strong(model), sites
         self.rows = np.array([[float(value) for value in p] for p in sites.params])
         self.coupling = np.ascontiguousarray(sites.coupling, dtype=float)
         self.count, self.d = len(sites.labels), len(model.state)
@@ -253,11 +263,14 @@ def layer_end(network: Network, x: np.ndarray) -> np.ndarray:
 
     Notes
     -----
-    Exponential Euler steps a tenth of the shortest relaxation time; 2000 of them.
+    Exponential Euler steps a tenth of the shortest relaxation time, until nothing moves any more;
+    where that does not come (no point attracts), the state after 20000 of them.
     """
     x = x.copy()
-    for _ in range(2000):
+    for _ in range(_LAYER_STEPS):
         pull, target, _ = network.rates(x)
-        h = 0.1 / pull.max()
-        x[:, 0] = target + (x[:, 0] - target) * np.exp(-h * pull)
+        away = x[:, 0] - target
+        if np.abs(away).max() < 1e-13 * (1.0 + np.abs(target).max()):
+            break
+        x[:, 0] = target + away * np.exp(-0.1 * pull / pull.max())
     return x

@@ -19,6 +19,8 @@ from neurolim.core import Model, StudyError
 from neurolim.solvers._balance import Network
 
 _GAUSS, _WEIGHTS = np.polynomial.legendre.leggauss(3)
+#: A sharp start gets this share of the width it relaxes to.
+_SHARP = 1e-2
 
 
 class Synapses(NamedTuple):
@@ -94,6 +96,16 @@ class MeanField:
             pull, target, gap = self.model.relax(tuple(means[s]), tuple(inputs[s]), p)
             found.append(Synapses(pull[0], target[0], gap[0]))
         return found
+
+    def log_start_square(self) -> np.ndarray:
+        """Return log theta^2 of the initial laws [P].
+
+        A sharp one is given 1 % of the width it relaxes to (at rate 1, where nothing pulls).
+        """
+        synapses = self.synapses(self.means(self.start[:, 0], self.network.fields(self.start)))
+        rates = np.array([part.pull + part.gap for part in synapses])
+        sharp = _SHARP * self.noise / np.sqrt(2.0 * np.where(rates > 0.0, rates, 1.0))
+        return 2.0 * np.log(np.maximum(self.start_width, sharp))
 
     def local(self, s: int, v: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return local drift [N] and fields [N, n_fields] of neurons of population s at v [N]."""

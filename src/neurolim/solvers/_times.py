@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from neurolim.core import Coord, Model, Param, StudyError
 
 TIME_OPTIONS = (
@@ -63,6 +65,32 @@ def steps_per_record(options: Mapping[str, Any]) -> int:
     if steps * options["records"] >= 2**32:
         raise StudyError("dt", "more than 2^32 steps", "a longer step or a shorter run")
     return int(steps)
+
+
+def largest_rate(model: Model, params: Mapping[str, Any], slopes: bool = False) -> float:
+    """Return the largest pull + gap (1/time) of the network at the centre of its initial law.
+
+    With ``slopes`` the drift's own decay counts, too: pull + gap - d drift_k/d x_k.
+    """
+    sites = model.prepare(params)
+    d = len(model.state)
+    states = [tuple(float(v) for v in model.initial((0.0,) * d, p)) for p in sites.params]
+    means = [(*x, *model.field(x, p)) for x, p in zip(states, sites.params, strict=True)]
+    largest = 0.0
+    for p, m, inputs in zip(sites.params, means, sites.coupling @ np.array(means), strict=True):
+        c = tuple(inputs)
+        pull, _, gap = model.relax(m, c, p)
+        for k in range(d):
+            rate = pull[k] + gap[k]
+            if slopes:
+                step = 2.0**-10 * max(1.0, abs(m[k]))
+                low, high = (
+                    model.drift((*m[:k], m[k] + shift, *m[k + 1 : d]), m, c, p)[k]
+                    for shift in (-step, step)
+                )
+                rate -= (high - low) / (2.0 * step)
+            largest = max(largest, rate)
+    return float(largest)
 
 
 def state_coords(

@@ -38,6 +38,7 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_continuous_lyapunov
+from scipy.stats.qmc import Halton
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
 from neurolim.solvers._balance import Network, check_synapses, layer_end
@@ -49,7 +50,11 @@ OPTIONS = (
 #: Points closer than this share of the range of reversal potentials are one point.
 _SAME = 1e-6
 _NEWTON = 60
-_MOST_STARTS = 4000
+#: Decay rates below this share of the fastest are zero to rounding.
+_NEUTRAL = 1e-12
+#: A population whose pull is below this share of what open synapses give receives nothing.
+_SILENT = 1e-12
+_MOST_STARTS = 1000
 
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
@@ -101,9 +106,10 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
-    """Return about half a millisecond per starting point of the search."""
-    starts = min(options["starts"] ** len(model.prepare(params).labels), _MOST_STARTS)
-    return Cost(0.01 + 5e-4 * starts, 1e6)
+    """Return about half a millisecond per starting point of the search for two populations."""
+    count = len(model.prepare(params).labels)
+    starts = min(options["starts"] ** count, _MOST_STARTS)
+    return Cost(0.1 + 1.2e-4 * starts * count**2, 1e6)
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -127,17 +133,12 @@ def find_points(network: Network, low: float, high: float, per_axis: int) -> np.
 
     Notes
     -----
-    Newton's method from a product of starting values (a van der Corput sequence where that would
-    be more than 4000): no proof of completeness.  A point always exists, by Brouwer's theorem.
+    Newton's method from ``starting_values``: no proof of completeness.  A point always exists, by
+    Brouwer's theorem.
     """
     count, d = network.count, network.d
     span = high - low
-    if per_axis**count <= _MOST_STARTS:
-        axis = low + span * (np.arange(per_axis) + 0.5) / per_axis
-        grid = np.stack(np.meshgrid(*[axis] * count, indexing="ij"), -1).reshape(-1, count)
-    else:
-        golden = np.sqrt(np.array([2.0, 3.0, 5.0, 7.0, 11.0, 13.0, 17.0, 19.0])[:count]) % 1.0
-        grid = low + span * ((np.arange(_MOST_STARTS)[:, None] * golden) % 1.0)
+    grid = low + span * starting_values(count, per_axis)
     found: list[np.ndarray] = []
     for start in grid:
         point = _newton(network, _at_rest(network, start), span)
@@ -147,6 +148,20 @@ def find_points(network: Network, low: float, high: float, per_axis: int) -> np.
             found.append(point)
     found.sort(key=lambda point: tuple(point[:, 0]))
     return np.array(found).reshape(-1, count, d)
+
+
+def starting_values(count: int, per_axis: int) -> np.ndarray:
+    """Return points of the unit cube [n, count]: a grid, or 1000 of Halton's where it has more.
+
+    Parameters
+    ----------
+    count : dimensions
+    per_axis : points of the grid per dimension
+    """
+    if per_axis**count > _MOST_STARTS:
+        return np.asarray(Halton(count, scramble=False).random(_MOST_STARTS))
+    axis = (np.arange(per_axis) + 0.5) / per_axis
+    return np.stack(np.meshgrid(*[axis] * count, indexing="ij"), -1).reshape(-1, count)
 
 
 def _at_rest(network: Network, voltage: np.ndarray) -> np.ndarray:
@@ -208,7 +223,7 @@ def describe_point(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
     modes = modes[np.argsort(-modes.real, kind="stable")]
     # Without attraction the mean has no stationary law.
     wandering = np.full(count, np.nan)
-    if modes.real.max() < 0.0:
+    if modes.real.max() < -_NEUTRAL * np.abs(modes).max():
         wandering = np.diag(solve_continuous_lyapunov(fast, -np.diag(network.noise**2)))
     slow = np.zeros(0)
     if d > 1:
@@ -234,6 +249,12 @@ def describe_point(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+def _silent(network: Network, x: np.ndarray) -> bool:
+    """Return whether some population receives nothing at x [P, d]: no current to balance."""
+    gamma = np.array([p.gamma for p in network.sites.params])
+    return bool((network.rates(x)[0] <= _SILENT * gamma * network.coupling.sum(axis=1)).any())
+
+
 def solve(
     model: Model,
     params: Mapping[str, Any],
@@ -246,7 +267,7 @@ def solve(
     Returns
     -------
     arrays [1, ...] as in ``outputs``.  Status NOT_CONVERGED if no point is found, OUT_OF_DOMAIN if
-    there are more than ``branches``.
+    there are more than ``branches``, or if all synapses of a population are shut (A = 0).
     """
     sites = model.prepare(params)
     network = Network(model, sites)
@@ -261,7 +282,7 @@ def solve(
     status = Status.OK
     if len(found) == 0:
         status = Status.NOT_CONVERGED
-    elif len(found) > options["branches"]:
+    elif len(found) > options["branches"] or _silent(network, found[0]):
         status = Status.OUT_OF_DOMAIN
     else:
         for branch, point in enumerate(found):

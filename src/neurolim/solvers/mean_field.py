@@ -47,8 +47,6 @@ OPTIONS = (
     Param("reach", 8.0, doc="nodes cover +- this many widths theta", low=5.0, high=20.0),
     Param("rtol", 1e-8, doc="relative tolerance of the integrator", low=1e-12, high=1e-2),
 )
-#: A sharp start gets this share of the width it relaxes to.
-_SHARP = 1e-2
 #: Density at the ends of the grid, relative to its maximum, above which the grid is too short.
 _EDGE = 1e-9
 
@@ -117,17 +115,9 @@ class _Frame:
     def start(self) -> np.ndarray:
         """Return the initial law: Gaussians of the model's initial mean and width."""
         field = self.field
-        point = field.network.fields(field.start)
-        synapses = field.synapses(field.means(field.start[:, 0], point))
-        rates = np.array([part.pull + part.gap for part in synapses])
-        sharp = _SHARP * field.noise / np.sqrt(2.0 * rates)
         nu = np.exp(-0.5 * self.u**2)
         nu /= nu.sum() * self.du
-        return self.pack(
-            np.tile(nu, (field.count, 1)),
-            field.start[:, 0],
-            2.0 * np.log(np.maximum(field.start_width, sharp)),
-        )
+        return self.pack(np.tile(nu, (field.count, 1)), field.start[:, 0], field.log_start_square())
 
     def means(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean fields [P, d + n_fields] and drifts at nodes and middles [P, 2 N - 1]."""

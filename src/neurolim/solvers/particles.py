@@ -29,7 +29,12 @@ from neurolim.numerics.random import BLOCK
 from neurolim.numerics.summary import ORDERS, summarise
 from neurolim.provenance import code_digest
 from neurolim.solvers._schemes import Variant, kernels
-from neurolim.solvers._times import TIME_OPTIONS, state_coords
+from neurolim.solvers._times import (
+    TIME_OPTIONS,
+    largest_rate,
+    state_coords,
+    steps_per_record,
+)
 
 #: Probabilities of the recorded quantiles.
 PROBABILITIES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -141,7 +146,7 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
     found["probability"] = Coord(PROBABILITIES, "1", "probability below the quantile")
     if options["trace_every"] > 0:
         step = options["dt"] * options["trace_every"]
-        samples = _stride(options) * options["records"] // options["trace_every"]
+        samples = steps_per_record(options) * options["records"] // options["trace_every"]
         found["trace_time"] = Coord(tuple(k * step for k in range(samples + 1)), "time", "time")
     if options["states"]:
         found["neuron"] = Coord(tuple(float(i) for i in range(options["n_neurons"])), "1", "neuron")
@@ -186,7 +191,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         dt (pull + gap - slope of the drift) >= 2 at the start; a trace or refinement that does not
         fit the steps
     """
-    stride = _stride(options)
+    stride = steps_per_record(options)
     every = options["trace_every"]
     if every > 0 and (stride * options["records"]) % every != 0:
         raise StudyError(
@@ -200,7 +205,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         )
     if options["scheme"] != "euler_maruyama":
         return
-    rate = _largest_rate(model, params)
+    rate = largest_rate(model, params, slopes=True)
     if options["dt"] * rate >= 2.0:
         raise StudyError(
             "dt",
@@ -208,51 +213,6 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
             f"euler_maruyama",
             f"dt < {2.0 / rate:g}, or scheme: exponential",
         )
-
-
-def _largest_rate(model: Model, params: Mapping[str, Any]) -> float:
-    """Return the largest rate of decay, pull + gap - slope of the drift, at the network's start.
-
-    Taken at the centre of the initial law, variable by variable.
-    """
-    sites = model.prepare(params)
-    means = []
-    for p in sites.params:
-        x = tuple(float(v) for v in model.initial((0.0,) * len(model.state), p))
-        means.append((*x, *model.field(x, p)))
-    inputs = sites.coupling @ np.array(means)
-    largest = 0.0
-    for p, m, given in zip(sites.params, means, inputs, strict=True):
-        c = tuple(given)
-        pull, _, gap = model.relax(m, c, p)
-        for k in range(len(model.state)):
-            step = 2.0**-10 * max(1.0, abs(m[k]))
-            low, high = (
-                model.drift((*m[:k], m[k] + shift, *m[k + 1 : len(model.state)]), m, c, p)[k]
-                for shift in (-step, step)
-            )
-            largest = max(largest, pull[k] + gap[k] - (high - low) / (2.0 * step))
-    return float(largest)
-
-
-def _stride(options: Mapping[str, Any]) -> int:
-    """Return the steps between two records.
-
-    Raises
-    ------
-    StudyError : not a whole number, or more steps than the 32-bit step counter can name
-    """
-    interval = options["t_end"] / options["records"]
-    stride = round(interval / options["dt"])
-    if stride < 1 or abs(stride * options["dt"] / interval - 1.0) > 1e-9:
-        raise StudyError(
-            "dt",
-            f"{options['dt']:g} does not divide the recording interval {interval:g}",
-            "t_end/records divided by an integer",
-        )
-    if stride * options["records"] >= 2**32:
-        raise StudyError("dt", "more than 2^32 steps", "a longer step or a shorter run")
-    return int(stride)
 
 
 def _bins(options: Mapping[str, Any]) -> tuple[float, float, int]:
@@ -293,7 +253,7 @@ def solve(
         bool(np.any(column)) for column in np.array([model.noise(p) for p in sites.params]).T
     )
     run = kernels(model, Variant(options["scheme"], noisy, options["normals"] == "float64"))
-    n, stride, every = options["n_neurons"], _stride(options), options["trace_every"]
+    n, stride, every = options["n_neurons"], steps_per_record(options), options["trace_every"]
     coupling = np.ascontiguousarray(sites.coupling)
     padded = -(-n // BLOCK) * BLOCK
     state, work = (aligned((size, n_sites, padded)) for size in (d, run.n_work))

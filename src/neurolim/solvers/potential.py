@@ -41,8 +41,6 @@ OPTIONS = (
 )
 _PLACES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
 _WEIGHTS = _WEIGHTS / np.sqrt(2.0 * np.pi)
-#: A sharp start gets this share of the width it relaxes to.
-_SHARP = 1e-2
 _REACH = 6.0
 
 
@@ -101,13 +99,8 @@ class _Potential:
 
     def start(self) -> np.ndarray:
         """Return the initial law: Gaussians, q = 0."""
-        field = self.field
-        synapses = field.synapses(field.means(field.start[:, 0], field.network.fields(field.start)))
-        rates = np.array([part.pull + part.gap for part in synapses])
-        sharp = _SHARP * field.noise / np.sqrt(2.0 * rates)
-        logs = 2.0 * np.log(np.maximum(field.start_width, sharp))
-        zero = np.zeros(field.count * self.y.size)
-        return np.concatenate([zero, field.start[:, 0], logs])
+        zero = np.zeros(self.field.count * self.y.size)
+        return np.concatenate([zero, self.field.start[:, 0], self.field.log_start_square()])
 
     def law(self, q: np.ndarray, theta: float) -> tuple[np.ndarray, np.ndarray]:
         """Return places y [K] and weights [K], of sum one, that average over a law."""

@@ -14,9 +14,9 @@ l = pull + gap of the strong coupling,
 
     x^ = x + h phi1(-l h) G(x) + s xi,   x' = x^ + h phi2(-l h) [N(x^) - N(x)],   N(x) = G(x) + l x,
 
-s^2 = sigma^2 (1 - e^{-2 l h})/(2 l).  It is stable for every step in the sense that v stays between
-the reversal potentials up to noise; it is accurate, of weak order 2, for l h < 1: means and their
-fluctuations are coupled across populations at the rate of l.
+s^2 = sigma^2 (1 - e^{-2 l h})/(2 l).  Weak order 2.  The means of the populations act on each other
+at rates of the size of l: longer steps than 1/l (at the start) could settle on false cycles and are
+refused.
 
 Unlike ``particles`` it records currents: what excites and inhibits the neurons, what is left of it,
 and where each neuron's own balance lies.
@@ -59,11 +59,17 @@ from neurolim.numerics.random import (
     uniforms,
 )
 from neurolim.provenance import code_digest
-from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
+from neurolim.solvers._times import (
+    TIME_OPTIONS,
+    largest_rate,
+    record_times,
+    state_coords,
+    steps_per_record,
+)
 
 OPTIONS = (
     Param("n_neurons", 1000, doc="neurons per site", kind="integer", low=2, high=2**24),
-    Param("dt", 0.01, "time", "time step h", positive=True),
+    Param("dt", 0.005, "time", "time step h", positive=True),
     *TIME_OPTIONS,
     Param(
         "wires",
@@ -80,6 +86,17 @@ OPTIONS = (
 #: Streams of random numbers that lay the wires of a site: degrees, then one per site it hears.
 _STREAM_DEGREE, _STREAM_WIRE = 120, 128
 _MOST_SITES = 128
+#: What the kernel ``record`` measures.
+_RECORDED = (
+    "excitation",
+    "inhibition",
+    "neuron_index",
+    "target_mean",
+    "target_variance",
+    "scale",
+)
+#: Steps longer than this many relaxation times 1/(pull + gap) of a neuron are refused.
+_LONGEST = 1.0
 #: Core-nanoseconds per neuron, state variable and step, and per wire and step: measured.
 _NANOSECONDS, _PER_WIRE = 75.0, 6.0
 
@@ -132,15 +149,22 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse steps that do not divide the recording interval, too many wires, and reflection.
+    """Refuse steps that do not fit the records or the coupling, too many wires, and reflection.
 
     Raises
     ------
     StudyError
     """
-    _stride(options)
+    steps_per_record(options)
     if any(var.reflect is not None for var in model.state):
         raise StudyError("solver", "wired knows no reflection", "particles")
+    rate = largest_rate(model, params)
+    if options["dt"] * rate > _LONGEST:
+        raise StudyError(
+            "dt",
+            f"{options['dt']:g} is longer than the relaxation time 1/(pull + gap) = {1 / rate:g}",
+            f"dt <= {_LONGEST / rate:g}",
+        )
     if len(model.prepare(params).labels) > _MOST_SITES:
         raise StudyError("weights", "too many populations", f"at most {_MOST_SITES}")
     if options["wires"] != "all" and options["in_degree"] > options["n_neurons"]:
@@ -149,19 +173,6 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
             f"{options['in_degree']} wires from {options['n_neurons']} neurons",
             "at most n_neurons",
         )
-
-
-def _stride(options: Mapping[str, Any]) -> int:
-    """Return the steps between two records."""
-    interval = options["t_end"] / options["records"]
-    stride = round(interval / options["dt"])
-    if stride < 1 or abs(stride * options["dt"] / interval - 1.0) > 1e-9:
-        raise StudyError(
-            "dt",
-            f"{options['dt']:g} does not divide the recording interval {interval:g}",
-            "t_end/records divided by an integer",
-        )
-    return int(stride)
 
 
 class Wires(NamedTuple):
@@ -214,7 +225,6 @@ def _binomial(u: np.ndarray, n: int, share: float) -> np.ndarray:
     low = max(0, int(n * share - 8.0 * spread - 10.0))
     high = min(n, int(n * share + 8.0 * spread + 10.0))
     values = np.arange(low, high + 1)
-
     return values[np.minimum(np.searchsorted(binom.cdf(values, n, share), u), len(values) - 1)]
 
 
@@ -390,7 +400,7 @@ def _build(model: Model) -> Kernels:
 
     @compiled
     def record(X, rows, coupling, source, place, degree, n, found):
-        """Fill found [site, 6]: excitation, inhibition, index, target mean, its variance, scale."""
+        """Fill found [site, 6] with what ``_RECORDED`` names."""
         n_sites = X.shape[0]
         sent, means = np.empty((n_sites, n, n_means)), np.empty((n_sites, n_means))
         heard, total = np.empty(n_means), np.empty(n_means)
@@ -443,7 +453,6 @@ def solve(
     and holds NaN (0 counts) everywhere.
     """
     sites = model.prepare(params)
-    n, dt, stride = options["n_neurons"], options["dt"], _stride(options)
     sizes = {name: len(coord.values) for name, coord in coords(model, params, options).items()}
     arrays = {
         var.name: np.zeros((len(replicas), *(sizes[dim] for dim in var.dims)), var.dtype)
@@ -451,10 +460,11 @@ def solve(
     }
     status = np.zeros(len(replicas), np.int8)
     for place, replica in enumerate(replicas):
-        if not _run(model, sites, options, key, replica, n, dt, stride, arrays, place):
+        record = {name: array[place] for name, array in arrays.items()}
+        if not _run(model, sites, options, key, replica, record):
             status[place] = Status.DIVERGED
-            for array in arrays.values():
-                array[place] = np.nan if array.dtype.kind == "f" else 0
+            for array in record.values():
+                array[...] = np.nan if array.dtype.kind == "f" else 0
     return Solution(arrays, status)
 
 
@@ -464,49 +474,34 @@ def _run(
     options: Mapping[str, Any],
     key: int,
     replica: int,
-    n: int,
-    dt: float,
-    stride: int,
-    arrays: dict[str, np.ndarray],
-    row: int,
+    record: Mapping[str, np.ndarray],
 ) -> bool:
-    """Fill one replica's row of the arrays; return whether all numbers are finite."""
+    """Fill one replica's arrays [time, ...]; return whether all numbers are finite."""
     run = kernels(model)
+    n, steps, n_sites = options["n_neurons"], steps_per_record(options), len(sites.labels)
     rows = np.array([[float(value) for value in p] for p in sites.params])
-    coupling = np.ascontiguousarray(sites.coupling, dtype=float)
-    n_sites = len(sites.labels)
     wires = lay_wires(n_sites, n, options, key, replica)
+    network = (rows, np.ascontiguousarray(sites.coupling, dtype=float), *wires, n)
     X = np.empty((n_sites, n, len(model.state)))
-    noise_key = np.uint64(key)
-    run.start(X, rows, n, noise_key, replica)
-    found = np.empty((n_sites, 6))
-    names = (
-        "excitation",
-        "inhibition",
-        "neuron_index",
-        "target_mean",
-        "target_variance",
-        "scale",
-    )
+    noise = (np.uint64(key), replica)
+    run.start(X, rows, n, *noise)
+    found = np.empty((n_sites, len(_RECORDED)))
     edges = np.linspace(-options["bin_range"], options["bin_range"], options["bins"] + 1)
     for t in range(len(record_times(options))):
         if t > 0:
-            run.advance(
-                X, rows, coupling, *wires, n, dt, noise_key, replica, (t - 1) * stride, t * stride
-            )
+            run.advance(X, *network, options["dt"], *noise, (t - 1) * steps, t * steps)
         if not np.isfinite(X).all():
             return False
-        run.record(X, rows, coupling, *wires, n, found)
-        for k, name in enumerate(names):
-            arrays[name][row, t] = found[:, k]
+        run.record(X, *network, found)
+        for name, column in zip(_RECORDED, found.T, strict=True):
+            record[name][t] = column
         mean = X.mean(axis=1)
-        arrays["mean"][row, t] = mean
-        for s in range(n_sites):
+        record["mean"][t] = mean
+        for s, scale in enumerate(record["scale"][t]):
             away = X[s] - mean[s]
-            arrays["covariance"][row, t, s] = away.T @ away / n
-            unit = found[s, 5]
-            scaled = away[:, 0] / unit if unit > 0.0 and np.isfinite(unit) else away[:, 0]
-            arrays["histogram"][row, t, s] = np.histogram(scaled, edges)[0]
+            record["covariance"][t, s] = away.T @ away / n
+            unit = scale if scale > 0.0 and np.isfinite(scale) else 1.0
+            record["histogram"][t, s] = np.histogram(away[:, 0] / unit, edges)[0]
     return True
 
 

@@ -5,8 +5,11 @@ r"""Which balance points attract, over a plane of parameters, and what the netwo
     settled  1 if after ``after`` the means stay within ``near`` of one attracting point, else 0
     agrees   1 if the network settles where some point attracts and does not where none does
 
-The table ``bifurcations`` lists, along the first grid axis, between which values the phase changes:
-saddle-nodes where the number of points changes, Hopf points where attraction is lost as a spiral.
+    leading  growth rate of the slowest mode of the most attracting point, 1/time
+
+The table ``bifurcations`` lists, along the first grid axis, where the phase changes: saddle-nodes
+where the number of points changes, Hopf points where attraction is lost as a spiral.  These it
+places where ``leading``, interpolated between grid points, goes through zero.
 
 Source: Quininao & Touboul 2025, abstract (attraction decides); docs/balance.md.
 """
@@ -34,11 +37,11 @@ PHASES = (
 
 
 def apply(dataset: xr.Dataset, *, after: float, near: float) -> xr.Dataset:
-    """Return phase [grid], settled and agrees [grid, replica].
+    """Return phase and leading [grid], settled and agrees [grid, replica].
 
     Parameters
     ----------
-    dataset : mean over time; the reference's points, attraction and frequencies
+    dataset : mean over time; the reference's points, attraction, growth rates and frequencies
     after : records later than this are looked at, time
     near : distance from a point within which the means count as settled, voltage
     """
@@ -50,16 +53,21 @@ def apply(dataset: xr.Dataset, *, after: float, near: float) -> xr.Dataset:
     single = dataset["reference_points"] == 1
     phase = xr.where(~some, 3.0, xr.where(~single, 2.0, xr.where(spiral, 1.0, 0.0)))
     phase = phase.where(dataset["reference_points"] > 0)
+    leading = dataset["reference_growth"].isel(mode=0, drop=True).min("branch")
     mean = window(dataset, after)["mean"].isel(variable=0, drop=True)
     points = dataset["reference_balance_state"].isel(variable=0, drop=True)
     distance = abs(mean - points.where(attractive)).max(("site", "time"), skipna=False)
     ran = mean.notnull().all(("time", "site"))
     settled = (distance.min("branch") < near).astype(float).where(ran)
     agrees = (settled == some).astype(float).where(ran & phase.notnull())
-    found = {"phase": phase, "settled": settled, "agrees": agrees}
+    found = {"phase": phase, "leading": leading, "settled": settled, "agrees": agrees}
+    units = {"leading": "1/time"}
     return on_grid(
         dataset,
-        {name: array.assign_attrs(long_name=name, units="1") for name, array in found.items()},
+        {
+            name: array.assign_attrs(long_name=name, units=units.get(name, "1"))
+            for name, array in found.items()
+        },
     )
 
 
@@ -86,8 +94,10 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
         levels = dataset[first].values
         for place in itertools.product(*(range(phase.sizes[dim]) for dim in rest)):
             at = dict(zip(rest, place, strict=True))
-            codes = phase.isel(at).values
+            codes, growth = phase.isel(at).values, dataset["leading"].isel(at).values
             for k in np.flatnonzero(np.diff(codes)):
+                kind = _kind(codes[k], codes[k + 1])
+                part = growth[k] / (growth[k] - growth[k + 1]) if kind == "Hopf" else np.nan
                 changes.append(
                     {
                         **{str(dim): dataset[dim].values[i] for dim, i in at.items()},
@@ -96,15 +106,27 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
                         "and": levels[k + 1],
                         "from": _name(codes[k]),
                         "to": _name(codes[k + 1]),
+                        "kind": kind,
+                        "place": levels[k] + part * (levels[k + 1] - levels[k]),
                     }
                 )
-    columns = ["axis", "between", "and", "from", "to"]
+    columns = ["axis", "between", "and", "from", "to", "kind", "place"]
     frame = pd.DataFrame(changes) if changes else pd.DataFrame(columns=columns)
     return {"balance_phase": pd.DataFrame(rows), "bifurcations": frame}
 
 
 def _name(code: float) -> str:
     return PHASES[int(code)] if np.isfinite(code) else "not solved"
+
+
+def _kind(one: float, other: float) -> str:
+    """Return what happens between two phases."""
+    both = {one, other}
+    if both == {0.0, 1.0}:
+        return "node to focus"
+    if both == {1.0, 3.0}:
+        return "Hopf"
+    return "saddle-node" if 2.0 in both else "unresolved"
 
 
 def exact() -> list[Any]:
@@ -126,6 +148,10 @@ def exact() -> list[Any]:
                 ("g", "branch", "mode"),
                 np.array([[0, nan], [1, nan], [0, 0], [1, nan]])[:, :, None],
             ),
+            "reference_growth": (
+                ("g", "branch", "mode"),
+                np.array([[-2, nan], [-1, nan], [-3, 1], [3, nan]])[:, :, None],
+            ),
             "reference_balance_state": (
                 ("g", "branch", "site", "variable"),
                 np.array([[0.2, nan], [0.2, nan], [0.2, 1.0], [0.2, nan]])[:, :, None, None],
@@ -134,6 +160,7 @@ def exact() -> list[Any]:
         {"g": np.arange(4.0), "time": time, "site": ["P"], "variable": ["v"]},
     )
     checks: list[Any] = [("phase", {"g": float(k)}, float(k), 0.0) for k in range(4)]
+    checks += [("leading", {"g": float(k)}, x, 0.0) for k, x in enumerate((-2.0, -1.0, -3.0, 3.0))]
     checks += [("settled", {"g": float(k)}, float(k < 2), 0.0) for k in range(4)]
     checks += [("agrees", {"g": float(k)}, float(k != 2), 0.0) for k in range(4)]
     return [(dataset, {"after": 5.0, "near": 0.1}, checks)]
@@ -146,13 +173,14 @@ def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
         "reference_points",
         "reference_attractive",
         "reference_frequency",
+        "reference_growth",
         "reference_balance_state",
     )
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables given."""
-    return ("phase", "settled", "agrees")
+    return ("phase", "leading", "settled", "agrees")
 
 
 STATISTIC = Statistic(

@@ -2,6 +2,8 @@ r"""Orders of convergence: regression and pairwise orders with confidence interv
 
 The error of a quantity at a level is |average over replicas|; its order in ``over`` is fitted by
 numerics.regression.  Levels lost in noise, or without a successful run, are dropped and named.
+Where the limit is that of a growing axis, as a coupling rate gamma, the next order is one in
+1/gamma: the fit is done in the inverse of the levels and its order given in the levels themselves.
 
 Source: docs/science.md, section on measuring orders.
 """
@@ -32,6 +34,7 @@ def apply(
     *,
     of: tuple[str, ...],
     over: str,
+    limit: str,
     below: float,
     correction: bool,
     resamples: int,
@@ -45,7 +48,8 @@ def apply(
     dataset : the quantities, with dims (grid.., over.., [replica])
     of : names of quantities; each combination of the other grid axes makes a row of its own
     over : axis along which the error goes to zero
-    below : levels above this are shown but not fitted; 0 fits all
+    limit : "zero" or "infinity", where the axis goes
+    below : levels farther from the limit than this are shown but not fitted; 0 fits all
     correction : fit the next order too
     resamples, confidence, bootstrap_seed : of the bootstrap
 
@@ -54,7 +58,7 @@ def apply(
     StudyError : a quantity does not vary along ``over``, or levels are not positive
     """
     axis = dataset[over]
-    order = np.argsort(axis.values)[::-1]
+    order = np.argsort(axis.values)[:: 1 if limit == "infinity" else -1]
     levels = axis.values[order].astype(float)
     if levels.min() <= 0:
         raise StudyError("over", f"{over} has values <= 0", "a positive axis")
@@ -65,8 +69,9 @@ def apply(
         replicated = "replica" in dataset[name].dims
         for label, samples in _rows(dataset, name, over, order):
             settings = (correction, common, resamples, confidence, bootstrap_seed, replicated)
-            fine = _fine(levels, below)
-            free = fit_order(levels[fine], [samples[k] for k in fine], *settings)
+            fine = _fine(levels, below, limit)
+            small = _small(levels[fine], limit)
+            free = _in_levels(fit_order(small, [samples[k] for k in fine], *settings), limit)
             measured = measure_levels(samples, common, replicated)
             for k in set(range(len(levels))) - set(fine):
                 measured.reason[k] = measured.reason[k] or "coarse"
@@ -89,6 +94,7 @@ def apply(
         attrs={
             **dataset.attrs,
             "over": over,
+            "limit": limit,
             "confidence": confidence,
             "correction": int(correction),
             "below": below,
@@ -96,9 +102,24 @@ def apply(
     )
 
 
-def _fine(levels: np.ndarray, below: float) -> list[int]:
+def _small(levels: np.ndarray, limit: str) -> np.ndarray:
+    """Return what goes to zero with the levels: themselves, or their inverse."""
+    return 1.0 / levels if limit == "infinity" else levels
+
+
+def _in_levels(fit: OrderFit, limit: str) -> OrderFit:
+    """Return a fit in ``_small`` levels as one in the levels."""
+    if limit == "infinity":
+        return OrderFit(-fit.order, -fit.high, -fit.low, fit.constant)
+    return fit
+
+
+def _fine(levels: np.ndarray, below: float, limit: str) -> list[int]:
     """Return the places of the levels that are fitted."""
-    return [k for k, level in enumerate(levels) if below == 0.0 or level <= below]
+    if below == 0.0:
+        return list(range(len(levels)))
+    bound = float(_small(np.array([below]), limit)[0])
+    return [k for k, small in enumerate(_small(levels, limit)) if small <= bound]
 
 
 def _rows(
@@ -140,10 +161,11 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
         constant = fit.constant
         if expected is not None and np.isfinite(fit.order):
             used = here["level_used"].values.astype(bool)
+            limit = str(dataset.attrs["limit"])
             constant = fit_constant(
-                levels[used],
+                _small(levels[used], limit),
                 here["level_error"].values[used],
-                expected,
+                -expected if limit == "infinity" else expected,
                 bool(dataset.attrs["correction"]),
             )
         reasons = [str(reason) for reason in here["level_reason"].values]
@@ -192,6 +214,7 @@ def exact() -> list[Any]:
     options = {
         "of": ("half", "two"),
         "over": "eps",
+        "limit": "zero",
         "below": 0.0,
         "correction": False,
         "resamples": 100,
@@ -206,7 +229,18 @@ def exact() -> list[Any]:
     bent = deterministic.assign(
         half=deterministic["half"] * (1.0 + 9.0 * (deterministic["eps"] > 0.3))
     )
-    return [(deterministic, options, checks), (bent, options | {"below": 0.3}, checks)]
+    # As the axis grows: 2 gamma^-1/2 (1 + 3/gamma), whose next order the correction has exactly.
+    gamma = np.array([1.0, 10.0, 100.0, 1000.0, 1e4])
+    growing = xr.Dataset(
+        {"half": ("gamma", 2.0 * gamma**-0.5 * (1.0 + 3.0 / gamma))}, {"gamma": gamma}
+    )
+    upward = options | {"of": ("half",), "over": "gamma", "limit": "infinity", "correction": True}
+    at = {"quantity": "half"}
+    return [
+        (deterministic, options, checks),
+        (bent, options | {"below": 0.3}, checks),
+        (growing, upward, [("order", at, -0.5, 1e-9), ("constant_free", at, 2.0, 1e-9)]),
+    ]
 
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -235,7 +269,19 @@ STATISTIC = Statistic(
     options=(
         Param("of", None, doc="quantities", kind="names"),
         Param("over", "eps", doc="axis along which errors vanish", kind="axis"),
-        Param("below", 0.0, doc="fit levels up to this only (0: all)", low=0.0),
+        Param(
+            "limit",
+            "zero",
+            doc="where the axis goes",
+            kind="choice",
+            choices=("zero", "infinity"),
+        ),
+        Param(
+            "below",
+            0.0,
+            doc="fit levels up to this only, from this on where the axis grows (0: all)",
+            low=0.0,
+        ),
         Param("correction", False, doc="fit the next order too", kind="boolean"),
         Param("resamples", 2000, doc="bootstrap resamples", kind="integer", low=100, high=10**6),
         Param("confidence", 0.95, doc="confidence of intervals", low=0.5, high=0.999),

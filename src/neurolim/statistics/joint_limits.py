@@ -7,6 +7,8 @@ With e(t) = <v>(t) - v* [populations], averages over records,
     mean_error       = root mean square of e
     error_ratio      = mean_error / sqrt( |m1/gamma|^2 + tr Sigma/(n gamma) ),       the sum formula
 
+    path_beta        = beta of the point's path, 0 where gamma comes first
+
 with m1 and Sigma as ``balance_points`` predicts them.  Points of the study belong to one path if
 they share beta = ln gamma / ln n, or else gamma (method M2: gamma first); at least three make a
 path. Orders in n are fitted path by path.
@@ -60,17 +62,21 @@ def apply(dataset: xr.Dataset, *, after: float, tolerance: float) -> xr.Dataset:
             for name, array in zip(_NAMES, found, strict=True)
         },
     )
-    return named.assign_attrs({**dataset.attrs, "joint_tolerance": tolerance})
+    beta = np.full(dataset["gamma"].size, np.nan)
+    for _, value, places in paths(dataset):
+        beta[places] = value
+    return named.assign(
+        path_beta=(dataset["gamma"].dims, beta, {"long_name": "exponent beta", "units": "1"})
+    ).assign_attrs({**dataset.attrs, "joint_tolerance": tolerance})
 
 
-def paths(dataset: xr.Dataset) -> Iterator[tuple[str, float, xr.Dataset]]:
-    """Yield (label, beta, points of the path in order of n); beta is 0 where gamma is fixed.
+def paths(dataset: xr.Dataset) -> Iterator[tuple[str, float, np.ndarray]]:
+    """Yield (label, beta, places of the path in order of n); beta is 0 where gamma is fixed.
 
     Parameters
     ----------
     dataset : with coordinates gamma and n_neurons
     """
-    (dim,) = dataset["gamma"].dims
     gamma, n = dataset["gamma"].values, dataset["n_neurons"].values.astype(float)
     beta = np.round(np.log(gamma) / np.log(n), 3)
     left = np.ones(gamma.size, bool)
@@ -79,16 +85,20 @@ def paths(dataset: xr.Dataset) -> Iterator[tuple[str, float, xr.Dataset]]:
             places = np.flatnonzero((keys == value) & left)
             if places.size >= 3:
                 left[places] = False
-                chosen = dataset.isel({dim: places[np.argsort(n[places])]})
-                yield label.format(value), float(value if keys is beta else 0.0), chosen
+                yield (
+                    label.format(value),
+                    float(value if keys is beta else 0.0),
+                    places[np.argsort(n[places])],
+                )
 
 
 def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Return ``joint_limits``: exponents in n along every path, and the sum formula."""
     tolerance = float(dataset.attrs["joint_tolerance"])
     rows = []
-    for label, beta, path in paths(dataset):
-        (dim,) = path["gamma"].dims
+    (dim,) = dataset["gamma"].dims
+    for label, beta, places in paths(dataset):
+        path = dataset.isel({dim: places})
         levels = path["n_neurons"].values.astype(float)
         quantities = {"mean_fluctuation": -0.5 * (1.0 + beta)}
         if beta > 0.0:
@@ -136,7 +146,7 @@ def _sum_formula(dataset: xr.Dataset) -> pd.DataFrame:
 
 def exact() -> list[Any]:
     """Return two populations with a known bias and a fluctuation of known size."""
-    n, gamma = np.array([16, 64, 256]), np.array([4.0, 8.0, 16.0])
+    n, gamma = np.array([16, 64, 256]), np.array([4.0, 8.0, 16.0])  # n^1/2
     sign = np.where(np.arange(200) % 2 == 0, 1.0, -1.0)
     bias = np.array([0.3, -0.1])
     wander = 1.0 / np.sqrt(n * gamma)
@@ -177,6 +187,7 @@ def exact() -> list[Any]:
             ("mean_bias", at, float(0.3 / gamma[k]), 1e-12),
             ("mean_fluctuation", at, spread, 1e-12),
             ("error_ratio", at, 1.0, 1e-12),
+            ("path_beta", at, 0.5, 0.0),
         ]
     return [(dataset, {"after": 0.0, "tolerance": 0.05}, checks)]
 
@@ -193,7 +204,7 @@ def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables given."""
-    return _NAMES
+    return (*_NAMES, "path_beta")
 
 
 STATISTIC = Statistic(

@@ -387,7 +387,9 @@ class Study(BaseModel):
             return ""
         if any(key in axis.components for axis in self.axes):
             return "grid"
-        return "params" if any(key == param.name for param in self.the_model.params) else default
+        of_solver = {param.name for param in self.the_solver.options}
+        of_model = {param.name for param in self.the_model.params}
+        return "params" if key in of_model - of_solver else default
 
     def _check_statistics(self) -> None:
         variables = tuple(var.name for var in self.the_model.state)
