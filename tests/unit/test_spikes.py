@@ -76,6 +76,23 @@ def test_p_values_of_geometric_samples_are_uniform():
     assert np.abs(np.sort(p) - np.arange(0.5, 300) / 300).max() < 1.95 / np.sqrt(300)
 
 
+def test_intervals_cut_off_by_the_end_of_short_runs_do_not_bias_means():
+    # Runs of 8 mean intervals: their complete intervals are short ones (Gamma law of mean 1).
+    generator = np.random.default_rng(9)
+    shape, runs, t_end = 2.0, 4000, 8.0
+    kept = []
+    for _ in range(runs):
+        ends = np.cumsum(generator.gamma(shape, 1.0 / shape, 60))
+        kept.append(np.diff(ends[ends < t_end], prepend=0.0))
+    intervals = np.concatenate(kept)
+    for power, exact in ((1, 1.0), (2, 1.0 + 1.0 / shape)):
+        values = intervals**power
+        error = values.std() / np.sqrt(values.size)
+        # First order of the bias: variance over run length, 6 %; what is left is its square.
+        assert values.mean() < exact - 10 * error
+        assert abs(mmo._mean(values, intervals, runs) - exact) < 3 * error + exact / t_end**2
+
+
 def test_few_spikes_say_how_long_to_run():
     found = mmo.apply(synthetic([1] * 12), **OPTIONS)
     assert int(found["verdict"]) == 1
