@@ -53,7 +53,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str, log: bool
                 x, values, yerr=bars, fmt="o-", ms=3, lw=0.9, capsize=2, color=colour, label=text
             )
             if name == "small_none" and np.isfinite(here["small_none_theory"]).any():
-                label = "Phi(-2 pi^(1/4) mu/sigma1)"
+                label = r"weak noise: $\Phi(-2\pi^{1/4}\mu/\sigma_1)$"
                 line = {"color": THEORY if not second else colour, "lw": 0.9, "ls": "--"}
                 panel.plot(x, here["small_none_theory"].values, label=label, **line)
     for panel, (_, _, text) in zip(axes.ravel(), _PANELS, strict=True):
@@ -61,6 +61,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str, log: bool
             panel.set_xscale("log")
             if text.startswith("mean"):
                 panel.set_yscale("symlog", linthresh=0.1)
+                panel.set_ylim(bottom=0.0)
         panel.set_title(text)
         panel.set_xlabel(symbol(over, str(dataset[over].attrs.get("units", "1"))))
         panel.set_ylabel(text.split(" of ")[0] if len(text) > 22 else text)
