@@ -228,6 +228,22 @@ def test_mean_equation_has_the_known_statistics(row):
     assert near(found, "interval_mean", interval, 0.5)
 
 
+#: Current, neurons, mean N of the mean equation, seen independently (standard error 10 %).
+SERIES = [
+    *((5.534, n, mean) for n, mean in ((2000, 0.35), (5000, 0.71), (20000, 2.06), (100000, 6.4))),
+    *((current, 5000, mean) for current, mean in ((5.5, 1.98), (5.525, 0.94), (5.54, 0.61))),
+    (5.56, 5000, 0.32),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("current", "n", "mean"), SERIES)
+def test_mean_number_of_small_oscillations_over_current_and_size(current, n, mean):
+    found = mean_equation(n, 0.5, current, 4e4, variance="closure")
+    error = np.hypot(float(found["small_mean_error"]), 0.1 * mean)
+    assert abs(float(found["small_mean"]) - mean) < 3 * error
+
+
 @pytest.mark.slow
 @pytest.mark.ci
 def test_tail_of_small_oscillations_is_geometric_over_thousands_of_spikes():

@@ -145,7 +145,7 @@ def _curves(panel: Any, chosen: xr.Dataset, x: str, y: str) -> None:
         if not ((values[there] > low) & (values[there] < high)).any():
             continue
         # Lines of a refined map without a simulated cell are left out, not a gap in the curve.
-        known = np.isfinite(curves).any("bifurcation").values[order]
+        known = curves.notnull().any("bifurcation").values[order]
         pair = (values[known], along[order][known])
         panel.plot(
             *(pair if x == "current" else pair[::-1]), line, color=colour, lw=1.3, label=text

@@ -71,6 +71,7 @@ _GIVES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "verdict": ((), "1", "0 enough spikes; 1 too few; 2 threshold within small oscillations"),
     "needed_time": ((), "time", "time, all replicas, that gives 30 intervals"),
     "spike_rate": ((), "1/time", "spikes per time"),
+    "spike_rate_error": ((), "1/time", "its standard error, CV rate/sqrt(spikes)"),
     "interval_mean": ((), "time", "mean interval between spikes"),
     "interval_mean_error": ((), "time", "its standard error"),
     "interval_cv": ((), "1", "coefficient of variation of intervals"),
@@ -187,6 +188,7 @@ def _at_point(
         return _mean(values, intervals, sum(event.spikes.size > 0 for event in events))
 
     length, none = mean(intervals), mean(turns == 0)
+    cv = np.sqrt(max(mean(intervals**2) / length**2 - 1.0, 0.0))
     histogram = np.bincount(np.minimum(turns, most), minlength=most + 1)
     at_risk = histogram[::-1].cumsum()[::-1]
     hazard = np.where(at_risk > 0, histogram / np.maximum(at_risk, 1), np.nan)
@@ -194,9 +196,10 @@ def _at_point(
     spent = sum(float(event.turning.sum()) for event in events) * signal.interval
     return found | {
         "verdict": 0,
+        "spike_rate_error": cv * rate / np.sqrt(count),
         "interval_mean": length,
         "interval_mean_error": _error(intervals, correlation),
-        "interval_cv": np.sqrt(mean(intervals**2) / length**2 - 1.0),
+        "interval_cv": cv,
         "interval_cv_error": _error_of_cv(intervals),
         "interval_correlation": correlation,
         "interval_histogram": np.histogram(intervals / length, _BINS, (0.0, _BINS * _BIN_WIDTH))[0],
@@ -407,7 +410,7 @@ def tables(found: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFra
         rows.append(
             row
             | {
-                "rate": f"{float(here['spike_rate']):.4g}",
+                "rate": shown("spike_rate"),
                 "ISI": shown("interval_mean"),
                 "CV": shown("interval_cv"),
                 "serial correlation": f"{float(here['interval_correlation']):.3f}",
