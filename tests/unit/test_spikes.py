@@ -101,6 +101,12 @@ def test_few_spikes_say_how_long_to_run():
     assert float(found["needed_time"]) == pytest.approx(31 * 80, rel=0.01)
     table = mmo.tables(found, {})["mmo"]
     assert "run for 2.48e+03 or longer" in table["remark"].iloc[0]
+    # Without any spike the rate is below 3 per run at 95 %: ten times the run at least.
+    still = synthetic([1] * 12) * 0.0
+    dataset = synthetic([1] * 12).assign(trace=still["trace"])
+    found = mmo.apply(dataset, **OPTIONS)
+    time = float(dataset["trace_time"][-1] - dataset["trace_time"][1])
+    assert float(found["needed_time"]) == pytest.approx(31 * time / 3)
 
 
 def test_thresholds_among_the_small_oscillations_are_noticed():
