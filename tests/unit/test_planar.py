@@ -311,6 +311,18 @@ def test_solver_gives_everything_it_promises():
     assert near_fold.arrays["robust"][0] == 0
 
 
+def test_points_without_an_equilibrium_or_a_branch_have_a_status():
+    # w rises as fast as f falls: the nullclines are parallel.
+    line = {"drift": "polynomial", "coefficients": [0.3, -1.0], "a": 1.0, "b": -1.0}
+    nowhere = skeleton(line, branch=3, margin=0.1)
+    assert nowhere.status[0] == Status.OUT_OF_DOMAIN
+    assert np.isnan(nowhere.arrays["equilibrium"]).all()
+    # 1e-7 from Bogdanov-Takens the small cycles are smaller than the first one tried.
+    stuck = skeleton({"a": 0.3, "b": 0.0900001}, branch=3)
+    assert stuck.status[0] == Status.NOT_CONVERGED
+    assert np.isnan(stuck.arrays["cycle_branch"]).all()
+
+
 def test_solver_refuses_networks_that_are_not_planar():
     with pytest.raises(StudyError, match="one site"):
         skeleton({"positions": [0.0, 1.0]})
