@@ -140,9 +140,8 @@ def _curves(panel: Any, chosen: xr.Dataset, x: str, y: str) -> None:
         if name not in curves["bifurcation"].values:
             continue
         values = curves.sel(bifurcation=name).values[order]
-        there = np.isfinite(values)
         low, high = panel.get_xlim() if x == "current" else panel.get_ylim()
-        if not ((values[there] > low) & (values[there] < high)).any():
+        if np.count_nonzero((values > low) & (values < high)) < 2:
             continue
         # Lines of a refined map without a simulated cell are left out, not a gap in the curve.
         known = curves.notnull().any("bifurcation").values[order]
