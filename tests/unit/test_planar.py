@@ -165,7 +165,8 @@ def test_fold_of_cycles_by_continuation_and_by_the_return_map():
         field, cycle, step=0.05, longest=0.2, until=lambda c: c.tangent[-1] > -1e-9
     )
     fold = list(along)[-1].parameter
-    # AUTO's 2.4384048, found with a coarse mesh, lies above cycles that are there (next line).
+    # 2.4384048, once given, lies above cycles that are there (next line); AUTO on a fine mesh has
+    # this value, too (test_auto.py).
     assert fold == pytest.approx(2.43838575, abs=1e-7)
     assert len(stable_cycles(plane, fold + 2e-6)) == 1
     assert stable_cycles(plane, fold - 2e-6) == []
