@@ -92,18 +92,26 @@ def _filled(regime: np.ndarray, simulated: np.ndarray) -> np.ndarray:
     """Return the regimes with the cells that were not simulated filled in.
 
     A cell between two of one regime, in its row or else in its column, has that regime: that is
-    why it was left out.  Others are taken from the nearest simulated cell.
+    why it was left out.  Cells so filled count for others in the next pass; what is left at the
+    end is taken from the nearest.
     """
-    known = np.argwhere(simulated)
-    filled = regime.copy()
-    for row, column in np.argwhere(~simulated):
-        nearest = known[np.argmin(((known - (row, column)) ** 2).sum(axis=1))]
-        choices = (
-            _between(regime[row], simulated[row], column),
-            _between(regime[:, column], simulated[:, column], row),
-            regime[tuple(nearest)],
-        )
-        filled[row, column] = next(value for value in choices if np.isfinite(value))
+    filled, known = regime.copy(), simulated.copy()
+    while True:
+        found: list[tuple[int, int, float]] = []
+        for row, column in np.argwhere(~known):
+            value = _between(filled[row], known[row], column)
+            if np.isnan(value):
+                value = _between(filled[:, column], known[:, column], row)
+            if np.isfinite(value):
+                found.append((row, column, value))
+        for row, column, value in found:
+            filled[row, column], known[row, column] = value, True
+        if not found:
+            break
+    places = np.argwhere(known)
+    for place in np.argwhere(~known):
+        nearest = np.argmin(((places - place) ** 2).sum(axis=1))
+        filled[tuple(place)] = filled[tuple(places[nearest])]
     return filled
 
 
