@@ -195,7 +195,7 @@ def simulate(
         {
             "wall_seconds": round(time.time() - began, 3),
             "core_seconds": round(sum(one.core_seconds for one in solved), 3),
-            "peak_memory_mib": max(one.memory_mib for one in solved),
+            "peak_memory_mib": max((one.memory_mib for one in solved), default=0.0),
             "machines": sorted({one.machine for one in solved}),
             "engine": engine.kind,
             "workers": engine.workers,

@@ -165,7 +165,8 @@ def test_fold_of_cycles_by_continuation_and_by_the_return_map():
         field, cycle, step=0.05, longest=0.2, until=lambda c: c.tangent[-1] > -1e-9
     )
     fold = list(along)[-1].parameter
-    # AUTO's 2.4384048, found with a coarse mesh, lies above cycles that are there (next line).
+    # 2.4384048, once given, lies above cycles that are there (next line); AUTO on a fine mesh has
+    # this value, too (test_auto.py).
     assert fold == pytest.approx(2.43838575, abs=1e-7)
     assert len(stable_cycles(plane, fold + 2e-6)) == 1
     assert stable_cycles(plane, fold - 2e-6) == []
@@ -309,6 +310,18 @@ def test_solver_gives_everything_it_promises():
     assert np.isnan(found.arrays["cycle_period"][0])
     near_fold = skeleton({"a": 0.3, "b": 0.1, "current": 1.0}, margin=0.15)
     assert near_fold.arrays["robust"][0] == 0
+
+
+def test_points_without_an_equilibrium_or_a_branch_have_a_status():
+    # w rises as fast as f falls: the nullclines are parallel.
+    line = {"drift": "polynomial", "coefficients": [0.3, -1.0], "a": 1.0, "b": -1.0}
+    nowhere = skeleton(line, branch=3, margin=0.1)
+    assert nowhere.status[0] == Status.OUT_OF_DOMAIN
+    assert np.isnan(nowhere.arrays["equilibrium"]).all()
+    # 1e-7 from Bogdanov-Takens the small cycles are smaller than the first one tried.
+    stuck = skeleton({"a": 0.3, "b": 0.0900001}, branch=3)
+    assert stuck.status[0] == Status.NOT_CONVERGED
+    assert np.isnan(stuck.arrays["cycle_branch"]).all()
 
 
 def test_solver_refuses_networks_that_are_not_planar():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neurolim import stages
+from neurolim import core, stages
 from neurolim.core import Status, StudyError
 from neurolim.sweep import chunks, store
 from neurolim.sweep.refine import corners, levels_of, wanted
@@ -126,6 +126,28 @@ def test_levels_are_further_chunks_and_depend_on_what_is_coarser(results):
     ]
     assert digests[0][0] == digests[1][0]
     assert digests[0][1] != digests[1][1]
+
+
+def test_a_level_with_nothing_to_refine_is_an_empty_chunk(tmp_path):
+    # Far above the last bifurcation every network rests: corners agree, level 1 has no cell.
+    high = {"current": [20.0, 21.0, 22.0], "a": [0.2, 0.25, 0.3]}
+    found = stages.run_study(
+        study("still", grid=high, refine=REFINE | {"levels": 1}, statistics=["regime"]), tmp_path
+    )
+    status = found["status"].values
+    assert (status == int(Status.SKIPPED)).sum() == 5
+    assert (status == int(Status.OK)).sum() == 4
+
+
+def test_curves_of_a_refined_map_have_no_gaps(results):
+    _, found = results
+    plugin = core.get("figure", "phase_diagram")
+    picture = plugin.draw(found["refined"], {}, **core.resolve(plugin.options, {}))
+    lines = {line.get_label(): line for line in picture.axes[0].lines}
+    drawn = np.array(lines["Hopf"].get_data())
+    known = (found["refined"]["status"] == 0).any(["replica", "voltage_start", "current"])
+    assert drawn.shape == (2, int(known.sum()))
+    assert np.isfinite(drawn).all()
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,23 @@ def test_p_values_of_geometric_samples_are_uniform():
     assert np.abs(np.sort(p) - np.arange(0.5, 300) / 300).max() < 1.95 / np.sqrt(300)
 
 
+def test_intervals_cut_off_by_the_end_of_short_runs_do_not_bias_means():
+    # Runs of 8 mean intervals: their complete intervals are short ones (Gamma law of mean 1).
+    generator = np.random.default_rng(9)
+    shape, runs, t_end = 2.0, 4000, 8.0
+    kept = []
+    for _ in range(runs):
+        ends = np.cumsum(generator.gamma(shape, 1.0 / shape, 60))
+        kept.append(np.diff(ends[ends < t_end], prepend=0.0))
+    intervals = np.concatenate(kept)
+    for power, exact in ((1, 1.0), (2, 1.0 + 1.0 / shape)):
+        values = intervals**power
+        error = values.std() / np.sqrt(values.size)
+        # First order of the bias: variance over run length, 6 %; what is left is its square.
+        assert values.mean() < exact - 10 * error
+        assert abs(mmo._mean(values, intervals, runs) - exact) < 3 * error + exact / t_end**2
+
+
 def test_few_spikes_say_how_long_to_run():
     found = mmo.apply(synthetic([1] * 12), **OPTIONS)
     assert int(found["verdict"]) == 1
@@ -84,6 +101,12 @@ def test_few_spikes_say_how_long_to_run():
     assert float(found["needed_time"]) == pytest.approx(31 * 80, rel=0.01)
     table = mmo.tables(found, {})["mmo"]
     assert "run for 2.48e+03 or longer" in table["remark"].iloc[0]
+    # Without any spike the rate is below 3 per run at 95 %: ten times the run at least.
+    still = synthetic([1] * 12) * 0.0
+    dataset = synthetic([1] * 12).assign(trace=still["trace"])
+    found = mmo.apply(dataset, **OPTIONS)
+    time = float(dataset["trace_time"][-1] - dataset["trace_time"][1])
+    assert float(found["needed_time"]) == pytest.approx(31 * time / 3)
 
 
 def test_thresholds_among_the_small_oscillations_are_noticed():
@@ -209,6 +232,22 @@ def test_mean_equation_has_the_known_statistics(row):
     assert abs(1 / (1 + mean) - inverse) < 3 * np.sqrt(2) * error / (1 + mean) ** 2 + 5e-4
     assert near(found, "interval_cv", cv, 5e-3)
     assert near(found, "interval_mean", interval, 0.5)
+
+
+#: Current, neurons, mean N of the mean equation, seen independently (standard error 10 %).
+SERIES = [
+    *((5.534, n, mean) for n, mean in ((2000, 0.35), (5000, 0.71), (20000, 2.06), (100000, 6.4))),
+    *((current, 5000, mean) for current, mean in ((5.5, 1.98), (5.525, 0.94), (5.54, 0.61))),
+    (5.56, 5000, 0.32),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("current", "n", "mean"), SERIES)
+def test_mean_number_of_small_oscillations_over_current_and_size(current, n, mean):
+    found = mean_equation(n, 0.5, current, 4e4, variance="closure")
+    error = np.hypot(float(found["small_mean_error"]), 0.1 * mean)
+    assert abs(float(found["small_mean"]) - mean) < 3 * error
 
 
 @pytest.mark.slow

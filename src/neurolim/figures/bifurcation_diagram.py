@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure as Picture
+from scipy.interpolate import CubicSpline
 
 from neurolim.core import Figure, Param
 from neurolim.figures._skeleton import fixed, legend_of_all
@@ -69,11 +70,15 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, of: str, after: floa
 def _limit(panel: Any, dataset: xr.Dataset) -> None:
     """Draw equilibria, cycles and bifurcation currents of the limit."""
     point = dataset.isel(current=0)
-    v, cubic, straight = point["reference_nullcline"].values.T
+    at, nullcline, line = point["reference_nullcline"].values.T
+    # A spline through the samples, exact for a cubic, ends the stable branch where it ends.
+    spline = CubicSpline(at, nullcline)
+    v = np.linspace(at[0], at[-1], 50 * at.size)
+    cubic, straight = spline(v), np.interp(v, at, line)
     # At the point's own current the v-nullcline is f + I: the equilibrium v needs this current.
     needed = straight - cubic + float(point["current"])
     a = fixed(dataset, "a")
-    slope = np.gradient(cubic, v)
+    slope = spline(v, 1)
     stable = (slope < (a if a is not None else 0.0)) & (slope < np.gradient(straight, v))
     for mask, line, text in (
         (stable, "-", "stable equilibrium"),

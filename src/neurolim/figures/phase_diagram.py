@@ -30,8 +30,8 @@ REGIMES = (
 def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, x: str, y: str, log: str) -> Picture:
     """Return the map: cells in the colour of their regime, a marker on each simulated cell.
 
-    Cells that were not simulated have the colour of the nearest one that was, and no marker.  A
-    ring marks cells that contradict the limit.
+    Cells that were not simulated have the colour of those around them, and no marker.  A ring
+    marks cells that contradict the limit.
 
     Parameters
     ----------
@@ -89,13 +89,38 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, x: str, y: str, log:
 
 
 def _filled(regime: np.ndarray, simulated: np.ndarray) -> np.ndarray:
-    """Return the regimes with cells not simulated taken from the nearest simulated one."""
-    known = np.argwhere(simulated)
-    filled = regime.copy()
-    for place in np.argwhere(~simulated):
-        nearest = np.argmin(((known - place) ** 2).sum(axis=1))
-        filled[tuple(place)] = regime[tuple(known[nearest])]
+    """Return the regimes with the cells that were not simulated filled in.
+
+    A cell between two of one regime, in its row or else in its column, has that regime: that is
+    why it was left out.  Cells so filled count for others in the next pass; what is left at the
+    end is taken from the nearest.
+    """
+    filled, known = regime.copy(), simulated.copy()
+    while True:
+        found: list[tuple[int, int, float]] = []
+        for row, column in np.argwhere(~known):
+            value = _between(filled[row], known[row], column)
+            if np.isnan(value):
+                value = _between(filled[:, column], known[:, column], row)
+            if np.isfinite(value):
+                found.append((row, column, value))
+        for row, column, value in found:
+            filled[row, column], known[row, column] = value, True
+        if not found:
+            break
+    places = np.argwhere(known)
+    for place in np.argwhere(~known):
+        nearest = np.argmin(((places - place) ** 2).sum(axis=1))
+        filled[tuple(place)] = filled[tuple(places[nearest])]
     return filled
+
+
+def _between(values: np.ndarray, known: np.ndarray, place: int) -> float:
+    """Return what the nearest known values before and after a place agree on, NaN if nothing."""
+    before, after = values[:place][known[:place]], values[place:][known[place:]]
+    if before.size and after.size and before[-1] == after[0]:
+        return float(after[0])
+    return float("nan")
 
 
 def _edges(centres: np.ndarray, log: bool) -> np.ndarray:
@@ -114,16 +139,24 @@ def _curves(panel: Any, chosen: xr.Dataset, x: str, y: str) -> None:
     if "current" not in (x, y) or "reference_bifurcation_current" not in chosen:
         return
     other = y if x == "current" else x
-    # The currents of bifurcations do not depend on the current: any column has them.
-    curves = chosen["reference_bifurcation_current"].isel(current=0)
+    # Bifurcations depend neither on the current nor on the start: any cell of a line has them.
+    every = chosen["reference_bifurcation_current"]
+    curves = every.max([dim for dim in every.dims if dim not in (other, "bifurcation")])
     along = chosen[other].values.astype(float)
     order = np.argsort(along)
     for name, (text, colour, line) in CURVES.items():
         if name not in curves["bifurcation"].values:
             continue
         values = curves.sel(bifurcation=name).values[order]
-        pair = (values, along[order]) if x == "current" else (along[order], values)
-        panel.plot(*pair, line, color=colour, lw=1.3, label=text)
+        low, high = panel.get_xlim() if x == "current" else panel.get_ylim()
+        if np.count_nonzero((values > low) & (values < high)) < 2:
+            continue
+        # Lines of a refined map without a simulated cell are left out, not a gap in the curve.
+        known = curves.notnull().any("bifurcation").values[order]
+        pair = (values[known], along[order][known])
+        panel.plot(
+            *(pair if x == "current" else pair[::-1]), line, color=colour, lw=1.3, label=text
+        )
 
 
 def example() -> xr.Dataset:

@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure as Picture
 
 from neurolim.core import Figure, Param
+from neurolim.figures._skeleton import legend_of_all
 from neurolim.figures._style import (
     COLOURS,
     THEORY,
@@ -75,13 +76,7 @@ def draw(
         if column == 0:
             above.set_ylabel(names[0])
             below.set_ylabel(names[1])
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    more = axes[1, 0].get_legend_handles_labels()
-    unique = dict(zip([*labels, *more[1]], [*handles, *more[0]], strict=True))
-    picture.legend(
-        unique.values(), unique.keys(), loc="outside lower center", ncols=4, frameon=False,
-        fontsize=7.5,
-    )  # fmt: skip
+    legend_of_all(picture, axes.ravel())
     note_failures(picture, dataset)
     return picture
 

@@ -14,7 +14,7 @@ from neurolim.figures._skeleton import current_marks, legend_of_all
 from neurolim.figures._style import THEORY, figure, note_failures, ordered_colours, styled, symbol
 
 _PANELS = (
-    ("spike_rate", "", "spikes per time"),
+    ("spike_rate", "spike_rate_error", "spikes per time"),
     ("interval_cv", "interval_cv_error", "CV of intervals"),
     ("small_mean", "small_mean_error", "mean number N of small oscillations"),
     ("small_none", "small_none_error", "P(N = 0)"),
@@ -30,7 +30,11 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str, log: bool
     dataset : what the statistic ``mmo`` gives; reference_bifurcation_current
     expect : not used
     over : axis along x
-    log : logarithmic x; mean N is logarithmic then, too
+    log : logarithmic x
+
+    Notes
+    -----
+    Mean N is logarithmic from .1 on, linear below.
     """
     others = [str(dim) for dim in dataset["spike_rate"].dims if dim != over]
     picture, axes = figure(2, 2, 7.2, 5.6)
@@ -43,24 +47,20 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str, log: bool
         text = f"{second} = {levels[place]:.4g}" if second else "measured, ± 1.96 se"
         for panel, (name, error, _) in zip(axes.ravel(), _PANELS, strict=True):
             values = here[name].values
-            bars = 1.96 * here[error].values if error else np.zeros_like(values)
-            if not error:
-                # Between Poisson and regular: the count's error is CV sqrt(count).
-                cv = np.nan_to_num(here["interval_cv"].values, nan=1.0)
-                counts = np.maximum(np.nan_to_num(here["spikes"].values), 1.0)
-                bars = 1.96 * values * cv / np.sqrt(counts)
+            bars = 1.96 * here[error].values
             panel.errorbar(
                 x, values, yerr=bars, fmt="o-", ms=3, lw=0.9, capsize=2, color=colour, label=text
             )
             if name == "small_none" and np.isfinite(here["small_none_theory"]).any():
-                label = "Phi(-2 pi^(1/4) mu/sigma1)"
+                label = r"weak noise: $\Phi(-2\pi^{1/4}\mu/\sigma_1)$"
                 line = {"color": THEORY if not second else colour, "lw": 0.9, "ls": "--"}
                 panel.plot(x, here["small_none_theory"].values, label=label, **line)
     for panel, (_, _, text) in zip(axes.ravel(), _PANELS, strict=True):
         if log:
             panel.set_xscale("log")
-            if text.startswith("mean"):
-                panel.set_yscale("symlog", linthresh=0.1)
+        if text.startswith("mean"):
+            panel.set_yscale("symlog", linthresh=0.1)
+            panel.set_ylim(bottom=0.0)
         panel.set_title(text)
         panel.set_xlabel(symbol(over, str(dataset[over].attrs.get("units", "1"))))
         panel.set_ylabel(text.split(" of ")[0] if len(text) > 22 else text)
@@ -78,8 +78,7 @@ def example() -> xr.Dataset:
     dims = ("sigma", "current")
     names = [name for name, _, _ in _PANELS] + ["small_none_theory"]
     data: dict[str, Any] = dict.fromkeys(names, (dims, ramp))
-    data |= {error: (dims, 0.05 * ramp) for _, error, _ in _PANELS if error}
-    data["spikes"] = (dims, 100 * ramp)
+    data |= {error: (dims, 0.05 * ramp) for _, error, _ in _PANELS}
     return xr.Dataset(data, {"current": current, "sigma": sigma})
 
 
@@ -90,8 +89,8 @@ FIGURE = Figure(
         Param("log", False, doc="logarithmic x", kind="boolean"),
     ),
     needs=lambda options, state: (
-        "spikes",
         "spike_rate",
+        "spike_rate_error",
         "interval_cv",
         "interval_cv_error",
         "small_mean",

@@ -18,7 +18,8 @@ number of its upward crossings after ``after``, and the limit's class from ``equ
 Runs are the replicas and, where the study has an axis of initial states, the points along it:
 bistability shows only from two or more initial means.  A limit with a stable state and a stable
 cycle agrees with either.  ``agrees`` compares with the limit: clamped with one stable state,
-bistable and rare switching with two, oscillating and mixed-mode with a cycle.
+bistable and rare switching with two, oscillating and mixed-mode with a cycle.  Where the reference
+has a ``margin``, ``robust`` marks the cells whose limit has the same class all around.
 
 Source: docs/phase-diagrams.md; Quininao & Touboul 2020, sec. 7 (the regimes).
 """
@@ -86,7 +87,7 @@ def apply(
     Parameters
     ----------
     dataset : the signal; reference_limit_class, reference_centre, reference_turning,
-        reference_knee
+        reference_knee; reference_robust if there is one
     of, after, high, low : signal, where it starts, thresholds
     mixed : least share of intervals with, and without, small oscillations in mixed-mode ones
     starts : axis of initial states, pooled; "none" if there is no such axis
@@ -109,11 +110,13 @@ def apply(
     regime = np.zeros(shape, np.int8)
     limit = np.zeros(shape, np.int8)
     agrees = np.zeros(shape, np.int8)
+    robust = np.zeros(shape, np.int8)
     evidence = {name: np.full(shape, np.nan) for name in _EVIDENCE}
     for cell, parts in pooled.items():
         limit[cell] = int(parts[0][1]["reference_limit_class"])
         regime[cell], found = _classify(parts, int(limit[cell]), high, low, mixed)
         agrees[cell] = agreement(int(regime[cell]), int(limit[cell]))
+        robust[cell] = int(parts[0][1].get("reference_robust", -1))
         for name, value in found.items():
             evidence[name][cell] = value
     words = "; ".join(f"{number} {name}" for number, name in enumerate(REGIMES))
@@ -121,6 +124,7 @@ def apply(
         "regime": (kept, regime, {"units": "1", "long_name": words}),
         "regime_limit": (kept, limit, {"units": "1", "long_name": "class of the limit"}),
         "agrees": (kept, agrees, {"units": "1", "long_name": "1 yes, 0 no, -1 uncertain"}),
+        "robust": (kept, robust, {"units": "1", "long_name": "limit alike around; -1 unknown"}),
     }
     for name, (unit, text) in _EVIDENCE.items():
         variables[name] = (kept, evidence[name], {"units": unit, "long_name": text})
@@ -231,19 +235,23 @@ def tables(found: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFra
                 "regime": REGIMES[int(here["regime"])],
                 "limit": int(here["regime_limit"]),
                 "agrees": {1: "yes", 0: "no", -1: "uncertain"}[int(here["agrees"])],
+                "robust": {1: "yes", 0: "no", -1: ""}[int(here["robust"])],
                 **{name: f"{float(here[name]):.4g}" for name in _EVIDENCE},
             }
         )
     simulated = found["runs"].values > 0
-    regimes, agrees = found["regime"].values[simulated], found["agrees"].values[simulated]
+    regimes, agrees, robust = (
+        found[name].values[simulated] for name in ("regime", "agrees", "robust")
+    )
     summary: list[tuple[str, Any]] = [("cells simulated", int(simulated.sum()))]
     summary += [(name, int((regimes == number).sum())) for number, name in enumerate(REGIMES)]
-    decided = agrees >= 0
-    summary.append(("cells that agree with the limit", int((agrees == 1).sum())))
-    summary.append(("cells decided", int(decided.sum())))
-    if decided.any():
-        summary.append(("share", f"{(agrees[decided] == 1).mean():.3f}"))
-    columns = [*dims, "regime", "limit", "agrees", *_EVIDENCE]
+    everywhere = np.full(agrees.shape, True)
+    for text, chosen in (("cells", everywhere), ("cells away from bifurcations", robust == 1)):
+        if chosen.any():
+            agreed = int((agrees[chosen] == 1).sum())
+            summary.append((f"{text} that agree with the limit", f"{agreed} of {chosen.sum()}"))
+            summary.append((f"share of {text}", f"{agreed / chosen.sum():.3f}"))
+    columns = [*dims, "regime", "limit", "agrees", "robust", *_EVIDENCE]
     return {
         "regimes": pd.DataFrame(rows, columns=columns),
         "regime_summary": pd.DataFrame(summary, columns=["item", "count"]),
@@ -298,7 +306,7 @@ STATISTIC = Statistic(
         "reference_turning",
         "reference_knee",
     ),
-    gives=lambda options, state: ("regime", "regime_limit", "agrees", *_EVIDENCE),
+    gives=lambda options, state: ("regime", "regime_limit", "agrees", "robust", *_EVIDENCE),
     apply=apply,
     exact=exact,
     tables=tables,

@@ -47,12 +47,7 @@ def apply(dataset: xr.Dataset, *, over: str, first: int, second: int) -> xr.Data
     one, two = (dataset.isel({over: place}, drop=True) for place in (first, second))
     z = []
     for name in _QUANTITIES:
-        errors = []
-        for part in (one, two):
-            if name == "spike_rate":
-                errors.append(part["spike_rate"] * part["interval_cv"] / np.sqrt(part["spikes"]))
-            else:
-                errors.append(part[f"{name}_error"])
+        errors = [part[f"{name}_error"] for part in (one, two)]
         difference = one[name] - two[name]
         combined = (errors[0] ** 2 + errors[1] ** 2) ** 0.5
         z.append((difference / combined.where(combined > 0)).drop_vars("compared", errors="ignore"))
@@ -117,6 +112,7 @@ def exact() -> list[Any]:
     data: dict[str, Any] = {
         "spikes": (level, [400.0, 400.0]),
         "spike_rate": (level, [0.01, 0.01]),
+        "spike_rate_error": (level, [1e-4, 1e-4]),
         "interval_cv": (level, [0.2, 0.2]),
         "interval_cv_error": (level, [0.01, 0.01]),
         "small_mean": (level, [1.0, 1.5]),
@@ -153,6 +149,7 @@ STATISTIC = Statistic(
     needs=lambda options: (
         "spikes",
         "spike_rate",
+        "spike_rate_error",
         "interval_cv",
         "interval_cv_error",
         "small_mean",

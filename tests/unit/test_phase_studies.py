@@ -1,0 +1,59 @@
+"""The studies of phase diagrams and mixed-mode oscillations at test size, end to end."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from neurolim.core import Status
+from neurolim.stages import load_study, run_study
+
+STUDIES = (
+    "basins",
+    "coherence",
+    "fig-7-1",
+    "fig-7-2",
+    "fig-7-3",
+    "fig-7-3-paths",
+    "fig-7-3-reduced",
+    "fig-7-4",
+    "fig-7-4-transition",
+    "map-current-a",
+    "map-current-b",
+    "map-current-eps",
+    "map-current-n",
+    "map-limit-agreement",
+    "mmo-neurons",
+    "mmo-noise",
+)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_full_and_tiny_study_differ_in_size_only(root, name):
+    full = load_study(root / "config" / "studies" / f"{name}.yaml")
+    tiny = load_study(root / "config" / "tiny" / f"{name}.yaml")
+    for field in ("title", "claim", "model", "solver", "params", "expect"):
+        assert getattr(full, field) == getattr(tiny, field), field
+    assert [axis.name for axis in full.axes] == [axis.name for axis in tiny.axes]
+    assert [e.name for e in full.statistics] == [e.name for e in tiny.statistics]
+    assert [e.name for e in full.figures] == [e.name for e in tiny.figures]
+
+
+SAMPLED = ("map-current-a", "fig-7-4")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", [pytest.param(s, marks=pytest.mark.ci) if s in SAMPLED else s for s in STUDIES]
+)
+def test_tiny_study_runs_to_tables_and_figures(root, tmp_path, name):
+    path = root / "config" / "tiny" / f"{name}.yaml"
+    study, found = load_study(path), run_study(path, tmp_path)
+    status = found["status"].values
+    assert ((status == int(Status.OK)) | (status == int(Status.SKIPPED))).all()
+    tables = sorted((tmp_path / name / "tables").glob("*.csv"))
+    assert len(tables) > 1
+    for table in tables:
+        assert len(pd.read_csv(table).columns) > 1, table
+    for entry in study.figures:
+        assert (tmp_path / name / "figures" / f"{entry.name}.png").stat().st_size > 1000
