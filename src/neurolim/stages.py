@@ -25,7 +25,7 @@ from neurolim.analysis import figure_of, joined, runs_table, statistics_of, tabl
 from neurolim.core import Status, StudyError
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, store
-from neurolim.sweep.assemble import assemble, chunk_dataset, lazy
+from neurolim.sweep.assemble import assemble, chunk_dataset, labelled
 from neurolim.sweep.progress import read_note
 from neurolim.sweep.refine import filled_with, wanted
 from neurolim.sweep.study import Study, parse_study
@@ -236,7 +236,10 @@ def _chosen(study: Study, runs: range, home: Path) -> np.ndarray:
     before = planning.earlier(study, runs)
     if study.refine is None or not before:
         return everything
-    so_far = assemble(study, [store.open_checked(home / f"{k}.zip") for k in before], {})
+    files = [home / f"{k}.zip" for k in before]
+    for file in files:
+        store.check(file)
+    so_far = assemble(study, files, {})
     names = study.refine.axes
     status = so_far["status"]
     known = (status != int(Status.SKIPPED)).any([d for d in status.dims if d not in names])
@@ -256,7 +259,7 @@ def _chosen(study: Study, runs: range, home: Path) -> np.ndarray:
 
 
 def collect(study: Study, results: str | Path, output: str | Path) -> Path:
-    """Join the chunks of a study into its one labelled dataset.
+    """Join the chunks of a study into its one labelled dataset, a few MiB at a time.
 
     Raises
     ------
@@ -267,12 +270,11 @@ def collect(study: Study, results: str | Path, output: str | Path) -> Path:
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
         raise store.StoreError("\n".join(problems[:3]) + more)
-    count = len(planning.plan(study).chunks)
-    opened = (store.open_dataset(chunk_path(study, results, number)) for number in range(count))
-    records = [store.read_record(chunk_path(study, results, number)) for number in range(count)]
+    files = _chunk_paths(study, results)
+    records = [store.read_record(file) for file in files]
     _write(
         output,
-        assemble(study, opened, _made_by(study)),
+        assemble(study, files, _made_by(study)),
         stage_digests(study)["collect"],
         chunks=_digest([record.get("sha256") for record in records]),
         software=_merged([record.get("software", {}) for record in records]),
@@ -293,8 +295,8 @@ def _made_by(study: Study) -> dict[str, str]:
 def open_lazily(path: str | Path | Study, results: str | Path) -> xr.Dataset:
     """Return the dataset of a study straight from its chunk files, without reading them.
 
-    The same as what ``collect`` writes, for studies larger than memory: numbers are read when
-    they are used.  Checksums are not compared; ``neurolim status --check`` does that.
+    The same as what ``collect`` writes, without a second copy on the disk: numbers are read
+    when they are used.  Checksums are not compared; ``neurolim status --check`` does that.
 
     Parameters
     ----------
@@ -302,9 +304,12 @@ def open_lazily(path: str | Path | Study, results: str | Path) -> xr.Dataset:
     results : folder of all results
     """
     study = path if isinstance(path, Study) else load_study(path)
-    count = len(planning.plan(study).chunks)
-    files = [chunk_path(study, results, number) for number in range(count)]
-    return lazy(study, files, _made_by(study))
+    return assemble(study, _chunk_paths(study, results), _made_by(study))
+
+
+def _chunk_paths(study: Study, results: str | Path) -> list[Path]:
+    """Return the files of all chunks in order."""
+    return [chunk_path(study, results, k) for k in range(len(planning.plan(study).chunks))]
 
 
 def damaged_chunks(study: Study, results: str | Path) -> Iterator[tuple[int, str]]:
@@ -523,8 +528,7 @@ def outline(path: str) -> Outline:
         figures=tuple(entry.name for entry in study.figures),
         memory_mb=-(-the_plan.memory // 2**20),
         minutes=the_plan.minutes,
-        # The dataset, its copy as zarr and the program.
-        dataset_mb=512 + 2 * -(-the_plan.disk // 2**20),
+        dataset_mb=512 + -(-the_plan.dataset // 2**20),
         earlier={
             number: tuple(planning.earlier(study, runs))
             for number, runs in zip(numbers, the_plan.chunks, strict=True)
@@ -749,8 +753,11 @@ def solve(
     found = study.the_solver.solve(
         study.the_model, study.params_at(0), study.options_at(0), study.key(0), range(replicas)
     )
-    chunk = chunk_dataset(found.arrays | {"status": found.status}, {}, range(replicas))
-    return assemble(study, [chunk], {"software": json.dumps(provenance.software())})
+    return labelled(
+        study,
+        found.arrays | {"status": found.status},
+        {"software": json.dumps(provenance.software())},
+    )
 
 
 def captions(paths: Sequence[str], results: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -93,19 +93,24 @@ def _directory(entries: list[Entry], start: int) -> bytes:
     return body + tail + end
 
 
-def write_zip(stream: BinaryIO, contents: Iterable[tuple[str, bytes | Path]]) -> None:
+#: What a file in a zip holds: bytes, a path to them, or a function that returns them.
+Content = bytes | Path | Callable[[], bytes]
+
+
+def write_zip(stream: BinaryIO, contents: Iterable[tuple[str, Content]]) -> None:
     """Write files to a zip, sorted by name.
 
     Parameters
     ----------
     stream : open for writing at its start
-    contents : (name, content or path of the content); a path is read twice, in blocks
+    contents : (name, content); a path is read twice, in blocks, and a function called in its turn
     """
     entries: list[Entry] = []
     position = 0
     for name, content in sorted(contents, key=lambda item: item[0]):
         if not _is_name(name):
             raise ZipError(f"not a name for an archive: {name!r}")
+        content = content() if callable(content) else content
         checksum = size = 0
         for block in _blocks(content):
             checksum, size = zlib.crc32(block, checksum), size + len(block)
