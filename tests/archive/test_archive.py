@@ -291,15 +291,18 @@ def replaced(files, name, old, new):
     ("change", "word"),
     [
         (lambda f: f | {"data/small/evil.pkl": b"cos\nsystem\n"}, "evil.pkl"),
-        (lambda f: f | {"tables/small/run.py": b"print(1)"}, "a program outside code/"),
-        (lambda f: f | {"notes.exe": b"MZ"}, "a kind of file that has no place"),
+        (
+            lambda f: f | {"tables/small/run.py": b"print(1)"},
+            "tables/small/run.py: nothing of this name",
+        ),
+        (lambda f: f | {"notes.exe": b"MZ"}, "notes.exe: nothing of this name"),
         (
             lambda f: replaced(f, "data/small/mean/zarr.json", b'"zstd"', b'"pickle"'),
-            "codec 'pickle'",
+            "codecs.1.name: Input should be 'zstd'",
         ),
         (
             lambda f: replaced(f, "data/small/mean/zarr.json", b'"float64"', b'"object"'),
-            "not plain numbers",
+            "data_type: Input should be 'bool'",
         ),
         (
             lambda f: replaced(f, "studies/small.yaml", b"seed: 2", b"seed: !!python/name:os.x"),
