@@ -27,6 +27,7 @@ from zarr.storage import ZipStore
 import neurolim
 from neurolim import stages
 from neurolim.archive import contents, harmless
+from neurolim.archive.write import manifest_of
 from neurolim.core import Status, StudyError
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import store
@@ -213,8 +214,8 @@ def _studies(path: Path, entries: Mapping[str, Entry], workspace: Path) -> list[
         except StudyError as error:
             problem = f"studies/{name}.yaml: {error.key}: {error.problem}"
             raise ArchiveError([problem]) from None
-    if not isinstance(named, dict) or {study.name for study in studies} != set(named):
-        raise ArchiveError([f"{contents.MANIFEST}: names other studies than studies/"])
+    if named != {study.name: manifest_of(study) for study in studies}:
+        raise ArchiveError([f"{contents.MANIFEST}: is about other studies than studies/"])
     return studies
 
 
