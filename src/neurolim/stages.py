@@ -60,7 +60,7 @@ def _digest(*parts: Any) -> str:
 
 def simulation_digest(study: Study, runs: range) -> str:
     """Return the digest of everything a chunk's numbers depend on: points, keys and code."""
-    parts: list[Any] = [study.digest(runs.start, runs.stop), _simulation_code(study)]
+    parts: list[Any] = [study.digest(runs.start, runs.stop), simulation_code(study)]
     if study.refine is not None and planning.level_of(study, runs) > 0:
         # Which points are simulated hangs on all that is coarser and on how it is judged.
         chunks = planning.plan(study).chunks
@@ -72,7 +72,7 @@ def simulation_digest(study: Study, runs: range) -> str:
     return _digest(*parts)
 
 
-def _simulation_code(study: Study) -> str:
+def simulation_code(study: Study) -> str:
     """Return the digest of the code behind the chunks of a study."""
     solvers = [study.solver] if study.reference is None else [study.solver, study.reference.name]
     return provenance.code_digest(
@@ -92,7 +92,7 @@ def stage_digests(study: Study) -> dict[str, str]:
         "collect": _digest(
             words,
             study.definition(),
-            _simulation_code(study),
+            simulation_code(study),
             provenance.code_digest("neurolim.sweep.assemble"),
         ),
         "reduce": _digest(statistics, study.failed_share, code),
@@ -137,7 +137,7 @@ def simulate(
 
     engine = engine or Engine()
     # Of the code that is about to run: it may be edited while it does.
-    digest = simulation_digest(study, runs)
+    digest, code = simulation_digest(study, runs), simulation_code(study)
     output = Path(output)
     began = time.time()
     chosen = _chosen(study, runs, output.parent)
@@ -183,6 +183,7 @@ def simulate(
         {
             "sha256": checksum,
             "digest": digest,
+            "code": code,
             "software": provenance.software(),
             "study": study.name,
             "runs": [runs.start, runs.stop],
@@ -288,7 +289,7 @@ def _made_by(study: Study) -> dict[str, str]:
     return {
         "Conventions": "CF-1.11",
         "neurolim": provenance.package_version(),
-        "code": _simulation_code(study),
+        "code": simulation_code(study),
     }
 
 

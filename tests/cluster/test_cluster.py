@@ -7,9 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import dask
 import psutil
 import pytest
 import yaml
@@ -61,19 +63,47 @@ def adapted(name, target, **changes):
     return target
 
 
-def test_workers_of_an_existing_scheduler_give_the_same_bytes(thirds, tmp_path):
+@pytest.fixture
+def scheduler():
+    """Return a scheduler with two workers, that gives up on one that is silent for 3 s."""
+    with (
+        dask.config.set({"distributed.scheduler.worker-ttl": "3s"}),
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+            memory_limit=None,
+        ) as cluster,
+    ):
+        yield cluster
+
+
+def test_workers_of_an_existing_scheduler_give_the_same_bytes(scheduler, thirds, tmp_path):
     study, expected = thirds
     loaded = load_study(study)
-    with LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address="127.0.0.1:0",
-        memory_limit=None,
-    ) as cluster:
-        engine = Engine("address", 2, cluster.scheduler_address)
-        simulate(loaded, plan(loaded).chunks[1], tmp_path / "1.zip", engine)
+    engine = Engine("address", 2, scheduler.scheduler_address)
+    simulate(loaded, plan(loaded).chunks[1], tmp_path / "1.zip", engine)
     assert (tmp_path / "1.zip").read_bytes() == expected["chunks/1.zip"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["frozen", "killed"])
+def test_a_worker_that_is_frozen_or_killed_costs_no_byte(scheduler, thirds, tmp_path, fault):
+    study, expected = thirds
+    loaded = load_study(study)
+    victim = next(iter(scheduler.workers.values())).pid
+    # It is given its share of the work and does not begin.
+    os.kill(victim, signal.SIGSTOP)
+    if fault == "killed":
+        threading.Timer(1.5, os.kill, (victim, signal.SIGKILL)).start()
+    engine = Engine("address", 2, scheduler.scheduler_address)
+    simulate(loaded, plan(loaded).chunks[1], tmp_path / "1.zip", engine)
+    assert (tmp_path / "1.zip").read_bytes() == expected["chunks/1.zip"]
+    assert not psutil.pid_exists(victim) or psutil.Process(victim).status() in (
+        psutil.STATUS_ZOMBIE,
+        psutil.STATUS_STOPPED,
+    )
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def done(tmp_path):
 
 def test_done_is_done(done):
     study, results = done
-    assert status_of(study, results, check=True).splitlines()[0] == "small: 4 done; nobody runs it"
+    assert status_of(study, results, check=True) == "small: 4 done; nobody runs it"
     with lock.locked(results, ["small"]):
         assert f"run by {lock._user()} (process {os.getpid()} on" in status_of(study, results)
 
@@ -49,8 +49,12 @@ def test_every_other_state_is_told_with_its_reason(done):
     content = bytearray(chunks[0].read_bytes())
     content[99] ^= 1
     chunks[0].write_bytes(content)
-    record = store.record_of(chunks[1])
-    record.write_text(record.read_text().replace('"digest": "', '"digest": "x'))
+    for name in ("digest", "code"):
+        record = store.record_of(chunks[1])
+        record.write_text(record.read_text().replace(f'"{name}": "', f'"{name}": "x'))
+        text = status_of(study, results)
+        why = {"digest": "from other points, parameters, options or seed", "code": "by other code"}
+        assert f"chunk 1 stale: made {why[name]}" in text
     store.record_of(chunks[2]).unlink()
     (home / "logs").mkdir(exist_ok=True)
     (home / "logs" / "simulate-2.log").write_text("working\nMemoryError: too much\n\n")
@@ -58,12 +62,16 @@ def test_every_other_state_is_told_with_its_reason(done):
     note_path(chunks[3]).write_text(json.dumps(note))
     text = status_of(study, results)
     assert text.startswith("small: 1 done, 1 running, 1 failed, 1 stale;")
-    assert "chunk 1 stale: made from another study, code or version" in text
     assert "chunk 2 failed: MemoryError: too much" in text
     assert "chunk 3 running: 1 of 5 runs, process 7 on node" in text
     assert "data stale: what it is made from is not done" in text
     note_path(chunks[3]).write_text(json.dumps(note | {"time": time.time() - 100}))
+    whole = store.record_of(chunks[3]).read_text()
+    store.record_of(chunks[3]).unlink()
     assert "chunk 3 failed: process 7 on node was killed or hangs" in status_of(study, results)
+    # A note left over beside a file that is whole says nothing any more.
+    store.record_of(chunks[3]).write_text(whole)
+    assert "chunk 3" not in status_of(study, results)
     checked = status_of(study, results, check=True)
     assert f"chunk 0 damaged: {chunks[0]}: checksum differs from its record; delete" in checked
 
