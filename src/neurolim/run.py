@@ -137,7 +137,7 @@ def _run(
     }
     place = profile or f"{cores} cores"
     print(
-        f"{len(outlines)} studies, {sum(len(o.chunks) for o in outlines.values())} chunks, "
+        f"studies: {len(outlines)}, chunks: {sum(len(o.chunks) for o in outlines.values())}, on "
         f"{place}; details in {log}",
         flush=True,
     )

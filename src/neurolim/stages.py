@@ -196,7 +196,9 @@ def simulate(
         {
             "wall_seconds": round(time.time() - began, 3),
             "core_seconds": round(sum(one.core_seconds for one in solved), 3),
-            "peak_memory_mib": max(one.memory_mib for one in solved),
+            "compile_seconds": round(sum(one.compile_seconds for one in solved), 3),
+            # Nothing was solved where a refined map had nothing left to find.
+            "peak_memory_mib": max((one.memory_mib for one in solved), default=0),
             "machines": sorted({one.machine for one in solved}),
             "engine": engine.kind,
             "workers": engine.workers,
@@ -416,26 +418,30 @@ def costs_of(study: Study, results: str | Path) -> Any:
     rows = []
     for number, runs in enumerate(the_plan.chunks):
         note = read_note(chunk_path(study, results, number).with_suffix(".cost"))
-        took = float(note.get("core_seconds", np.nan))
+        wall, compiling, took, peak = (
+            float(note.get(key, np.nan))
+            for key in ("wall_seconds", "compile_seconds", "core_seconds", "peak_memory_mib")
+        )
         rows.append(
             {
                 "chunk": str(number),
                 "runs": len(runs),
-                "wall_seconds": float(note.get("wall_seconds", np.nan)),
-                "core_seconds": took,
-                "predicted_core_seconds": the_plan.chunk_core_seconds,
-                "ratio": took / the_plan.chunk_core_seconds,
-                "peak_memory_mib": float(note.get("peak_memory_mib", np.nan)),
-                "predicted_memory_mib": the_plan.memory / 2**20,
+                "wall [s]": wall,
+                "compiling [core s]": compiling,
+                "solving [core s]": took,
+                "predicted [core s]": the_plan.chunk_core_seconds,
+                "measured / predicted": took / the_plan.chunk_core_seconds,
+                "peak memory [MiB]": peak,
+                "asked for [MiB]": the_plan.memory / 2**20,
                 "machines": ", ".join(note.get("machines", [])),
             }
         )
     frame = pd.DataFrame(rows)
     whole = {
         "chunk": "all",
-        **frame[["runs", "wall_seconds", "core_seconds", "predicted_core_seconds"]].sum(),
-        "ratio": frame["core_seconds"].sum() / the_plan.core_seconds,
-        **frame[["peak_memory_mib", "predicted_memory_mib"]].max(),
+        **frame[[name for name in frame.columns if name == "runs" or "s]" in name]].sum(),
+        "measured / predicted": frame["solving [core s]"].sum() / the_plan.core_seconds,
+        **frame[["peak memory [MiB]", "asked for [MiB]"]].max(),
         "machines": ", ".join(sorted({str(row["machines"]) for row in rows if row["machines"]})),
     }
     return pd.concat([pd.DataFrame([whole]), frame], ignore_index=True).astype({"runs": int})
@@ -446,9 +452,11 @@ def account(study: Study, results: str | Path, output: str | Path) -> Path:
     from neurolim.tables import write_page
 
     words = (
-        "Core-seconds are those of the threads that solved the runs; wall seconds also hold the "
-        "start of the program and, in the first chunks, compilation. The prediction is the cost "
-        "model's, on which chunk sizes, time limits and memory limits rest."
+        "Solving is what the threads took that solved the runs; compiling their kernels is not "
+        "part of it and comes once per job, or not at all where kernels are kept from before. "
+        "Wall seconds also hold the start of the workers and waiting. The prediction is the cost "
+        "model's, the same for every chunk because chunks are cut to cost the same; chunk sizes, "
+        "time limits and memory limits rest on it."
     )
     return write_page(Path(output), costs_of(study, results), f"Costs of {study.name}", words)
 

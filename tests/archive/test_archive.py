@@ -24,8 +24,9 @@ from neurolim import stages
 from neurolim.archive import contents, harmless
 from neurolim.archive.verify import ArchiveError, verify
 from neurolim.archive.write import archive
-from neurolim.core import StudyError
+from neurolim.core import Status, StudyError
 from neurolim.sweep import store, zipped
+from neurolim.sweep.chunks import plan
 
 ROOT = Path(__file__).parents[2]
 DATE = "2026-01-02"
@@ -566,6 +567,21 @@ def test_foreign_code_runs_only_if_trusted(made, tmp_path):
     assert not touched.exists()
     verify(path, recompute=1, here=True, trust=True, seed=0)
     assert touched.exists()
+
+
+@pytest.mark.slow
+def test_a_refined_map_comes_again_with_what_it_rests_on(tmp_path):
+    study = ROOT / "config" / "tiny" / "map-current-a.yaml"
+    words = study.read_text().replace("t_end: 300.0", "t_end: 30.0").replace("100.0", "10.0")
+    path = tmp_path / "map.yaml"
+    path.write_text(words.replace("chunk_seconds: 1", "chunk_seconds: 0.02"))
+    data = stages.run_study(path, tmp_path / "results")
+    assert (data["status"] == Status.SKIPPED).any()
+    made = archive([str(path)], tmp_path / "results", date=DATE, root=ROOT)
+    chunks = len(plan(stages.load_study(path)).chunks)
+    assert chunks > 2
+    found = verify(made, recompute=chunks, here=True)
+    assert sum("bit for bit" in line for line in found) == chunks
 
 
 def validator():

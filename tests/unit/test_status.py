@@ -79,10 +79,11 @@ def test_every_other_state_is_told_with_its_reason(done):
 def test_costs_are_told_beside_the_prediction(done):
     study, results = done
     page = account(study, results, results / "small" / "costs.html").read_text()
-    assert "predicted core seconds" in page
+    assert "predicted [core s]" in page
     assert page.count("<tr") == 1 + 1 + 4
     cost = json.loads((results / "small" / "chunks" / "0.cost").read_text())
     assert {"wall_seconds", "core_seconds", "peak_memory_mib", "machines"} <= set(cost)
+    assert cost["compile_seconds"] >= 0.0
     assert cost["peak_memory_mib"] > 10
 
 
