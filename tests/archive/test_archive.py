@@ -574,12 +574,12 @@ def test_a_refined_map_comes_again_with_what_it_rests_on(tmp_path):
     study = ROOT / "config" / "tiny" / "map-current-a.yaml"
     words = study.read_text().replace("t_end: 300.0", "t_end: 30.0").replace("100.0", "10.0")
     path = tmp_path / "map.yaml"
-    path.write_text(words.replace("chunk_seconds: 1", "chunk_seconds: 0.02"))
+    path.write_text(words)
     data = stages.run_study(path, tmp_path / "results")
     assert (data["status"] == Status.SKIPPED).any()
     made = archive([str(path)], tmp_path / "results", date=DATE, root=ROOT)
     chunks = len(plan(stages.load_study(path)).chunks)
-    assert chunks > 2
+    assert chunks > 1
     found = verify(made, recompute=chunks, here=True)
     assert sum("bit for bit" in line for line in found) == chunks
 

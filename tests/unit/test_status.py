@@ -88,8 +88,8 @@ def test_costs_are_told_beside_the_prediction(done):
 
 
 def test_progress_shows_chunks_rate_and_time_left(tmp_path):
-    names = tuple("0123")
-    one = Outline("s.yaml", "s", names, {}, {}, (), (), 1, 1, 1, {})
+    names, digests = tuple("0123"), {"collect": "c", "reduce": "r"}
+    one = Outline("s.yaml", "s", names, {}, digests, ("runs",), ("a",), 1, 1, 1, {})
     for name in "01":
         path = tmp_path / "s" / "chunks" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,3 +99,7 @@ def test_progress_shows_chunks_rate_and_time_left(tmp_path):
         line = progress_line({"s": one}, str(tmp_path), 60.0, 0.0)
     # 2.5 of 4 chunks in a minute: 1.5 left, 36 seconds.
     assert line == ("[1:00] s 2/4 chunks; 2.5 chunks per minute; simulations done in about 0:36")
+    for name in "23":
+        (tmp_path / "s" / "chunks" / f"{name}.json").write_text('{"digest": "none"}')
+    line = progress_line({"s": one}, str(tmp_path), 60.0, 0.0)
+    assert line == "[1:00] s 4/4 chunks; statistics, 0 of 2 tables and figures"
