@@ -374,7 +374,11 @@ def bomb(size):
         (lambda f: f | {contents.MANIFEST: b'{"format": 99}'}, "format 99"),
         (
             lambda f: replaced(f, "studies/small.yaml", b"replicas: 5", b"replicas: 6"),
-            "chunks/small/",
+            "archive.json: is about other studies",
+        ),
+        (
+            lambda f: f | {"chunks/small/1.json": f["chunks/small/0.json"]},
+            "chunks/small/1.json: other runs than the study's",
         ),
         (
             lambda f: replaced(f, "data/small/mean/zarr.json", b'"units": "', b'"units": "m'),
