@@ -137,7 +137,7 @@ def _run(
     }
     place = profile or f"{cores} cores"
     print(
-        f"{len(outlines)} studies, {sum(len(o.chunks) for o in outlines.values())} chunks, "
+        f"studies: {len(outlines)}, chunks: {sum(len(o.chunks) for o in outlines.values())}, on "
         f"{place}; details in {log}",
         flush=True,
     )
@@ -334,7 +334,9 @@ def progress_line(
         parts.append(f"{name} {complete}/{len(one.chunks)} chunks")
     text = f"[{_clock(elapsed)}] " + ", ".join(parts)
     if left == 0.0:
-        return text + "; statistics, tables and figures"
+        pages = sum(len(one.tables) + len(one.figures) for one in outlines.values())
+        made = len(stages.current_pages(outlines, results))
+        return text + f"; statistics, {made} of {pages} tables and figures"
     if done_now > 0.0:
         text += f"; {60.0 * done_now / max(elapsed, 1.0):.3g} chunks per minute"
         text += f"; simulations done in about {_clock(elapsed * left / done_now)}"

@@ -25,7 +25,7 @@ from neurolim.analysis import figure_of, joined, runs_table, statistics_of, tabl
 from neurolim.core import Status, StudyError
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, store
-from neurolim.sweep.assemble import assemble, chunk_dataset, lazy
+from neurolim.sweep.assemble import assemble, chunk_dataset, labelled
 from neurolim.sweep.progress import read_note
 from neurolim.sweep.refine import filled_with, wanted
 from neurolim.sweep.study import Study, parse_study
@@ -60,7 +60,7 @@ def _digest(*parts: Any) -> str:
 
 def simulation_digest(study: Study, runs: range) -> str:
     """Return the digest of everything a chunk's numbers depend on: points, keys and code."""
-    parts: list[Any] = [study.digest(runs.start, runs.stop), _simulation_code(study)]
+    parts: list[Any] = [study.digest(runs.start, runs.stop), simulation_code(study)]
     if study.refine is not None and planning.level_of(study, runs) > 0:
         # Which points are simulated hangs on all that is coarser and on how it is judged.
         chunks = planning.plan(study).chunks
@@ -72,7 +72,7 @@ def simulation_digest(study: Study, runs: range) -> str:
     return _digest(*parts)
 
 
-def _simulation_code(study: Study) -> str:
+def simulation_code(study: Study) -> str:
     """Return the digest of the code behind the chunks of a study."""
     solvers = [study.solver] if study.reference is None else [study.solver, study.reference.name]
     return provenance.code_digest(
@@ -92,7 +92,7 @@ def stage_digests(study: Study) -> dict[str, str]:
         "collect": _digest(
             words,
             study.definition(),
-            _simulation_code(study),
+            simulation_code(study),
             provenance.code_digest("neurolim.sweep.assemble"),
         ),
         "reduce": _digest(statistics, study.failed_share, code),
@@ -137,7 +137,7 @@ def simulate(
 
     engine = engine or Engine()
     # Of the code that is about to run: it may be edited while it does.
-    digest = simulation_digest(study, runs)
+    digest, code = simulation_digest(study, runs), simulation_code(study)
     output = Path(output)
     began = time.time()
     chosen = _chosen(study, runs, output.parent)
@@ -183,6 +183,7 @@ def simulate(
         {
             "sha256": checksum,
             "digest": digest,
+            "code": code,
             "software": provenance.software(),
             "study": study.name,
             "runs": [runs.start, runs.stop],
@@ -195,6 +196,8 @@ def simulate(
         {
             "wall_seconds": round(time.time() - began, 3),
             "core_seconds": round(sum(one.core_seconds for one in solved), 3),
+            "compile_seconds": round(sum(one.compile_seconds for one in solved), 3),
+            # Nothing was solved where a refined map had nothing left to find.
             "peak_memory_mib": max((one.memory_mib for one in solved), default=0.0),
             "machines": sorted({one.machine for one in solved}),
             "engine": engine.kind,
@@ -236,7 +239,10 @@ def _chosen(study: Study, runs: range, home: Path) -> np.ndarray:
     before = planning.earlier(study, runs)
     if study.refine is None or not before:
         return everything
-    so_far = assemble(study, [store.open_checked(home / f"{k}.zip") for k in before], {})
+    files = [home / f"{k}.zip" for k in before]
+    for file in files:
+        store.check(file)
+    so_far = assemble(study, files, {})
     names = study.refine.axes
     status = so_far["status"]
     known = (status != int(Status.SKIPPED)).any([d for d in status.dims if d not in names])
@@ -256,7 +262,7 @@ def _chosen(study: Study, runs: range, home: Path) -> np.ndarray:
 
 
 def collect(study: Study, results: str | Path, output: str | Path) -> Path:
-    """Join the chunks of a study into its one labelled dataset.
+    """Join the chunks of a study into its one labelled dataset, a few MiB at a time.
 
     Raises
     ------
@@ -267,12 +273,11 @@ def collect(study: Study, results: str | Path, output: str | Path) -> Path:
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
         raise store.StoreError("\n".join(problems[:3]) + more)
-    count = len(planning.plan(study).chunks)
-    opened = (store.open_dataset(chunk_path(study, results, number)) for number in range(count))
-    records = [store.read_record(chunk_path(study, results, number)) for number in range(count)]
+    files = _chunk_paths(study, results)
+    records = [store.read_record(file) for file in files]
     _write(
         output,
-        assemble(study, opened, _made_by(study)),
+        assemble(study, files, _made_by(study)),
         stage_digests(study)["collect"],
         chunks=_digest([record.get("sha256") for record in records]),
         software=_merged([record.get("software", {}) for record in records]),
@@ -286,15 +291,15 @@ def _made_by(study: Study) -> dict[str, str]:
     return {
         "Conventions": "CF-1.11",
         "neurolim": provenance.package_version(),
-        "code": _simulation_code(study),
+        "code": simulation_code(study),
     }
 
 
 def open_lazily(path: str | Path | Study, results: str | Path) -> xr.Dataset:
     """Return the dataset of a study straight from its chunk files, without reading them.
 
-    The same as what ``collect`` writes, for studies larger than memory: numbers are read when
-    they are used.  Checksums are not compared; ``neurolim status --check`` does that.
+    The same as what ``collect`` writes, without a second copy on the disk: numbers are read
+    when they are used.  Checksums are not compared; ``neurolim status --check`` does that.
 
     Parameters
     ----------
@@ -302,9 +307,12 @@ def open_lazily(path: str | Path | Study, results: str | Path) -> xr.Dataset:
     results : folder of all results
     """
     study = path if isinstance(path, Study) else load_study(path)
-    count = len(planning.plan(study).chunks)
-    files = [chunk_path(study, results, number) for number in range(count)]
-    return lazy(study, files, _made_by(study))
+    return assemble(study, _chunk_paths(study, results), _made_by(study))
+
+
+def _chunk_paths(study: Study, results: str | Path) -> list[Path]:
+    """Return the files of all chunks in order."""
+    return [chunk_path(study, results, k) for k in range(len(planning.plan(study).chunks))]
 
 
 def damaged_chunks(study: Study, results: str | Path) -> Iterator[tuple[int, str]]:
@@ -410,26 +418,30 @@ def costs_of(study: Study, results: str | Path) -> Any:
     rows = []
     for number, runs in enumerate(the_plan.chunks):
         note = read_note(chunk_path(study, results, number).with_suffix(".cost"))
-        took = float(note.get("core_seconds", np.nan))
+        wall, compiling, took, peak = (
+            float(note.get(key, np.nan))
+            for key in ("wall_seconds", "compile_seconds", "core_seconds", "peak_memory_mib")
+        )
         rows.append(
             {
                 "chunk": str(number),
                 "runs": len(runs),
-                "wall_seconds": float(note.get("wall_seconds", np.nan)),
-                "core_seconds": took,
-                "predicted_core_seconds": the_plan.chunk_core_seconds,
-                "ratio": took / the_plan.chunk_core_seconds,
-                "peak_memory_mib": float(note.get("peak_memory_mib", np.nan)),
-                "predicted_memory_mib": the_plan.memory / 2**20,
+                "wall [s]": wall,
+                "compiling [core s]": compiling,
+                "solving [core s]": took,
+                "predicted [core s]": the_plan.chunk_core_seconds,
+                "measured / predicted": took / the_plan.chunk_core_seconds,
+                "peak memory [MiB]": peak,
+                "asked for [MiB]": the_plan.memory / 2**20,
                 "machines": ", ".join(note.get("machines", [])),
             }
         )
     frame = pd.DataFrame(rows)
     whole = {
         "chunk": "all",
-        **frame[["runs", "wall_seconds", "core_seconds", "predicted_core_seconds"]].sum(),
-        "ratio": frame["core_seconds"].sum() / the_plan.core_seconds,
-        **frame[["peak_memory_mib", "predicted_memory_mib"]].max(),
+        **frame[[name for name in frame.columns if name == "runs" or "s]" in name]].sum(),
+        "measured / predicted": frame["solving [core s]"].sum() / the_plan.core_seconds,
+        **frame[["peak memory [MiB]", "asked for [MiB]"]].max(),
         "machines": ", ".join(sorted({str(row["machines"]) for row in rows if row["machines"]})),
     }
     return pd.concat([pd.DataFrame([whole]), frame], ignore_index=True).astype({"runs": int})
@@ -440,9 +452,11 @@ def account(study: Study, results: str | Path, output: str | Path) -> Path:
     from neurolim.tables import write_page
 
     words = (
-        "Core-seconds are those of the threads that solved the runs; wall seconds also hold the "
-        "start of the program and, in the first chunks, compilation. The prediction is the cost "
-        "model's, on which chunk sizes, time limits and memory limits rest."
+        "Solving is what the threads took that solved the runs; compiling their kernels is not "
+        "part of it and comes once per job, or not at all where kernels are kept from before. "
+        "Wall seconds also hold the start of the workers and waiting. The prediction is the cost "
+        "model's, the same for every chunk because chunks are cut to cost the same; chunk sizes, "
+        "time limits and memory limits rest on it."
     )
     return write_page(Path(output), costs_of(study, results), f"Costs of {study.name}", words)
 
@@ -523,8 +537,7 @@ def outline(path: str) -> Outline:
         figures=tuple(entry.name for entry in study.figures),
         memory_mb=-(-the_plan.memory // 2**20),
         minutes=the_plan.minutes,
-        # The dataset, its copy as zarr and the program.
-        dataset_mb=512 + 2 * -(-the_plan.disk // 2**20),
+        dataset_mb=512 + -(-the_plan.dataset // 2**20),
         earlier={
             number: tuple(planning.earlier(study, runs))
             for number, runs in zip(numbers, the_plan.chunks, strict=True)
@@ -749,8 +762,11 @@ def solve(
     found = study.the_solver.solve(
         study.the_model, study.params_at(0), study.options_at(0), study.key(0), range(replicas)
     )
-    chunk = chunk_dataset(found.arrays | {"status": found.status}, {}, range(replicas))
-    return assemble(study, [chunk], {"software": json.dumps(provenance.software())})
+    return labelled(
+        study,
+        found.arrays | {"status": found.status},
+        {"software": json.dumps(provenance.software())},
+    )
 
 
 def captions(paths: Sequence[str], results: str) -> dict[str, Any]:

@@ -54,7 +54,8 @@ def status_of(study: Study, results: str | Path, check: bool = False) -> str:
         for name in names:
             path = home / kind.format(name)
             verb = "tabulate" if path.suffix == ".csv" else "draw"
-            state = _made(path, home / "statistics.zip", home / "logs" / f"{verb}-{name}.log")
+            source = "data.zip" if name == "runs" and verb == "tabulate" else "statistics.zip"
+            state = _made(path, home / source, home / "logs" / f"{verb}-{name}.log")
             if state.state == "done" and behind:
                 state = State("stale", "what it is made from is not done")
             found[str(path.relative_to(home))] = state
@@ -71,31 +72,49 @@ def status_of(study: Study, results: str | Path, check: bool = False) -> str:
 def chunk_states(study: Study, results: str | Path, check: bool = False) -> dict[int, State]:
     """Return the state of every chunk of a study."""
     logs = stages.folder(study, results) / "logs"
+    code = stages.simulation_code(study)
     return {
         number: _state(
             stages.chunk_path(study, results, number),
             stages.simulation_digest(study, runs),
             logs / f"simulate-{number}.log",
             check,
+            code,
         )
         for number, runs in enumerate(planning.plan(study).chunks)
     }
 
 
-def _state(path: Path, digest: str, log: Path, check: bool) -> State:
-    if (running := _running(path)) is not None:
-        return running
+def _state(path: Path, digest: str, log: Path, check: bool, code: str = "") -> State:
+    """Return the state of a file with a record.
+
+    Parameters
+    ----------
+    path, digest : the file; of what it should be made from
+    log : of the job that makes it
+    check : compare the file with its checksum
+    code : digest of the code that should make it, if its record says so
+    """
+    note = _running(path)
+    if note is not None and note.state == "running":
+        return note
     if not store.record_of(path).exists():
-        return _absent(log)
+        return note or _absent(log)
     try:
         record = store.check(path) if check else store.read_record(path)
     except store.StoreError as error:
         return State("damaged", str(error))
     if not path.is_file():
         return State("damaged", f"{path}: missing; run the study again to make it")
-    if record.get("digest") != digest:
+    if record.get("digest") == digest:
+        return State("done")
+    if note is not None:
+        return note
+    if not code:
         return State("stale", "made from another study, code or version")
-    return State("done")
+    if record.get("code") != code:
+        return State("stale", "made by other code of the model or solver")
+    return State("stale", "made from other points, parameters, options or seed")
 
 
 def _made(path: Path, source: Path, log: Path) -> State:

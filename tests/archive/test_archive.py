@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import shutil
 import subprocess
 import sys
+import venv
 import zipfile
 import zlib
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from neurolim import stages
-from neurolim.archive import contents
+from neurolim.archive import contents, harmless
 from neurolim.archive.verify import ArchiveError, verify
 from neurolim.archive.write import archive
-from neurolim.core import StudyError
+from neurolim.core import Status, StudyError
 from neurolim.sweep import store, zipped
+from neurolim.sweep.chunks import plan
 
 ROOT = Path(__file__).parents[2]
 DATE = "2026-01-02"
@@ -94,29 +99,40 @@ def test_same_inputs_same_bytes_in_another_folder(made, tmp_path):
     assert not [entry for entry in contents_of(path).values() if str(tmp_path).encode() in entry]
 
 
-def test_opens_with_xarray_alone_straight_from_the_zip(made, tmp_path):
+def lines_that_open(path):
+    """Return the program that the README of an archive shows to a stranger."""
+    text = contents_of(path)["README.md"].decode()
+    shown = text.split("straight from the zip:\n\n")[1].split("\n\n")[0]
+    return shown.replace("    ", "").replace("xarray.open_zarr(", "data = xarray.open_zarr(")
+
+
+def opened_by(python, path):
+    """Return (sum of the means, unit, conventions) as a Python finds them, without neurolim."""
+    said = "print(repr(float(data['mean'].sum())), data['mean'].units, data.Conventions)"
+    program = f"import sys\nsys.modules['neurolim'] = None\n{lines_that_open(path)}\n{said}"
+    words = [python, "-c", program]
+    found = subprocess.run(words, cwd=path.parent, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    return found.stdout.split()
+
+
+def test_opens_with_xarray_alone_straight_from_the_zip(made):
     results, _, path = made
-    line = next(
-        line.strip()
-        for line in contents_of(path)["README.md"].decode().splitlines()
-        if "open_zarr" in line
-    )
-    program = f"""
-import sys, xarray
-sys.modules["neurolim"] = None
-data = {line}
-print(float(data["mean"].sum()), data["mean"].attrs["units"], data.attrs["Conventions"])
-"""
-    found = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=path.parent,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
+    total, unit, conventions = opened_by(sys.executable, path)
     whole = store.open_checked(results / "small" / "data.zip")
-    assert float(found[0]) == float(whole["mean"].sum())
-    assert found[2].startswith("CF-")
+    assert float(total) == float(whole["mean"].sum())
+    assert unit == whole["mean"].units
+    assert conventions.startswith("CF-")
+
+
+@pytest.mark.slow
+def test_opens_where_there_is_nothing_but_xarray_and_zarr(made, tmp_path):
+    path = made[2]
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    known = [f"{name}=={version(name)}" for name in ("xarray", "zarr", "numpy")]
+    subprocess.run([python, "-m", "pip", "install", "-qq", *known], check=True)
+    assert opened_by(python, path) == opened_by(sys.executable, path)
 
 
 def test_netcdf_twin_holds_the_same_statistics(made, tmp_path):
@@ -233,6 +249,10 @@ def raw_zip(target, name, content=b"x", **changes):
         ("folder/", {}, "leads out"),
         ("link", {"mode": 0o120777}, "a link"),
         ("device", {"mode": 0o060644}, "not a plain file"),
+        ("-rf", {}, "no plain name"),
+        (".bashrc", {}, "no plain name"),
+        ("code/NUL.py", {}, "no plain name"),
+        ("code/a./b.py", {}, "no plain name"),
         ("script", {"mode": 0o100755}, "executable"),
         ("bomb", {"content": bytes(10**7), "compress": zipfile.ZIP_DEFLATED}, "compressed"),
         ("bomb", {"content": bytes(10**6), "compress": zipfile.ZIP_BZIP2}, "compressed"),
@@ -242,6 +262,23 @@ def test_zips_made_to_harm_are_refused(tmp_path, name, changes, word):
     path = raw_zip(tmp_path / "hostile.zip", name, **changes)
     assert word in problems(path)[0]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["hostile.zip"]
+
+
+@pytest.mark.parametrize(
+    ("names", "word"),
+    [
+        (["a", "a"], "twice"),
+        (["A.md", "a.md"], "stands in the way of A.md"),
+        (["A/b", "a/c"], "stands in the way of A/"),
+        (["a", "a/b"], "stands in the way of a"),
+        (["A/b/c", "a/B"], "stands in the way of A"),
+    ],
+)
+def test_names_that_collide_on_some_disk_are_refused(tmp_path, names, word):
+    path = tmp_path / "a.zip"
+    with path.open("wb") as stream:
+        zipped.write_zip(stream, [(name, b"x") for name in names])
+    assert word in problems(path)[0]
 
 
 def test_overlapping_entries_and_false_sizes_are_refused(tmp_path):
@@ -287,19 +324,31 @@ def replaced(files, name, old, new):
     return files | {name: files[name].replace(old, new)}
 
 
+def without(files, start):
+    return {name: content for name, content in files.items() if not name.startswith(start)}
+
+
+def bomb(size):
+    """Return the head of a zstd frame that says it expands to so many bytes."""
+    return b"\x28\xb5\x2f\xfd\xa0" + size.to_bytes(4, "little") + b"\x03\0\0\0"
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
         (lambda f: f | {"data/small/evil.pkl": b"cos\nsystem\n"}, "evil.pkl"),
-        (lambda f: f | {"tables/small/run.py": b"print(1)"}, "a program outside code/"),
-        (lambda f: f | {"notes.exe": b"MZ"}, "a kind of file that has no place"),
+        (
+            lambda f: f | {"tables/small/run.py": b"print(1)"},
+            "tables/small/run.py: nothing of this name",
+        ),
+        (lambda f: f | {"notes.exe": b"MZ"}, "notes.exe: nothing of this name"),
         (
             lambda f: replaced(f, "data/small/mean/zarr.json", b'"zstd"', b'"pickle"'),
-            "codec 'pickle'",
+            "codecs.1.name: Input should be 'zstd'",
         ),
         (
             lambda f: replaced(f, "data/small/mean/zarr.json", b'"float64"', b'"object"'),
-            "not plain numbers",
+            "data_type: Input should be 'bool'",
         ),
         (
             lambda f: replaced(f, "studies/small.yaml", b"seed: 2", b"seed: !!python/name:os.x"),
@@ -325,7 +374,11 @@ def replaced(files, name, old, new):
         (lambda f: f | {contents.MANIFEST: b'{"format": 99}'}, "format 99"),
         (
             lambda f: replaced(f, "studies/small.yaml", b"replicas: 5", b"replicas: 6"),
-            "chunks/small/",
+            "archive.json: is about other studies",
+        ),
+        (
+            lambda f: f | {"chunks/small/1.json": f["chunks/small/0.json"]},
+            "chunks/small/1.json: other runs than the study's",
         ),
         (
             lambda f: replaced(f, "data/small/mean/zarr.json", b'"units": "', b'"units": "m'),
@@ -335,6 +388,42 @@ def replaced(files, name, old, new):
         (
             lambda f: {k: v for k, v in f.items() if k != "chunks/small/0.json"},
             "chunks/small/0.json",
+        ),
+        # Code that Python would find before its own.
+        (lambda f: f | {"code/src/sitecustomize.py": b""}, "sitecustomize.py: nothing of this"),
+        (lambda f: f | {"code/src/numpy/__init__.py": b""}, "numpy/__init__.py: nothing of this"),
+        (lambda f: f | {"code/__init__.py": b""}, "code/__init__.py: nothing of this"),
+        (lambda f: f | {"code/src/neurolim/core.pyc": b""}, "core.pyc: nothing of this"),
+        (lambda f: f | {"index.html": b"x"}, "index.html: nothing of this"),
+        # Arrays that grow when they are read, or have holes.
+        (lambda f: f | {"data/small/mean/c/9/0": b""}, "c/9/0: belongs to no array"),
+        (lambda f: without(f, "data/small/mean/c/"), "data/small/mean/c/0/0/0/0/0/0: not in the"),
+        (
+            lambda f: replaced(f, "data/small/status/zarr.json", b'"shape": [', b'"shape": [9999'),
+            "data/small/status/c/",
+        ),
+        (
+            lambda f: replaced(f, "data/small/eps/zarr.json", b"3\n", b"9999999999999999\n"),
+            "data/small/eps/zarr.json: ",
+        ),
+        (
+            lambda f: f | {"data/small/status/c/0/0/0": bomb(10**9)},
+            "status/c/0/0/0: does not expand to the 30 bytes",
+        ),
+        (lambda f: f | {"data/small/status/c/0/0/0": b"x" * 30}, "does not expand"),
+        (
+            lambda f: replaced(
+                f, "data/small/zarr.json", b'"zarr_f', b'"consolidated_metadata": {}, "zarr_f'
+            ),
+            "data/small/zarr.json: describes no zarr 3 group",
+        ),
+        # Programs in pictures, tables and texts, in whatever letters.
+        (lambda f: f | {"figures/small/agreement.png": b"<html>"}, "agreement.png: is not what"),
+        (lambda f: f | {"netcdf/small.nc": b"\x89HDF\r\n\x1a\n"}, "small.nc: is not what"),
+        (lambda f: f | {"tables/small/runs.csv": b"a,=cmd|x!A1\n"}, "runs.csv: holds a program"),
+        (
+            lambda f: f | {"tables/small/runs.tex": b"\\immediate\\write18{x}"},
+            "runs.tex: holds a program",
         ),
     ],
 )
@@ -350,6 +439,98 @@ def test_checksums_must_list_exactly_what_is_there(made, tmp_path):
     fewer = {name: content for name, content in files.items() if name != "LICENSE"}
     path = rewritten(tmp_path / "b.zip", fewer, sums=False)
     assert problems(path) == (f"LICENSE: listed in {contents.CHECKSUMS}, not in the archive",)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"<svg/onload=x()>",
+        b"<a title='>' onclick = x()>",
+        b'<a xlink:href="https://evil">x</a>',
+        b"<a href=java&#115;cript:x()>x</a>",
+        b"<image href='data:image/svg+xml;base64,x'/>",
+        b"<style>* {fill: url( //evil )}</style>",
+        b"<Set attributeName=href to=x>",
+        b"<\0s\0c\0r\0i\0p\0t",
+        b"\xff\xfe<",
+    ],
+)
+def test_pictures_with_programs_are_refused(made, words):
+    name = "figures/small/agreement.svg"
+    picture = contents_of(made[2])[name]
+    assert not list(harmless.problems(name, picture))
+    found = list(harmless.problems(name, picture.replace(b"</svg>", words + b"</svg>")))
+    assert "holds a program" in found[0] or "is no text" in found[0]
+
+
+@pytest.mark.parametrize(
+    "words", [b"/OpenAction 1 0 R", b"/S /J#61vaScript", b"stream x endstream /AA <<>>"]
+)
+def test_documents_with_programs_are_refused(made, words):
+    name = "figures/small/agreement.pdf"
+    document = contents_of(made[2])[name]
+    assert not list(harmless.problems(name, document))
+    (found,) = harmless.problems(name, document.replace(b"endobj", words + b"\nendobj", 1))
+    assert "holds a program" in found
+
+
+def test_a_lying_frame_is_not_expanded(made, tmp_path):
+    """A frame that says less than it holds is stopped by the decoder, one without a size by us."""
+    files = contents_of(made[2])
+    name = "data/small/status/c/0/0/0"
+    # One block of a byte repeated 2^17 times in a frame that says 30 bytes; then says nothing.
+    block = (1 | 1 << 1 | 2**17 << 3).to_bytes(3, "little") + b"\0"
+    for start, word in (
+        (b"\x20\x1e", "data/small: not readable"),
+        (b"\x00\x38", "does not expand"),
+    ):
+        frame = b"\x28\xb5\x2f\xfd" + start + block
+        path = rewritten(tmp_path / "small.zip", files | {name: frame})
+        assert word in " ".join(problems(path))
+
+
+def mutants(value, rng):
+    """Yield copies of a JSON value with one part replaced by something else."""
+    odd: list[Any] = [
+        None,
+        True,
+        -1,
+        10**400,
+        1e308,
+        "",
+        "x" * 10**5,
+        [],
+        {},
+        [[]],
+        {"a": {}},
+        "../..",
+        "NaN",
+    ]
+    yield rng.choice(odd)
+    if isinstance(value, (dict, list)):
+        for key in list(value) if isinstance(value, dict) else range(len(value)):
+            for mutant in mutants(value[key], rng):
+                copy = value.copy()
+                copy[key] = mutant
+                yield copy
+
+
+def test_odd_metadata_are_refused_or_harmless_but_never_crash(made, tmp_path):
+    """Every part of every kind of JSON file replaced by something of another type or size."""
+    files = contents_of(made[2])
+    rng = random.Random(3)
+    tried = accepted = 0
+    names = ("archive.json", "chunks/small/1.json", "data/small/zarr.json")
+    for name in (*names, "data/small/mean/zarr.json", "data/small/status/zarr.json"):
+        for mutant in rng.sample(list(mutants(json.loads(files[name]), rng)), 8):
+            content = json.dumps(mutant).encode()
+            path = rewritten(tmp_path / "small.zip", files | {name: content})
+            with contextlib.suppress(ArchiveError):
+                verify(path)
+                accepted += 1
+            tried += 1
+    # What is no more than words may change.
+    assert accepted < tried
 
 
 @pytest.mark.slow
@@ -390,6 +571,21 @@ def test_foreign_code_runs_only_if_trusted(made, tmp_path):
     assert not touched.exists()
     verify(path, recompute=1, here=True, trust=True, seed=0)
     assert touched.exists()
+
+
+@pytest.mark.slow
+def test_a_refined_map_comes_again_with_what_it_rests_on(tmp_path):
+    study = ROOT / "config" / "tiny" / "map-current-a.yaml"
+    words = study.read_text().replace("t_end: 300.0", "t_end: 30.0").replace("100.0", "10.0")
+    path = tmp_path / "map.yaml"
+    path.write_text(words)
+    data = stages.run_study(path, tmp_path / "results")
+    assert (data["status"] == Status.SKIPPED).any()
+    made = archive([str(path)], tmp_path / "results", date=DATE, root=ROOT)
+    chunks = len(plan(stages.load_study(path)).chunks)
+    assert chunks > 1
+    found = verify(made, recompute=chunks, here=True)
+    assert sum("bit for bit" in line for line in found) == chunks
 
 
 def validator():

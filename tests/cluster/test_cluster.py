@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import dask
 import psutil
 import pytest
 import yaml
@@ -55,24 +58,52 @@ def adapted(name, target, **changes):
     """Return a copy of a profile with changes for a cluster that is small and near."""
     profile = yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text())
     target.mkdir()
-    words = profile | {"latency-wait": 10, **changes}
+    words = profile | {"latency-wait": 10, "seconds-between-status-checks": 1, **changes}
     (target / "config.yaml").write_text(yaml.safe_dump(words))
     return target
 
 
-def test_workers_of_an_existing_scheduler_give_the_same_bytes(thirds, tmp_path):
+@pytest.fixture
+def scheduler():
+    """Return a scheduler with two workers, that gives up on one that is silent for 3 s."""
+    with (
+        dask.config.set({"distributed.scheduler.worker-ttl": "3s"}),
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+            memory_limit=None,
+        ) as cluster,
+    ):
+        yield cluster
+
+
+def test_workers_of_an_existing_scheduler_give_the_same_bytes(scheduler, thirds, tmp_path):
     study, expected = thirds
     loaded = load_study(study)
-    with LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address="127.0.0.1:0",
-        memory_limit=None,
-    ) as cluster:
-        engine = Engine("address", 2, cluster.scheduler_address)
-        simulate(loaded, plan(loaded).chunks[1], tmp_path / "1.zip", engine)
+    engine = Engine("address", 2, scheduler.scheduler_address)
+    simulate(loaded, plan(loaded).chunks[1], tmp_path / "1.zip", engine)
     assert (tmp_path / "1.zip").read_bytes() == expected["chunks/1.zip"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["frozen", "killed"])
+def test_a_worker_that_is_frozen_or_killed_costs_no_byte(scheduler, thirds, tmp_path, fault):
+    study, expected = thirds
+    loaded = load_study(study)
+    victim = next(iter(scheduler.workers.values())).pid
+    # It is given its share of the work and does not begin.
+    os.kill(victim, signal.SIGSTOP)
+    if fault == "killed":
+        threading.Timer(1.5, os.kill, (victim, signal.SIGKILL)).start()
+    engine = Engine("address", 2, scheduler.scheduler_address)
+    simulate(loaded, plan(loaded).chunks[1], tmp_path / "1.zip", engine)
+    assert (tmp_path / "1.zip").read_bytes() == expected["chunks/1.zip"]
+    assert not psutil.pid_exists(victim) or psutil.Process(victim).status() in (
+        psutil.STATUS_ZOMBIE,
+        psutil.STATUS_STOPPED,
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,19 +144,30 @@ def test_nothing_listens_beyond_loopback_and_no_dashboard_unasked(thirds, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.ci
-def test_a_stand_in_for_any_scheduler_gives_the_same_bytes(thirds, tmp_path):
+def test_a_stand_in_for_any_scheduler_survives_a_lost_job_and_gives_the_same_bytes(
+    thirds, tmp_path
+):
     study, expected = thirds
-    (tmp_path / "jobs").mkdir()
-    profile = adapted(
-        "cluster", tmp_path / "profile", **{"cluster-generic-submit-cmd": str(HERE / "stand_in.sh")}
-    )
+    jobs = tmp_path / "jobs"
+    jobs.mkdir()
+    commands = {
+        f"cluster-generic-{verb}-cmd": f"{HERE / 'stand_in.sh'} {verb}"
+        for verb in ("submit", "status")
+    }
+    profile = adapted("cluster", tmp_path / "profile", **commands)
     process = start(
         *("run", study, "--results", tmp_path, "--no-report", "--profile", profile),
-        NEUROLIM_STAND_IN=str(tmp_path / "jobs"),
+        NEUROLIM_STAND_IN=str(jobs),
     )
+    # The node of the first job is lost: nothing of the job can say so.
+    while not (first := [path for path in jobs.glob("*.pid") if path.stat().st_size]):
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(int(first[0].read_text()), signal.SIGKILL)
     text, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, text
-    assert len(list((tmp_path / "jobs").glob("*.sh"))) >= 7
+    assert not first[0].with_suffix(".code").exists()
+    assert len(list(jobs.glob("*.sh"))) >= 8
     assert files_of(tmp_path / "thirds") == expected
 
 
@@ -191,15 +233,27 @@ def test_slurm_runs_a_study_survives_a_cancelled_job_and_gives_the_same_bytes(
     slurm, thirds, tmp_path
 ):
     study, expected = thirds
-    quick = {"slurm-init-seconds-before-status-checks": 1, "seconds-between-status-checks": 1}
+    quick = {"slurm-init-seconds-before-status-checks": 1}
     plain = {} if slurm else {"slurm-no-account": True, "slurm-status-command": "squeue"}
     profile = adapted("slurm", tmp_path / "profile", **quick, **plain)
-    process = start("run", study, "--results", tmp_path, "--no-report", "--profile", profile)
+    run_and_cancel(study, tmp_path, profile, expected)
+
+
+@pytest.mark.slow
+def test_any_scheduler_s_profile_does_the_same_with_slurm(slurm, thirds, tmp_path):
+    study, expected = thirds
+    profile = adapted("cluster", tmp_path / "profile")
+    run_and_cancel(study, tmp_path, profile, expected)
+
+
+def run_and_cancel(study, results, profile, expected):
+    """Run a study while its first simulation is cancelled; compare all bytes."""
+    process = start("run", study, "--results", results, "--no-report", "--profile", profile)
     cancelled = cancel_first(process, "simulate")
     text, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, text
     assert cancelled
-    assert files_of(tmp_path / "thirds") == expected
+    assert files_of(results / "thirds") == expected
 
 
 @pytest.mark.slow

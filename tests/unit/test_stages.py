@@ -291,7 +291,7 @@ def test_a_dataset_larger_than_memory_is_refused(tmp_path, monkeypatch):
     the_plan = planning.plan(one)
     assert the_plan.memory < the_plan.dataset
     monkeypatch.setattr(planning, "_physical_memory", lambda: the_plan.dataset - 1)
-    with pytest.raises(StudyError, match="its dataset needs"):
+    with pytest.raises(StudyError, match="its statistics need"):
         planning.check_fit(one, tmp_path)
     monkeypatch.setattr(planning, "_physical_memory", lambda: the_plan.dataset)
     planning.check_fit(one, tmp_path)

@@ -37,7 +37,7 @@ def done(tmp_path):
 
 def test_done_is_done(done):
     study, results = done
-    assert status_of(study, results, check=True).splitlines()[0] == "small: 4 done; nobody runs it"
+    assert status_of(study, results, check=True) == "small: 4 done; nobody runs it"
     with lock.locked(results, ["small"]):
         assert f"run by {lock._user()} (process {os.getpid()} on" in status_of(study, results)
 
@@ -49,8 +49,12 @@ def test_every_other_state_is_told_with_its_reason(done):
     content = bytearray(chunks[0].read_bytes())
     content[99] ^= 1
     chunks[0].write_bytes(content)
-    record = store.record_of(chunks[1])
-    record.write_text(record.read_text().replace('"digest": "', '"digest": "x'))
+    for name in ("digest", "code"):
+        record = store.record_of(chunks[1])
+        record.write_text(record.read_text().replace(f'"{name}": "', f'"{name}": "x'))
+        text = status_of(study, results)
+        why = {"digest": "from other points, parameters, options or seed", "code": "by other code"}
+        assert f"chunk 1 stale: made {why[name]}" in text
     store.record_of(chunks[2]).unlink()
     (home / "logs").mkdir(exist_ok=True)
     (home / "logs" / "simulate-2.log").write_text("working\nMemoryError: too much\n\n")
@@ -58,12 +62,16 @@ def test_every_other_state_is_told_with_its_reason(done):
     note_path(chunks[3]).write_text(json.dumps(note))
     text = status_of(study, results)
     assert text.startswith("small: 1 done, 1 running, 1 failed, 1 stale;")
-    assert "chunk 1 stale: made from another study, code or version" in text
     assert "chunk 2 failed: MemoryError: too much" in text
     assert "chunk 3 running: 1 of 5 runs, process 7 on node" in text
     assert "data stale: what it is made from is not done" in text
     note_path(chunks[3]).write_text(json.dumps(note | {"time": time.time() - 100}))
+    whole = store.record_of(chunks[3]).read_text()
+    store.record_of(chunks[3]).unlink()
     assert "chunk 3 failed: process 7 on node was killed or hangs" in status_of(study, results)
+    # A note left over beside a file that is whole says nothing any more.
+    store.record_of(chunks[3]).write_text(whole)
+    assert "chunk 3" not in status_of(study, results)
     checked = status_of(study, results, check=True)
     assert f"chunk 0 damaged: {chunks[0]}: checksum differs from its record; delete" in checked
 
@@ -71,16 +79,17 @@ def test_every_other_state_is_told_with_its_reason(done):
 def test_costs_are_told_beside_the_prediction(done):
     study, results = done
     page = account(study, results, results / "small" / "costs.html").read_text()
-    assert "predicted core seconds" in page
+    assert "predicted [core s]" in page
     assert page.count("<tr") == 1 + 1 + 4
     cost = json.loads((results / "small" / "chunks" / "0.cost").read_text())
     assert {"wall_seconds", "core_seconds", "peak_memory_mib", "machines"} <= set(cost)
+    assert cost["compile_seconds"] >= 0.0
     assert cost["peak_memory_mib"] > 10
 
 
 def test_progress_shows_chunks_rate_and_time_left(tmp_path):
-    names = tuple("0123")
-    one = Outline("s.yaml", "s", names, {}, {}, (), (), 1, 1, 1, {})
+    names, digests = tuple("0123"), {"collect": "c", "reduce": "r"}
+    one = Outline("s.yaml", "s", names, {}, digests, ("runs",), ("a",), 1, 1, 1, {})
     for name in "01":
         path = tmp_path / "s" / "chunks" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,3 +99,7 @@ def test_progress_shows_chunks_rate_and_time_left(tmp_path):
         line = progress_line({"s": one}, str(tmp_path), 60.0, 0.0)
     # 2.5 of 4 chunks in a minute: 1.5 left, 36 seconds.
     assert line == ("[1:00] s 2/4 chunks; 2.5 chunks per minute; simulations done in about 0:36")
+    for name in "23":
+        (tmp_path / "s" / "chunks" / f"{name}.json").write_text('{"digest": "none"}')
+    line = progress_line({"s": one}, str(tmp_path), 60.0, 0.0)
+    assert line == "[1:00] s 4/4 chunks; statistics, 0 of 2 tables and figures"

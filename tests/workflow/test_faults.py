@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -61,50 +62,74 @@ def run(study, results, *words):
     return process.returncode, text
 
 
+#: Whom to kill: the command, Snakemake, the shell of a job, jobs that simulate and all later ones.
+ROLES = ("run", "snakemake", "shell", "simulate", "later")
+
+
 def role(line):
-    """Return what a process of a run does, from its command line."""
-    for verb in ("simulate", "collect", "reduce", "tabulate", "draw", "account"):
-        if f"neurolim {verb}" in line:
-            return verb if "bash" not in line else "shell"
-    return "snakemake" if "-m snakemake" in line else "run"
+    """Return what a process of a run does, from its command line: one of ROLES."""
+    if "-m snakemake" in line:
+        return "snakemake"
+    if not re.search("neurolim (simulate|collect|reduce|tabulate|draw|account) ", line):
+        return "run"
+    if "bash" in line:
+        return "shell"
+    return "simulate" if "neurolim simulate" in line else "later"
 
 
 def kill_at_random(study, results, expected, kills, seed):
-    """Run a study again and again while killing its processes; return whom it hit, by role."""
+    """Run a study again and again while killing its processes.
+
+    Returns
+    -------
+    (whom it hit, by role; commands given; whole results compared)
+    """
     rng = random.Random(seed)
+    turns = [role for _ in range(kills // len(ROLES)) for role in rng.sample(ROLES, len(ROLES))]
     hit: Counter[str] = Counter()
-    while hit.total() < kills or not (results / "pieces" / "figures" / "agreement.png").exists():
+    commands = whole = 0
+    while turns or not whole:
         process = start("run", study, "--results", results, "--cores", "2", "--no-report")
+        commands += 1
         while alive := members(process.pid):
-            # Processes last for fractions of seconds to seconds: all of their phases are met.
-            time.sleep(rng.uniform(0.05, 3.0))
-            if hit.total() < kills and alive:
-                victim, line = rng.choice(alive)
+            time.sleep(0.05)
+            victims = [number for number, line in alive if [role(line)] == turns[:1]]
+            if victims:
+                # Processes last for seconds, most of them for starting: all of their phases are
+                # met, and some are over when it comes to it.
+                time.sleep(rng.uniform(0.0, 5.0))
                 with contextlib.suppress(ProcessLookupError):
+                    victim = rng.choice(victims)
                     if os.getsid(victim) == process.pid:
                         os.kill(victim, signal.SIGKILL)
-                        hit[role(line)] += 1
+                        hit[turns.pop(0)] += 1
         text, _ = process.communicate()
         if process.returncode == 0:
             assert files_of(results / "pieces") == expected
-            if hit.total() < kills:
+            whole += 1
+            if turns:
                 for path in (results / "pieces").rglob("*.*"):
                     if path.is_file() and path.name != ".lock":
                         path.unlink()
-        else:
-            assert "Traceback" not in text.replace("Traceback (most recent call last):\n  File", "")
-    code, text = run(study, results)
-    assert code == 0, text
-    return hit
+        elif process.returncode != -signal.SIGKILL:
+            assert "run the same command again" in text, text
+            assert "Traceback" not in text, text
+    return hit, commands, whole
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [pytest.param(5, marks=pytest.mark.ci), 50])
 def test_random_kills_change_no_byte(pieces, tmp_path, kills, record_property):
     study, expected = pieces
-    hit = kill_at_random(study, tmp_path, expected, kills, seed=kills)
-    record_property("killed", dict(hit))
-    print(f"{hit.total()} kills: {dict(hit)}")
+    hit, commands, whole = kill_at_random(study, tmp_path, expected, kills, seed=kills)
+    size = sum(map(len, expected.values()))
+    found = (
+        f"{hit.total()} kills ({dict(hit)}) in {commands} commands; "
+        f"{whole} whole results of {len(expected)} files, {size} bytes each, are the same"
+    )
+    record_property("kills", found)
+    print(found)
+    assert hit == dict.fromkeys(ROLES, kills // len(ROLES))
     assert files_of(tmp_path / "pieces") == expected
     assert not list(tmp_path.rglob(".*.unfinished"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -10,12 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 from tests.running import ROOT, environment
+from zarr.storage import MemoryStore
 
-from neurolim.stages import chunk_path, load_study, open_lazily, run_study
+from neurolim.stages import chunk_path, load_study, open_lazily, run_study, simulation_digest
 from neurolim.sweep import store
 from neurolim.sweep.assemble import chunk_dataset
 from neurolim.sweep.chunks import dims_of, output_bytes, plan, variables_of
+from neurolim.sweep.zipped import write_zip
 
 MILLION = """
 model: fitzhugh_nagumo
@@ -33,7 +37,7 @@ options: {t_end: 1.0, records: 1000}
 grid:
   eps: {logspace: [1.0e-3, 1.0e-1, 1000]}
   current: {linspace: [0.0, 1.0, 700]}
-chunk_seconds: 1.0e+6
+chunk_seconds: 600
 """
 
 
@@ -66,13 +70,16 @@ def test_plan_and_graph_of_a_million_points_take_a_minute_and_two_gib(tmp_path):
 
 @pytest.fixture
 def wide(tmp_path):
-    """Return a study of 50 GiB whose chunk files hold only zeros, which take no space."""
-    study = tmp_path / "wide.yaml"
-    study.write_text(WIDE)
-    loaded = load_study(study)
-    outputs, _ = variables_of(loaded)
-    lengths = {name: len(coord.values) for name, coord in dims_of(loaded).items()}
-    for number, runs in enumerate(plan(loaded).chunks):
+    """Return (study file, results) of 50 GiB of zeros, which take no space, but for a mark.
+
+    The mark is the number of the chunk, in the mean of its last point.
+    """
+    path = tmp_path / "wide.yaml"
+    path.write_text(WIDE)
+    study = load_study(path)
+    outputs, _ = variables_of(study)
+    lengths = {name: len(coord.values) for name, coord in dims_of(study).items()}
+    for number, runs in enumerate(plan(study).chunks):
         arrays = {
             var.name: np.broadcast_to(
                 np.zeros((), var.dtype), (len(runs), *(lengths[dim] for dim in var.dims))
@@ -80,43 +87,67 @@ def wide(tmp_path):
             for var in outputs
         }
         arrays["status"] = np.broadcast_to(np.int8(0), (len(runs),))
-        template = chunk_dataset(arrays, {}, runs)
-        _write_sparse(chunk_path(loaded, tmp_path / "results", number), template)
-    return loaded, tmp_path / "results"
+        target = chunk_path(study, tmp_path / "results", number)
+        _write_sparse(target, chunk_dataset(arrays, {}, runs), number)
+        digest = simulation_digest(study, runs)
+        store.write_record(target, {"sha256": store.sha256(target), "digest": digest})
+    return path, tmp_path / "results"
 
 
-def _write_sparse(path, dataset):
+def _write_sparse(path, dataset, mark):
     """Write a chunk file as the pipeline would, leaving out everything that is zero."""
-    import zarr
-    from zarr.storage import MemoryStore
-
-    from neurolim.sweep.zipped import write_zip
-
     entries: dict[str, Any] = {}
     group = zarr.open_group(MemoryStore(entries), mode="w", zarr_format=3)
     for name, variable in dataset.variables.items():
-        group.create_array(
+        array = group.create_array(
             str(name),
             shape=variable.shape,
-            chunks=store._chunks(dataset[name]),
+            chunks=store._chunks(variable),
             dtype=variable.dtype,
             dimension_names=[str(dim) for dim in variable.dims],
         )
+        if name == "mean":
+            array[-1] = mark
     group.attrs.update(dataset.attrs)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as stream:
         write_zip(stream, ((name, entry.to_bytes()) for name, entry in entries.items()))
 
 
-def test_fifty_gib_are_opened_and_looked_into_without_being_read(wide):
-    study, results = wide
-    assert study.n_runs * output_bytes(study)[0] > 50 * 2**30
-    dataset = open_lazily(study, results)
+def check_marks(study, dataset):
+    """Check size and, in the last point of every chunk and the one after, the mean."""
     assert dataset.nbytes > 50 * 2**30
     assert dataset["mean"].dims[:2] == ("eps", "current")
-    some = dataset["mean"].isel(eps=[0, 999], current=slice(0, 700, 350), time=-1)
-    assert some.shape[:2] == (2, 2)
-    assert float(abs(some).sum()) == 0.0
+    chunks = plan(study).chunks
+    for number in range(0, len(chunks), 7):
+        for run, value in ((chunks[number].stop - 1, number), (chunks[number].start, 0)):
+            eps, current = np.unravel_index(run, study.shape)
+            found = dataset["mean"].isel(eps=eps, current=current, time=slice(None, None, 500))
+            assert (found == value).all()
+
+
+def test_fifty_gib_are_opened_and_looked_into_without_being_read(wide):
+    path, results = wide
+    study = load_study(path)
+    assert study.n_runs * output_bytes(study)[0] > 50 * 2**30
+    check_marks(study, open_lazily(study, results))
+
+
+@pytest.mark.slow
+def test_fifty_gib_are_collected_in_less_memory_than_the_job_asks_for(wide):
+    path, results = wide
+    output = results / "wide" / "data.zip"
+    words = [sys.executable, "-m", "neurolim", "collect", str(path), "--output", str(output)]
+    process = subprocess.Popen(words, cwd=ROOT, env=environment())
+    _, process.returncode, usage = os.wait4(process.pid, 0)
+    assert process.returncode == 0
+    print(f"{usage.ru_utime + usage.ru_stime:.0f} s, {usage.ru_maxrss / 1024:.0f} MiB")
+    rule = (ROOT / "workflow" / "rules" / "simulate.smk").read_text().split("rule collect")[1]
+    asked = re.search(r"mem_mb=(\d+)", rule)
+    assert asked
+    assert usage.ru_maxrss < int(asked[1]) * 2**10
+    with store.open_checked(output) as dataset:
+        check_marks(load_study(path), dataset)
 
 
 def test_lazily_opened_data_are_the_collected_ones(mapping, tmp_path):

@@ -46,7 +46,7 @@ rule collect:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=lambda wildcards: STUDIES[wildcards.study].dataset_mb,
+        mem_mb=1024,
     params:
         study=lambda wildcards, resources: STUDIES[wildcards.study].path,
         digest=lambda wildcards: STUDIES[wildcards.study].digests["collect"],

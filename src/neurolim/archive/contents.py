@@ -14,6 +14,7 @@ METADATA = "ro-crate-metadata.json"
 CHECKSUMS = "checksums.sha256"
 MANIFEST = "archive.json"
 LOCK = "code/requirements.lock"
+REPORT = "report.html"
 
 #: Files of the project that make a run repeatable, kept below ``code/``.
 CODE_FILES = (
@@ -27,14 +28,20 @@ CODE_FILES = (
     "requirements.lock",
 )
 CODE_FOLDERS = ("src/neurolim", "workflow", "profiles")
-#: What may be in an archive besides the nameless chunks of zarr arrays.  No format here can hold
-#: objects that run when they are read, and Python only below ``code/``.
-_DOCUMENTS = (".cff", ".csv", ".html", ".json", ".lock", ".md", ".nc", ".sha256", ".yaml", ".yml")
-_PICTURES = (".pdf", ".png", ".svg", ".tex")
-CODE_ONLY = frozenset((".py", ".sh", ".smk", ".toml", ".typed", ".rst"))
-SUFFIXES = CODE_ONLY.union(_DOCUMENTS, _PICTURES)
-#: Files whose kind is their name.
-NAMELESS = frozenset(("LICENSE", "code/LICENSE", "code/Snakefile"))
+#: Suffixes below ``code/``.  No format can hold objects that run when they are read.
+SUFFIXES = frozenset((".cff", ".lock", ".md", ".py", ".rst", ".sh", ".smk", ".toml", ".typed"))
+SUFFIXES |= {".yaml", ".yml"}
+_CODE = re.compile("|".join(map(re.escape, CODE_FILES)) + f"|({'|'.join(CODE_FOLDERS)})/.+")
+_STUDY, _WORD = "[a-z0-9][a-z0-9_-]*", r"\w[\w-]*"
+#: Everything else that may be in an archive.
+_PLACES = re.compile(
+    r"README\.md|LICENSE|CITATION\.cff|zenodo\.json"
+    f"|{'|'.join(map(re.escape, (METADATA, CHECKSUMS, MANIFEST, REPORT)))}"
+    rf"|studies/{_STUDY}\.yaml|chunks/{_STUDY}/\d+\.json|netcdf/{_STUDY}\.nc"
+    rf"|tables/{_STUDY}/{_WORD}\.(csv|html|tex)|figures/{_STUDY}/{_WORD}\.(svg|pdf|png)"
+    rf"|(data|statistics)/{_STUDY}/(zarr\.json|{_WORD}/(zarr\.json|c(/\d+)*))",
+    re.ASCII,
+)
 _PIN = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!_-]+( ; [^\\@:]+)? \\")
 _HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 _LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
@@ -48,6 +55,15 @@ def code_files(root: Path) -> dict[str, Path]:
             if path.is_file() and path.suffix in SUFFIXES and "__pycache__" not in path.parts:
                 found[path.relative_to(root).as_posix()] = path
     return {f"code/{name}": path for name, path in found.items()}
+
+
+def has_place(name: str) -> bool:
+    """Return whether a file of this name may be in an archive."""
+    folder, _, rest = name.partition("/")
+    if folder == "code":
+        known = _CODE.fullmatch(rest) is not None
+        return known and (rest in CODE_FILES or Path(rest).suffix in SUFFIXES)
+    return _PLACES.fullmatch(name) is not None
 
 
 def checksum_lines(digests: Mapping[str, str]) -> str:

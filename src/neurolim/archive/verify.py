@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import random
-import re
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,8 @@ from zarr.storage import ZipStore
 
 import neurolim
 from neurolim import stages
-from neurolim.archive import contents
+from neurolim.archive import contents, harmless
+from neurolim.archive.write import manifest_of
 from neurolim.core import Status, StudyError
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import store
@@ -37,18 +37,6 @@ from neurolim.sweep.zipped import Entry, ZipError, entries_of, read_entry
 
 #: A text of an archive that is longer is no text of ours.
 _MOST_TEXT = 2**26
-#: Codecs that turn bytes into numbers and nothing else.
-_CODECS = {"bytes", "zstd"}
-_TYPES = {
-    *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
-    *("bool", "float16", "float32", "float64"),
-}
-#: What a picture or table must not hold: programs, or other people's addresses to load.
-_ACTIVE = re.compile(
-    rb"<\s*(script|iframe|object|embed|foreignobject|link|base|meta[^>]+http-equiv)|<[^>]*\son[a-z]+\s*="
-    rb"|javascript:|<!entity|<\?xml-stylesheet|@import",
-    re.IGNORECASE,
-)
 Say = Callable[[str], None]
 
 
@@ -56,8 +44,11 @@ class ArchiveError(RuntimeError):
     """An archive that is altered, incomplete, dangerous or does not come again; a line each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
+        # An archive's words may hold what steers a terminal.
+        self.problems = tuple(
+            "".join(sign if sign.isprintable() else "?" for sign in line) for line in problems
+        )
+        super().__init__("\n".join(self.problems))
 
 
 def verify(
@@ -94,6 +85,11 @@ def verify(
     _raise(_altered(path, entries))
     _raise(_dangerous(path, entries))
     found = [f"{len(entries)} files match their SHA-256, and every other byte is as written"]
+    if contents.REPORT in entries:
+        found.append(
+            f"{contents.REPORT}: runs programs in your browser, which nobody can check here; "
+            "tables/ and figures/ show the same without"
+        )
     with tempfile.TemporaryDirectory(prefix="neurolim-verify-") as folder:
         workspace = Path(folder)
         _extract(path, entries, workspace, ("code/", "studies/", "chunks/"))
@@ -162,49 +158,29 @@ def _altered(path: Path, entries: Mapping[str, Entry]) -> Iterator[str]:
     if zlib.crc32(_text(path, entries, contents.CHECKSUMS)) != entry.checksum:
         yield f"{contents.CHECKSUMS}: altered"
     beside = path.with_name(f"{path.name}.sha256")
-    if beside.is_file() and beside.read_text("utf-8").split()[:1] != [store.sha256(path)]:
+    if beside.is_file() and beside.read_bytes().split()[:1] != [store.sha256(path).encode()]:
         yield f"{path}: its SHA-256 differs from {beside.name} beside it"
 
 
 def _dangerous(path: Path, entries: Mapping[str, Entry]) -> Iterator[str]:
     """Yield what could run when somebody reads the archive, or be something else than it seems."""
-    for name, entry in entries.items():
-        folder, suffix = name.split("/")[0], Path(name).suffix
-        if folder in ("data", "statistics"):
-            if Path(name).name == "zarr.json":
-                yield from _odd_array(name, _json(path, entries, name))
-            elif not re.fullmatch(r"\w+/[\w-]+/\w+/c(/\d+)*", name):
-                yield f"{name}: neither a chunk nor the description of an array"
-        elif name not in contents.NAMELESS:
-            if suffix not in contents.SUFFIXES:
-                yield f"{name}: a kind of file that has no place here"
-            elif suffix in contents.CODE_ONLY and folder != "code":
-                yield f"{name}: a program outside code/"
-            elif folder in ("tables", "figures") and (
-                match := suffix in (".html", ".svg") and _ACTIVE.search(_text(path, entries, name))
-            ):
-                yield f"{name}: holds a program or loads something ({match[0][:30]!r})"
-        if suffix == ".json" and entry.size <= _MOST_TEXT:
-            _json(path, entries, name)
+
+    def read(name: str, most: int | None) -> bytes:
+        if most is None:
+            return _text(path, entries, name)
+        return next(read_entry(path, entries[name]), b"")[:most]
+
+    for name in entries:
+        if not contents.has_place(name):
+            yield f"{name}: nothing of this name and kind has a place in an archive"
+        elif not name.startswith(("data/", "statistics/")) and name != contents.REPORT:
+            most = 16 if Path(name).suffix in harmless.BINARY else None
+            yield from harmless.problems(name, read(name, most))
+    yield from harmless.odd_arrays(entries, read)
     try:
         contents.check_lock(_text(path, entries, contents.LOCK).decode("ascii"))
     except ValueError as error:
         yield f"{contents.LOCK}: {error}"
-
-
-def _odd_array(name: str, described: Mapping[str, Any]) -> Iterator[str]:
-    if described.get("zarr_format") != 3 or described.get("node_type") not in ("array", "group"):
-        yield f"{name}: not zarr 3"
-    if described.get("storage_transformers"):
-        yield f"{name}: transforms its storage"
-    if described.get("node_type") != "array":
-        return
-    if str(described.get("data_type")) not in _TYPES:
-        yield f"{name}: holds {str(described.get('data_type'))[:40]!r}, not plain numbers"
-    for codec in described.get("codecs", ()):
-        label = codec.get("name") if isinstance(codec, dict) else codec
-        if str(label) not in _CODECS:
-            yield f"{name}: codec {str(label)[:40]!r}, which is no plain one"
 
 
 def _extract(
@@ -221,13 +197,15 @@ def _extract(
 
 def _studies(path: Path, entries: Mapping[str, Entry], workspace: Path) -> list[Study]:
     manifest = _json(path, entries, contents.MANIFEST)
+    named = manifest.get("studies")
     if manifest.get("format") != contents.FORMAT:
         raise ArchiveError(
             [f"{contents.MANIFEST}: format {manifest.get('format')}, not {contents.FORMAT}"]
         )
     graph = _json(path, entries, contents.METADATA).get("@graph")
-    known = {part.get("@id") for part in graph} if isinstance(graph, list) else set()
-    if not {"./", contents.METADATA} <= known:
+    parts = graph if isinstance(graph, list) else []
+    known = [part.get("@id") for part in parts if isinstance(part, dict)]
+    if not ("./" in known and contents.METADATA in known):
         raise ArchiveError([f"{contents.METADATA}: describes no RO-Crate"])
     studies = []
     for name in sorted(Path(entry).stem for entry in entries if entry.startswith("studies/")):
@@ -236,8 +214,8 @@ def _studies(path: Path, entries: Mapping[str, Entry], workspace: Path) -> list[
         except StudyError as error:
             problem = f"studies/{name}.yaml: {error.key}: {error.problem}"
             raise ArchiveError([problem]) from None
-    if {study.name for study in studies} != set(manifest.get("studies", {})):
-        raise ArchiveError([f"{contents.MANIFEST}: names other studies than studies/"])
+    if named != {study.name: manifest_of(study) for study in studies}:
+        raise ArchiveError([f"{contents.MANIFEST}: is about other studies than studies/"])
     return studies
 
 
@@ -267,30 +245,51 @@ def _unlike(path: Path, entries: Mapping[str, Entry], study: Study) -> Iterator[
     for number, (runs, record) in enumerate(zip(ranges, records, strict=True)):
         if record.get("runs") != [runs.start, runs.stop]:
             yield f"chunks/{study.name}/{number}.json: other runs than the study's"
+    outputs, references = variables_of(study)
+    grid = {axis.name: axis.size for axis in study.axes}
+    lead = grid | ({"replica": study.replicas} if study.the_solver.stochastic else {})
+    lengths = lead | {name: len(coord.values) for name, coord in dims_of(study).items()}
+    # Sizes first: what is opened is no larger than the study says.
+    wrong = [
+        f"{name}: shape is not what the study gives"
+        for name, array in _arrays(path, entries, place)
+        if array.shape != [lengths.get(dim) for dim in array.dimension_names]
+    ]
+    if wrong:
+        yield from wrong
+        return
+    wanted = {var.name: (lead, var) for var in outputs}
+    wanted |= {f"reference_{var.name}": (grid, var) for var in references}
     try:
-        dataset = opened(path, "data", study.name)
-        outputs, references = variables_of(study)
-        coords = {name: len(coord.values) for name, coord in dims_of(study).items()}
-        grid = {axis.name: axis.size for axis in study.axes}
-        lead = grid | ({"replica": study.replicas} if study.the_solver.stochastic else {})
-        wanted = {var.name: (lead, var) for var in outputs}
-        wanted |= {f"reference_{var.name}": (grid, var) for var in references}
-        for name, (first, var) in wanted.items():
-            sizes = {**first, **{dim: coords[dim] for dim in var.dims}}
-            if name not in dataset.variables:
-                yield f"{place}/{name}: missing"
-            elif dict(dataset[name].sizes) != sizes or dataset[name].dtype != np.dtype(var.dtype):
-                yield f"{place}/{name}: shape or type is not what the study gives"
-            elif dataset[name].attrs.get("units") != var.unit:
-                yield f"{place}/{name}: unit is not {var.unit!r}"
-        if "status" not in dataset or dict(dataset["status"].sizes) != lead:
-            yield f"{place}/status: missing or of another shape"
-            return
-        failed = int(np.count_nonzero(dataset["status"].values != int(Status.OK)))
-        if failed != sum(int(record.get("failed", 0)) for record in records):
-            yield f"{place}/status: {failed} failed runs, the records say otherwise"
-    except (ValueError, KeyError, TypeError, OSError, RuntimeError, MemoryError) as error:
-        yield f"{place}: not readable ({str(error)[:100]})"
+        with opened(path, "data", study.name) as dataset:
+            for name, (first, var) in wanted.items():
+                dims = (*first, *var.dims)
+                if name not in dataset.variables:
+                    yield f"{place}/{name}: missing"
+                elif dataset[name].dims != dims or dataset[name].dtype != np.dtype(var.dtype):
+                    yield f"{place}/{name}: dimensions or type are not what the study gives"
+                elif dataset[name].attrs.get("units") != var.unit:
+                    yield f"{place}/{name}: unit is not {var.unit!r}"
+            if "status" not in dataset or dataset["status"].dims != tuple(lead):
+                yield f"{place}/status: missing or of another shape"
+                return
+            status = dataset["status"].values
+    except Exception as error:  # whatever somebody's file makes of the libraries that read it
+        yield f"{place}: not readable ({type(error).__name__}: {str(error)[:100]})"
+        return
+    failed = int(np.count_nonzero((status != Status.OK) & (status != Status.SKIPPED)))
+    if [failed] != [sum(record.get("failed", 0) for record in records)]:
+        yield f"{place}/status: {failed} failed runs, the records say otherwise"
+
+
+def _arrays(
+    path: Path, entries: Mapping[str, Entry], place: str
+) -> Iterator[tuple[str, harmless.Array]]:
+    """Yield (name, description) of the arrays of a group."""
+    for name in entries:
+        home, _, base = name.rpartition("/")
+        if base == "zarr.json" and home.startswith(f"{place}/"):
+            yield home, harmless.described(name, _text(path, entries, name))
 
 
 def _foreign(code: Path) -> Iterator[str]:
@@ -298,7 +297,12 @@ def _foreign(code: Path) -> Iterator[str]:
     advice = "give --trust to run it all the same, if you trust whoever made the archive"
     ours = Path(neurolim.__file__).parent
     theirs = code / "src" / "neurolim"
-    names = {p.relative_to(d) for d in (ours, theirs) for p in d.rglob("*.py")}
+    names = {
+        path.relative_to(home)
+        for home in (ours, theirs)
+        for path in home.rglob("*")
+        if path.is_file() and path.suffix in contents.SUFFIXES
+    }
     differing = sorted(
         str(name)
         for name in names
@@ -329,11 +333,16 @@ def _again(
     python = Path(sys.executable) if here else _environment(workspace, say)
     every = [(s, number) for s in studies for number in range(len(planning.plan(s).chunks))]
     chosen = random.Random(seed).sample(every, min(recompute, len(every)))
-    found, problems = [], []
+    wanted: dict[tuple[str, int], Study] = {}
     for study, number in sorted(chosen, key=lambda item: (item[0].name, item[1])):
-        say(f"{study.name}: chunk {number} is simulated again")
-        output = workspace / "new" / study.name / "chunks" / f"{number}.zip"
-        words = ["simulate", f"studies/{study.name}.yaml", "--chunk", str(number)]
+        # A refined map's chunk rests on the coarser ones, which come again first.
+        for one in (*planning.earlier(study, planning.plan(study).chunks[number]), number):
+            wanted[study.name, one] = study
+    found, problems = [], []
+    for (name, number), study in wanted.items():
+        say(f"{name}: chunk {number} is simulated again")
+        output = workspace / "new" / name / "chunks" / f"{number}.zip"
+        words = ["simulate", f"studies/{name}.yaml", "--chunk", str(number)]
         process = subprocess.run(
             [str(python), "-m", "neurolim", *words, "--output", str(output)],
             cwd=workspace,
@@ -341,23 +350,26 @@ def _again(
                 "PATH": os.environ.get("PATH", os.defpath),
                 "HOME": str(workspace),
                 "PYTHONPATH": str(workspace / "code" / "src"),
+                # Nothing is imported from the folder in which this runs.
+                "PYTHONSAFEPATH": "1",
                 "NUMBA_CACHE_DIR": str(workspace / "numba"),
             },
             capture_output=True,
             text=True,
             check=False,
         )
-        name = f"chunks/{study.name}/{number}.json"
+        place = f"chunks/{name}/{number}.json"
         if process.returncode:
             last = (process.stderr.strip() or "without a word").splitlines()[-1]
-            problems.append(f"{name}: cannot be simulated again: {last}")
+            problems.append(f"{place}: cannot be simulated again: {last}")
             continue
-        record = json.loads((workspace / name).read_text("utf-8"))
+        record = json.loads((workspace / place).read_text("utf-8"))
         if store.sha256(output) != record.get("sha256"):
-            problems.append(f"{name}: simulated again, its SHA-256 is another")
-        differing = _differing(opened(path, "data", study.name), store.open_dataset(output), study)
-        problems += [f"data/{study.name}/{variable}: {text}" for variable, text in differing]
-        found.append(f"{study.name}: chunk {number} came again, bit for bit")
+            problems.append(f"{place}: simulated again, its SHA-256 is another")
+        with opened(path, "data", name) as dataset, store.open_dataset(output) as chunk:
+            differing = list(_differing(dataset, chunk, study))
+        problems += [f"data/{name}/{variable}: {text}" for variable, text in differing]
+        found.append(f"{name}: chunk {number} came again, bit for bit")
     _raise(problems)
     return found
 
@@ -368,10 +380,14 @@ def _differing(dataset: xr.Dataset, chunk: xr.Dataset, study: Study) -> Iterator
     lead = [*grid, *(["replica"] if study.the_solver.stochastic else [])]
     first, last = chunk.attrs["first_run"], chunk.attrs["last_run"]
     points = planning.reference_points(study, range(first, last))
+    runs = [
+        study.nth(run // study.replicas) * study.replicas + run % study.replicas
+        for run in range(first, last)
+    ]
     for label, fresh in chunk.data_vars.items():
         name = str(label)
         dims, numbers = (
-            (grid, np.array(points)) if fresh.dims[0] == "point" else (lead, np.arange(first, last))
+            (grid, np.array(points)) if fresh.dims[0] == "point" else (lead, np.array(runs))
         )
         shape = [dataset.sizes[dim] for dim in dims]
         places = np.unravel_index(numbers, shape) if shape else ()
@@ -384,13 +400,12 @@ def _differing(dataset: xr.Dataset, chunk: xr.Dataset, study: Study) -> Iterator
 
 def _environment(workspace: Path, say: Say) -> Path:
     """Return the Python of a new environment made from the archive's lock."""
-    say("making an environment from the archive's lock: about a minute")
+    say("making an environment from the archive's lock: one to three minutes")
     folder = workspace / "env"
     venv.EnvBuilder(with_pip=True).create(folder)
     python = folder / "bin" / "python"
     words = ["-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input"]
-    # Wheels only: nothing of a package runs while it is installed.
-    words += ["--only-binary", ":all:", "--require-hashes", "-r", contents.LOCK]
+    words += ["--require-hashes", "-r", contents.LOCK]
     process = subprocess.run(
         [str(python), *words], cwd=workspace, capture_output=True, text=True, check=False
     )

@@ -17,7 +17,7 @@ import xarray as xr
 import yaml
 
 from neurolim import analysis, provenance, stages
-from neurolim.archive import contents
+from neurolim.archive import contents, harmless
 from neurolim.archive.crate import crate, title, zenodo
 from neurolim.core import StudyError
 from neurolim.sweep import chunks as planning
@@ -76,22 +76,23 @@ def archive(
             files[f"studies/{study.name}.yaml"] = Path(path)
             files.update(_results(study, Path(results), Path(workspace)))
             words.update(_described(study, files))
-        report = Path(results) / "report.html"
+        report = Path(results) / contents.REPORT
         if report.is_file():
-            files["report.html"] = report
-            words["report.html"] = "report: every table and figure with what it shows"
+            files[contents.REPORT] = report
+            words[contents.REPORT] = "report: every table and figure with what it shows"
         files["README.md"] = _readme(studies, target.name, software, date).encode()
         files["LICENSE"] = root / "LICENSE"
         files["CITATION.cff"] = root / "CITATION.cff"
         files[contents.MANIFEST] = _json(
             {
                 "format": contents.FORMAT,
-                "studies": {study.name: _manifest(study) for study in studies},
+                "studies": {study.name: manifest_of(study) for study in studies},
                 "software": software,
             }
         )
         files["zenodo.json"] = _json(zenodo(studies, citation, software["neurolim"], date))
         files[contents.METADATA] = _json(crate(studies, words, citation, software, date))
+        _check(files)
         digests = {
             name: contents.sha256(content) if isinstance(content, bytes) else store.sha256(content)
             for name, content in files.items()
@@ -102,6 +103,22 @@ def archive(
         with store.beside(target.with_name(f"{target.name}.sha256")) as temporary:
             temporary.write_text(f"{store.sha256(target)}  {target.name}\n", encoding="utf-8")
     return target
+
+
+def _check(files: Mapping[str, bytes | Path]) -> None:
+    """Refuse to write what `neurolim verify` would refuse to read.
+
+    Raises
+    ------
+    StudyError : a name, a text or a picture that has no place in an archive
+    """
+    for name, content in files.items():
+        found = [] if contents.has_place(name) else [f"{name}: has no place in an archive"]
+        if not name.startswith(("data/", "statistics/")) and name != contents.REPORT:
+            whole = content if isinstance(content, bytes) else content.read_bytes()
+            found += harmless.problems(name, whole)
+        if found:
+            raise StudyError("", found[0], "plain text, numbers and pictures")
 
 
 _ABOUT = {
@@ -135,7 +152,8 @@ def _date(root: Path) -> str:
     return found
 
 
-def _manifest(study: Study) -> dict[str, Any]:
+def manifest_of(study: Study) -> dict[str, Any]:
+    """Return what the list of contents says of a study: title, claim and plan."""
     the_plan = planning.plan(study)
     return {
         "title": study.title,
@@ -246,10 +264,10 @@ def _readme(studies: Sequence[Study], file: str, software: Mapping[str, str], da
 
 ## Open the data
 
-With xarray (and zarr, fsspec beside it), without neurolim, straight from the zip:
+With xarray and zarr, without neurolim, straight from the zip:
 
-    import xarray
-    xarray.open_zarr("zip://data/{first}::{file}", consolidated=False)
+    import xarray, zarr
+    xarray.open_zarr(zarr.storage.ZipStore("{file}"), group="data/{first}", consolidated=False)
 
 `statistics/{first}` opens in the same way; `netcdf/{first}.nc` holds the same statistics for tools
 that read NetCDF. Variables carry units, long names and the meaning of flags; `status` is 0 where a

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from xarray.core import indexing
 
 from neurolim.core import Param, Status, Var
 from neurolim.sweep.chunks import dims_of, plan, variables_of
-from neurolim.sweep.store import open_checked, open_dataset
+from neurolim.sweep.store import read_rows
 from neurolim.sweep.study import Study
 
 
@@ -38,29 +38,40 @@ def chunk_dataset(
     return xr.Dataset(variables, attrs={"first_run": runs.start, "last_run": runs.stop})
 
 
-def assemble(study: Study, chunks: Iterable[xr.Dataset], attrs: Mapping[str, Any]) -> xr.Dataset:
-    """Return the dataset of a study from its chunks, in run order.
+def assemble(study: Study, files: Sequence[Path], attrs: Mapping[str, Any]) -> xr.Dataset:
+    """Return the dataset of a study, which reads its chunk files when numbers are used.
 
     Parameters
     ----------
     study : the study
-    chunks : contents of all its chunk files, in order; read one at a time
+    files : its chunk files, in order; of a map being refined the first ones, the rest is SKIPPED
     attrs : provenance to record beside statement, parameters and options
 
     Returns
     -------
     dims: grid axes, replica (stochastic solvers only), solver dims; see docs/architecture.md
     """
-    lengths = {"run": study.n_runs, "point": study.n_points}
-    arrays = _joined(chunks, lengths, partly=study.point_order is not None)
+    starts = np.array([*(chunk.start for chunk in plan(study).chunks), study.n_runs])
+    lengths = {name: len(coord.values) for name, coord in dims_of(study).items()}
+    order = None if study.point_order is None else np.argsort(study.point_order)
 
     def array(name: str, var: Var, lead: tuple[int, ...]) -> Any:
-        rows = _in_place(
-            study, arrays[name], 1 if name.startswith("reference_") else study.replicas
-        )
-        return rows.reshape((*lead, *rows.shape[1:]))
+        each = 1 if name.startswith("reference_") else study.replicas
+        edges = -(-starts // study.replicas) if each == 1 else starts
+        rest = tuple(lengths[dim] for dim in var.dims)
+        pieces = _Pieces(files, edges, order, each, name, lead, rest, var.dtype)
+        return indexing.LazilyIndexedArray(pieces)
 
     return _labelled(study, array, attrs)
+
+
+def labelled(
+    study: Study, arrays: Mapping[str, np.ndarray], attrs: Mapping[str, Any]
+) -> xr.Dataset:
+    """Return the dataset of a study without reference whose arrays [run, ...] are at hand."""
+    return _labelled(
+        study, lambda name, _, lead: arrays[name].reshape((*lead, *arrays[name].shape[1:])), attrs
+    )
 
 
 def _labelled(
@@ -105,43 +116,6 @@ def _labelled(
         **attrs,
     }
     return dataset
-
-
-def _in_place(study: Study, array: np.ndarray, each: int) -> np.ndarray:
-    """Return rows in the order of points; a map refined so far has gaps for what is to come."""
-    if study.point_order is None:
-        return array
-    # Status is the only int8 there is.
-    fill: dict[str, Any] = {"f": np.nan, "i": int(Status.SKIPPED) if array.itemsize == 1 else 0}
-    filled = fill.get(array.dtype.kind, 0)
-    found = np.full((study.n_points * each, *array.shape[1:]), filled, array.dtype)
-    points = study.point_order[: len(array) // each]
-    places = (points[:, None] * each + np.arange(each)).ravel()
-    found[places] = array[: len(places)]
-    return found
-
-
-def _joined(
-    chunks: Iterable[xr.Dataset], lengths: Mapping[str, int], partly: bool
-) -> dict[str, np.ndarray]:
-    """Return the arrays of all chunks along their first dimension, "run" or "point"."""
-    arrays: dict[str, np.ndarray] = {}
-    filled: dict[str, int] = {}
-    for chunk in chunks:
-        for label, variable in chunk.variables.items():
-            name, length = str(label), variable.shape[0]
-            if name not in arrays:
-                shape = (lengths[str(variable.dims[0])], *variable.shape[1:])
-                arrays[name], filled[name] = np.empty(shape, variable.dtype), 0
-            arrays[name][filled[name] : filled[name] + length] = variable.values
-            filled[name] += length
-        chunk.close()
-    for name, array in arrays.items():
-        if partly:
-            arrays[name] = array[: filled[name]]
-        elif filled[name] != len(array):
-            raise ValueError(f"{name}: {filled[name]} rows in the chunks, not {len(array)}")
-    return arrays
 
 
 def _labels(var: Var) -> dict[str, Any]:
@@ -192,23 +166,29 @@ class _Pieces(BackendArray):
 
     Parameters
     ----------
-    files : the chunk files, in order
+    files : the chunk files, in order; what would lie in later ones is not there
     edges : first row in each file, and the number of rows
+    order : place of every point in the files, or None for their own order
+    each : rows of a point
     name : of the variable in the files
     lead : lengths of the dimensions that the rows stand for
     rest : lengths of the other dimensions
+    dtype : of the variable
     """
 
     def __init__(
         self,
         files: Sequence[Path],
         edges: np.ndarray,
+        order: np.ndarray | None,
+        each: int,
         name: str,
         lead: tuple[int, ...],
         rest: tuple[int, ...],
         dtype: Any,
     ) -> None:
-        self._files, self._edges, self._name, self._lead = files, edges, name, lead
+        self._files, self._edges, self._order, self._each = files, edges, order, each
+        self._name, self._lead = name, lead
         self.shape = (*lead, *rest)
         self.dtype = np.dtype(dtype)
 
@@ -218,54 +198,22 @@ class _Pieces(BackendArray):
         )
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+        depth = len(self._lead)
         places = [np.arange(n)[part] for n, part in zip(self._lead, key, strict=False)]
-        inner = tuple(key[len(self._lead) :])
-        shape = tuple(n for place in places for n in place.shape)
         flat = np.ix_(*(np.atleast_1d(place) for place in places)) if places else ()
         rows = np.ravel_multi_index(flat, self._lead).ravel() if places else np.zeros(1, int)
+        if self._order is not None:
+            rows = self._order[rows // self._each] * self._each + rows % self._each
         owner = np.searchsorted(self._edges, rows, side="right") - 1
-        found: np.ndarray | None = None
-        for number in np.unique(owner):
+        # Status is the only int8 there is.
+        skipped = int(Status.SKIPPED) if self.dtype == np.int8 else 0
+        empty = np.nan if self.dtype.kind == "f" else skipped
+        found = np.full((len(rows), *self.shape[depth:]), empty, self.dtype)
+        for number in np.unique(owner[owner < len(self._files)]):
             mine = owner == number
-            with open_dataset(self._files[number]) as chunk:
-                block = chunk[self._name].variable[(rows[mine] - self._edges[number],)].values
-            block = _outer(block, inner)
-            if found is None:
-                found = np.empty((len(rows), *block.shape[1:]), self.dtype)
-            found[mine] = block
-        assert found is not None
-        return found.reshape(shape + found.shape[1:])
-
-
-def _outer(block: np.ndarray, key: tuple[Any, ...]) -> np.ndarray:
-    """Return a block indexed along each of its dimensions but the first."""
-    for axis in range(len(key), 0, -1):
-        block = block[(slice(None),) * axis + (key[axis - 1],)]
-    return block
-
-
-def lazy(study: Study, files: Sequence[Path], attrs: Mapping[str, Any]) -> xr.Dataset:
-    """Return the dataset of a study that reads its chunk files when numbers are used.
-
-    The same as ``assemble`` of the files, for studies larger than memory; a refined map, whose
-    points are not in order, is assembled.
-
-    Parameters
-    ----------
-    study : the study
-    files : all its chunk files, in order
-    attrs : as for ``assemble``
-    """
-    if study.point_order is not None:
-        return assemble(study, [open_checked(file) for file in files], attrs)
-    chunks = plan(study).chunks
-    runs = np.array([*(chunk.start for chunk in chunks), study.n_runs])
-    points = -(-runs // study.replicas)
-    lengths = {name: len(coord.values) for name, coord in dims_of(study).items()}
-
-    def array(name: str, var: Var, lead: tuple[int, ...]) -> Any:
-        edges = points if name.startswith("reference_") else runs
-        rest = tuple(lengths[dim] for dim in var.dims)
-        return indexing.LazilyIndexedArray(_Pieces(files, edges, name, lead, rest, var.dtype))
-
-    return _labelled(study, array, attrs)
+            found[mine] = read_rows(
+                self._files[number], self._name, rows[mine] - self._edges[number]
+            )
+        for axis in range(len(key) - depth, 0, -1):
+            found = found[(slice(None),) * axis + (key[depth + axis - 1],)]
+        return found.reshape(tuple(n for place in places for n in place.shape) + found.shape[1:])

@@ -31,7 +31,7 @@ class Plan:
     core_seconds, chunk_core_seconds : predicted in all, and of the average chunk
     memory : bytes of one worker's run and of the largest chunk's results
     disk : bytes of all chunk files and the dataset
-    dataset : bytes held in memory while the dataset is put together
+    dataset : bytes that statistics and figures may hold in memory
     """
 
     points: int
@@ -57,7 +57,7 @@ class Plan:
             ("core-seconds", f"{self.core_seconds:,.1f}"),
             ("core-seconds per chunk", f"{self.chunk_core_seconds:,.1f}"),
             ("memory of a job", _bytes(self.memory)),
-            ("memory of the dataset", _bytes(self.dataset)),
+            ("memory of the statistics", _bytes(self.dataset)),
             ("disk", _bytes(self.disk)),
         ]
         width = max(len(name) for name, _ in rows)
@@ -114,10 +114,10 @@ def plan(study: Study) -> Plan:
         # The program itself, compiler included, takes half a GiB; Snakemake's part of a remote
         # job another quarter.
         memory=int(memory + 3 * largest * run_bytes + 3 * 2**28),
-        # Chunk files, the dataset, and the dataset's temporary copy while it is written.
+        # Chunk files, the dataset, and a new dataset before it takes the old one's place.
         disk=3 * data_bytes + 2**20,
-        # The arrays of the chunks, of the dataset, and their bytes on the way to the file.
-        dataset=3 * data_bytes + 2**28,
+        # All numbers and what is computed of them; the dataset itself is written in pieces.
+        dataset=(3 * data_bytes if study.statistics or study.figures else 0) + 2**28,
     )
 
 
@@ -191,9 +191,9 @@ def check_fit(study: Study, results: str | Path, workers: int = 1) -> Plan:
     if the_plan.dataset > memory:
         raise StudyError(
             "grid",
-            f"its dataset needs {_bytes(the_plan.dataset)} of memory, the machine has "
+            f"its statistics need {_bytes(the_plan.dataset)} of memory, the machine has "
             f"{_bytes(memory)}",
-            "a smaller grid, fewer records, bins or replicas",
+            "a smaller grid, fewer records, bins or replicas; or no statistics and figures",
             study.file,
         )
     return the_plan

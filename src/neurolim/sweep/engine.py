@@ -8,12 +8,14 @@ import os
 import platform
 import resource
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import dask
+import numba.core.event
 import numpy as np
 from distributed import Client, LocalCluster, as_completed
 
@@ -80,13 +82,15 @@ class Solved(NamedTuple):
     Parameters
     ----------
     solution : of the task
-    core_seconds : of the thread that solved it
+    core_seconds : of the thread that solved it, without compilation
+    compile_seconds : of the same thread
     memory_mib : peak of the worker so far
     machine : where
     """
 
     solution: core.Solution
     core_seconds: float
+    compile_seconds: float
     memory_mib: int
     machine: str
 
@@ -112,11 +116,35 @@ def run_task(task: Task, code: str) -> Solved:
         )
     model, solver = core.get("model", task.model), core.get("solver", task.solver)
     began = time.thread_time()
-    solution = solver.solve(
-        model, task.params, task.options, task.key, range(task.first, task.last)
-    )
+    with numba.core.event.install_listener("numba:compile", _Compilation()) as compilation:
+        solution = solver.solve(
+            model, task.params, task.options, task.key, range(task.first, task.last)
+        )
+    took = time.thread_time() - began - compilation.seconds
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return Solved(solution, time.thread_time() - began, peak, platform.node())
+    return Solved(solution, took, compilation.seconds, peak, platform.node())
+
+
+class _Compilation(numba.core.event.Listener):  # type: ignore[misc]  # numba has no types
+    """Core-seconds that numba compiles in this thread; kernels compile others within."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._thread, self._depth, self._began = threading.get_ident(), 0, 0.0
+
+    def on_start(self, event: Any) -> None:
+        """Note when the outermost compilation begins."""
+        if threading.get_ident() == self._thread:
+            if not self._depth:
+                self._began = time.thread_time()
+            self._depth += 1
+
+    def on_end(self, event: Any) -> None:
+        """Add what the outermost compilation took."""
+        if threading.get_ident() == self._thread and self._depth:
+            self._depth -= 1
+            if not self._depth:
+                self.seconds += time.thread_time() - self._began
 
 
 def run_batch(tasks: Sequence[Task], codes: Sequence[str]) -> list[Solved]:

@@ -16,7 +16,8 @@ import os
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,34 +86,69 @@ def tidy(folder: str | Path) -> None:
 def write_dataset(path: str | Path, dataset: xr.Dataset) -> str:
     """Write a dataset as one deterministic zip and return its SHA-256.
 
+    Numbers are asked for one piece of at most 16 MiB at a time, so a dataset that is read where it
+    is used may be larger than memory.
+
     Parameters
     ----------
     path : of the zip file
     dataset : any labelled dataset; text is kept as integers with an attribute ``labels``
     """
-    entries: dict[str, Any] = {}
-    store = MemoryStore(entries)
     encoded = _text_to_codes(dataset)
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        encoded.to_zarr(
-            store,
-            mode="w",
-            consolidated=False,
-            zarr_format=3,
-            encoding={
-                str(name): {"chunks": _chunks(encoded[name])}
-                for name in encoded.variables
-                if encoded[name].ndim
-            },
-        )
     with beside(Path(path)) as temporary:
         with temporary.open("wb") as stream:
-            write_zip(stream, ((name, entry.to_bytes()) for name, entry in entries.items()))
+            write_zip(stream, _entries(encoded))
         checksum = sha256(temporary)
     return checksum
 
 
-def _chunks(array: xr.DataArray) -> tuple[int, ...]:
+def _entries(dataset: xr.Dataset) -> Iterator[tuple[str, bytes | Callable[[], bytes]]]:
+    """Yield (name, content) of the zarr group of a dataset; of numbers, how to get them."""
+    entries: dict[str, Any] = {}
+    variables = {str(name): dataset[name].variable for name in dataset.variables}
+    # xarray describes the arrays by their first numbers; then they get their full size.
+    dataset.isel({dim: slice(0, 1) for dim in dataset.dims}).to_zarr(
+        MemoryStore(entries),
+        mode="w",
+        consolidated=False,
+        zarr_format=3,
+        encoding={
+            name: {"chunks": _chunks(variable)}
+            for name, variable in variables.items()
+            if variable.ndim
+        },
+    )
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        group = zarr.open_group(MemoryStore(entries), zarr_format=3, use_consolidated=False)
+        arrays: dict[str, zarr.Array[Any]] = dict(group.arrays())
+    for name, array in arrays.items():
+        array.resize(variables[name].shape)
+    for name, entry in entries.items():
+        if name.endswith("zarr.json"):
+            yield name, entry.to_bytes()
+    for name, array in arrays.items():
+        for place in np.ndindex(array.cdata_shape):
+            key = f"{name}/{array.metadata.encode_chunk_key(place)}"
+            yield key, partial(_piece, entries, key, array, place, variables[name])
+
+
+def _piece(
+    entries: dict[str, Any],
+    key: str,
+    array: zarr.Array[Any],
+    place: tuple[int, ...],
+    variable: xr.Variable,
+) -> bytes:
+    """Return a piece of an array as zarr writes it to ``entries``, and leave nothing there."""
+    region = tuple(
+        slice(at * length, (at + 1) * length)
+        for at, length in zip(place, array.chunks, strict=True)
+    )
+    array[region] = variable[region].values
+    return bytes(entries.pop(key).to_bytes())
+
+
+def _chunks(array: xr.Variable) -> tuple[int, ...]:
     """Return zarr chunk lengths of at most about 16 MiB, cut along the leading dimensions."""
     shape = list(array.shape)
     for place in range(len(shape)):
@@ -161,7 +197,7 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     StoreError : missing, truncated or not one of our files
     """
     path = Path(path)
-    try:
+    with _readable(path):
         with zipfile.ZipFile(path) as archive:
             archive.infolist()
         zipped = ZipStore(path, mode="r")
@@ -171,12 +207,31 @@ def open_dataset(path: str | Path) -> xr.Dataset:
         found = _codes_to_text(dataset)
         found.set_close(zipped.close)
         return found
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into one line with its name and the remedy."""
+    try:
+        yield
     except FileNotFoundError:
         raise StoreError(f"{path}: missing; run the study again to make it") from None
     except (zipfile.BadZipFile, OSError, KeyError, ValueError) as error:
         raise StoreError(
             f"{path}: not readable ({error}); delete it and run the study again"
         ) from None
+
+
+def read_rows(path: str | Path, name: str, rows: np.ndarray) -> np.ndarray:
+    """Return some rows of one array of numbers of a file, without reading the others.
+
+    Raises
+    ------
+    StoreError : missing, truncated or not one of our files
+    """
+    with _readable(Path(path)), ZipStore(path, mode="r") as zipped:
+        array = zarr.open_array(zipped, path=name, mode="r", zarr_format=3)
+        return np.asarray(array.oindex[rows])
 
 
 def sha256(path: str | Path) -> str:

@@ -14,7 +14,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -27,7 +27,9 @@ _DATE = (0 << 9) | (1 << 5) | 1  # 1980-01-01
 _MODE = 0o100644 << 16  # a plain file
 _MOST, _MOST_ENTRIES = 0xFFFFFFFF, 0xFFFF
 _BLOCK = 2**20
-_NAME = re.compile(r"[A-Za-z0-9._+-]+(/[A-Za-z0-9._+-]+)*")
+_NAME = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]*(/[A-Za-z0-9_+][A-Za-z0-9._+-]*)*")
+#: Names that are something else on Windows.
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 class ZipError(ValueError):
@@ -93,19 +95,24 @@ def _directory(entries: list[Entry], start: int) -> bytes:
     return body + tail + end
 
 
-def write_zip(stream: BinaryIO, contents: Iterable[tuple[str, bytes | Path]]) -> None:
+#: What a file in a zip holds: bytes, a path to them, or a function that returns them.
+Content = bytes | Path | Callable[[], bytes]
+
+
+def write_zip(stream: BinaryIO, contents: Iterable[tuple[str, Content]]) -> None:
     """Write files to a zip, sorted by name.
 
     Parameters
     ----------
     stream : open for writing at its start
-    contents : (name, content or path of the content); a path is read twice, in blocks
+    contents : (name, content); a path is read twice, in blocks, and a function called in its turn
     """
     entries: list[Entry] = []
     position = 0
     for name, content in sorted(contents, key=lambda item: item[0]):
         if not _is_name(name):
             raise ZipError(f"not a name for an archive: {name!r}")
+        content = content() if callable(content) else content
         checksum = size = 0
         for block in _blocks(content):
             checksum, size = zlib.crc32(block, checksum), size + len(block)
@@ -129,7 +136,27 @@ def _blocks(content: bytes | Path) -> Iterator[bytes]:
 
 def _is_name(name: str) -> bool:
     parts = name.split("/")
-    return bool(_NAME.fullmatch(name)) and len(name) <= 240 and not {".", ".."} & set(parts)
+    return (
+        bool(_NAME.fullmatch(name))
+        and len(name) <= 240
+        and not any(part.endswith(".") or _DEVICE.fullmatch(part) for part in parts)
+    )
+
+
+def _claim(name: str, taken: dict[str, str]) -> None:
+    """Refuse a name that is a folder elsewhere, or differs from another in capitals only.
+
+    Parameters
+    ----------
+    name : of an entry
+    taken : names so far and their folders, which end with "/", by what they are without capitals
+    """
+    parts = name.split("/")
+    folders = ["/".join(parts[:depth]) + "/" for depth in range(1, len(parts))]
+    for path in (*folders, name):
+        key = path.rstrip("/").casefold()
+        if taken.setdefault(key, path) != path:
+            raise ZipError(f"{name}: stands in the way of {taken[key]}")
 
 
 def entries_of(path: Path) -> list[Entry]:
@@ -147,10 +174,12 @@ def entries_of(path: Path) -> list[Entry]:
     if comment:
         raise ZipError("has a comment")
     entries: list[Entry] = []
+    taken: dict[str, str] = {}
     with path.open("rb") as stream:
         position = 0
         for info in found:
             _refuse(info)
+            _claim(info.filename, taken)
             entry = Entry(info.filename, info.CRC, info.file_size, info.header_offset)
             if entries and entry.name <= entries[-1].name:
                 raise ZipError(f"{entry.name}: twice, or out of order")
