@@ -46,7 +46,7 @@ RIGHT = {
         grid={"n_neurons": [10, 100], "eps": EPS},
     ),
     "all runs fail": study(
-        options=EULER | {"dt": 0.01}, params={"voltage_start": 1e3}, failed_share=1.0
+        options=EULER | {"dt": 0.01}, params={"voltage_spread": 1e3}, failed_share=1.0
     ),
     "some runs fail": study(
         options=EULER | {"dt": 0.01}, params={"voltage_spread": 20.0},

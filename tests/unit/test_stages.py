@@ -104,7 +104,7 @@ def test_failures_on_an_axis_of_words_are_named(tmp_path):
         reference=None,
         options=SMALL | {"scheme": "euler_maruyama"},
         # The explicit cubic overflows from so far out, a linear drift does not.
-        params={"voltage_start": 1e3, "coefficients": [0.0, -1.0]},
+        params={"voltage_spread": 1e3, "coefficients": [0.0, -1.0]},
         grid={"eps": [0.1], "drift": ["cubic", "polynomial"]},
         statistics=None,
     )

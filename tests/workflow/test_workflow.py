@@ -264,7 +264,7 @@ title: A study in which every second run fails
 model: fitzhugh_nagumo
 solver: particles
 reference: limit
-params: {voltage_start: 1.0e+3, coefficients: [0.0, -1.0]}
+params: {voltage_spread: 1.0e+3, coefficients: [0.0, -1.0]}
 options: {n_neurons: 64, t_end: 1.0, records: 4, dt: 0.01, scheme: euler_maruyama}
 grid: {eps: [0.01], drift: [cubic, polynomial]}
 replicas: 2
