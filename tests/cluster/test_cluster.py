@@ -39,7 +39,7 @@ grid:
 replicas: 4
 seed: 4
 statistics: [agreement]
-chunk_seconds: 0.05
+chunk_seconds: 0.03
 """
 
 

@@ -50,7 +50,7 @@ def test_plan_and_graph_of_a_million_points_take_a_minute_and_two_gib(tmp_path):
     loaded = load_study(study)
     the_plan = plan(loaded)
     assert the_plan.points == 1_000_000
-    assert len(the_plan.chunks) == 1000
+    assert 900 <= len(the_plan.chunks) <= 1000
     config = ["--config", f"results={tmp_path}/results", f"studies=[{study}]"]
     words = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run", "--quiet", *config]
     log = tmp_path / "log"
