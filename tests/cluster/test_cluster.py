@@ -234,7 +234,7 @@ def test_slurm_runs_a_study_survives_a_cancelled_job_and_gives_the_same_bytes(
 ):
     study, expected = thirds
     quick = {"slurm-init-seconds-before-status-checks": 1}
-    plain = {} if slurm else {"slurm-no-account": True, "slurm-status-command": "squeue"}
+    plain = {} if slurm else {"slurm-no-account": True}
     profile = adapted("slurm", tmp_path / "profile", **quick, **plain)
     run_and_cancel(study, tmp_path, profile, expected)
 
