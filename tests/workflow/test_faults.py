@@ -88,7 +88,8 @@ def kill_at_random(study, results, expected, kills, seed):
     turns = [role for _ in range(kills // len(ROLES)) for role in rng.sample(ROLES, len(ROLES))]
     hit: Counter[str] = Counter()
     commands = whole = 0
-    while turns or not whole:
+    complete = False
+    while turns or not complete:
         process = start("run", study, "--results", results, "--cores", "2", "--no-report")
         commands += 1
         while alive := members(process.pid):
@@ -104,7 +105,8 @@ def kill_at_random(study, results, expected, kills, seed):
                         os.kill(victim, signal.SIGKILL)
                         hit[turns.pop(0)] += 1
         text, _ = process.communicate()
-        if process.returncode == 0:
+        complete = process.returncode == 0
+        if complete:
             assert files_of(results / "pieces") == expected
             whole += 1
             if turns:
