@@ -804,7 +804,7 @@ def _sentences(study: Study, table: Path) -> list[str]:
     for row in rows:
         if "verdict" not in row:
             continue
-        if "order" in row:
+        if "order_low" in row:
             claim = study.expect.get(str(row["quantity"]).split(" [")[0])
             words = f" (the paper claims {claim.claim})" if claim and claim.claim else ""
             order = "no order"
@@ -814,10 +814,18 @@ def _sentences(study: Study, table: Path) -> list[str]:
                 )
             hope = f", expected {row['expected']:g}" if np.isfinite(row["expected"]) else ""
             sentences.append(f"{row['quantity']}: {order}{hope}{words}: {row['verdict']}")
-        else:
+        elif "largest_z" in row:
             off = row["largest_z"]
             size = f", largest deviation {off:.3g} standard errors" if np.isfinite(off) else ""
             sentences.append(
                 f"{row['quantity']}: {row['compared']} comparisons{size}: {row['verdict']}"
             )
+        else:
+            axes = {name for axis in study.axes for name in axis.components}
+            named = [
+                f"{name} {value}"
+                for name, value in row.items()
+                if name != "verdict" and (name in axes or isinstance(value, str))
+            ]
+            sentences.append(": ".join([*filter(None, [", ".join(named)]), str(row["verdict"])]))
     return sentences

@@ -17,6 +17,7 @@ OPTIONS = {
     "resamples": 200,
     "confidence": 0.95,
     "bootstrap_seed": 0,
+    "limit": "zero",
     "below": 0.0,
 }
 

@@ -301,3 +301,13 @@ def test_a_dataset_larger_than_memory_is_refused(tmp_path, monkeypatch):
 def test_a_configuration_without_studies_is_refused(named):
     with pytest.raises(StudyError, match="studies: got"):
         stages.study_files({"studies": named})
+
+
+def test_the_report_says_the_verdict_of_any_table(tmp_path):
+    one = study(grid={"eps": [0.1, 0.2]})
+    table = tmp_path / "bias.csv"
+    table.write_text("scheme,eps,bias,verdict\nbridge,0.1,0.5,agrees: 0.8 standard errors\n")
+    (words,) = stages._sentences(one, table)
+    assert words == "scheme bridge, eps 0.1: agrees: 0.8 standard errors"
+    table.write_text("barrier,verdict\n0.07,agrees: within 5%\n")
+    assert stages._sentences(one, table) == ["agrees: within 5%"]
