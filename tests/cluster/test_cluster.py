@@ -178,9 +178,11 @@ def slurm_programs(accounting):
     return [name for name in wanted if shutil.which(name) is None]
 
 
-@pytest.fixture(
-    params=[pytest.param("none", marks=pytest.mark.ci), pytest.param("accounting")],
-)
+#: Slurms without and with accounting; CI takes the first.
+SLURMS = [pytest.param("none", marks=pytest.mark.ci), "accounting"]
+
+
+@pytest.fixture
 def slurm(request, tmp_path_factory):
     """Start a Slurm of two nodes on loopback; return whether it has accounting."""
     if os.geteuid():
@@ -229,6 +231,7 @@ def cancel_first(process, match=""):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("slurm", SLURMS, indirect=True)
 def test_slurm_runs_a_study_survives_a_cancelled_job_and_gives_the_same_bytes(
     slurm, thirds, tmp_path
 ):
@@ -240,6 +243,7 @@ def test_slurm_runs_a_study_survives_a_cancelled_job_and_gives_the_same_bytes(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("slurm", ["none", "accounting"], indirect=True)
 def test_any_scheduler_s_profile_does_the_same_with_slurm(slurm, thirds, tmp_path):
     study, expected = thirds
     profile = adapted("cluster", tmp_path / "profile")
@@ -257,6 +261,7 @@ def run_and_cancel(study, results, profile, expected):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("slurm", SLURMS, indirect=True)
 def test_dask_workers_in_slurm_survive_a_cancelled_one_and_give_the_same_bytes(
     slurm, thirds, tmp_path
 ):
