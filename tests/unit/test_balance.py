@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from neurolim import Status, StudyError, core, solve
 from neurolim.solvers.balance_points import starting_values
 from neurolim.solvers.wired import lay_wires
-from neurolim.stages import load_study, run_study
+from neurolim.stages import run_study
 
 WEIGHTS, REVERSAL = np.array([[1.0, 2.0], [1.5, 1.0]]), np.array([3.0, -1.0])
 CURRENT = np.array([0.5, 0.2])
@@ -320,16 +320,6 @@ STUDIES = (
     "balance-dynamic",
     "balance-index",
 )
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_full_and_tiny_study_are_accepted_and_differ_in_size_only(root, name):
-    full = load_study(root / "config" / "studies" / f"{name}.yaml")
-    tiny = load_study(root / "config" / "tiny" / f"{name}.yaml")
-    for field in ("title", "claim", "model", "solver", "params", "expect"):
-        assert getattr(full, field) == getattr(tiny, field), field
-    assert [e.name for e in full.statistics] == [e.name for e in tiny.statistics]
-    assert [e.name for e in full.figures] == [e.name for e in tiny.figures]
 
 
 # Random wiring is meant to depart from the first-order theory of full wiring.

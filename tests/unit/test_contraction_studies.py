@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from neurolim.core import StudyError
-from neurolim.stages import load_study, run_study
+from neurolim.stages import run_study
 from neurolim.sweep.study import parse_study
 
 STUDIES = (
@@ -21,16 +21,6 @@ STUDIES = (
     "contraction-map",
     "wasserstein",
 )
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_full_and_tiny_study_differ_in_size_only(root, name):
-    full = load_study(root / "config" / "studies" / f"{name}.yaml")
-    tiny = load_study(root / "config" / "tiny" / f"{name}.yaml")
-    for field in ("title", "claim", "model", "solver", "params", "expect"):
-        assert getattr(full, field) == getattr(tiny, field), field
-    assert [e.name for e in full.statistics] == [e.name for e in tiny.statistics]
-    assert [e.name for e in full.figures] == [e.name for e in tiny.figures]
 
 
 SAMPLED = ("theorem-1", "theorem-2", "theorem-4", "reflection-schemes")

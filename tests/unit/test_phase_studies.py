@@ -28,17 +28,6 @@ STUDIES = (
 )
 
 
-@pytest.mark.parametrize("name", STUDIES)
-def test_full_and_tiny_study_differ_in_size_only(root, name):
-    full = load_study(root / "config" / "studies" / f"{name}.yaml")
-    tiny = load_study(root / "config" / "tiny" / f"{name}.yaml")
-    for field in ("title", "claim", "model", "solver", "params", "expect"):
-        assert getattr(full, field) == getattr(tiny, field), field
-    assert [axis.name for axis in full.axes] == [axis.name for axis in tiny.axes]
-    assert [e.name for e in full.statistics] == [e.name for e in tiny.statistics]
-    assert [e.name for e in full.figures] == [e.name for e in tiny.figures]
-
-
 SAMPLED = ("map-current-a", "fig-7-4")
 
 

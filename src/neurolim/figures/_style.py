@@ -12,8 +12,10 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullFormatter, NullLocator
 
 #: Okabe & Ito's palette, for categories.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -76,6 +78,24 @@ def ordered_colours(count: int) -> list[Any]:
 def symbol(name: str, units: str) -> str:
     """Return an axis label: name and unit; a dimensionless quantity is just its name."""
     return name if units in ("1", "", "state") else f"{name} ({units})"
+
+
+def label_log(axis: Axis, levels: np.ndarray) -> None:
+    """Label a logarithmic axis at powers of ten; at its levels where there are no two powers.
+
+    Parameters
+    ----------
+    axis : already logarithmic
+    levels : the values shown along it
+    """
+    low, high = np.log10([levels.min(), levels.max()])
+    if np.floor(high + 1e-9) - np.ceil(low - 1e-9) >= 1:
+        # Labels between the powers would overlap.
+        axis.set_minor_formatter(NullFormatter())
+    else:
+        axis.set_major_locator(FixedLocator(sorted(levels.tolist())[:: -(-levels.size // 5)]))
+        axis.set_major_formatter(FormatStrFormatter("%g"))
+        axis.set_minor_locator(NullLocator())
 
 
 def label_levels(axes: Axes, labels: Sequence[tuple[str, Any]]) -> None:

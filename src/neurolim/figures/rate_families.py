@@ -11,7 +11,15 @@ import xarray as xr
 from matplotlib.figure import Figure as Picture
 
 from neurolim.core import Figure
-from neurolim.figures._style import COLOURS, THEORY, figure, note_failures, styled, symbol
+from neurolim.figures._style import (
+    COLOURS,
+    THEORY,
+    figure,
+    label_log,
+    note_failures,
+    styled,
+    symbol,
+)
 
 _COLUMNS = 4
 _MARKERS = "os^Dv<>"
@@ -92,6 +100,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
         bottom, top = upper.get_ylim()
         upper.set_ylim(bottom, top * (top / bottom) ** 0.25)
         lower.set_xlim(upper.get_xlim())
+        label_log(upper.xaxis, levels)
+        label_log(lower.xaxis, levels)
         lower.set_xlabel(over)
         lower.set_title("order between neighbours", fontsize=7.5)
         if column == 0:

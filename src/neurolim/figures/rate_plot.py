@@ -8,10 +8,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure as Picture
-from matplotlib.ticker import NullFormatter
 
 from neurolim.core import Figure
-from neurolim.figures._style import COLOURS, THEORY, figure, note_failures, styled, symbol
+from neurolim.figures._style import (
+    COLOURS,
+    THEORY,
+    figure,
+    label_log,
+    note_failures,
+    styled,
+    symbol,
+)
 
 _COLUMNS = 3
 
@@ -42,9 +49,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
         panel.set_xscale("log")
         panel.set_yscale("log")
         panel.set_xlim(levels.min() / 1.25, levels.max() * 1.25)
-        if levels.max() > 10.0 * levels.min():
-            # Powers of ten are enough; labels between them would overlap.
-            panel.xaxis.set_minor_formatter(NullFormatter())
+        label_log(panel.xaxis, levels)
         shown = np.isfinite(error) & (error > 0)
         bars = np.stack([np.minimum(spread, 0.95 * error), spread])
         for chosen, filled in ((used & shown, True), (~used & shown, False)):

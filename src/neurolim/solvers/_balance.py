@@ -22,6 +22,7 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 from neurolim.core import Model, Sites, StudyError
 from neurolim.numerics.cache import keep_compiled, named
 from neurolim.provenance import code_digest
+from neurolim.solvers._layout import layout
 
 #: Steps of a tenth of the shortest relaxation time after which the layer counts as over.
 _LAYER_STEPS = 20_000
@@ -88,12 +89,7 @@ def check_synapses(model: Model, params: Mapping[str, Any]) -> None:
 @lru_cache(maxsize=16)
 def strong(model: Model) -> Strong:
     """Return the compiled functions of a model, built once per process."""
-    d = len(model.state)
-    sites = model.prepare({param.name: param.default for param in model.params})
-    parameters_class = type(sites.params[0])
-    n_parameters = len(sites.params[0])
-    n_fields = len(model.field(tuple(0.5 for _ in range(d)), sites.params[0]))
-    n_means = d + n_fields
+    d, n_fields, n_means, parameters_class, n_parameters, _ = layout(model)
     key = code_digest(__name__, model.drift.__module__)
 
     def inline(function: Any) -> Any:
@@ -188,11 +184,10 @@ class Network:
         self.compiled, self.sites = strong(model), sites
         self.rows = np.array([[float(value) for value in p] for p in sites.params])
         self.coupling = np.ascontiguousarray(sites.coupling, dtype=float)
-        self.count, self.d = len(sites.labels), len(model.state)
-        sample = model.field(tuple(0.5 for _ in range(self.d)), sites.params[0])
-        self.n_fields = len(sample)
+        self.count = len(sites.labels)
+        self.d, self.n_fields, n_means, *_ = layout(model)
         self.noise = np.array([model.noise(p)[0] for p in sites.params])
-        self.still = np.zeros((self.count, self.d + self.n_fields))
+        self.still = np.zeros((self.count, n_means))
 
     def flow(
         self, x: np.ndarray, weak: bool = False, extra: np.ndarray | None = None

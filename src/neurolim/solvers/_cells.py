@@ -24,6 +24,7 @@ from scipy.special import ndtri
 from neurolim.core import Model
 from neurolim.numerics.cache import keep_compiled, named
 from neurolim.provenance import code_digest
+from neurolim.solvers._layout import layout
 
 
 class Kernels(NamedTuple):
@@ -55,10 +56,7 @@ def kernels(model: Model) -> Kernels:
 
 @lru_cache(maxsize=16)
 def _build(model: Model) -> Kernels:
-    sites = model.prepare({param.name: param.default for param in model.params})
-    parameters_class = type(sites.params[0])
-    n_parameters = len(sites.params[0])
-    n_means = 2 + len(model.field((0.5, 0.5), sites.params[0]))
+    _, _, n_means, parameters_class, n_parameters, _ = layout(model)
     tag = f"{code_digest(__name__, model.drift.__module__)}_law"
 
     def inline(function: Any) -> Any:

@@ -24,6 +24,7 @@ from neurolim.numerics.elementary import expm1, log
 from neurolim.numerics.lowlevel import stack_array
 from neurolim.numerics.random import STREAM_BRIDGE, STREAM_NOISE, normals, uniforms
 from neurolim.provenance import code_digest
+from neurolim.solvers._layout import layout
 
 COUPLINGS = ("synchronous", "mirror", "independent", "maximal")
 REFLECTIONS = ("bridge", "symmetrised", "projected")
@@ -63,13 +64,7 @@ def kernels(model: Model) -> Kernels:
 
 @lru_cache(maxsize=64)
 def _build(model: Model) -> Kernels:
-    d = len(model.state)
-    sites = model.prepare({param.name: param.default for param in model.params})
-    parameters_class = type(sites.params[0])
-    n_parameters = len(sites.params[0])
-    n_fields = len(model.field(tuple(0.5 for _ in range(d)), sites.params[0]))
-    n_means = d + n_fields
-    floors = np.array([-np.inf if v.reflect is None else v.reflect for v in model.state])
+    d, _, n_means, parameters_class, n_parameters, floors = layout(model)
     slope_step = 2.0**-10
     tag = f"{code_digest(__name__, model.drift.__module__)}_pairs"
 

@@ -64,6 +64,7 @@ from neurolim.numerics.random import (
     wide_normals,
 )
 from neurolim.provenance import code_digest
+from neurolim.solvers._layout import layout
 from neurolim.solvers._mean_mode import (
     ModelCode,
     correct_means,
@@ -136,12 +137,7 @@ def kernels(model: Model, variant: Variant) -> Kernels:
 
 @lru_cache(maxsize=64)
 def _build(model: Model, variant: Variant) -> Kernels:
-    d = len(model.state)
-    sites = model.prepare({param.name: param.default for param in model.params})
-    parameters_class = type(sites.params[0])
-    n_parameters = len(sites.params[0])
-    n_fields = len(model.field(tuple(0.5 for _ in range(d)), sites.params[0]))
-    floors = np.array([-np.inf if v.reflect is None else v.reflect for v in model.state])
+    d, n_fields, n_means, parameters_class, n_parameters, floors = layout(model)
     reflects = bool(np.isfinite(floors).any())
     exponential = variant.scheme == "exponential"
     wide = variant.wide
@@ -157,7 +153,7 @@ def _build(model: Model, variant: Variant) -> Kernels:
     drawn = tuple(noisy[k] and k not in brings for k in range(d))
     noise_type = np.float64 if wide else np.float32
 
-    shape = _structure(model, parameters_class, n_means=d + n_fields)
+    shape = _structure(model, parameters_class, n_means)
     relaxing, curved, rates_move = shape.relaxing, shape.curved, shape.rates_move
     curves = tuple(k for k in range(d) if curved[k])
     place = tuple(curves.index(k) if curved[k] else -1 for k in range(d))
@@ -188,7 +184,6 @@ def _build(model: Model, variant: Variant) -> Kernels:
     _, field_tile_of, _, scatter_field = access(n_fields)
     curved_rows_of, curved_tile_of, gather_bend, scatter_bend = access(n_curved)
     _, _, _, scatter_old = access(n_old)
-    n_means = d + n_fields
     # The size of a stack buffer must be a constant when the kernel is compiled.
     field_rows = max(1, n_fields)
     means_of = _tuple_reader(n_means)

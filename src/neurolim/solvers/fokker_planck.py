@@ -33,6 +33,7 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, splu
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
 from neurolim.solvers._cells import Grid
+from neurolim.solvers._layout import layout
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords, steps_per_record
 
 #: Grids of the extrapolation, in units of the coarsest.
@@ -150,8 +151,7 @@ def _feels_means(model: Model, params: Mapping[str, Any]) -> bool:
     """Return whether the drift depends on the means of the law."""
     (p,) = model.prepare(params).params
     x = model.initial((0.0, 0.0), p)
-    n_means = 2 + len(model.field(x, p))
-    zero, one = (0.0,) * n_means, (1.0,) * n_means
+    zero, one = ((value,) * layout(model).n_means for value in (0.0, 1.0))
     found: bool = model.drift(x, zero, zero, p) != model.drift(x, one, zero, p)
     return found
 

@@ -45,7 +45,14 @@ from neurolim.core import (
 )
 from neurolim.numerics.random import BLOCK, STREAM_INITIAL
 from neurolim.solvers._couplings import COUPLINGS, REFLECTIONS, kernels
-from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords, steps_per_record
+from neurolim.solvers._layout import layout
+from neurolim.solvers._times import (
+    TIME_OPTIONS,
+    largest_rate,
+    record_times,
+    state_coords,
+    steps_per_record,
+)
 
 #: Stream of the starts of second copies that start by themselves.
 STREAM_SECOND_INITIAL = 96
@@ -210,7 +217,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         raise StudyError("samples", f"{options['samples']} of {options['n_pairs']} pairs", "fewer")
     if len(first.labels) * options["n_neurons"] * options["n_pairs"] > 2**31:
         raise StudyError("n_pairs", "more than 2^31 neurons", "fewer pairs, more replicas")
-    rate = _fastest(model, first)
+    rate = largest_rate(model, params)
     if rate * options["dt"] > 0.5:
         raise StudyError(
             "dt",
@@ -219,25 +226,10 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         )
 
 
-def _fastest(model: Model, sites: Sites) -> float:
-    """Return the largest linear coupling rate at the start."""
-    origin = (0.0,) * len(model.state)
-    starts = [model.initial(origin, p) for p in sites.params]
-    means = [(*x, *model.field(x, p)) for x, p in zip(starts, sites.params, strict=True)]
-    inputs = sites.coupling @ np.array(means)
-    rates = [0.0]
-    for m, c, p in zip(means, inputs, sites.params, strict=True):
-        pull, _, gap = model.relax(m, tuple(c), p)
-        rates += [a + b for a, b in zip(pull, gap, strict=True)]
-    return float(max(rates))
-
-
 def _coupled(model: Model, sites: Sites, options: Mapping[str, Any]) -> bool:
     """Return whether linear couplings act; one neuron has no gap junctions."""
     alone = options["n_neurons"] == 1 and not options["limit_copy"]
-    generic = (0.5,) * (
-        len(model.state) + len(model.field((0.5,) * len(model.state), sites.params[0]))
-    )
+    generic = (0.5,) * layout(model).n_means
     for p in sites.params:
         pull, _, gap = model.relax(generic, generic, p)
         if any(pull) or (any(gap) and not alone):

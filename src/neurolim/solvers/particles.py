@@ -28,6 +28,7 @@ from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
 from neurolim.numerics.summary import ORDERS, summarise
 from neurolim.provenance import code_digest
+from neurolim.solvers._layout import layout
 from neurolim.solvers._schemes import Variant, kernels
 from neurolim.solvers._times import (
     TIME_OPTIONS,
@@ -171,7 +172,7 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
     normals = noisy * options["brownian_refinement"] * _NORMAL_NANOSECONDS[options["normals"]]
     per_step = 1e-9 * neurons * (d * model.work * _NANOSECONDS[scheme] + normals)
     per_step += n_sites * _SECONDS_PER_STEP[scheme]
-    if scheme == "exponential" and model.field((0.5,) * d, sites.params[0]):
+    if scheme == "exponential" and layout(model).n_fields:
         per_step += n_sites**3 * _SECONDS_PER_PATH
     records = (options["records"] + 1) * 1e-9 * neurons * d * _RECORD_NANOSECONDS
     sizes = {dim: len(coord.values) for dim, coord in coords(model, params, options).items()}

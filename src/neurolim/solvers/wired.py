@@ -59,6 +59,7 @@ from neurolim.numerics.random import (
     uniforms,
 )
 from neurolim.provenance import code_digest
+from neurolim.solvers._layout import layout
 from neurolim.solvers._times import (
     TIME_OPTIONS,
     largest_rate,
@@ -252,12 +253,7 @@ def kernels(model: Model) -> Kernels:
 
 @lru_cache(maxsize=16)
 def _build(model: Model) -> Kernels:
-    d = len(model.state)
-    sites = model.prepare({param.name: param.default for param in model.params})
-    parameters_class = type(sites.params[0])
-    n_parameters = len(sites.params[0])
-    n_fields = len(model.field(tuple(0.5 for _ in range(d)), sites.params[0]))
-    n_means = d + n_fields
+    d, n_fields, n_means, parameters_class, n_parameters, _ = layout(model)
     key = code_digest(__name__, model.drift.__module__)
 
     def compiled(function: Any) -> Any:
