@@ -7,6 +7,8 @@ UV = uv
 # 0 is all of them
 CORES = 0
 TESTFLAGS =
+# Tests of one file share what they have made, so files go to cores, the longest first.
+SIDE_BY_SIDE = --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 BENCHFLAGS =
 
 VENV = .venv
@@ -26,10 +28,13 @@ run: env ## run the default studies to results/ and results/report.html (CORES=2
 	@$(IN_ENV) neurolim run --cores $(CORES)
 
 test: env ## pass the tests, all but the slow ones (TESTFLAGS are handed to pytest)
-	@$(IN_ENV) pytest -m "not slow" $(TESTFLAGS)
+	@$(IN_ENV) pytest $(SIDE_BY_SIDE) -m "not slow" $(TESTFLAGS)
+
+test-sample: env ## pass those of the slow tests that .ci/run takes
+	@$(IN_ENV) pytest $(SIDE_BY_SIDE) -m "slow and ci" $(TESTFLAGS)
 
 test-all: env ## pass all tests
-	@$(IN_ENV) pytest $(TESTFLAGS)
+	@$(IN_ENV) pytest $(SIDE_BY_SIDE) $(TESTFLAGS)
 
 lint: env ## check style, types, imports and workflow
 	$(IN_ENV) ruff check
@@ -93,4 +98,4 @@ $(ROCRATE): tests/archive/validator.lock
 	--require-hashes -r tests/archive/validator.lock
 	@touch $@
 
-.PHONY: help env run test test-all lint format bench-env bench changelog lock validator clean
+.PHONY: help env run test test-sample test-all lint format bench-env bench changelog lock validator clean

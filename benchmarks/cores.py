@@ -37,7 +37,6 @@ CELLS = {
         "current": {"linspace": [0.0, 4.0, 20]},
         "a": {"linspace": [0.1, 1.0, 10]},
     },
-    "chunk_seconds": 1e6,
 }  # fmt: skip
 
 
@@ -71,7 +70,7 @@ def pipeline(minutes: float, cores: int) -> tuple[float, float]:
     kernels(range(1))
     each = kernels(range(0, study.n_points, 4))
     replicas = max(2, round(minutes * 60 / (each * study.n_points)))
-    text = CELLS | {"replicas": replicas, "chunk_seconds": 60, "statistics": ["concentration"]}
+    text = CELLS | {"replicas": replicas, "statistics": ["concentration"]}
     text |= {"title": "Cost of the pipeline", "claim": "none", "reference": "limit"}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"

@@ -12,6 +12,14 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
     os.environ.setdefault(_name, "1")
 
 ROOT = Path(__file__).parent.parent
+#: Files whose tests take minutes: side by side with others they have to start first.
+LONGEST = ("test_workflow", "test_faults", "test_models", "test_cache", "test_archive")
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest files first; the order within a file stays."""
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def simulate(
     """Solve one chunk of a study and write it as one file with a record beside it."""
     from neurolim.sweep.engine import Engine
 
-    loaded = stages.load_study(study)
+    loaded = stages.load_study(study, analysis=False)
     the_plan = planning.plan(loaded)
     if chunk >= len(the_plan.chunks):
         raise StudyError("chunk", f"no chunk {chunk}", f"0 to {len(the_plan.chunks) - 1}")

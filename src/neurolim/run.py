@@ -274,7 +274,8 @@ def _watch(
     with _as_interrupt(signal.SIGTERM):
         while process.poll() is None:
             try:
-                time.sleep(_PERIOD)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_PERIOD)
                 for text in stalled.look():
                     print(f"{clear}{text}", flush=True)
                 line = progress_line(outlines, results, time.monotonic() - began, fresh)

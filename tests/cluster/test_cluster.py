@@ -21,7 +21,7 @@ from tests.running import ROOT, environment, files_of, start
 from neurolim import core
 from neurolim.stages import load_study, run_study, simulate
 from neurolim.sweep.chunks import plan
-from neurolim.sweep.engine import Engine, run_task
+from neurolim.sweep.engine import Engine, run_batch
 
 pytestmark = pytest.mark.workflow
 
@@ -127,7 +127,7 @@ def test_a_worker_with_other_code_is_refused(thirds):
     loaded = load_study(thirds[0])
     task = Task("linear", "particles", loaded.params_at(0), loaded.options_at(0), 1, 0, 1)
     with pytest.raises(RuntimeError, match="another neurolim"):
-        run_task(task, "0" * 16)
+        run_batch([task], {("linear", "particles"): "0" * 16})
 
 
 def test_nothing_listens_beyond_loopback_and_no_dashboard_unasked(thirds, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure as Picture
-from scipy import stats
+from scipy import special
 
 from neurolim.core import Figure
 from neurolim.figures._style import COLOURS, THEORY, figure, note_failures, styled
@@ -36,7 +36,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
         left.plot(np.repeat(time + jitter, z.shape[1]), z.ravel(), ".", ms=3.5, color=colour)
         values = np.sort(z[np.isfinite(z)])
         if values.size:
-            normal = stats.norm.ppf((np.arange(values.size) + 0.5) / values.size)
+            normal = special.ndtri((np.arange(values.size) + 0.5) / values.size)
             right.plot(normal, values, ".", ms=3.5, color=colour)
         right.text(
             0.04,

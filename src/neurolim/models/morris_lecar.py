@@ -150,5 +150,5 @@ MODEL = Model(
     noise=noise,
     field=field,
     initial=initial,
-    work=6.0,
+    work=7.0,
 )

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 #: A level whose standard error exceeds this share of its value says nothing about an order.
 NOISE_SHARE = 1.0 / 3.0
@@ -234,7 +234,7 @@ def fit_order(
     if relative.min() == 0.0:
         scatter = float(np.sqrt(residuals @ residuals / freedom))
         noise = max(scatter, ROUNDING * (1.0 + float(np.abs(logs).max())))
-        quantile = float(stats.t.ppf(1 - tail, freedom))
+        quantile = float(special.stdtrit(freedom, 1 - tail))
         low, high = _likely_orders(curve, logs, float(order), noise, quantile)
     else:
         kept = [values for values, use in zip(measured.kept, used, strict=True) if use]
@@ -242,7 +242,7 @@ def fit_order(
         with np.errstate(divide="ignore", invalid="ignore"):
             orders = curve.fit(np.log(np.abs(drawn)))[0][:, 1]
         fewest = min(len(values) for values in kept)
-        stretch = (stats.t.ppf(1 - tail, fewest - 1) / stats.norm.ppf(1 - tail)) * np.sqrt(
+        stretch = (special.stdtrit(fewest - 1, 1 - tail) / special.ndtri(1 - tail)) * np.sqrt(
             fewest / (fewest - 1)
         )
         stretch *= max(

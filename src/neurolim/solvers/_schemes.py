@@ -63,6 +63,7 @@ from neurolim.numerics.random import (
     uniforms,
     wide_normals,
 )
+from neurolim.numerics.summary import summarise
 from neurolim.provenance import code_digest
 from neurolim.solvers._layout import layout
 from neurolim.solvers._mean_mode import (
@@ -82,12 +83,31 @@ class Kernels(NamedTuple):
     advance : (X, work, rows, coupling, means, trace, every, n, h, refinement, key, replica, first,
         last) does the steps first .. last - 1; trace [sample, site, variable] gets the means after
         every ``every`` steps (0: never)
+    follow : (X, work, rows, coupling, means, trace, every, n, h, refinement, key, replica, stride,
+        scale, low, width, levels, records) starts a network and follows it, a record every
+        ``stride`` steps; returns whether it stayed finite
     """
 
     n_means: int
     n_work: int
     start: Callable[..., None]
     advance: Callable[..., None]
+    follow: Callable[..., bool]
+
+
+class Records(NamedTuple):
+    """What is recorded of one network; times come first in every array.
+
+    mean, covariance, central_moment, quantile, histogram : as ``numerics.summary`` fills them
+    state : every neuron [time, site, variable, neuron], or no times for none
+    """
+
+    mean: Any
+    covariance: Any
+    central_moment: Any
+    quantile: Any
+    histogram: Any
+    state: Any
 
 
 class Variant(NamedTuple):
@@ -121,6 +141,8 @@ class Sums(NamedTuple):
     residual: Any
     moved: Any
 
+
+keep_compiled(summarise, code_digest(summarise.__module__))
 
 _compiling = Lock()
 
@@ -640,10 +662,37 @@ def _build(model: Model, variant: Variant) -> Kernels:
                     for i in range(row.size):
                         row[i] += shifts[s, k]
 
+    # One call per network: whatever returns to Python waits there for the other threads.
+    @compiled
+    def follow(
+        X, work, rows, coupling, means, trace, every, n, h, refinement, key, replica, stride,
+        scale, low, width, levels, records,
+    ):  # fmt: skip
+        """Start a network and follow it; return whether it stayed finite."""
+        start(X, rows, key, replica, n, means)
+        if every > 0:
+            trace[0] = means[:, :d]
+        for t in range(records.mean.shape[0]):
+            if t > 0:
+                advance(
+                    X, work, rows, coupling, means, trace, every, n, h, refinement, key, replica,
+                    (t - 1) * stride, t * stride,
+                )  # fmt: skip
+            if not summarise(
+                X, n, scale, low, width, levels, records.mean[t], records.covariance[t],
+                records.central_moment[t], records.quantile[t], records.histogram[t],
+            ):  # fmt: skip
+                return False
+            if records.state.shape[0] > 0:
+                for s in range(X.shape[1]):
+                    for k in range(d):
+                        copy_row(records.state[t, s, k], X[k, s, :n])
+        return True
+
     # The digest knows the sources of this package only: a model from elsewhere is compiled anew.
     if registered:
-        start, advance = keep_compiled(start, tag), keep_compiled(advance, tag)
-    return Kernels(n_means, n_curved + n_old if exponential else 0, start, advance)
+        start, advance, follow = (keep_compiled(f, tag) for f in (start, advance, follow))
+    return Kernels(n_means, n_curved + n_old if exponential else 0, start, advance, follow)
 
 
 class _Structure(NamedTuple):

@@ -23,13 +23,11 @@ from neurolim.core import (
     StudyError,
     Var,
 )
-from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
-from neurolim.numerics.summary import ORDERS, summarise
-from neurolim.provenance import code_digest
+from neurolim.numerics.summary import ORDERS
 from neurolim.solvers._layout import layout
-from neurolim.solvers._schemes import Variant, kernels
+from neurolim.solvers._schemes import Records, Variant, kernels
 from neurolim.solvers._times import (
     TIME_OPTIONS,
     largest_rate,
@@ -39,8 +37,6 @@ from neurolim.solvers._times import (
 
 #: Probabilities of the recorded quantiles.
 PROBABILITIES = (0.1, 0.25, 0.5, 0.75, 0.9)
-
-keep_compiled(summarise, code_digest(summarise.__module__))
 
 OPTIONS = (
     Param("n_neurons", 1000, doc="neurons per site", kind="integer", low=2, high=2**30),
@@ -88,13 +84,13 @@ OPTIONS = (
 
 #: Cost model: core-nanoseconds of a step per neuron and variable without noise, for a model of
 #: work 1, of a normal, and of a record, with seconds per site and step: measured on one core with
-#: AVX-512 at n = 1000 and half as much again; elsewhere only the sizes of chunks are off.
-_NANOSECONDS = {"euler_maruyama": 0.5, "exponential": 1.4}
-_NORMAL_NANOSECONDS = {"float32": 1.0, "float64": 3.7}
-_RECORD_NANOSECONDS = 6.0
-_SECONDS_PER_STEP = {"euler_maruyama": 3e-7, "exponential": 2e-6}
+#: AVX-512 at n = 1000; elsewhere only the sizes of chunks are off.
+_NANOSECONDS = {"euler_maruyama": 0.35, "exponential": 1.0}
+_NORMAL_NANOSECONDS = {"float32": 0.65, "float64": 2.5}
+_RECORD_NANOSECONDS = 4.0
+_SECONDS_PER_STEP = {"euler_maruyama": 2.5e-7, "exponential": 1.8e-6}
 #: Of the common path of P coupled means, per P^3.
-_SECONDS_PER_PATH = 2e-6
+_SECONDS_PER_PATH = 1.3e-6
 
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
@@ -265,27 +261,20 @@ def solve(
     for i, replica in enumerate(replicas):
         record = {name: array[i] for name, array in arrays.items() if name != "scale"}
         trace = record.get("trace", np.empty((0, n_sites, d)))
-        histogram = record.get(
-            "histogram", np.empty((len(arrays["mean"][i]), n_sites, d, 0), np.int32)
+        records = Records(
+            record["mean"],
+            record["covariance"],
+            record["central_moment"],
+            record["quantile"],
+            record.get("histogram", np.empty((len(record["mean"]), n_sites, d, 0), np.int32)),
+            record.get("state", np.empty((0, n_sites, d, n))),
         )
-        run.start(state, rows, np.uint64(key), replica, n, means)
-        if every > 0:
-            trace[0] = means[:, :d]
-        for t in range(len(record["mean"])):
-            run.advance(
-                state, work, rows, coupling, means, trace, every, n, options["dt"],
-                options["brownian_refinement"], np.uint64(key), replica,
-                max(0, t - 1) * stride, t * stride,
-            )  # fmt: skip
-            finite = summarise(
-                state, n, scale, low, width, levels, record["mean"][t], record["covariance"][t],
-                record["central_moment"][t], record["quantile"][t], histogram[t],
-            )  # fmt: skip
-            if not finite:
-                status[i] = Status.DIVERGED
-                break
-            if options["states"]:
-                record["state"][t] = state[:, :, :n].transpose(1, 0, 2)
+        finite = run.follow(
+            state, work, rows, coupling, means, trace, every, n, options["dt"],
+            options["brownian_refinement"], np.uint64(key), replica, stride, scale, low, width,
+            levels, records,
+        )  # fmt: skip
+        status[i] = Status.OK if finite else Status.DIVERGED
     if model.spread is not None:
         arrays["scale"][:] = scale
     for array in arrays.values():

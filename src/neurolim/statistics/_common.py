@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import stats
+from scipy import special
 
 from neurolim.core import Param, StudyError
 
@@ -91,7 +91,7 @@ def verdict_on_scores(quantity: str, scores: np.ndarray, freedom: int) -> dict[s
         verdict = "inconclusive: nothing to compare"
         return {"quantity": quantity, "compared": 0, **numbers, "verdict": verdict}
     largest = float(np.abs(values).max())
-    p_value = min(1.0, values.size * 2.0 * float(stats.t.sf(largest, freedom)))
+    p_value = min(1.0, values.size * 2.0 * float(special.stdtr(freedom, -largest)))
     word = "agrees" if p_value >= CHANCE else "disagrees"
     inside = "within" if largest <= 3.0 else "largest beyond"
     return {

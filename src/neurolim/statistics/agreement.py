@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import stats
+from scipy import special
 
 from neurolim.core import Statistic
 from neurolim.statistics._common import AFTER, standard_normal_network, window
@@ -91,10 +91,12 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
 def _tail(z: np.ndarray, freedom: np.ndarray, name: str, diagonal: np.ndarray) -> np.ndarray:
     """Return a bound of the probability of a deviation as large as z by chance."""
     if name != "mean_covariance":
-        return np.asarray(2.0 * stats.t.sf(np.abs(z), freedom))
+        return np.asarray(2.0 * special.stdtr(freedom, -np.abs(z)))
 
     def above(size: np.ndarray) -> np.ndarray:
-        return np.asarray(stats.chi2.sf(freedom + np.sqrt(2.0 * freedom) * size, freedom))
+        return np.asarray(
+            special.chdtrc(freedom, np.maximum(freedom + np.sqrt(2.0 * freedom) * size, 0.0))
+        )
 
     # Below: the chi-square's own lower tail for a variance.
     own = np.minimum(above(z), 1.0 - above(z))
@@ -105,8 +107,8 @@ def _critical(compared: int, freedom: int, name: str) -> float:
     """Return the |z| from which one of so many comparisons disagrees."""
     tail = _LEVEL / (2.0 * compared)
     if name != "mean_covariance":
-        return float(stats.t.isf(tail, freedom))
-    return float((stats.chi2.isf(tail, freedom) - freedom) / np.sqrt(2.0 * freedom))
+        return float(-special.stdtrit(freedom, tail))
+    return float((special.chdtri(freedom, tail) - freedom) / np.sqrt(2.0 * freedom))
 
 
 def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:

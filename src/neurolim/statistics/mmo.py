@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import stats
+from scipy import special
 
 from neurolim.core import Param, Statistic, StudyError
 from neurolim.numerics.events import Events, find_events
@@ -278,9 +278,9 @@ def geometric_tail(turns: np.ndarray, largest: int = 6, level: float = 0.05) -> 
         # Every spike ends a chain of independent trials: `ends` of them stopped, the rest went on.
         ends, trials = tail.size, int(tail.sum()) + tail.size
         goes_on = 1.0 - ends / trials
-        low, high = 0.0, stats.beta.ppf(0.975, trials - ends + 1, ends)
+        low, high = 0.0, special.betaincinv(trials - ends + 1, ends, 0.975)
         if trials > ends:
-            low = stats.beta.ppf(0.025, trials - ends, ends + 1)
+            low = float(special.betaincinv(trials - ends, ends + 1, 0.025))
         expected = ends * (1.0 - goes_on) * goes_on ** np.arange(tail.max() + 2)
         bins = int(np.argmax(expected < 5.0)) if (expected < 5.0).any() else expected.size
         while bins > 0 and ends * goes_on**bins < 5.0:
@@ -291,7 +291,7 @@ def geometric_tail(turns: np.ndarray, largest: int = 6, level: float = 0.05) -> 
         wanted = np.append(expected[:bins], ends * goes_on**bins)
         chi2 = float(((observed - wanted) ** 2 / np.maximum(wanted, 1e-300)).sum())
         dof = bins - 1
-        p = float(stats.chi2.sf(chi2, dof)) if dof > 0 else np.nan
+        p = float(special.chdtrc(dof, chi2)) if dof > 0 else np.nan
         values = (first, goes_on, low, high, chi2, dof, p)
         found = {f"tail_{name}": float(v) for name, v in zip(names, values, strict=True)}
         if dof <= 0 or p >= level:
@@ -338,7 +338,7 @@ def _theory(here: xr.Dataset) -> float:
     canard = float(here["reference_bifurcation_current"].sel(bifurcation="canard_low"))
     noise = k * sigma / np.sqrt(n) * b**-0.75
     mu = k * a / b * (canard - current) / np.sqrt(b) - noise**2
-    return float(stats.norm.cdf(-2.0 * np.pi**0.25 * mu / noise))
+    return float(special.ndtr(-2.0 * np.pi**0.25 * mu / noise))
 
 
 def _sensitivity(signal: Signal, here: xr.Dataset, top: float, bottom: float) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from neurolim.sweep.study import Study
 
 #: More jobs than this and the scheduler, not the science, takes the time.
 MAX_CHUNKS = 1000
+#: Chunks come in such numbers where there are more: two or four cores then end together.
+_EVEN = 4
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,10 @@ def plan(study: Study) -> Plan:
         borders = np.append(borders, (np.flatnonzero(np.diff(level)) + 1) * study.replicas)
     cumulative = np.concatenate([[0.0], np.cumsum(costs)])
     total = float(cumulative[-1])
-    count = int(np.clip(np.ceil(total / study.chunk_seconds), 1, min(MAX_CHUNKS, study.n_runs)))
+    count = np.ceil(total / study.chunk_seconds)
+    if count > _EVEN:
+        count = _EVEN * np.ceil(count / _EVEN)
+    count = int(np.clip(count, 1, min(MAX_CHUNKS, study.n_runs)))
     edges = np.interp(
         np.linspace(0.0, total, count + 1),
         cumulative,

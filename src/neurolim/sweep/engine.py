@@ -23,8 +23,9 @@ from neurolim import core, provenance
 
 #: Tasks per worker and chunk: enough to balance the load, few enough to cost nothing.
 _TASKS_PER_WORKER = 8
-#: Tasks go to a worker in at most this many batches: enough to keep all busy to the end.
-_BATCHES_PER_WORKER = 32
+#: Tasks go to a worker in at most this many batches.  For every batch dask's own threads hold the
+#: interpreter for some milliseconds, in which kernels that return have to wait.
+_BATCHES_PER_WORKER = 4
 #: Who solves the runs of a job.
 ENGINES = ("local", "address", "slurm")
 
@@ -95,25 +96,18 @@ class Solved(NamedTuple):
     machine: str
 
 
-def code_of(task: Task) -> str:
-    """Return the digest of the code that solves a task, as this process sees it."""
-    return provenance.code_digest(
-        f"neurolim.models.{task.model}", f"neurolim.solvers.{task.solver}"
-    )
-
-
-def run_task(task: Task, code: str) -> Solved:
-    """Solve one task; a solver that raises a floating-point error marks its replicas DIVERGED.
-
-    Raises
-    ------
-    RuntimeError : this worker has another neurolim than the job that asks
-    """
-    if code_of(task) != code:
-        raise RuntimeError(
-            f"the dask worker on {platform.node()} has another neurolim than this job; "
-            "start the workers in the job's environment"
+def code_of(tasks: Sequence[Task]) -> dict[tuple[str, str], str]:
+    """Return digests, by (model, solver), of the code that solves tasks as this process sees it."""
+    return {
+        (model, solver): provenance.code_digest(
+            f"neurolim.models.{model}", f"neurolim.solvers.{solver}"
         )
+        for model, solver in {(task.model, task.solver) for task in tasks}
+    }
+
+
+def run_task(task: Task) -> Solved:
+    """Solve one task."""
     model, solver = core.get("model", task.model), core.get("solver", task.solver)
     began = time.thread_time()
     with numba.core.event.install_listener("numba:compile", _Compilation()) as compilation:
@@ -147,9 +141,24 @@ class _Compilation(numba.core.event.Listener):  # type: ignore[misc]  # numba ha
                 self.seconds += time.thread_time() - self._began
 
 
-def run_batch(tasks: Sequence[Task], codes: Sequence[str]) -> list[Solved]:
-    """Solve some tasks one after the other: dask's few milliseconds are paid once for all."""
-    return [run_task(task, code) for task, code in zip(tasks, codes, strict=True)]
+def run_batch(tasks: Sequence[Task], code: Mapping[tuple[str, str], str]) -> list[Solved]:
+    """Solve some tasks one after the other.
+
+    Parameters
+    ----------
+    tasks : pieces of work
+    code : what ``code_of`` says of them where the job runs
+
+    Raises
+    ------
+    RuntimeError : this worker has another neurolim than the job that asks
+    """
+    if code_of(tasks) != code:
+        raise RuntimeError(
+            f"the dask worker on {platform.node()} has another neurolim than this job; "
+            "start the workers in the job's environment"
+        )
+    return [run_task(task) for task in tasks]
 
 
 @contextlib.contextmanager
@@ -220,31 +229,34 @@ def run_tasks(
     # dask measures its scratch folder, which nothing here uses.
     warnings.filterwarnings("ignore", "Creating scratch directories", UserWarning)
     total = sum(task.last - task.first for task in tasks)
-    results: dict[int, list[Solved]] = {}
+    results: list[Solved | None] = [None] * len(tasks)
     done = 0
     count = min(len(tasks), _BATCHES_PER_WORKER * max(1, engine.workers))
-    edges = np.linspace(0, len(tasks), count + 1).round().astype(int).tolist()
-    batches = [tasks[low:high] for low, high in itertools.pairwise(edges)]
-    # Without a dashboard there are no pages at all.
-    pages: dict[str, Any] = {
-        f"distributed.{who}.http.routes": [] for who in ("scheduler", "worker")
+    # Every batch is a cross-section of the grid: all take about as long, whatever costs more.
+    batches = [tasks[first::count] for first in range(count)]
+    # Without a dashboard there are no pages at all, and no profile for them to show: its samples,
+    # a hundred a second, keep kernels waiting for the interpreter.
+    quiet: dict[str, Any] = {
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
+        "distributed.worker.profile.enabled": False,
     }
     with (
-        dask.config.set({} if engine.dashboard else pages),
+        dask.config.set({} if engine.dashboard else quiet),
         _client(engine.check()) as client,
     ):
         if engine.dashboard:
             print(f"dask dashboard: {client.dashboard_link}", file=sys.stderr, flush=True)
         futures = {
-            client.submit(run_batch, batch, [code_of(task) for task in batch], pure=False): place
-            for place, batch in enumerate(batches)
+            client.submit(run_batch, batch, code_of(batch), pure=False): first
+            for first, batch in enumerate(batches)
         }
         for future in as_completed(list(futures)):
-            place = futures.pop(future)
-            results[place] = future.result()
-            done += sum(task.last - task.first for task in batches[place])
+            first = futures.pop(future)
+            results[first::count] = future.result()
+            done += sum(task.last - task.first for task in batches[first])
             progress(done, total)
-    return [solved for place in range(len(batches)) for solved in results[place]]
+    return [solved for solved in results if solved is not None]
 
 
 def split(task: Task, pieces: int) -> list[Task]:

@@ -68,7 +68,7 @@ class Study(BaseModel):
     figures: tuple[Entry, ...] = ()
     expect: dict[str, Expectation] = {}
     failed_share: float = Field(0.1, ge=0.0, le=1.0)
-    chunk_seconds: float = Field(60.0, gt=0.0)
+    chunk_seconds: float = Field(120.0, gt=0.0)
     name: str = "study"
     file: str = ""
 
@@ -274,14 +274,18 @@ class Study(BaseModel):
 
     # -- checks across fields ----------------------------------------------------------------
 
-    def check(self) -> Study:
-        """Return the study if every part of it fits; raise StudyError otherwise."""
+    def check(self, analysis: bool = True) -> Study:
+        """Return the study if every part of it fits; raise StudyError otherwise.
+
+        Without ``analysis``, statistics and figures are neither loaded nor looked at.
+        """
         if not _NAME.fullmatch(self.name):
             raise StudyError("name", f"study name {self.name!r}", "a-z, 0-9, - and _ (file name)")
         self._check_names()
         self._check_points()
-        self._check_statistics()
-        self._check_refine()
+        if analysis:
+            self._check_statistics()
+            self._check_refine()
         return self
 
     def _check_refine(self) -> None:
@@ -600,7 +604,9 @@ def _plain_int(loader: _Loader, node: yaml.ScalarNode) -> int:
 _Loader.add_constructor("tag:yaml.org,2002:int", _plain_int)
 
 
-def parse_study(mapping: Mapping[str, Any], name: str = "study", file: str = "") -> Study:
+def parse_study(
+    mapping: Mapping[str, Any], name: str = "study", file: str = "", analysis: bool = True
+) -> Study:
     """Return the study a mapping describes.
 
     Parameters
@@ -608,6 +614,7 @@ def parse_study(mapping: Mapping[str, Any], name: str = "study", file: str = "")
     mapping : keys of a study file
     name : name of the study (the stem of its file)
     file : named in refusals
+    analysis : check statistics and figures, too
 
     Raises
     ------
@@ -625,13 +632,18 @@ def parse_study(mapping: Mapping[str, Any], name: str = "study", file: str = "")
             study = Study(**dict(mapping), name=name, file=file)
         except ValidationError as error:
             raise _refusal(error) from None
-        return study.check()
+        return study.check(analysis)
     except StudyError as error:
         raise error.within(file=file) from None
 
 
-def load_study(path: str | Path) -> Study:
+def load_study(path: str | Path, analysis: bool = True) -> Study:
     """Return the study in a YAML file; its name is the file's stem.
+
+    Parameters
+    ----------
+    path : of the file
+    analysis : check statistics and figures, too; a job that simulates needs neither
 
     Raises
     ------
@@ -660,7 +672,7 @@ def load_study(path: str | Path) -> Study:
         raise StudyError("YAML", problem, "valid YAML", file) from None
     if mapping is None:
         raise StudyError("", "empty file", sorted(_fields()), file)
-    return parse_study(mapping, path.stem, file)
+    return parse_study(mapping, path.stem, file, analysis)
 
 
 def _fields() -> set[str]:
