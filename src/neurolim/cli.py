@@ -155,7 +155,7 @@ def _home(output: Path, levels: int) -> str:
 def collect(study: StudyFile, output: Output) -> None:
     """Join all chunks of a study into its labelled dataset."""
     with reporting(output):
-        stages.collect(stages.load_study(study), _home(output, 1), output)
+        stages.collect(stages.load_study(study, analysis=False), _home(output, 1), output)
 
 
 @app.command()
@@ -216,7 +216,7 @@ def verify(
 @app.command()
 def account(study: StudyFile, output: Output) -> None:
     """Write what every chunk of a study took, beside the cost model's prediction, as HTML."""
-    stages.account(stages.load_study(study), _home(output, 1), output)
+    stages.account(stages.load_study(study, analysis=False), _home(output, 1), output)
 
 
 @app.command()
