@@ -80,21 +80,31 @@ def simulation_code(study: Study) -> str:
     )
 
 
+def _words(study: Study) -> list[Any]:
+    """Return what a study says of itself that stands in every result."""
+    return [study.title, study.claim, study.failed_share]
+
+
+def collected_digest(study: Study) -> str:
+    """Return the digest of everything a dataset depends on beside its chunks."""
+    return _digest(
+        _words(study),
+        study.definition(),
+        simulation_code(study),
+        provenance.code_digest("neurolim.sweep.assemble"),
+    )
+
+
 def stage_digests(study: Study) -> dict[str, str]:
     """Return, for each stage after simulation and each figure, the digest of words and code."""
     statistics = [(entry.name, entry.options) for entry in study.statistics]
     code = provenance.code_digest(
         "neurolim.analysis", *(f"neurolim.statistics.{name}" for name, _ in statistics)
     )
-    words = [study.title, study.claim, study.failed_share]
+    words = _words(study)
     digests = {
         "account": _digest(provenance.code_digest("neurolim.tables")),
-        "collect": _digest(
-            words,
-            study.definition(),
-            simulation_code(study),
-            provenance.code_digest("neurolim.sweep.assemble"),
-        ),
+        "collect": collected_digest(study),
         "reduce": _digest(statistics, study.failed_share, code),
         "tabulate": _digest(
             words, study.expectations(), code, provenance.code_digest("neurolim.tables")
@@ -278,7 +288,7 @@ def collect(study: Study, results: str | Path, output: str | Path) -> Path:
     _write(
         output,
         assemble(study, files, _made_by(study)),
-        stage_digests(study)["collect"],
+        collected_digest(study),
         chunks=_digest([record.get("sha256") for record in records]),
         software=_merged([record.get("software", {}) for record in records]),
     )
@@ -359,7 +369,7 @@ def _current_record(path: Path, digest: str, **inputs: str | None) -> dict[str, 
 
 def _open_data(study: Study, home: Path) -> xr.Dataset:
     """Return the dataset of a study if it is current."""
-    _current_record(home / "data.zip", stage_digests(study)["collect"])
+    _current_record(home / "data.zip", collected_digest(study))
     return store.open_checked(home / "data.zip")
 
 

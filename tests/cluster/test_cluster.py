@@ -39,7 +39,7 @@ grid:
 replicas: 4
 seed: 4
 statistics: [agreement]
-chunk_seconds: 0.03
+chunk_seconds: 0.02
 """
 
 
@@ -119,6 +119,29 @@ def test_engines_that_cannot_be_are_refused(thirds, tmp_path, engine, key):
     loaded = load_study(thirds[0])
     with pytest.raises(core.StudyError, match=f"^{key}"):
         simulate(loaded, range(1), tmp_path / "0.zip", engine)
+
+
+def test_what_tasks_give_comes_in_their_order(thirds):
+    from neurolim.sweep.engine import Task, run_tasks
+
+    loaded = load_study(thirds[0])
+    tasks = [
+        Task(
+            "linear",
+            "moments",
+            loaded.params_at(point),
+            loaded.reference_options_at(point),
+            0,
+            0,
+            1,
+        )
+        for point in (0, 1, 2, 2, 1, 0, 0, 2, 1, 1, 0)
+    ]
+    for workers in (1, 2):
+        found = run_tasks(tasks, Engine("local", workers))
+        for task, one in zip(tasks, found, strict=True):
+            mean = run_tasks([task], Engine())[0].solution.arrays["mean"]
+            assert (one.solution.arrays["mean"] == mean).all()
 
 
 def test_a_worker_with_other_code_is_refused(thirds):

@@ -11,7 +11,7 @@ from neurolim.sweep.refine import corners, levels_of, wanted
 from neurolim.sweep.study import parse_study
 
 
-def study(name, **more):
+def study(name, analysis=True, **more):
     mapping = {
         "model": "fitzhugh_nagumo",
         "solver": "reduced",
@@ -29,7 +29,7 @@ def study(name, **more):
         "statistics": [{"regime": {"after": 100.0, "starts": "voltage_start"}}],
         **more,
     }  # fmt: skip
-    return parse_study(mapping, name)
+    return parse_study(mapping, name, analysis=analysis)
 
 
 REFINE = {"axes": ["current", "a"], "by": "regime", "levels": 2}
@@ -163,3 +163,6 @@ def test_curves_of_a_refined_map_have_no_gaps(results):
 def test_refusals(change, word):
     with pytest.raises(StudyError, match=word):
         study("bad", refine=REFINE | change)
+    # A job that simulates needs the class that refines its map.
+    with pytest.raises(StudyError, match=word):
+        study("bad", refine=REFINE | change, analysis=False)

@@ -189,6 +189,16 @@ def test_editing_what_makes_tables_and_figures_of_statistics_is_noticed(monkeypa
     }
 
 
+@pytest.mark.parametrize(
+    ("share", "chunks"), [(2.0, 1), (0.4, 3), (0.21, 8), (0.12, 12), (1e-9, 18)]
+)
+def test_many_chunks_come_in_fours_or_one_per_run(share, chunks):
+    total = planning.plan(study(replicas=6)).core_seconds
+    found = planning.plan(study(replicas=6, chunk_seconds=share * total))
+    assert len(found.chunks) == chunks
+    assert [run for chunk in found.chunks for run in chunk] == list(range(found.runs))
+
+
 def test_records_say_which_software_simulated(tmp_path, monkeypatch):
     one = study(chunk_seconds=1e-9)
     assert len(planning.plan(one).chunks) == 9

@@ -84,8 +84,9 @@ class Kernels(NamedTuple):
         last) does the steps first .. last - 1; trace [sample, site, variable] gets the means after
         every ``every`` steps (0: never)
     follow : (X, work, rows, coupling, means, trace, every, n, h, refinement, key, replica, stride,
-        scale, low, width, levels, records) starts a network and follows it, a record every
-        ``stride`` steps; returns whether it stayed finite
+        scale, low, width, levels, records, begin, end) makes the records begin .. end - 1, one
+        every ``stride`` steps, the network being at the one before (0: yet to start); returns
+        whether it stayed finite
     """
 
     n_means: int
@@ -662,18 +663,19 @@ def _build(model: Model, variant: Variant) -> Kernels:
                     for i in range(row.size):
                         row[i] += shifts[s, k]
 
-    # One call per network: whatever returns to Python waits there for the other threads.
+    # Many records in one call: whatever returns to Python waits there for the other threads.
     @compiled
     def follow(
         X, work, rows, coupling, means, trace, every, n, h, refinement, key, replica, stride,
-        scale, low, width, levels, records,
+        scale, low, width, levels, records, begin, end,
     ):  # fmt: skip
-        """Start a network and follow it; return whether it stayed finite."""
-        start(X, rows, key, replica, n, means)
-        if every > 0:
-            trace[0] = means[:, :d]
-        for t in range(records.mean.shape[0]):
-            if t > 0:
+        """Follow a network from one record to another; return whether it stayed finite."""
+        for t in range(begin, end):
+            if t == 0:
+                start(X, rows, key, replica, n, means)
+                if every > 0:
+                    trace[0] = means[:, :d]
+            else:
                 advance(
                     X, work, rows, coupling, means, trace, every, n, h, refinement, key, replica,
                     (t - 1) * stride, t * stride,

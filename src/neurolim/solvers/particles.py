@@ -89,6 +89,8 @@ _NANOSECONDS = {"euler_maruyama": 0.35, "exponential": 1.0}
 _NORMAL_NANOSECONDS = {"float32": 0.65, "float64": 2.5}
 _RECORD_NANOSECONDS = 4.0
 _SECONDS_PER_STEP = {"euler_maruyama": 2.5e-7, "exponential": 1.8e-6}
+#: Neuron-steps after which a kernel returns, so that Ctrl-C is heard within seconds.
+_NEURON_STEPS_PER_CALL = 2**27
 #: Of the common path of P coupled means, per P^3.
 _SECONDS_PER_PATH = 1.3e-6
 
@@ -256,6 +258,7 @@ def solve(
     state, work = (aligned((size, n_sites, padded)) for size in (d, run.n_work))
     means = np.empty((n_sites, run.n_means))
     levels = np.array(PROBABILITIES)
+    per_call = max(1, _NEURON_STEPS_PER_CALL // (stride * n * n_sites))
     arrays = _empty_arrays(model, params, options, len(replicas))
     status = np.zeros(len(replicas), np.int8)
     for i, replica in enumerate(replicas):
@@ -269,12 +272,15 @@ def solve(
             record.get("histogram", np.empty((len(record["mean"]), n_sites, d, 0), np.int32)),
             record.get("state", np.empty((0, n_sites, d, n))),
         )
-        finite = run.follow(
-            state, work, rows, coupling, means, trace, every, n, options["dt"],
-            options["brownian_refinement"], np.uint64(key), replica, stride, scale, low, width,
-            levels, records,
-        )  # fmt: skip
-        status[i] = Status.OK if finite else Status.DIVERGED
+        for begin in range(0, len(records.mean), per_call):
+            end = min(begin + per_call, len(records.mean))
+            if not run.follow(
+                state, work, rows, coupling, means, trace, every, n, options["dt"],
+                options["brownian_refinement"], np.uint64(key), replica, stride, scale, low, width,
+                levels, records, begin, end,
+            ):  # fmt: skip
+                status[i] = Status.DIVERGED
+                break
     if model.spread is not None:
         arrays["scale"][:] = scale
     for array in arrays.values():

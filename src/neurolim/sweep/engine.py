@@ -21,7 +21,7 @@ from distributed import Client, LocalCluster, as_completed
 
 from neurolim import core, provenance
 
-#: Tasks per worker and chunk: enough to balance the load, few enough to cost nothing.
+#: Long tasks are cut so that there are this many per worker: enough to deal them out evenly.
 _TASKS_PER_WORKER = 8
 #: Tasks go to a worker in at most this many batches.  For every batch dask's own threads hold the
 #: interpreter for some milliseconds, in which kernels that return have to wait.
@@ -229,13 +229,13 @@ def run_tasks(
     # dask measures its scratch folder, which nothing here uses.
     warnings.filterwarnings("ignore", "Creating scratch directories", UserWarning)
     total = sum(task.last - task.first for task in tasks)
-    results: list[Solved | None] = [None] * len(tasks)
+    results: dict[int, Solved] = {}
     done = 0
-    count = min(len(tasks), _BATCHES_PER_WORKER * max(1, engine.workers))
-    # Every batch is a cross-section of the grid: all take about as long, whatever costs more.
-    batches = [tasks[first::count] for first in range(count)]
-    # Without a dashboard there are no pages at all, and no profile for them to show: its samples,
-    # a hundred a second, keep kernels waiting for the interpreter.
+    # Tasks are dealt out shuffled: cost follows the axes of the grid, and no batch shall hold
+    # all that is dear.
+    shuffled = np.random.default_rng(0).permutation(len(tasks))
+    # Without a dashboard there are no pages at all, and threads of this process keep no profile for
+    # them: its samples, a hundred a second, keep kernels waiting for the interpreter.
     quiet: dict[str, Any] = {
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
@@ -247,16 +247,19 @@ def run_tasks(
     ):
         if engine.dashboard:
             print(f"dask dashboard: {client.dashboard_link}", file=sys.stderr, flush=True)
-        futures = {
-            client.submit(run_batch, batch, code_of(batch), pure=False): first
-            for first, batch in enumerate(batches)
-        }
+        workers = engine.workers
+        if engine.kind == "address":
+            workers = max(workers, sum(client.nthreads().values()))
+        futures = {}
+        for places in np.array_split(shuffled, min(len(tasks), _BATCHES_PER_WORKER * workers)):
+            batch = [tasks[place] for place in places]
+            futures[client.submit(run_batch, batch, code_of(batch), pure=False)] = places
         for future in as_completed(list(futures)):
-            first = futures.pop(future)
-            results[first::count] = future.result()
-            done += sum(task.last - task.first for task in batches[first])
+            places = futures.pop(future)
+            results.update(zip(places.tolist(), future.result(), strict=True))
+            done += sum(tasks[place].last - tasks[place].first for place in places)
             progress(done, total)
-    return [solved for solved in results if solved is not None]
+    return [results[place] for place in range(len(tasks))]
 
 
 def split(task: Task, pieces: int) -> list[Task]:

@@ -277,13 +277,14 @@ class Study(BaseModel):
     def check(self, analysis: bool = True) -> Study:
         """Return the study if every part of it fits; raise StudyError otherwise.
 
-        Without ``analysis``, statistics and figures are neither loaded nor looked at.
+        Without ``analysis``, statistics and figures are looked at only where a map is refined by
+        one of them.
         """
         if not _NAME.fullmatch(self.name):
             raise StudyError("name", f"study name {self.name!r}", "a-z, 0-9, - and _ (file name)")
         self._check_names()
         self._check_points()
-        if analysis:
+        if analysis or self.refine is not None:
             self._check_statistics()
             self._check_refine()
         return self
@@ -643,7 +644,7 @@ def load_study(path: str | Path, analysis: bool = True) -> Study:
     Parameters
     ----------
     path : of the file
-    analysis : check statistics and figures, too; a job that simulates needs neither
+    analysis : check statistics and figures, too; a job that simulates has no need of them
 
     Raises
     ------
