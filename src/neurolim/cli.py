@@ -27,6 +27,8 @@ Results = Annotated[str, typer.Option(help="folder of all results")]
 
 
 def _writable(output: Path) -> Path:
+    if output.is_dir():
+        raise StudyError("output", f"{output} is a folder", "a file")
     planning.check_writable("output", output.absolute().parent)
     return output
 

@@ -144,6 +144,21 @@ def test_what_tasks_give_comes_in_their_order(thirds):
             assert (one.solution.arrays["mean"] == mean).all()
 
 
+def test_after_an_interruption_threads_stop_and_later_work_goes_on(thirds):
+    from neurolim.sweep.engine import Task, run_tasks
+
+    loaded = load_study(thirds[0])
+    options = loaded.reference_options_at(0)
+    tasks = [Task("linear", "moments", loaded.params_at(0), options, 0, 0, 1)] * 200
+
+    def interrupted(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_tasks(tasks, Engine("local", 2), interrupted)
+    assert len(run_tasks(tasks, Engine("local", 2))) == 200
+
+
 def test_a_worker_with_other_code_is_refused(thirds):
     from neurolim.sweep.engine import Task
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
@@ -376,3 +377,25 @@ def test_solvers_of_balance_refuse_other_models_and_impossible_wires():
     with pytest.raises(StudyError, match="no reflection"):
         solve("morris_lecar", "wired")
     assert "wired" in core.names("solver")
+
+
+@pytest.mark.parametrize(
+    ("ratios", "gammas", "word", "gamma"),
+    [
+        # Where it tells most: the noise of the largest gamma hides what it would allow.
+        ([[1.03, 0.99, 1.0], [1.6, 0.2, 1.1]], [100.0, 1000.0], "agrees", 100.0),
+        ([[1.9, 1.91, 1.89], [1.5, -1.5, 2.0]], [1e3, 1e6], "inconclusive", 1e3),
+        ([[1.0005, np.nan, np.nan], [1.5, 1.6, 1.4]], [100.0, 1000.0], "disagrees", 1000.0),
+        ([[np.nan] * 3, [np.nan] * 3], [100.0, 1000.0], "inconclusive", 100.0),
+    ],
+)
+def test_first_order_constants_are_judged_where_they_tell_most(ratios, gammas, word, gamma):
+    names = ("shift_ratio", "variance_ratio", "residual_ratio")
+    values = ("gamma", "replica", "site"), np.array(ratios)[..., None]
+    dataset = xr.Dataset(
+        dict.fromkeys(names, values), {"gamma": gammas, "site": ["P"]}, {"allowed": 1e-3}
+    )
+    tables = core.get("statistic", "first_order_constants").tables(dataset, {})
+    row = tables["first_order_constants"].iloc[0]
+    assert row["verdict"].startswith(word)
+    assert row["gamma"] == gamma

@@ -7,9 +7,11 @@ import subprocess
 import sys
 
 import pytest
+import xarray as xr
 import yaml
 
-from neurolim import run_study
+from neurolim import run_study, solve
+from neurolim.solvers import particles
 
 STUDY = {
     "title": "Cut up",
@@ -37,6 +39,24 @@ def test_a_dataset_has_the_same_digest_for_any_workers_and_chunks(tmp_path):
     found = [digest(tmp_path, *case) for case in cases]
     assert len({chunks for chunks, _ in found}) >= 2
     assert len({sha for _, sha in found}) == 1
+
+
+@pytest.mark.parametrize("scheme", ["euler_maruyama", "exponential"])
+def test_calls_of_any_length_give_the_same_bits(scheme, monkeypatch):
+    options = {
+        "n_neurons": 300, "dt": 0.01, "t_end": 1.0, "records": 4, "scheme": scheme,
+        "trace_every": 10, "states": True,
+    }  # fmt: skip
+
+    def found():
+        return solve("fitzhugh_nagumo", "particles", {"eps": 0.05}, options, replicas=2)
+
+    whole = found()
+    for steps in (1, 7, 25):
+        monkeypatch.setattr(
+            particles, "_step_seconds", lambda *words, steps=steps: 1.0 / (steps + 0.5)
+        )
+        xr.testing.assert_identical(found().drop_attrs(), whole.drop_attrs())
 
 
 PROGRAM = """

@@ -84,9 +84,8 @@ class Kernels(NamedTuple):
         last) does the steps first .. last - 1; trace [sample, site, variable] gets the means after
         every ``every`` steps (0: never)
     follow : (X, work, rows, coupling, means, trace, every, n, h, refinement, key, replica, stride,
-        scale, low, width, levels, records, begin, end) makes the records begin .. end - 1, one
-        every ``stride`` steps, the network being at the one before (0: yet to start); returns
-        whether it stayed finite
+        scale, low, width, levels, records, begin, end) does the steps begin .. end - 1 (0: starts
+        the network) and records every ``stride`` steps; returns whether the records are finite
     """
 
     n_means: int
@@ -663,32 +662,44 @@ def _build(model: Model, variant: Variant) -> Kernels:
                     for i in range(row.size):
                         row[i] += shifts[s, k]
 
+    @compiled
+    def record(X, n, scale, low, width, levels, records, t):
+        """Fill the records of time t; return whether they are finite."""
+        finite = summarise(
+            X, n, scale, low, width, levels, records.mean[t], records.covariance[t],
+            records.central_moment[t], records.quantile[t], records.histogram[t],
+        )  # fmt: skip
+        if records.state.shape[0] > 0:
+            for s in range(X.shape[1]):
+                for k in range(d):
+                    copy_row(records.state[t, s, k], X[k, s, :n])
+        return finite
+
     # Many records in one call: whatever returns to Python waits there for the other threads.
     @compiled
     def follow(
         X, work, rows, coupling, means, trace, every, n, h, refinement, key, replica, stride,
         scale, low, width, levels, records, begin, end,
     ):  # fmt: skip
-        """Follow a network from one record to another; return whether it stayed finite."""
-        for t in range(begin, end):
-            if t == 0:
-                start(X, rows, key, replica, n, means)
-                if every > 0:
-                    trace[0] = means[:, :d]
-            else:
-                advance(
-                    X, work, rows, coupling, means, trace, every, n, h, refinement, key, replica,
-                    (t - 1) * stride, t * stride,
-                )  # fmt: skip
-            if not summarise(
-                X, n, scale, low, width, levels, records.mean[t], records.covariance[t],
-                records.central_moment[t], records.quantile[t], records.histogram[t],
-            ):  # fmt: skip
+        """Do the steps begin .. end - 1; return whether what was recorded is finite."""
+        if begin == 0:
+            start(X, rows, key, replica, n, means)
+            if every > 0:
+                trace[0] = means[:, :d]
+            if not record(X, n, scale, low, width, levels, records, 0):
                 return False
-            if records.state.shape[0] > 0:
-                for s in range(X.shape[1]):
-                    for k in range(d):
-                        copy_row(records.state[t, s, k], X[k, s, :n])
+        step = begin
+        while step < end:
+            stop = min(end, (step // stride + 1) * stride)
+            advance(
+                X, work, rows, coupling, means, trace, every, n, h, refinement, key, replica,
+                step, stop,
+            )  # fmt: skip
+            step = stop
+            if step % stride == 0 and not record(
+                X, n, scale, low, width, levels, records, step // stride
+            ):
+                return False
         return True
 
     # The digest knows the sources of this package only: a model from elsewhere is compiled anew.

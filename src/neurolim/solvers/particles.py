@@ -17,6 +17,7 @@ from neurolim.core import (
     Cost,
     Model,
     Param,
+    Sites,
     Solution,
     Solver,
     Status,
@@ -89,8 +90,8 @@ _NANOSECONDS = {"euler_maruyama": 0.35, "exponential": 1.0}
 _NORMAL_NANOSECONDS = {"float32": 0.65, "float64": 2.5}
 _RECORD_NANOSECONDS = 4.0
 _SECONDS_PER_STEP = {"euler_maruyama": 2.5e-7, "exponential": 1.8e-6}
-#: Neuron-steps after which a kernel returns, so that Ctrl-C is heard within seconds.
-_NEURON_STEPS_PER_CALL = 2**27
+#: A kernel returns after so long, so that Ctrl-C is heard.
+_SECONDS_PER_CALL = 1.0
 #: Of the common path of P coupled means, per P^3.
 _SECONDS_PER_PATH = 1.3e-6
 
@@ -159,26 +160,37 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
     return found
 
 
+def _noisy(model: Model, sites: Sites) -> tuple[bool, ...]:
+    """Return which state variables have noise at some site."""
+    return tuple(np.any([model.noise(p) for p in sites.params], axis=0).tolist())
+
+
+def _step_seconds(model: Model, sites: Sites, options: Mapping[str, Any]) -> float:
+    """Predict the core-seconds of a step."""
+    n_sites, scheme = len(sites.labels), options["scheme"]
+    normals = sum(_noisy(model, sites)) * _NORMAL_NANOSECONDS[options["normals"]]
+    each = len(model.state) * model.work * _NANOSECONDS[scheme]
+    each += normals * options["brownian_refinement"]
+    seconds = n_sites * (1e-9 * options["n_neurons"] * each + _SECONDS_PER_STEP[scheme])
+    if scheme == "exponential" and layout(model).n_fields:
+        seconds += n_sites**3 * _SECONDS_PER_PATH
+    return seconds
+
+
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Predict the cost of one replica from measured times."""
     sites = model.prepare(params)
-    n_sites, d = len(sites.labels), len(model.state)
-    neurons = n_sites * options["n_neurons"]
+    d = len(model.state)
+    neurons = len(sites.labels) * options["n_neurons"]
     steps = options["t_end"] / options["dt"]
-    scheme = options["scheme"]
-    noisy = int(np.count_nonzero(np.any([model.noise(p) for p in sites.params], axis=0)))
-    normals = noisy * options["brownian_refinement"] * _NORMAL_NANOSECONDS[options["normals"]]
-    per_step = 1e-9 * neurons * (d * model.work * _NANOSECONDS[scheme] + normals)
-    per_step += n_sites * _SECONDS_PER_STEP[scheme]
-    if scheme == "exponential" and layout(model).n_fields:
-        per_step += n_sites**3 * _SECONDS_PER_PATH
     records = (options["records"] + 1) * 1e-9 * neurons * d * _RECORD_NANOSECONDS
     sizes = {dim: len(coord.values) for dim, coord in coords(model, params, options).items()}
     recorded = sum(
         np.dtype(var.dtype).itemsize * math.prod(sizes[dim] for dim in var.dims)
         for var in outputs(model, options)
     )
-    return Cost(steps * per_step + records, 3.0 * 8.0 * neurons * d + recorded)
+    seconds = steps * _step_seconds(model, sites, options) + records
+    return Cost(seconds, 3.0 * 8.0 * neurons * d + recorded)
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -248,17 +260,16 @@ def solve(
         if model.spread is None
         else np.array([model.spread(p) for p in sites.params], dtype=float)
     )
-    noisy = tuple(
-        bool(np.any(column)) for column in np.array([model.noise(p) for p in sites.params]).T
-    )
-    run = kernels(model, Variant(options["scheme"], noisy, options["normals"] == "float64"))
+    variant = Variant(options["scheme"], _noisy(model, sites), options["normals"] == "float64")
+    run = kernels(model, variant)
     n, stride, every = options["n_neurons"], steps_per_record(options), options["trace_every"]
     coupling = np.ascontiguousarray(sites.coupling)
     padded = -(-n // BLOCK) * BLOCK
     state, work = (aligned((size, n_sites, padded)) for size in (d, run.n_work))
     means = np.empty((n_sites, run.n_means))
     levels = np.array(PROBABILITIES)
-    per_call = max(1, _NEURON_STEPS_PER_CALL // (stride * n * n_sites))
+    last = stride * options["records"]
+    per_call = max(1, int(_SECONDS_PER_CALL / _step_seconds(model, sites, options)))
     arrays = _empty_arrays(model, params, options, len(replicas))
     status = np.zeros(len(replicas), np.int8)
     for i, replica in enumerate(replicas):
@@ -272,12 +283,11 @@ def solve(
             record.get("histogram", np.empty((len(record["mean"]), n_sites, d, 0), np.int32)),
             record.get("state", np.empty((0, n_sites, d, n))),
         )
-        for begin in range(0, len(records.mean), per_call):
-            end = min(begin + per_call, len(records.mean))
+        for begin in range(0, last, per_call):
             if not run.follow(
                 state, work, rows, coupling, means, trace, every, n, options["dt"],
                 options["brownian_refinement"], np.uint64(key), replica, stride, scale, low, width,
-                levels, records, begin, end,
+                levels, records, begin, min(begin + per_call, last),
             ):  # fmt: skip
                 status[i] = Status.DIVERGED
                 break

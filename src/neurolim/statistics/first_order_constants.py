@@ -11,7 +11,7 @@ The ratios tend to 1 like 1/gamma whatever unit of time is used; predictions are
 
 The table compares each ratio with 1 at one gamma: it agrees within ``allowed`` gamma_max/gamma, for
 the next order, plus three standard errors over replicas, and the gamma is the one where this is
-least; it is inconclusive where three standard errors exceed one half.
+least; it is inconclusive where even that exceeds one half.
 
 Source: docs/balance.md (reconstruction).
 """
@@ -38,7 +38,7 @@ from neurolim.statistics._balance import (
 )
 from neurolim.statistics._common import AFTER
 
-#: Three standard errors wider than this say nothing about a ratio of 1.
+#: What lets more than this pass says nothing about a ratio of 1.
 _WIDEST = 0.5
 _RATIOS = ("shift_ratio", "variance_ratio", "residual_ratio")
 _EXCESSES = ("shift_excess", "variance_excess", "residual_excess")
@@ -101,15 +101,17 @@ def _judged(ratios: xr.DataArray, allowed: float) -> dict[str, Any]:
     for place, gamma in enumerate(gammas):
         values = np.atleast_1d(ratios.isel(gamma=place).values)
         values = values[np.isfinite(values)]
+        # Of replicas that failed but for one nothing is known.
+        few = values.size < 2 <= ratios.sizes.get("replica", 1)
         error = float(values.std(ddof=1) / values.size**0.5) if values.size > 1 else 0.0
         # What is left of a first-order theory is of the next order.
         share = allowed * gammas.max() / gamma if gammas.size > 1 else allowed
-        passes = share + 3.0 * error if values.size else np.inf
+        passes = share + 3.0 * error if values.size and not few else np.inf
         found.append((passes, float(gamma), values, error, share))
     passes, gamma, values, error, share = min(found, key=lambda one: one[0])
     off = abs(float(values.mean()) - 1.0) if values.size else np.nan
     word = "agrees" if off <= passes else "disagrees"
-    if not values.size or 3.0 * error > _WIDEST:
+    if passes > _WIDEST:
         word = "inconclusive"
     return {
         "gamma": gamma,

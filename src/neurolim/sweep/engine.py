@@ -26,6 +26,10 @@ _TASKS_PER_WORKER = 8
 #: Tasks go to a worker in at most this many batches.  For every batch dask's own threads hold the
 #: interpreter for some milliseconds, in which kernels that return have to wait.
 _BATCHES_PER_WORKER = 4
+#: Seconds for which a scheduler may be without workers.
+_PATIENCE = 60
+#: Set when this process gives up what its threads are solving.
+_given_up = threading.Event()
 #: Who solves the runs of a job.
 ENGINES = ("local", "address", "slurm")
 
@@ -158,7 +162,12 @@ def run_batch(tasks: Sequence[Task], code: Mapping[tuple[str, str], str]) -> lis
             f"the dask worker on {platform.node()} has another neurolim than this job; "
             "start the workers in the job's environment"
         )
-    return [run_task(task) for task in tasks]
+    found = []
+    for task in tasks:
+        if _given_up.is_set():
+            raise RuntimeError("the job was interrupted")
+        found.append(run_task(task))
+    return found
 
 
 @contextlib.contextmanager
@@ -174,6 +183,14 @@ def _client(engine: Engine) -> Iterator[Client]:
                 "address", f"no dask scheduler at {engine.address!r}", "a running one"
             ) from error
         with client:
+            try:
+                client.wait_for_workers(1, timeout=_PATIENCE)
+            except TimeoutError:
+                raise core.StudyError(
+                    "address",
+                    f"the dask scheduler at {engine.address!r} has had no worker for {_PATIENCE} s",
+                    "one with workers, in the environment of the job",
+                ) from None
             yield client
         return
     if engine.kind == "slurm":
@@ -250,15 +267,21 @@ def run_tasks(
         workers = engine.workers
         if engine.kind == "address":
             workers = max(workers, sum(client.nthreads().values()))
+        _given_up.clear()
         futures = {}
         for places in np.array_split(shuffled, min(len(tasks), _BATCHES_PER_WORKER * workers)):
             batch = [tasks[place] for place in places]
             futures[client.submit(run_batch, batch, code_of(batch), pure=False)] = places
-        for future in as_completed(list(futures)):
-            places = futures.pop(future)
-            results.update(zip(places.tolist(), future.result(), strict=True))
-            done += sum(tasks[place].last - tasks[place].first for place in places)
-            progress(done, total)
+        try:
+            for future in as_completed(list(futures)):
+                places = futures.pop(future)
+                results.update(zip(places.tolist(), future.result(), strict=True))
+                done += sum(tasks[place].last - tasks[place].first for place in places)
+                progress(done, total)
+        except BaseException:
+            # Threads cannot be ended, only asked: they stop at the next task.
+            _given_up.set()
+            raise
     return [results[place] for place in range(len(tasks))]
 
 
