@@ -137,6 +137,7 @@ def test_what_tasks_give_comes_in_their_order(thirds):
         )
         for point in (0, 1, 2, 2, 1, 0, 0, 2, 1, 1, 0)
     ]
+    assert run_tasks([], Engine()) == []
     for workers in (1, 2):
         found = run_tasks(tasks, Engine("local", workers))
         for task, one in zip(tasks, found, strict=True):

@@ -90,10 +90,10 @@ _NANOSECONDS = {"euler_maruyama": 0.35, "exponential": 1.0}
 _NORMAL_NANOSECONDS = {"float32": 0.65, "float64": 2.5}
 _RECORD_NANOSECONDS = 4.0
 _SECONDS_PER_STEP = {"euler_maruyama": 2.5e-7, "exponential": 1.8e-6}
-#: A kernel returns after so long, so that Ctrl-C is heard.
-_SECONDS_PER_CALL = 1.0
 #: Of the common path of P coupled means, per P^3.
 _SECONDS_PER_PATH = 1.3e-6
+#: A kernel returns after about so long, so that Ctrl-C is heard.
+_SECONDS_PER_CALL = 1.0
 
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:

@@ -243,6 +243,8 @@ def run_tasks(
     engine : who solves them
     progress : called with (replicas done, replicas in all) after each batch of tasks
     """
+    if not tasks:
+        return []
     # dask measures its scratch folder, which nothing here uses.
     warnings.filterwarnings("ignore", "Creating scratch directories", UserWarning)
     total = sum(task.last - task.first for task in tasks)
