@@ -29,6 +29,8 @@ grid:
   eps: {logspace: [1.0e-4, 1.0e-1, 1000]}
   current: {linspace: [0.0, 1.0, 1000]}
 seed: 1
+# As many jobs as there may be, nearly.
+chunk_seconds: 46
 """
 WIDE = """
 model: linear
