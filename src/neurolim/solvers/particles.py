@@ -268,7 +268,7 @@ def solve(
     state, work = (aligned((size, n_sites, padded)) for size in (d, run.n_work))
     means = np.empty((n_sites, run.n_means))
     levels = np.array(PROBABILITIES)
-    last = stride * options["records"]
+    steps = stride * options["records"]
     per_call = max(1, int(_SECONDS_PER_CALL / _step_seconds(model, sites, options)))
     arrays = _empty_arrays(model, params, options, len(replicas))
     status = np.zeros(len(replicas), np.int8)
@@ -283,11 +283,11 @@ def solve(
             record.get("histogram", np.empty((len(record["mean"]), n_sites, d, 0), np.int32)),
             record.get("state", np.empty((0, n_sites, d, n))),
         )
-        for begin in range(0, last, per_call):
+        for begin in range(0, steps, per_call):
             if not run.follow(
                 state, work, rows, coupling, means, trace, every, n, options["dt"],
                 options["brownian_refinement"], np.uint64(key), replica, stride, scale, low, width,
-                levels, records, begin, min(begin + per_call, last),
+                levels, records, begin, min(begin + per_call, steps),
             ):  # fmt: skip
                 status[i] = Status.DIVERGED
                 break
