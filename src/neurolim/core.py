@@ -30,6 +30,19 @@ _FOLDERS = {
 }
 
 
+#: State variables that kernels have room for.
+MAX_VARIABLES = 3
+#: What a model's functions are called with.
+_ARGUMENTS = {
+    "initial": "(z, p)",
+    "field": "(x, p)",
+    "drift": "(x, m, c, p)",
+    "relax": "(m, c, p)",
+    "noise": "(p): additive noise only",
+    "spread": "(p)",
+}
+
+
 class Status(IntEnum):
     """Outcome of one run (one grid point, one replica); anything but OK carries NaN data.
 
@@ -243,7 +256,7 @@ class Model:
     Parameters
     ----------
     summary, source : one line; paper and equation
-    state : state variables (at most 3)
+    state : state variables (at most MAX_VARIABLES)
     params : user parameters
     prepare : params by name -> Sites; raises StudyError for combinations that make no sense
     drift : (x, m, c, p) -> tuple [n_state], local drift, order one in the strong coupling
@@ -414,7 +427,74 @@ def get(kind: str, name: str) -> Any:
 @lru_cache(maxsize=512)
 def _loaded(kind: str, name: str) -> Any:
     module = importlib.import_module(f"neurolim.{_FOLDERS[kind]}.{name}")
-    return replace(getattr(module, kind.upper()), name=name)
+    plug_in = replace(getattr(module, kind.upper()), name=name)
+    if kind == "model":
+        check_model(plug_in)
+    return plug_in
+
+
+def check_model(model: Model) -> None:
+    """Refuse a model that no kernel could take, in words of its author.
+
+    Its functions are called once as they are, at the centre of the initial law of the default
+    parameters; nothing is compiled.
+
+    Raises
+    ------
+    StudyError : no state variable or more than MAX_VARIABLES; a function with other arguments than
+        `Model` says, that fails, returns something else than a tuple of the right length, or is
+        not finite
+    """
+    d = len(model.state)
+    if not 1 <= d <= MAX_VARIABLES:
+        raise StudyError(
+            f"{model.name}.state", f"{d} state variables", f"1 to {MAX_VARIABLES} variables"
+        )
+    sites = model.prepare({param.name: param.default for param in model.params})
+    p = sites.params[0]
+    x = _numbers(model, "initial", _called(model, "initial", (0.0,) * d, p), d)
+    m = (*x, *_numbers(model, "field", _called(model, "field", x, p)))
+    c = tuple(float(k) for k in sites.coupling[0, 0] * np.array(m))
+    _numbers(model, "drift", _called(model, "drift", x, m, c, p), d)
+    _numbers(model, "noise", _called(model, "noise", p), d)
+    if model.spread is not None:
+        _numbers(model, "spread", _called(model, "spread", p), d)
+    parts = _called(model, "relax", m, c, p)
+    if not isinstance(parts, tuple) or len(parts) != 3:
+        raise _misfit(model, "relax", f"returns {_show(parts)}", "(pull, target, gap)")
+    for part in parts:
+        _numbers(model, "relax", part, d)
+
+
+def _called(model: Model, name: str, *arguments: Any) -> Any:
+    """Return what a function of a model gives; whatever it raises becomes a refusal."""
+    try:
+        return getattr(model, name)(*arguments)
+    except Exception as error:
+        problem = f"cannot be called: {type(error).__name__}: {error}"
+        raise _misfit(model, name, problem, _ARGUMENTS[name]) from error
+
+
+def _numbers(model: Model, name: str, found: Any, length: int | None = None) -> tuple[float, ...]:
+    """Return what a function of a model gave: finite numbers, ``length`` of them if it is given."""
+    right = "a tuple of numbers" if length is None else f"a tuple of {length}, one per variable"
+    if (
+        not isinstance(found, tuple)
+        or (length is not None and len(found) != length)
+        or any(isinstance(value, bool) for value in found)
+        or not all(isinstance(value, (int, float, np.integer, np.floating)) for value in found)
+    ):
+        raise _misfit(model, name, f"returns {_show(found)}", right)
+    if not all(math.isfinite(value) for value in found):
+        raise _misfit(model, name, f"is not finite at the start: {_show(found)}", "finite numbers")
+    return found
+
+
+def _misfit(model: Model, name: str, problem: str, allowed: str) -> StudyError:
+    """Return the refusal of a model's function, with the file and line where it stands."""
+    code = getattr(getattr(model, name), "__code__", None)
+    place = "" if code is None else f"{code.co_filename}:{code.co_firstlineno}"
+    return StudyError(f"{model.name}.{name}", problem, allowed, place)
 
 
 def resolve(params: Sequence[Param], given: Mapping[str, Any]) -> dict[str, Any]:

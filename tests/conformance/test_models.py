@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from neurolim import core
 from neurolim.core import Status, StudyError
+from neurolim.numerics.columns import MAX_COLUMNS
 
 MODELS = core.names("model")
 SCHEMES = ("euler_maruyama", "exponential")
@@ -140,3 +142,39 @@ def test_two_sites_with_the_same_parameters_have_independent_noise_and_equal_law
     variance = found.arrays["covariance"][:, -1, :, 0, 0].mean(axis=0)
     # Limit law eps/rho0, up to the O(eps) correction f' eps/rho0 with f'(0) = -4.
     np.testing.assert_allclose(variance * [1.0, 4.0] / 0.01, [1 / 1.04, 1 / 1.01], rtol=0.04)
+
+
+def spoilt(**changes):
+    """Return the linear model with some of its parts replaced."""
+    return replace(core.get("model", "linear"), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"state": core.get("model", "linear").state * 2}, "4 state variables; allowed: 1 to 3"),
+        ({"state": ()}, "0 state variables"),
+        ({"drift": lambda x, m, c, p: (0.0,)}, r"returns \(0.0,\); allowed: a tuple of 2"),
+        ({"drift": lambda x, m, c, p: [0.0, 0.0]}, "a tuple of 2, one per variable"),
+        ({"drift": lambda x, m, c, p: (0.0, float("nan"))}, "not finite at the start"),
+        ({"drift": lambda x, m, c, p: (p.leek, 0.0)}, "'leek'.* allowed: .x, m, c, p."),
+        ({"noise": lambda x, p: (x[0], 0.0)}, "additive noise only"),
+        ({"relax": lambda m, c, p: ((0.0, 0.0), (0.0, 0.0))}, "pull, target, gap"),
+        ({"relax": lambda m, c, p: ((0.0,), (0.0,), (0.0,))}, r"returns \(0.0,\)"),
+        ({"field": lambda x, p: 1.0}, "returns 1.0; allowed: a tuple of numbers"),
+        ({"initial": lambda z, p: (1 / p.c, 0.0)}, "ZeroDivisionError"),
+    ],
+)
+def test_a_model_that_no_kernel_could_take_is_refused_in_its_authors_words(changes, words):
+    with pytest.raises(StudyError, match=words) as caught:
+        core.check_model(spoilt(**changes))
+    text = str(caught.value)
+    assert "\n" not in text
+    (part,) = changes
+    assert f"linear.{part}: " in text
+    if part != "state":
+        assert text.startswith(f"{__file__}:")
+
+
+def test_kernels_have_room_for_every_variable_a_model_may_have():
+    assert core.MAX_VARIABLES == MAX_COLUMNS
