@@ -276,6 +276,24 @@ def test_wired_all_to_all_and_particles_are_one_network():
     assert (np.log(coarse / fine) / np.log(4.0) > 1.3).all()
 
 
+@pytest.mark.parametrize("wires", ["all", "fixed"])
+def test_a_network_without_synapses_can_be_wired_and_keeps_its_exact_law(wires):
+    # Neurons that broadcast nothing hear nothing: the linear network, whoever is wired to whom.
+    params = {"eps": 0.1, "voltage_start": 1.0, "recovery_noise": 0.5}
+    shared = {"n_neurons": 128, "t_end": 1.0, "records": 2}
+    found = solve(
+        "linear", "wired", params, {**shared, "dt": 0.01, "wires": wires, "in_degree": 5},
+        seed=3, replicas=64,
+    )  # fmt: skip
+    exact = solve("linear", "moments", params, shared)
+    for name in ("mean", "covariance"):
+        sample = found[name].isel(time=-1)
+        error = sample.std("replica", ddof=1) / np.sqrt(sample.sizes["replica"])
+        off = np.abs(sample.mean("replica") - exact[name].isel(time=-1)) / error
+        # Six numbers, two-sided: 4 standard errors are passed once in 2600 keys.
+        assert float(off.max()) < 4.0
+
+
 def test_a_slow_spiral_is_followed_to_its_point():
     # It decays by e in 105 units of the layer, hundreds of relaxation times of a neuron.
     weights = {"weight_ee": 0.9, "weight_ei": 1.3, "voltage_start": [0.3]}

@@ -277,9 +277,11 @@ def _build(model: Model) -> Kernels:
                 for k in range(d):
                     x[k] = X[s, i, k]
                     sent[s, i, k] = x[k]
-                fields = field(to_fixed_tuple(x, d), p)
-                for k in range(n_fields):
-                    sent[s, i, d + k] = fields[k]
+                # An empty tuple cannot be indexed, not even in a loop that never runs.
+                if n_fields > 0:
+                    fields = field(to_fixed_tuple(x, d), p)
+                    for k in range(n_fields):
+                        sent[s, i, d + k] = fields[k]
                 for k in range(n_means):
                     means[s, k] += sent[s, i, k]
             for k in range(n_means):
