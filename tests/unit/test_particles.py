@@ -230,11 +230,26 @@ def test_histogram_counts_neurons_in_units_of_the_limit_law():
     np.testing.assert_allclose(second * scale**2, variance, rtol=0.02 + width**2)
 
 
+def test_a_single_neuron_has_the_exact_law_of_its_own_equation():
+    # Its mean is itself, so no gap junction acts; the exponential step is exact at any length.
+    params = {"eps": 0.1, "voltage_start": 1.0, "recovery_noise": 0.5}
+    options = {"n_neurons": 1, "t_end": 1.0, "records": 2}
+    found = solve("linear", "particles", params, {**options, "dt": 0.1}, seed=7, replicas=4000)
+    exact = solve("linear", "moments", params, options).isel(time=-1, site=0)
+    x, covariance = found["mean"].isel(time=-1, site=0).values, exact["mean_covariance"].values
+    error = np.sqrt(np.diag(covariance) / len(x))
+    assert (np.abs(x.mean(axis=0) - exact["mean"].values) < 4.0 * error).all()
+    variances = np.diag(covariance)
+    sampling = np.sqrt((np.outer(variances, variances) + covariance**2) / len(x))
+    assert (np.abs(np.cov(x.T) - covariance) < 4.0 * sampling).all()
+    assert (found["covariance"].values == 0.0).all()
+
+
 def test_bad_options_are_refused_before_anything_runs():
     with pytest.raises(StudyError, match="does not divide"):
         solve("linear", "particles", {}, {"dt": 0.03, "t_end": 1.0, "records": 10})
     with pytest.raises(StudyError, match="n_neurons"):
-        solve("linear", "particles", {}, {"n_neurons": 1})
+        solve("linear", "particles", {}, {"n_neurons": 0})
     with pytest.raises(StudyError, match="dt"):
         solve("linear", "particles", {}, {"dt": -0.1})
     assert neurolim.__all__

@@ -32,7 +32,7 @@ from neurolim.solvers._times import TIME_OPTIONS, state_coords
 _TERMS = 16
 
 OPTIONS = (
-    Param("n_neurons", 1000, doc="neurons of the network", kind="integer", low=2, high=2**30),
+    Param("n_neurons", 1000, doc="neurons of the network", kind="integer", low=1, high=2**30),
     *TIME_OPTIONS,
 )
 

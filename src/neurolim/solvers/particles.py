@@ -40,7 +40,7 @@ from neurolim.solvers._times import (
 PROBABILITIES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 OPTIONS = (
-    Param("n_neurons", 1000, doc="neurons per site", kind="integer", low=2, high=2**30),
+    Param("n_neurons", 1000, doc="neurons per site", kind="integer", low=1, high=2**30),
     Param(
         "scheme",
         "exponential",

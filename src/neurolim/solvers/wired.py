@@ -69,7 +69,7 @@ from neurolim.solvers._times import (
 )
 
 OPTIONS = (
-    Param("n_neurons", 1000, doc="neurons per site", kind="integer", low=2, high=2**24),
+    Param("n_neurons", 1000, doc="neurons per site", kind="integer", low=1, high=2**24),
     Param("dt", 0.005, "time", "time step h", positive=True),
     *TIME_OPTIONS,
     Param(
