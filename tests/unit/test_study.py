@@ -47,7 +47,7 @@ BAD = [
     ("options/dt", -0.1, "options.dt", "> 0"),
     ("options/dt", 0.03, "options.dt", "t_end"),
     ("options/n_neurons", 10.5, "options.n_neurons", "integer"),
-    ("options/n_neurons", 1, "options.n_neurons", "2"),
+    ("options/n_neurons", 0, "options.n_neurons", ">= 1"),
     ("options/records", 0, "options.records", ""),
     ("grid/eps", [], "grid.eps", "at least one"),
     ("grid/eps", [0.1, 0.1], "grid.eps", "distinct"),
