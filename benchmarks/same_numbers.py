@@ -47,9 +47,9 @@ def digests(home: Path) -> dict[str, str]:
         dataset = store.open_dataset(home / f"{part}.zip")
         for name in sorted(map(str, dataset.data_vars)):
             array = np.ascontiguousarray(dataset[name].values)
-            text = array.astype("U") if array.dtype.kind in "OT" else array
-            head = f"{text.dtype.str} {text.shape}".encode()
-            found[f"{part}.{name}"] = hashlib.sha256(head + text.tobytes()).hexdigest()[:16]
+            plain = array.astype("U") if array.dtype.kind in "OT" else array
+            head = f"{plain.dtype.str} {plain.shape}".encode()
+            found[f"{part}.{name}"] = hashlib.sha256(head + plain.tobytes()).hexdigest()[:16]
     return found
 
 
