@@ -1,0 +1,37 @@
+"""The vocabulary: Model, Solver, Statistic, Figure, and the few words they are made of.
+
+A plug-in is one file: ``models/<name>.py`` defines ``MODEL``, ``solvers/<name>.py`` defines
+``SOLVER``, ``statistics/<name>.py`` defines ``STATISTIC``, ``figures/<name>.py`` defines
+``FIGURE``.  The file name is the name used in a study; there is no list to edit.
+
+Nothing here knows xarray, zarr, dask, pydantic or matplotlib.
+"""
+
+from neurolim.core.errors import Status, StudyError, hint
+from neurolim.core.model import MAX_VARIABLES, Model, Sites, check_model
+from neurolim.core.parameters import Param, Var, resolve
+from neurolim.core.registry import KINDS, get, names
+from neurolim.core.solver import Coord, Cost, Solution, Solver
+from neurolim.core.statistic import Figure, Statistic
+
+__all__ = [
+    "KINDS",
+    "MAX_VARIABLES",
+    "Coord",
+    "Cost",
+    "Figure",
+    "Model",
+    "Param",
+    "Sites",
+    "Solution",
+    "Solver",
+    "Statistic",
+    "Status",
+    "StudyError",
+    "Var",
+    "check_model",
+    "get",
+    "hint",
+    "names",
+    "resolve",
+]

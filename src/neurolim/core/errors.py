@@ -1,0 +1,59 @@
+"""Refusals and outcomes: what is wrong with an input, how a run ended."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any
+
+
+class Status(IntEnum):
+    """Outcome of one run (one grid point, one replica); anything but OK carries NaN data.
+
+    SKIPPED is no failure: a map that is refined left this point out.
+    """
+
+    OK = 0
+    DIVERGED = 1
+    NOT_CONVERGED = 2
+    OUT_OF_DOMAIN = 3
+    SKIPPED = 4
+
+
+class StudyError(ValueError):
+    """Input that is refused before any job starts: ``file: key: problem; allowed: ...``.
+
+    Parameters
+    ----------
+    key : dotted place in the study, e.g. ``grid.eps``
+    problem : what is wrong with it, in one clause
+    allowed : what would be right (text or list of names); may be empty
+    file : the study file; empty for calls from a notebook
+    """
+
+    def __init__(
+        self, key: str, problem: str, allowed: str | Sequence[str] = "", file: str = ""
+    ) -> None:
+        self.file, self.key, self.problem = file, key, problem
+        self.allowed = allowed if isinstance(allowed, str) else ", ".join(allowed)
+        place = ": ".join(part for part in (file, key) if part)
+        text = f"{place}: {problem}" + (f"; allowed: {self.allowed}" if self.allowed else "")
+        super().__init__(" ".join(text.split()))
+
+    def within(self, prefix: str = "", file: str = "") -> StudyError:
+        """Return the same refusal seen from further out: key prefixed, file named."""
+        key = ".".join(part for part in (prefix, self.key) if part)
+        return StudyError(key, self.problem, self.allowed, file or self.file)
+
+
+def show(value: Any) -> str:
+    """Return a value in words short enough for a line."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def hint(name: Any, known: Any) -> str:
+    """Return " (did you mean ...?)" if a known name is close to the given one, else nothing."""
+    close = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

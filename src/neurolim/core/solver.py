@@ -1,0 +1,64 @@
+"""A level of description: what a solver is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurolim.core.model import Model
+from neurolim.core.parameters import Param, Var
+
+
+class Cost(NamedTuple):
+    """Predicted cost of one run: core-seconds and bytes held in memory while it runs."""
+
+    seconds: float
+    memory: float
+
+
+class Coord(NamedTuple):
+    """Coordinate of an output dimension: values, unit and description."""
+
+    values: tuple[float | str, ...]
+    unit: str = "1"
+    long_name: str = ""
+
+
+class Solution(NamedTuple):
+    """What a solver returns: arrays [replica, ...] by output name and a Status per replica."""
+
+    arrays: dict[str, np.ndarray]
+    status: np.ndarray
+
+
+@dataclass(frozen=True)
+class Solver:
+    """One level of description: network of particles, kinetic equation, limit equation.
+
+    Parameters
+    ----------
+    summary, source : one line; paper and equation
+    options : documented options with defaults
+    outputs : (model, options) -> Vars, all of them with their dims
+    coords : (model, params, options) -> Coord of every dim in ``outputs``
+    cost : (model, params, options) -> Cost of one replica
+    solve : (model, params, options, key, replicas) -> Solution; pure: same arguments, same
+        bits.  ``replicas`` is a range of replica numbers; deterministic solvers get range(1)
+    check : (model, params, options) -> None, raises StudyError for combinations refused early
+    stochastic : False for solvers that ignore ``key`` (their datasets have no replica dim)
+    name : the file's name, filled in by ``get``
+    """
+
+    summary: str
+    source: str
+    options: tuple[Param, ...]
+    outputs: Callable[[Model, Mapping[str, Any]], tuple[Var, ...]]
+    coords: Callable[[Model, Mapping[str, Any], Mapping[str, Any]], dict[str, Coord]]
+    cost: Callable[[Model, Mapping[str, Any], Mapping[str, Any]], Cost]
+    solve: Callable[[Model, Mapping[str, Any], Mapping[str, Any], int, range], Solution]
+    check: Callable[[Model, Mapping[str, Any], Mapping[str, Any]], None]
+    stochastic: bool
+    name: str = ""

@@ -1,0 +1,67 @@
+"""What is done with a dataset: statistics and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from neurolim.core.parameters import Param
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A pure function from a labelled dataset to a labelled dataset.
+
+    Parameters
+    ----------
+    summary, source : one line; paper and equation, or method reference
+    options : documented options with defaults
+    needs : options -> names of dataset variables it reads
+    gives : (options, state variable names) -> names of the variables it returns
+    apply : (dataset, **options) -> xarray.Dataset
+    exact : () -> list of (dataset, options, checks); each check is (variable name, selection,
+        expected value, absolute tolerance): a known answer the conformance suite verifies
+    tables : (applied dataset, expect) -> {table name: pandas.DataFrame}, where ``expect`` maps
+        quantities to {"order", "tolerance", "claim"}
+    table_names : the names ``tables`` returns, known before anything runs
+    check : (lengths of the dataset's dims, options) -> None, raises StudyError for datasets it
+        cannot use
+    name : the file's name, filled in by ``get``
+    """
+
+    summary: str
+    source: str
+    options: tuple[Param, ...]
+    needs: Callable[[Mapping[str, Any]], tuple[str, ...]]
+    gives: Callable[[Mapping[str, Any], tuple[str, ...]], tuple[str, ...]]
+    apply: Callable[..., Any]
+    exact: Callable[[], list[Any]]
+    tables: Callable[[Any, Mapping[str, Any]], dict[str, Any]] = field(
+        default=lambda dataset, expect: {}
+    )
+    table_names: tuple[str, ...] = ()
+    check: Callable[[Mapping[str, int], Mapping[str, Any]], None] = lambda sizes, options: None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of a dataset (solver outputs and statistics together).
+
+    Parameters
+    ----------
+    summary : one line
+    options : documented options with defaults
+    needs : (options, state variable names) -> names of dataset variables it reads
+    draw : (dataset, expect, **options) -> matplotlib Figure; ``expect`` as in Statistic.tables
+    example : () -> dataset small enough for the conformance suite to draw
+    name : the file's name, filled in by ``get``
+    """
+
+    summary: str
+    options: tuple[Param, ...]
+    needs: Callable[[Mapping[str, Any], tuple[str, ...]], tuple[str, ...]]
+    draw: Callable[..., Any]
+    example: Callable[[], Any]
+    name: str = ""
