@@ -64,9 +64,9 @@ def engine(
 ) -> Callable[[int], float]:
     """Return the function steps -> ns per neuron-step of the generic engine on one model."""
     model = core.get("model", model_name)
-    sites = model.prepare(core.resolve(model.params, given))
+    sites = model.sites(core.resolve(model.params, given))
     rows = np.array([[float(x) for x in p] for p in sites.params])
-    noisy = tuple(bool(a) for a in model.noise(sites.params[0]))
+    noisy = tuple(bool(a) for a in model.equations.noise(sites.params[0]))
     run = kernels(model, Variant(scheme, noisy, wide))
     shape = (len(model.state), len(sites.labels), -(-n // BLOCK) * BLOCK)
     state, work = aligned(shape), aligned((run.n_work, *shape[1:]))

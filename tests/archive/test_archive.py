@@ -152,7 +152,8 @@ def test_everything_a_stranger_needs_is_inside(made):
     for name in (
         *("README.md", "LICENSE", "CITATION.cff", "zenodo.json", "ro-crate-metadata.json"),
         *("checksums.sha256", "studies/small.yaml", "code/requirements.lock", "code/Snakefile"),
-        *("tables/small/agreement.csv", "figures/small/agreement.svg", "code/src/neurolim/core/model.py"),
+        *("tables/small/agreement.csv", "figures/small/agreement.svg"),
+        "code/src/neurolim/core/model.py",
     ):
         assert files[name], name
     deposit = json.loads(files["zenodo.json"])["metadata"]

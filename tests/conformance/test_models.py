@@ -48,18 +48,18 @@ def test_parameters_are_documented_and_defaults_pass_their_checks(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_kernels_are_pure_functions_returning_tuples_of_floats(name):
     model, params = defaults(name)
-    sites = model.prepare(params)
+    sites = model.sites(params)
     d = len(model.state)
     assert sites.coupling.shape == (len(sites.labels),) * 2
     for p in sites.params:
         x = tuple(0.3 + 0.1 * k for k in range(d))
-        m = (*x, *model.field(x, p))
+        m = (*x, *model.equations.field(x, p))
         c = tuple(0.5 for _ in m)
         for make, parts in (
-            (lambda p=p, x=x, m=m, c=c: (model.drift(x, m, c, p),), 1),
-            (lambda p=p, m=m, c=c: model.relax(m, c, p), 3),
-            (lambda p=p: (model.noise(p),), 1),
-            (lambda p=p: (model.initial((0.1,) * d, p),), 1),
+            (lambda p=p, x=x, m=m, c=c: (model.equations.drift(x, m, c, p),), 1),
+            (lambda p=p, m=m, c=c: model.equations.relax(m, c, p), 3),
+            (lambda p=p: (model.equations.noise(p),), 1),
+            (lambda p=p: (model.equations.initial((0.1,) * d, p),), 1),
         ):
             first, second = make(), make()
             assert first == second
@@ -67,7 +67,7 @@ def test_kernels_are_pure_functions_returning_tuples_of_floats(name):
             for part in first:
                 assert len(part) == d
                 assert np.isfinite(part).all()
-        pull, _, gap = model.relax(m, c, p)
+        pull, _, gap = model.equations.relax(m, c, p)
         assert min(pull) >= 0
         assert min(gap) >= 0
         assert all(isinstance(value, float) for value in p)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from decimal import Decimal, getcontext
+from decimal import Decimal, getcontext, localcontext
 
 import numpy as np
 import pytest
@@ -33,6 +33,18 @@ def tanh(x):
     return (up - down) / (up + down)
 
 
+def sine(x):
+    """Return sin(x) by its Taylor series."""
+    with localcontext(prec=80):
+        term = total = x
+        k = 1
+        while abs(term) > Decimal("1e-45"):
+            k += 2
+            term *= -x * x / (k * (k - 1))
+            total += term
+    return +total
+
+
 @pytest.mark.parametrize(
     ("name", "exact", "points", "ulps"),
     [
@@ -45,6 +57,17 @@ def tanh(x):
 )
 def test_accuracy_is_as_documented(name, exact, points, ulps):
     assert worst_ulp(getattr(elementary, name), exact, points) < ulps
+
+
+def test_sine_and_cosine_are_as_accurate_as_documented():
+    half_pi = Decimal("1.5707963267948966192313216916397514420985846996876")
+    points = [float(x) for x in (*(60 * NARROW[:400]), *TINY[:50])]
+    for x in points:
+        for name, exact in (("sin", sine(Decimal(x))), ("cos", sine(half_pi - Decimal(x)))):
+            assert abs(Decimal(getattr(elementary, name)(x)) - exact) < Decimal("2e-16"), (name, x)
+    for x in (1.5e6, -1.234e6, 3.3e5):
+        assert elementary.sin(x) == pytest.approx(math.sin(x), abs=2e-16)
+        assert elementary.cos(x) == pytest.approx(math.cos(x), abs=2e-16)
 
 
 def test_saturation():

@@ -23,19 +23,19 @@ GAMMA = 1e4
 def mean_flow(given):
     """Return the flow of voltages of a network whose neurons sit at their means; layer clock."""
     model = core.get("model", "balanced")
-    sites = model.prepare(core.resolve(model.params, {"gamma": GAMMA, "clock": "layer", **given}))
+    sites = model.sites(core.resolve(model.params, {"gamma": GAMMA, "clock": "layer", **given}))
 
     def flow(voltages):
         states = [(float(v), 0.0) for v in voltages]
         each = list(zip(states, sites.params, strict=True))
-        means = np.array([(*x, *model.field(x, p)) for x, p in each])
+        means = np.array([(*x, *model.equations.field(x, p)) for x, p in each])
         found = []
         for (x, p), m, c in zip(each, means, sites.coupling @ means, strict=True):
-            pull, target, _ = model.relax(tuple(m), tuple(c), p)
-            found.append(model.drift(x, m, c, p)[0] + pull[0] * (target[0] - x[0]))
+            pull, target, _ = model.equations.relax(tuple(m), tuple(c), p)
+            found.append(model.equations.drift(x, m, c, p)[0] + pull[0] * (target[0] - x[0]))
         return np.array(found)
 
-    return flow, np.array([model.noise(p)[0] for p in sites.params])
+    return flow, np.array([model.equations.noise(p)[0] for p in sites.params])
 
 
 def slope(flow, point):

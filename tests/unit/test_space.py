@@ -20,7 +20,7 @@ SHAPES = ("exponential", "power_law", "difference")
 
 def sites(**given):
     model = core.get("model", "fitzhugh_nagumo")
-    return model.prepare(core.resolve(model.params, SPACE | given))
+    return model.sites(core.resolve(model.params, SPACE | given))
 
 
 def test_power_law_integrates_exactly_over_its_own_cell():

@@ -12,7 +12,7 @@ from neurolim.solvers._schemes import _structure
 
 def structure(**functions):
     model = dataclasses.replace(get("model", "linear"), **functions)
-    parameters = model.prepare({param.name: param.default for param in model.params}).params[0]
+    parameters = model.sites({param.name: param.default for param in model.params}).params[0]
     return _structure(model, type(parameters), n_means=2)
 
 
@@ -24,7 +24,7 @@ def test_the_registered_models_are_what_they_look_like():
         ("balanced", (True, False), True),
     ):
         model = get("model", name)
-        parameters = model.prepare({param.name: param.default for param in model.params}).params[0]
+        parameters = model.sites({param.name: param.default for param in model.params}).params[0]
         fields = len(model.field((0.5, 0.5), parameters))
         found = _structure(model, type(parameters), n_means=2 + fields)
         assert (found.curved, found.rates_move) == (curved, moves), name

@@ -18,10 +18,10 @@ from neurolim.core import get
 from neurolim.solvers._schemes import Variant, kernels
 name, scheme = sys.argv[1:]
 model = get("model", name)
-site = model.prepare({p.name: p.default for p in model.params}).params[0]
+site = model.sites({p.name: p.default for p in model.params}).params[0]
 solve(name, "particles", {}, {"n_neurons": 600, "t_end": 0.01, "records": 1, "dt": 0.01,
                               "scheme": scheme})
-noisy = tuple(bool(a) for a in model.noise(site))
+noisy = tuple(bool(a) for a in model.equations.noise(site))
 print("\\n".join(kernels(model, Variant(scheme, noisy)).advance.inspect_asm().values()))
 """
 

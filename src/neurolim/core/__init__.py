@@ -8,7 +8,18 @@ Nothing here knows xarray, zarr, dask, pydantic or matplotlib.
 """
 
 from neurolim.core.errors import Status, StudyError, hint
-from neurolim.core.model import MAX_VARIABLES, Model, Sites, check_model
+from neurolim.core.model import (
+    MAX_VARIABLES,
+    Equations,
+    Field,
+    GapJunctions,
+    Model,
+    Noise,
+    Sites,
+    State,
+    Synapses,
+)
+from neurolim.core.model_check import check_model
 from neurolim.core.parameters import Param, Var, resolve
 from neurolim.core.registry import KINDS, get, names
 from neurolim.core.solver import Coord, Cost, Solution, Solver
@@ -19,15 +30,21 @@ __all__ = [
     "MAX_VARIABLES",
     "Coord",
     "Cost",
+    "Equations",
+    "Field",
     "Figure",
+    "GapJunctions",
     "Model",
+    "Noise",
     "Param",
     "Sites",
     "Solution",
     "Solver",
+    "State",
     "Statistic",
     "Status",
     "StudyError",
+    "Synapses",
     "Var",
     "check_model",
     "get",

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from neurolim.core.errors import StudyError, hint, show
-from neurolim.core.model import check_model
+from neurolim.core.model_check import check_model
 
 KINDS = ("model", "solver", "statistic", "figure")
 _FOLDERS = {
@@ -28,7 +28,7 @@ def names(kind: str) -> tuple[str, ...]:
         sorted(
             found.name
             for found in pkgutil.iter_modules(package.__path__)
-            if not found.name.startswith("_")
+            if not found.ispkg and not found.name.startswith("_")
         )
     )
 

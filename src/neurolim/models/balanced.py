@@ -16,84 +16,40 @@ gamma A_p toward the balance voltage A_p^{-1} sum_q g_pq s_q V_q is linear in v 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-from neurolim.core import Model, Sites
-from neurolim.models._balance import PARAMS, RECOVERY, VOLTAGE, populations
-from neurolim.numerics.elementary import sigmoid
+from neurolim.core import Field, Model, Synapses
+from neurolim.math import sigmoid
+from neurolim.models.parts import populations
 
 
-class Parameters(NamedTuple):
-    """Numbers the kernels see for one population, named as in the module equation."""
-
-    d0: float
-    d1: float
-    d3: float
-    a: float
-    b: float
-    gamma: float
-    reversal: float
-    threshold: float
-    slope: float
-    electrical: float
-    sigma: float
-    v_start: float
-    w_start: float
-    v_start_std: float
+def activity(x, p):
+    """Return S(v)."""
+    return sigmoid((x.v - p.threshold) / p.slope)
 
 
-def prepare(params: Mapping[str, Any]) -> Sites:
-    """Return one site per population, coupled by the synaptic weights.
-
-    Raises
-    ------
-    StudyError : vectors that do not have one entry per population, or weights not square
-    """
-    return populations(params, Parameters)
+def drive(x, p):
+    """Return S(v) V."""
+    return activity(x, p) * p.reversal
 
 
-def drift(x, m, c, p):
-    """Return (f(v) - w, b v - a w)."""
-    v, w = x
-    return ((p.d3 * v * v + p.d1) * v + p.d0 - w, p.b * v - p.a * w)
+def conductance(c, p):
+    """Return gamma A, A = sum_q g_pq s_q."""
+    return p.gamma * c.activity
 
 
-def relax(m, c, p):
-    """Return the synapses: pull gamma A to the balance voltage, gap J to the own mean.
-
-    c[2] = sum_q g_pq s_q = A and c[3] = sum_q g_pq s_q V_q; a silent network (A = 0) pulls nowhere.
-    """
-    balance = c[3] / c[2] if c[2] != 0.0 else m[0]
-    return (p.gamma * c[2], 0.0), (balance, 0.0), (p.electrical, 0.0)
-
-
-def noise(p):
-    """Return (sigma, 0)."""
-    return (p.sigma, 0.0)
-
-
-def field(x, p):
-    """Return (S(v), S(v) V), what the population sends to the others."""
-    activity = sigmoid((x[0] - p.threshold) / p.slope)
-    return (activity, activity * p.reversal)
-
-
-def initial(z, p):
-    """Return Gaussian voltages and a sharp recovery variable."""
-    return (p.v_start + p.v_start_std * z[0], p.w_start)
+def current(c, p):
+    """Return gamma sum_q g_pq s_q V_q."""
+    return p.gamma * c.drive
 
 
 MODEL = Model(
     summary="Excitatory and inhibitory populations with gamma-strong chemical synapses.",
     source="Quininao & Touboul 2025, abstract; chemical synapses reconstructed (docs/balance.md)",
-    state=(VOLTAGE, RECOVERY),
-    params=PARAMS,
-    prepare=prepare,
-    drift=drift,
-    relax=relax,
-    noise=noise,
-    field=field,
-    initial=initial,
+    state=(populations.VOLTAGE, populations.RECOVERY),
+    params=populations.PARAMS,
+    prepare=populations.populations,
+    drift=populations.local,
+    coupling=(Synapses("v", conductance, current), populations.GAP_JUNCTIONS),
+    noise=populations.NOISE,
+    fields=(Field("activity", activity), Field("drive", drive)),
     work=3.0,
 )

@@ -11,40 +11,12 @@ of the synapses that are open now, which attracts whatever the weights.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from neurolim.core import Model, Sites, Var
-from neurolim.models._balance import (
-    PARAMS,
-    POPULATION,
-    RECOVERY,
-    VOLTAGE,
-    populations,
-    vector,
-)
-from neurolim.numerics.elementary import sigmoid
-
-
-class Parameters(NamedTuple):
-    """Numbers the kernels see for one population, named as in the module equations."""
-
-    d0: float
-    d1: float
-    d3: float
-    a: float
-    b: float
-    gamma: float
-    reversal: float
-    threshold: float
-    slope: float
-    electrical: float
-    sigma: float
-    v_start: float
-    w_start: float
-    v_start_std: float
-    rise: float
-    decay: float
-    y_start: float
+from neurolim.core import Field, Model, Sites, State, Synapses
+from neurolim.math import sigmoid
+from neurolim.models.parts import populations
+from neurolim.models.parts.populations import vector
 
 
 def prepare(params: Mapping[str, Any]) -> Sites:
@@ -55,50 +27,41 @@ def prepare(params: Mapping[str, Any]) -> Sites:
     StudyError : vectors that do not have one entry per population, or weights not square
     """
     own = {"rise": "rise", "decay": "decay", "y_start": "synapse_start"}
-    return populations(params, Parameters, POPULATION | own)
+    return populations.populations(params, populations.POPULATION | own)
 
 
-def drift(x, m, c, p):
+def drift(x, p):
     """Return (f(v) - w, b v - a w, r S(v) (1 - y) - d y)."""
-    v, w, y = x
-    activity = sigmoid((v - p.threshold) / p.slope)
-    return (
-        (p.d3 * v * v + p.d1) * v + p.d0 - w,
-        p.b * v - p.a * w,
-        p.rise * activity * (1.0 - y) - p.decay * y,
-    )
+    dv, dw = populations.local(x, p)
+    activity = sigmoid((x.v - p.threshold) / p.slope)
+    return dv, dw, p.rise * activity * (1.0 - x.y) - p.decay * x.y
 
 
-def relax(m, c, p):
-    """Return the synapses: pull gamma A to the balance voltage, gap J to the own mean.
-
-    c[2] = sum_q g_pq s_q = A and c[3] = sum_q g_pq s_q V_q; a silent network (A = 0) pulls nowhere.
-    """
-    balance = c[3] / c[2] if c[2] != 0.0 else m[0]
-    return (p.gamma * c[2], 0.0, 0.0), (balance, 0.0, 0.0), (p.electrical, 0.0, 0.0)
+def drive(x, p):
+    """Return y V; y itself is part of the state."""
+    return x.y * p.reversal
 
 
-def noise(p):
-    """Return (sigma, 0, 0)."""
-    return (p.sigma, 0.0, 0.0)
+def conductance(c, p):
+    """Return gamma A, A = sum_q g_pq y_q."""
+    return p.gamma * c.y
 
 
-def field(x, p):
-    """Return (y V,); y itself is part of the state."""
-    return (x[2] * p.reversal,)
-
-
-def initial(z, p):
-    """Return Gaussian voltages, a sharp recovery variable and sharp synapses."""
-    return (p.v_start + p.v_start_std * z[0], p.w_start, p.y_start)
+def current(c, p):
+    """Return gamma sum_q g_pq y_q V_q."""
+    return p.gamma * c.drive
 
 
 MODEL = Model(
     summary="Excitatory and inhibitory populations whose strong synapses take time to open.",
     source="Quininao & Touboul 2025, abstract; synapses reconstructed (docs/balance.md)",
-    state=(VOLTAGE, RECOVERY, Var("synapse", "1", "share of open synapses y")),
+    state=(
+        populations.VOLTAGE,
+        populations.RECOVERY,
+        State("y", "synapse", long_name="share of open synapses y", start="y_start"),
+    ),
     params=(
-        *PARAMS,
+        *populations.PARAMS,
         vector("rise", (2.0, 2.0), "1/time", "rate at which synapses open", positive=True),
         vector("decay", (1.0, 1.0), "1/time", "rate at which synapses close", positive=True),
         vector(
@@ -107,9 +70,8 @@ MODEL = Model(
     ),
     prepare=prepare,
     drift=drift,
-    relax=relax,
-    noise=noise,
-    field=field,
-    initial=initial,
+    coupling=(Synapses("v", conductance, current), populations.GAP_JUNCTIONS),
+    noise=populations.NOISE,
+    fields=(Field("drive", drive),),
     work=3.0,
 )

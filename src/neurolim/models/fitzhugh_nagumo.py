@@ -11,49 +11,15 @@ negative leading coefficient.  With one site and no kernel this is the fully con
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from neurolim.core import Model, Param, Sites, StudyError
-from neurolim.models._recovery import (
-    PARAMS,
-    STATE,
-    field,
-    initial,
-    kernel_parameters,
-    noise,
-    relax,
-    spread,
-)
-from neurolim.models._space import SPACE_PARAMS, space
+from neurolim.models.parts import recovery
+from neurolim.models.parts.space import SPACE_PARAMS, space
 
 MAX_DEGREE = 7
-
-
-class Parameters(NamedTuple):
-    """Numbers the kernels see: f0..f7 coefficients of f(v) - leak v, the rest as in the module."""
-
-    f0: float
-    f1: float
-    f2: float
-    f3: float
-    f4: float
-    f5: float
-    f6: float
-    f7: float
-    a: float
-    b: float
-    c: float
-    gap: float
-    sigma: float
-    sigma_w: float
-    v_start: float
-    w_start: float
-    v_start_std: float
-    w_start_std: float
-    v_spread: float
-    w_spread: float
 
 
 def _polynomial(params: Mapping[str, Any]) -> np.ndarray:
@@ -82,41 +48,53 @@ def prepare(params: Mapping[str, Any]) -> Sites:
 
     Raises
     ------
-    StudyError : polynomial not confining; density, kernel and sites of unequal length; a kernel
-        that is not integrable
+    StudyError : density, kernel and sites of unequal length; a kernel that is not integrable
     """
-    f = _polynomial(params)
     here = space(params)
     # Psi*(rho0 .) by the midpoint rule: each site stands for 1/n_sites of a unit-measure K.
     coupling = here.kernel * here.density[None, :] / len(here.labels)
-    # -(Psi*rho0)(x) v is part of the polynomial: one coefficient, one multiplication less.
-    leaks = coupling.sum(axis=1)
     sites = tuple(
-        Parameters(
-            **{f"f{k}": float(f[k] - leak if k == 1 else f[k]) for k in range(MAX_DEGREE + 1)},
-            **kernel_parameters(
-                {**params, "voltage_start": params["voltage_start"] + float(added)}, float(rho)
-            ),
+        {
+            "density": float(density),
+            "exchange": float(exchange),
+            "voltage_start": params["voltage_start"] + float(added),
+        }
+        for density, exchange, added in zip(
+            here.density, coupling.sum(axis=1), here.start, strict=True
         )
-        for rho, leak, added in zip(here.density, leaks, here.start, strict=True)
     )
     return Sites(here.labels, coupling, sites)
 
 
-def drift(x, m, c, p):
-    """Return (f(v) - leak v - w + (Psi*rho0 V), b v - a w + c)."""
-    v, w = x
+def derive(params: Mapping[str, Any]) -> dict[str, float]:
+    """Return f0 .. f7, the coefficients of f(v) - (Psi*rho0) v, and what is read beside them.
+
+    Raises
+    ------
+    StudyError : polynomial not confining
+    """
+    f = _polynomial(params)
+    # -(Psi*rho0)(x) v is part of the polynomial: one coefficient, one multiplication less.
+    f[1] -= params["exchange"]
+    coefficients = {f"f{k}": float(f[k]) for k in range(MAX_DEGREE + 1)}
+    return coefficients | recovery.numbers(params, params["density"])
+
+
+def drift(x, c, p):
+    """Return (f(v) - (Psi*rho0) v - w + (Psi*rho0 V), b v - a w + c)."""
+    v = x.v
     f = p.f3
+    # A cubic, the usual case, skips four multiplications.
     if p.f7 != 0.0 or p.f5 != 0.0:
         f = (((p.f7 * v + p.f6) * v + p.f5) * v + p.f4) * v + p.f3
-    f = ((f * v + p.f2) * v + p.f1) * v + (p.f0 + c[0])
-    return (f - w, p.b * v + (p.c - p.a * w))
+    f = ((f * v + p.f2) * v + p.f1) * v + (p.f0 + c.v)
+    return f - x.w, p.b * v + (p.c - p.a * x.w)
 
 
 MODEL = Model(
     summary="FitzHugh-Nagumo network with strong gap junctions, on one site or in space.",
     source="Quininao & Touboul 2020, eqs (1.1), (6.6); Blaustein & Bouin 2023, eq. (1.1)",
-    state=STATE,
+    state=recovery.STATE,
     params=(
         Param(
             "drift",
@@ -132,14 +110,12 @@ MODEL = Model(
             doc="f for drift: polynomial, lowest degree first",
             kind="vector",
         ),
-        *PARAMS,
+        *recovery.PARAMS,
         *SPACE_PARAMS,
     ),
     prepare=prepare,
+    derive=derive,
     drift=drift,
-    relax=relax,
-    noise=noise,
-    field=field,
-    initial=initial,
-    spread=spread,
+    coupling=recovery.COUPLING,
+    noise=recovery.NOISE,
 )

@@ -18,36 +18,14 @@ before d_gg in eq. (1) (docs/science.md, slips).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-from neurolim.core import Model, Param, Sites, StudyError, Var
-from neurolim.numerics.elementary import tanh
+from neurolim.core import Field, Model, Noise, Param, State, StudyError
+from neurolim.math import tanh, where
 
 
-class Parameters(NamedTuple):
-    """Numbers the kernels see, named as in the module equation."""
-
-    leak: float
-    v_leak: float
-    v_excitatory: float
-    rate: float
-    base: float
-    amplitude: float
-    interaction: float
-    joint: float
-    steepness: float
-    midpoint: float
-    noise: float
-    v_start: float
-    g_start: float
-    v_start_std: float
-    g_start_std: float
-
-
-def prepare(params: Mapping[str, Any]) -> Sites:
-    """Return the single site of the network.
+def derive(params: Mapping[str, Any]) -> dict[str, float]:
+    """Return the standard deviation sqrt(2) a of the noise per root time.
 
     Raises
     ------
@@ -71,61 +49,39 @@ def prepare(params: Mapping[str, Any]) -> Sites:
     lowest = params["base"] + min(0.0, own, others, own + others + joint)
     if lowest <= 0.0:
         raise StudyError("base", f"G can fall to {lowest:g}", "G > 0 for every voltage")
-    site = Parameters(
-        leak=params["leak"],
-        v_leak=low,
-        v_excitatory=high,
-        rate=params["rate"],
-        base=params["base"],
-        amplitude=params["amplitude"],
-        interaction=params["interaction"],
-        joint=params["joint"],
-        steepness=params["steepness"],
-        midpoint=params["midpoint"],
-        noise=params["noise"],
-        v_start=params["voltage_start"],
-        g_start=params["conductance_start"],
-        v_start_std=params["voltage_spread"],
-        g_start_std=params["conductance_spread"],
-    )
-    return Sites((0.0,), np.zeros((1, 1)), (site,))
+    return {"sigma": 1.4142135623730951 * params["noise"]}
 
 
-def drift(x, m, c, p):
+def activation(x, p):
+    """Return s(v), whose mean enters G."""
+    return 0.5 * (1.0 + tanh(p.steepness * (x.v - p.midpoint)))
+
+
+def drift(x, m, p):
     """Return (g_L (V_L - v) + g (V_E - v), gamma (G - g))."""
-    v, g = x
-    activation = 0.5 * (1.0 + tanh(p.steepness * (v - p.midpoint)))
-    target = p.base + p.amplitude * activation + (p.interaction + p.joint * activation) * m[2]
-    return (p.leak * (p.v_leak - v) + g * (p.v_excitatory - v), p.rate * (target - g))
-
-
-def relax(m, c, p):
-    """Return no strong coupling."""
-    return (0.0, 0.0), (0.0, 0.0), (0.0, 0.0)
-
-
-def noise(p):
-    """Return (0, sqrt(2) a)."""
-    return (0.0, 1.4142135623730951 * p.noise)
-
-
-def field(x, p):
-    """Return the activation s(v), whose mean enters G."""
-    return (0.5 * (1.0 + tanh(p.steepness * (x[0] - p.midpoint))),)
+    s = activation(x, p)
+    target = p.base + p.amplitude * s + (p.interaction + p.joint * s) * m.activation
+    return (
+        p.leak * (p.leak_voltage - x.v) + x.g * (p.excitatory_voltage - x.v),
+        p.rate * (target - x.g),
+    )
 
 
 def initial(z, p):
     """Return a Gaussian start, clipped to [V_L, V_E] and folded to g >= 0."""
-    v = p.v_start + p.v_start_std * z[0]
-    return (min(max(v, p.v_leak), p.v_excitatory), abs(p.g_start + p.g_start_std * z[1]))
+    v = p.voltage_start + p.voltage_spread * z.v
+    g = p.conductance_start + p.conductance_spread * z.g
+    v = where(v < p.leak_voltage, p.leak_voltage, v)
+    v = where(v > p.excitatory_voltage, p.excitatory_voltage, v)
+    return v, where(g < 0.0, -g, g)
 
 
 MODEL = Model(
     summary="Stochastic Morris-Lecar neurons with a conductance reflected at zero.",
     source="Herda, Monmarche & Perthame 2024, eqs (2), (17)",
     state=(
-        Var("voltage", "1", "membrane voltage v"),
-        Var("conductance", "1/time", "conductance g", reflect=0.0),
+        State("v", "voltage", long_name="membrane voltage v"),
+        State("g", "conductance", "1/time", "conductance g", floor=0.0),
     ),
     params=(
         Param("leak", 1.0, "1/time", "leak conductance g_L", positive=True),
@@ -144,11 +100,10 @@ MODEL = Model(
         Param("voltage_spread", 0.0, doc="initial standard deviation of v", low=0.0),
         Param("conductance_spread", 0.0, "1/time", "initial standard deviation of g", low=0.0),
     ),
-    prepare=prepare,
+    derive=derive,
     drift=drift,
-    relax=relax,
-    noise=noise,
-    field=field,
+    noise=Noise("g", "sigma"),
+    fields=(Field("activation", activation),),
     initial=initial,
     work=7.0,
 )

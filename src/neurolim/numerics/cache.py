@@ -47,7 +47,7 @@ def named(function: Any, tag: object) -> Any:
     return copy
 
 
-def keep_compiled(dispatcher: Any, key: str) -> Any:
+def keep_compiled(dispatcher: Any, key: str, known: bool = True) -> Any:
     """Return the jitted function, set to keep its machine code on disk under ``key``.
 
     Parameters
@@ -55,12 +55,15 @@ def keep_compiled(dispatcher: Any, key: str) -> Any:
     dispatcher : a numba function with array and number arguments only, all closures in it being
         ``named`` by what they close over
     key : digest of everything the code depends on beside argument types and processor
+    known : False if the code depends on something that no digest covers: it is not kept
 
     Notes
     -----
     The folder is NUMBA_CACHE_DIR, or ``__pycache__`` beside the source, or the user's cache; if
     none can be written the function is compiled in every process, which costs only time.
     """
+    if not known:
+        return dispatcher
     # RuntimeError: numba found no folder to write to.
     with contextlib.suppress(RuntimeError):
         dispatcher._cache = _KeyedCache(dispatcher.py_func, key)

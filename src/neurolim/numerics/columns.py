@@ -19,7 +19,7 @@ from neurolim.numerics.cache import named
 
 TILE = 256
 #: Most state variables a model may have.
-MAX_COLUMNS = 3
+MAX_COLUMNS = 8
 #: Running sums per column: eight registers of eight numbers on the widest processors.
 SUM_LANES = 64
 

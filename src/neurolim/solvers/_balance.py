@@ -20,8 +20,8 @@ from numba import njit
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from neurolim.core import Model, Sites, StudyError
+from neurolim.kernels.model_code import compiled_equations, kernel_key
 from neurolim.numerics.cache import keep_compiled, named
-from neurolim.provenance import code_digest
 from neurolim.solvers._layout import layout
 
 #: Steps of a tenth of the shortest relaxation time after which the layer counts as over.
@@ -59,7 +59,7 @@ def check_synapses(model: Model, params: Mapping[str, Any]) -> None:
         reversal potentials, so that every synaptic current vanishes at one voltage; sigmoids too
         steep for the differences of this module
     """
-    sites = model.prepare(params)
+    sites = model.sites(params)
     names = {param.name for param in model.params}
     if not {"weights", "reversal"} <= names:
         raise StudyError("model", f"{model.name} has no chemical synapses", "balanced")
@@ -90,12 +90,12 @@ def check_synapses(model: Model, params: Mapping[str, Any]) -> None:
 def strong(model: Model) -> Strong:
     """Return the compiled functions of a model, built once per process."""
     d, n_fields, n_means, parameters_class, n_parameters, _ = layout(model)
-    key = code_digest(__name__, model.drift.__module__)
+    key, known = kernel_key(model, __name__)
 
     def inline(function: Any) -> Any:
         return njit(error_model="numpy")(named(function, key))
 
-    drift, relax, field = inline(model.drift), inline(model.relax), inline(model.field)
+    drift, relax, _, field, _, _ = compiled_equations(model, key)
 
     @inline
     def parameters(rows, site):
@@ -164,10 +164,10 @@ def strong(model: Model) -> Strong:
             fields(x, rows, site, sent[i])
 
     return Strong(
-        keep_compiled(fields, key),
-        keep_compiled(flow, key),
-        keep_compiled(rates, key),
-        keep_compiled(along, key),
+        keep_compiled(fields, key, known),
+        keep_compiled(flow, key, known),
+        keep_compiled(rates, key, known),
+        keep_compiled(along, key, known),
     )
 
 
@@ -186,7 +186,7 @@ class Network:
         self.coupling = np.ascontiguousarray(sites.coupling, dtype=float)
         self.count = len(sites.labels)
         self.d, self.n_fields, n_means, *_ = layout(model)
-        self.noise = np.array([model.noise(p)[0] for p in sites.params])
+        self.noise = np.array([model.equations.noise(p)[0] for p in sites.params])
         self.still = np.zeros((self.count, n_means))
 
     def flow(

@@ -22,8 +22,8 @@ from scipy import sparse
 from scipy.special import ndtri
 
 from neurolim.core import Model
+from neurolim.kernels.model_code import compiled_equations, kernel_key
 from neurolim.numerics.cache import keep_compiled, named
-from neurolim.provenance import code_digest
 from neurolim.solvers._layout import layout
 
 
@@ -57,7 +57,8 @@ def kernels(model: Model) -> Kernels:
 @lru_cache(maxsize=16)
 def _build(model: Model) -> Kernels:
     _, _, n_means, parameters_class, n_parameters, _ = layout(model)
-    tag = f"{code_digest(__name__, model.drift.__module__)}_law"
+    key, known = kernel_key(model, __name__)
+    tag = f"{key}_law"
 
     def inline(function: Any) -> Any:
         return njit(error_model="numpy", forceinline=True)(named(function, tag))
@@ -65,7 +66,7 @@ def _build(model: Model) -> Kernels:
     def compiled(function: Any) -> Any:
         return njit(error_model="numpy", nogil=True)(named(function, tag))
 
-    slope, field = inline(model.drift), inline(model.field)
+    slope, _, _, field, _, _ = compiled_equations(model, tag)
 
     @compiled
     def drift(v, g, row, means, inputs, component, out):
@@ -85,7 +86,7 @@ def _build(model: Model) -> Kernels:
                 for k in range(n_means):
                     out[k, i, j] = found[k]
 
-    return Kernels(n_means, keep_compiled(drift, tag), keep_compiled(observe, tag))
+    return Kernels(n_means, keep_compiled(drift, tag, known), keep_compiled(observe, tag, known))
 
 
 def _bernoulli(x: np.ndarray) -> np.ndarray:
@@ -108,12 +109,12 @@ class Grid:
     def __init__(
         self, model: Model, params: Mapping[str, Any], shape: tuple[int, int], reach: float
     ) -> None:
-        sites = model.prepare(params)
+        sites = model.sites(params)
         self.kernels = kernels(model)
         self.row = np.array([float(value) for value in sites.params[0]])
         self.coupling = float(sites.coupling[0, 0])
         self.shape = shape
-        self.diffusion = 0.5 * model.noise(sites.params[0])[1] ** 2
+        self.diffusion = 0.5 * model.equations.noise(sites.params[0])[1] ** 2
         low, high = params["leak_voltage"], params["excitatory_voltage"]
         self.v_faces = np.linspace(low, high, shape[0] + 1)
         self.g_faces = np.linspace(0.0, self._top(low, high, reach), shape[1] + 1)
@@ -218,9 +219,9 @@ class Grid:
         Every quantile point is shared among its four nearest cells so that its mean is kept
         where those cells exist.
         """
-        (p,) = model.prepare(params).params
+        (p,) = model.sites(params).params
         z = ndtri((np.arange(points) + 0.5) / points)
-        states = np.array([model.initial((a, b), p) for a in z for b in z])
+        states = np.array([model.equations.initial((a, b), p) for a in z for b in z])
         masses = np.zeros(self.shape)
         place = []
         for k, centres in enumerate((self.v, self.g)):

@@ -18,12 +18,12 @@ from numba.cpython.unsafe.tuple import tuple_setitem
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from neurolim.core import Model
+from neurolim.kernels.model_code import compiled_equations, kernel_key
 from neurolim.numerics.cache import keep_compiled, named
 from neurolim.numerics.columns import TILE
 from neurolim.numerics.elementary import expm1, log
 from neurolim.numerics.lowlevel import stack_array
 from neurolim.numerics.random import STREAM_BRIDGE, STREAM_NOISE, normals, uniforms
-from neurolim.provenance import code_digest
 from neurolim.solvers._layout import layout
 
 COUPLINGS = ("synchronous", "mirror", "independent", "maximal")
@@ -66,7 +66,8 @@ def kernels(model: Model) -> Kernels:
 def _build(model: Model) -> Kernels:
     d, _, n_means, parameters_class, n_parameters, floors = layout(model)
     slope_step = 2.0**-10
-    tag = f"{code_digest(__name__, model.drift.__module__)}_pairs"
+    key, known = kernel_key(model, __name__)
+    tag = f"{key}_pairs"
 
     def inline(function: Any) -> Any:
         return njit(error_model="numpy", forceinline=True)(named(function, tag))
@@ -74,8 +75,7 @@ def _build(model: Model) -> Kernels:
     def compiled(function: Any) -> Any:
         return njit(error_model="numpy", nogil=True)(named(function, tag))
 
-    drift, relax, noise = inline(model.drift), inline(model.relax), inline(model.noise)
-    field, initial = inline(model.field), inline(model.initial)
+    drift, relax, noise, field, initial, _ = compiled_equations(model, tag)
 
     @inline
     def parameters(rows, site):
@@ -434,7 +434,7 @@ def _build(model: Model) -> Kernels:
                     X, rows1, rows2, coupling, n, n_pairs, pooled, means, inputs, h, now, tied, B, W
                 )
 
-    return Kernels(n_means, keep_compiled(start, tag), keep_compiled(advance, tag))
+    return Kernels(n_means, keep_compiled(start, tag, known), keep_compiled(advance, tag, known))
 
 
 def _reader(size: int) -> Callable[..., Any]:

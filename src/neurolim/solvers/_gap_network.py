@@ -53,7 +53,7 @@ class GapNetwork:
         """
         inputs = self.coupling @ mean
         m, c = (mean[:, :1], mean[:, 1:]), (inputs[:, :1], inputs[:, 1:])
-        parts = self.model.drift((v, m[1]), m, c, self.p)
+        parts = self.model.equations.drift((v, m[1]), m, c, self.p)
         return np.stack([np.broadcast_to(part, v.shape) for part in parts])
 
     def frame_variance(self, t: float, start: np.ndarray | None = None) -> np.ndarray:
@@ -70,9 +70,9 @@ def read_network(model: Model, params: Mapping[str, Any]) -> GapNetwork:
     ------
     StudyError : the model is not of that form, or its initial law has no width
     """
-    sites = model.prepare(params)
+    sites = model.sites(params)
     rows = sites.params
-    if len(model.state) != 2 or model.field((0.0, 0.0), rows[0]):
+    if len(model.state) != 2 or model.equations.field((0.0, 0.0), rows[0]):
         raise StudyError(
             "solver", f"{model.name} is not a network of (v, w) without fields", "fitzhugh_nagumo"
         )
@@ -83,7 +83,7 @@ def read_network(model: Model, params: Mapping[str, Any]) -> GapNetwork:
     linear = []
     for row in rows:
         zero = (0.0, 0.0)
-        pull, _, gap = model.relax(zero, zero, row)
+        pull, _, gap = model.equations.relax(zero, zero, row)
         if any(pull) or gap[0] <= 0.0 or gap[1] != 0.0:
             raise StudyError("solver", "coupling is not by gap junctions in v alone", "gap > 0")
         linear.append(_linear_part(model, row))
@@ -94,9 +94,9 @@ def read_network(model: Model, params: Mapping[str, Any]) -> GapNetwork:
             place, "the initial law has no width", "a positive width (initial: absolute)"
         )
     e, b, q = np.array(linear).T
-    noise = np.array([model.noise(row) for row in rows])
-    mean = np.array([model.initial((0.0, 0.0), row) for row in rows])
-    gap = np.array([model.relax((0.0, 0.0), (0.0, 0.0), row)[2][0] for row in rows])
+    noise = np.array([model.equations.noise(row) for row in rows])
+    mean = np.array([model.equations.initial((0.0, 0.0), row) for row in rows])
+    gap = np.array([model.equations.relax((0.0, 0.0), (0.0, 0.0), row)[2][0] for row in rows])
     if (noise[:, 0] <= 0.0).any():
         raise StudyError("sigma", "no voltage noise", "sigma > 0")
     return GapNetwork(model, p, sites.coupling, gap, noise[:, 0], noise[:, 1], e, b, q, mean, width)
@@ -107,7 +107,7 @@ def _linear_part(model: Model, p: Any) -> tuple[float, float, float]:
     m = c = (0.3, -0.2)
 
     def drift(v: float, w: float) -> np.ndarray:
-        return np.array(model.drift((v, w), m, c, p), dtype=float)
+        return np.array(model.equations.drift((v, w), m, c, p), dtype=float)
 
     origin = drift(0.0, 0.0)
     e, q = drift(0.0, 1.0) - origin
@@ -128,10 +128,10 @@ def _linear_part(model: Model, p: Any) -> tuple[float, float, float]:
 
 def _spread(model: Model, p: Any) -> tuple[float, float]:
     """Return the standard deviations of the initial law."""
-    centre = np.array(model.initial((0.0, 0.0), p))
-    first = np.array(model.initial((1.0, 0.0), p)) - centre
-    second = np.array(model.initial((0.0, 1.0), p)) - centre
-    other = np.array(model.initial((-2.0, 3.0), p)) - centre
+    centre = np.array(model.equations.initial((0.0, 0.0), p))
+    first = np.array(model.equations.initial((1.0, 0.0), p)) - centre
+    second = np.array(model.equations.initial((0.0, 1.0), p)) - centre
+    other = np.array(model.equations.initial((-2.0, 3.0), p)) - centre
     if first[1] or second[0] or not np.allclose(other, 3.0 * second - 2.0 * first):
         raise StudyError("solver", "the initial law is not a product of two normal ones", "")
     return float(abs(first[0])), float(abs(second[1]))

@@ -29,14 +29,7 @@ class Layout(NamedTuple):
 
 @lru_cache(maxsize=64)
 def layout(model: Model) -> Layout:
-    """Return the layout of a model.
-
-    Parameters
-    ----------
-    model : looked at with its default parameters
-    """
-    d = len(model.state)
-    sample = model.prepare({param.name: param.default for param in model.params}).params[0]
-    n_fields = len(model.field((0.5,) * d, sample))
-    floors = np.array([-np.inf if v.reflect is None else v.reflect for v in model.state])
-    return Layout(d, n_fields, d + n_fields, type(sample), len(sample), floors)
+    """Return the layout of a model."""
+    d, n_fields = len(model.state), len(model.fields)
+    floors = np.array([-np.inf if v.floor is None else v.floor for v in model.state])
+    return Layout(d, n_fields, d + n_fields, model.numbers, len(model.numbers._fields), floors)

@@ -38,15 +38,16 @@ def check_one_dimension(model: Model, params: Mapping[str, Any]) -> None:
     ------
     StudyError
     """
-    sites = model.prepare(params)
+    sites = model.sites(params)
     origin = tuple(0.0 for _ in model.state)
     for label, p in zip(sites.labels, sites.params, strict=True):
-        start = model.initial(origin, p)
-        m = (*start, *model.field(start, p))
-        noise = model.noise(p)
+        start = model.equations.initial(origin, p)
+        m = (*start, *model.equations.field(start, p))
+        noise = model.equations.noise(p)
         for k in range(1, len(model.state)):
             moved = [
-                model.drift((v, *start[1:]), m, m, p)[k] for v in (start[0] - 1.0, start[0] + 1.0)
+                model.equations.drift((v, *start[1:]), m, m, p)[k]
+                for v in (start[0] - 1.0, start[0] + 1.0)
             ]
             if any(moved) or noise[k]:
                 raise StudyError(
@@ -69,13 +70,13 @@ class MeanField:
 
     def __init__(self, model: Model, params: Mapping[str, Any]) -> None:
         self.model = model
-        self.sites = model.prepare(params)
+        self.sites = model.sites(params)
         self.network = Network(model, self.sites)
         self.count, self.d = self.network.count, self.network.d
         origin = tuple(0.0 for _ in model.state)
-        self.start = np.array([model.initial(origin, p) for p in self.sites.params])
+        self.start = np.array([model.equations.initial(origin, p) for p in self.sites.params])
         unit = (1.0, *origin[1:])
-        moved = np.array([model.initial(unit, p)[0] for p in self.sites.params])
+        moved = np.array([model.equations.initial(unit, p)[0] for p in self.sites.params])
         #: Standard deviation of the initial voltages [P]
         self.start_width = np.abs(moved - self.start[:, 0])
         self.noise = self.network.noise
@@ -93,7 +94,7 @@ class MeanField:
         inputs = self.network.coupling @ means
         found = []
         for s, p in enumerate(self.sites.params):
-            pull, target, gap = self.model.relax(tuple(means[s]), tuple(inputs[s]), p)
+            pull, target, gap = self.model.equations.relax(tuple(means[s]), tuple(inputs[s]), p)
             found.append(Synapses(pull[0], target[0], gap[0]))
         return found
 
@@ -144,7 +145,7 @@ class MeanField:
         p = self.sites.params[s]
         for r in range(self.count):
             inputs = tuple(self.network.coupling[s, r] * means[r])
-            pull, target, _ = self.model.relax(tuple(means[s]), inputs, p)
+            pull, target, _ = self.model.equations.relax(tuple(means[s]), inputs, p)
             found[r] = pull[0] * (target[0] - v)
         return found
 

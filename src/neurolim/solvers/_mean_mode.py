@@ -42,7 +42,7 @@ from neurolim.numerics.cache import named
 from neurolim.numerics.exponential import cholesky, propagator
 from neurolim.numerics.lowlevel import stack_array
 
-#: Step of the central differences, as a share of |x| where that exceeds one.
+#: Step of the central differences of the flow, as a share of |x| where that exceeds one.
 _SLOPE_STEP = 2.0**-10
 #: A substep of the path may correct itself by this share of its length.
 _TOLERANCE = 0.02
@@ -81,7 +81,8 @@ class Modes(NamedTuple):
 class ModelCode(NamedTuple):
     """Compiled functions of a model.
 
-    drift, relax, noise, field : as in core.Model
+    drift, relax, noise, field : as in core.Equations
+    drift_x : as in structure.Derivatives
     parameters : (rows, site) -> parameters of a site
     means_of : row of means -> tuple
     couple : (coupling, means, inputs) fills inputs = K means
@@ -91,6 +92,7 @@ class ModelCode(NamedTuple):
     relax: Callable[..., Any]
     noise: Callable[..., Any]
     field: Callable[..., Any]
+    drift_x: Callable[..., Any]
     parameters: Callable[..., Any]
     means_of: Callable[..., Any]
     couple: Callable[..., Any]
@@ -111,7 +113,7 @@ def mean_mode(
     ``find(modes, means, inputs, rows, coupling, h)`` takes the means [P, d + n_fields], their
     inputs K means and the step h.
     """
-    drift, relax, noise, field, parameters, means_of, couple = code
+    drift, relax, noise, field, drift_x, parameters, means_of, couple = code
     propagate, propagate_all = propagator(d), propagator(0)
 
     def compiled(function: Any) -> Any:
@@ -138,21 +140,11 @@ def mean_mode(
 
     @compiled
     def slopes(m, c, p, J):
-        """Fill J [d, d] with the slope of the drift at the site mean, by central differences.
-
-        Any J keeps the scheme second order; an accurate one makes it exact for linear drift.
-        """
-        x = stack_array(np.float64, 1, d)[0]
-        for j in range(d):
-            for k in range(d):
-                x[k] = m[k]
-            step = _SLOPE_STEP * max(1.0, abs(m[j]))
-            x[j] = m[j] + step
-            up = drift(to_fixed_tuple(x, d), m, c, p)
-            x[j] = m[j] - step
-            down = drift(to_fixed_tuple(x, d), m, c, p)
-            for k in range(d):
-                J[k, j] = (up[k] - down[k]) / (2.0 * step)
+        """Fill J [d, d] with the slope of the drift at the site mean."""
+        found = drift_x(m[:d], m, c, p)
+        for k in range(d):
+            for j in range(d):
+                J[k, j] = found[k * d + j]
 
     @compiled
     def on_its_own(modes, means, inputs, rows, coupling, h):

@@ -25,7 +25,7 @@ def plane_of(model: Model, params: Mapping[str, Any]) -> tuple[Plane, float, Net
     ------
     StudyError : any other model, or more than one site
     """
-    sites = model.prepare(params)
+    sites = model.sites(params)
     p = sites.params[0]
     if not set(_DEGREES) | {"a", "b", "c", "gap", "sigma", "sigma_w"} <= set(p._fields):
         raise StudyError(

@@ -41,6 +41,7 @@ from numba import njit
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from neurolim.core import Model
+from neurolim.kernels.model_code import compiled_derivatives, compiled_equations, kernel_key
 from neurolim.numerics.cache import keep_compiled, named
 from neurolim.numerics.columns import (
     SUM_LANES,
@@ -63,6 +64,7 @@ from neurolim.numerics.random import (
     uniforms,
     wide_normals,
 )
+from neurolim.numerics.structure import structure_of
 from neurolim.numerics.summary import summarise
 from neurolim.provenance import code_digest
 from neurolim.solvers._layout import layout
@@ -175,7 +177,7 @@ def _build(model: Model, variant: Variant) -> Kernels:
     drawn = tuple(noisy[k] and k not in brings for k in range(d))
     noise_type = np.float64 if wide else np.float32
 
-    shape = _structure(model, parameters_class, n_means)
+    shape = structure_of(model)
     relaxing, curved, rates_move = shape.relaxing, shape.curved, shape.rates_move
     curves = tuple(k for k in range(d) if curved[k])
     place = tuple(curves.index(k) if curved[k] else -1 for k in range(d))
@@ -183,10 +185,7 @@ def _build(model: Model, variant: Variant) -> Kernels:
     # The bridge of a reflected variable needs the state at the start of the step: d more rows.
     n_old = d if reflects else 0
 
-    functions = (model.drift, model.relax, model.noise, model.field, model.initial)
-    modules = {function.__module__ for function in functions}
-    registered = all(module.startswith("neurolim.models.") for module in modules)
-    key = code_digest(__name__, mean_mode.__module__, *(sorted(modules) if registered else ()))
+    key, known = kernel_key(model, __name__, mean_mode.__module__)
     tag = f"{key}_{'_'.join(map(str, (variant.scheme, *variant.noisy, variant.wide)))}"
 
     def inline(function: Any) -> Any:
@@ -201,7 +200,8 @@ def _build(model: Model, variant: Variant) -> Kernels:
     def per_curved(function: Any) -> Any:
         return tuple_of(n_curved, function, tag)
 
-    drift, relax, noise, field, initial = (inline(function) for function in functions)
+    drift, relax, noise, field, initial, _ = compiled_equations(model, tag)
+    drift_x = compiled_derivatives(model, tag).drift_x
     rows_of, tile_of, gather, scatter = access(d)
     _, field_tile_of, _, scatter_field = access(n_fields)
     curved_rows_of, curved_tile_of, gather_bend, scatter_bend = access(n_curved)
@@ -393,7 +393,7 @@ def _build(model: Model, variant: Variant) -> Kernels:
     #     X' = X^ + P2 [bend(X^) - bend(x) - (change of pull and gap) X^] + shift'.
     # X holds the state, then the predictor, then the state; B holds bend(x).
 
-    code = ModelCode(drift, relax, noise, field, parameters, means_of, couple)
+    code = ModelCode(drift, relax, noise, field, drift_x, parameters, means_of, couple)
     room, find_modes = mean_mode(d, n_fields, rates_move, code, tag)
     matrix_of = _tuple_reader(d * d)
     vector_of = _tuple_reader(d)
@@ -702,64 +702,8 @@ def _build(model: Model, variant: Variant) -> Kernels:
                 return False
         return True
 
-    # The digest knows the sources of this package only: a model from elsewhere is compiled anew.
-    if registered:
-        start, advance, follow = (keep_compiled(f, tag) for f in (start, advance, follow))
+    start, advance, follow = (keep_compiled(f, tag, known) for f in (start, advance, follow))
     return Kernels(n_means, n_curved + n_old if exponential else 0, start, advance, follow)
-
-
-class _Structure(NamedTuple):
-    """What holds for a model whatever its parameters.
-
-    relaxing : variables with a pull or a gap junction
-    curved : variables whose drift is not affine in the state, or moves with means and fields
-    rates_move : pull or gap depend on the fields
-    """
-
-    relaxing: tuple[bool, ...]
-    curved: tuple[bool, ...]
-    rates_move: bool
-
-
-def _structure(model: Model, parameters_class: Any, n_means: int) -> _Structure:
-    """Find the structure of a model by probing it with random parameters, states and fields.
-
-    What vanishes for numbers of either sign and of sizes .03 to 300 is taken to vanish always, and
-    the loops leave it out.  A second difference counts as zero if it is of the size of rounding.
-    """
-    d = len(model.state)
-    generator = np.random.default_rng(1)
-
-    def numbers(size: int, scale: float = 1.0) -> tuple[float, ...]:
-        """Return numbers of either sign and of any size up to some times the scale."""
-        signs = generator.choice((-1.0, 1.0), size)
-        return tuple(float(x) for x in scale * signs * generator.uniform(0.3, 1.0, size))
-
-    def positive(size: int) -> tuple[float, ...]:
-        return tuple(abs(x) for x in numbers(size))
-
-    relaxing, curved, rates_move = [False] * d, [False] * d, False
-    for scale in np.repeat((0.1, 1.0, 10.0, 100.0), 32):
-        p = parameters_class(*positive(len(parameters_class._fields)))
-        rates = []
-        for _ in range(2):
-            pull, _, gap = model.relax(numbers(n_means, scale), numbers(n_means, scale), p)
-            rates.append((pull, gap))
-            for k in range(d):
-                relaxing[k] = relaxing[k] or pull[k] + gap[k] != 0.0
-        rates_move = rates_move or rates[0] != rates[1]
-        m, c = numbers(n_means, scale), numbers(n_means, scale)
-        x, step = numbers(d, scale), numbers(d, scale)
-        low, middle, high = (
-            model.drift(tuple(a + i * b for a, b in zip(x, step, strict=True)), m, c, p)
-            for i in range(3)
-        )
-        elsewhere = model.drift(x, numbers(n_means, scale), numbers(n_means, scale), p)
-        for k in range(d):
-            sizes = abs(low[k]) + 2.0 * abs(middle[k]) + abs(high[k])
-            bends = abs(low[k] - 2.0 * middle[k] + high[k]) > 1e-9 * sizes
-            curved[k] = curved[k] or bends or elsewhere[k] != low[k]
-    return _Structure(tuple(relaxing), tuple(curved), rates_move)
 
 
 def _tuple_reader(size: int) -> Callable[..., Any]:

@@ -72,20 +72,20 @@ def largest_rate(model: Model, params: Mapping[str, Any], slopes: bool = False) 
 
     With ``slopes`` the drift's own decay counts, too: pull + gap - d drift_k/d x_k.
     """
-    sites = model.prepare(params)
+    sites = model.sites(params)
     d = len(model.state)
-    states = [tuple(float(v) for v in model.initial((0.0,) * d, p)) for p in sites.params]
-    means = [(*x, *model.field(x, p)) for x, p in zip(states, sites.params, strict=True)]
+    states = [tuple(float(v) for v in model.equations.initial((0.0,) * d, p)) for p in sites.params]
+    means = [(*x, *model.equations.field(x, p)) for x, p in zip(states, sites.params, strict=True)]
     largest = 0.0
     for p, m, inputs in zip(sites.params, means, sites.coupling @ np.array(means), strict=True):
         c = tuple(inputs)
-        pull, _, gap = model.relax(m, c, p)
+        pull, _, gap = model.equations.relax(m, c, p)
         for k in range(d):
             rate = pull[k] + gap[k]
             if slopes:
                 step = 2.0**-10 * max(1.0, abs(m[k]))
                 low, high = (
-                    model.drift((*m[:k], m[k] + shift, *m[k + 1 : d]), m, c, p)[k]
+                    model.equations.drift((*m[:k], m[k] + shift, *m[k + 1 : d]), m, c, p)[k]
                     for shift in (-step, step)
                 )
                 rate -= (high - low) / (2.0 * step)
@@ -100,7 +100,7 @@ def state_coords(
     variables = tuple(var.name for var in model.state)
     return {
         "time": Coord(tuple(record_times(options)), "time", "time"),
-        "site": Coord(model.prepare(params).labels, "1", "site"),
+        "site": Coord(model.sites(params).labels, "1", "site"),
         "variable": Coord(variables, "1", "state variable"),
         "variable_b": Coord(variables, "1", "state variable (second index)"),
     }

@@ -94,7 +94,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return branch, site, variable and mode coordinates."""
-    labels = model.prepare(params).labels
+    labels = model.sites(params).labels
     slow = len(labels) * (len(model.state) - 1)
     return {
         "branch": Coord(tuple(float(i) for i in range(options["branches"])), "1", "balance point"),
@@ -107,7 +107,7 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Return about half a millisecond per starting point of the search for two populations."""
-    count = len(model.prepare(params).labels)
+    count = len(model.sites(params).labels)
     starts = min(options["starts"] ** count, _MOST_STARTS)
     return Cost(0.1 + 1.2e-4 * starts * count**2, 1e6)
 
@@ -269,7 +269,7 @@ def solve(
     arrays [1, ...] as in ``outputs``.  Status NOT_CONVERGED if no point is found, OUT_OF_DOMAIN if
     there are more than ``branches``, or if all synapses of a population are shut (A = 0).
     """
-    sites = model.prepare(params)
+    sites = model.sites(params)
     network = Network(model, sites)
     reversal = [p.reversal for p in sites.params]
     found = find_points(network, min(reversal), max(reversal), options["starts"])
@@ -289,7 +289,9 @@ def solve(
             for name, value in describe_point(network, point).items():
                 arrays[name][0, branch] = value
         origin = tuple(0.0 for _ in model.state)
-        end = layer_end(network, np.array([model.initial(origin, p) for p in sites.params]))
+        end = layer_end(
+            network, np.array([model.equations.initial(origin, p) for p in sites.params])
+        )
         distance = np.abs(found[:, :, 0] - end[:, 0]).max(axis=1)
         near = int(np.argmin(distance))
         arrays["points"][0] = len(found)

@@ -51,7 +51,7 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Return some thousand evaluations of the drift at a time."""
-    return Cost(0.1 + 0.005 * len(model.prepare(params).labels), 1e7)
+    return Cost(0.1 + 0.005 * len(model.sites(params).labels), 1e7)
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:

@@ -137,7 +137,7 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
         found["curve_value"] = Coord(("voltage", "v_nullcline", "w_nullcline"))
     if options["trajectory"]:
         found["time"] = Coord(tuple(record_times(options)), "time", "time")
-        found["site"] = Coord(model.prepare(params).labels, "1", "site")
+        found["site"] = Coord(model.sites(params).labels, "1", "site")
     return found
 
 
@@ -227,7 +227,7 @@ def solve(
         path = solve_ivp(
             lambda t, x: planar.velocity(plane, current, x),
             (0.0, options["t_end"]),
-            np.array(model.initial((0.0, 0.0), p)),
+            np.array(model.equations.initial((0.0, 0.0), p)),
             "DOP853",
             t_eval=record_times(options),
             rtol=1e-9,

@@ -139,20 +139,20 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
             "fokker_planck needs a voltage between two reversal potentials and a conductance",
             "model morris_lecar",
         )
-    sites = model.prepare(params)
+    sites = model.sites(params)
     if len(sites.labels) != 1:
         raise StudyError("solver", f"fokker_planck needs one site, got {len(sites.labels)}")
-    if model.noise(sites.params[0])[1] <= 0.0:
+    if model.equations.noise(sites.params[0])[1] <= 0.0:
         raise StudyError("noise", "the law has no density without noise", "noise > 0")
     steps_per_record(options)
 
 
 def _feels_means(model: Model, params: Mapping[str, Any]) -> bool:
     """Return whether the drift depends on the means of the law."""
-    (p,) = model.prepare(params).params
-    x = model.initial((0.0, 0.0), p)
+    (p,) = model.sites(params).params
+    x = model.equations.initial((0.0, 0.0), p)
     zero, one = ((value,) * layout(model).n_means for value in (0.0, 1.0))
-    found: bool = model.drift(x, zero, zero, p) != model.drift(x, one, zero, p)
+    found: bool = model.equations.drift(x, zero, zero, p) != model.equations.drift(x, one, zero, p)
     return found
 
 

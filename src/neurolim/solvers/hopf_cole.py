@@ -106,7 +106,7 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Return the time of the steps, the first hundred of them in the initial layer."""
     size = options["voltage_points"] * options["recovery_points"]
-    sites = len(model.prepare(params).labels)
+    sites = len(model.sites(params).labels)
     steps = 24.0 / options["growth"] + options["t_end"] / options["dt"] + options["records"]
     return Cost(
         0.2 + steps * sites * (1e-4 + 2.5e-7 * size), 8.0 * size * sites * options["records"]

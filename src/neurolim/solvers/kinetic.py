@@ -100,7 +100,7 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Return what about 40 steps per unit of time and 60 for the initial layer take."""
-    sites = len(model.prepare(params).labels)
+    sites = len(model.sites(params).labels)
     modes = options["voltage_modes"] * options["recovery_modes"]
     substeps = options["order"] * (options["order"] + 3) / 2
     steps = max(60.0 + 40.0 * options["t_end"], float(options["records"]))

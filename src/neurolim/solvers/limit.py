@@ -74,7 +74,7 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Return a small constant per site: some thousand evaluations of the drift."""
-    n_sites = len(model.prepare(params).labels)
+    n_sites = len(model.sites(params).labels)
     return Cost(0.02 + 0.01 * n_sites, 1e6)
 
 
@@ -102,16 +102,19 @@ def solve(
     -----
     Accuracy is the integrator's, ``rtol`` and ``atol`` per step.
     """
-    sites = model.prepare(params)
+    sites = model.sites(params)
     n_sites, d = len(sites.labels), len(model.state)
     origin = tuple(0.0 for _ in range(d))
-    start = np.array([model.initial(origin, p) for p in sites.params], dtype=float)
+    start = np.array([model.equations.initial(origin, p) for p in sites.params], dtype=float)
     width = np.array([_initial_width(model, p, d) for p in sites.params])
     times = np.array(record_times(options))
 
     def fields(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         means = np.array(
-            [(*row, *model.field(tuple(row), p)) for row, p in zip(x, sites.params, strict=True)]
+            [
+                (*row, *model.equations.field(tuple(row), p))
+                for row, p in zip(x, sites.params, strict=True)
+            ]
         )
         return means, sites.coupling @ means
 
@@ -120,8 +123,10 @@ def solve(
         change = np.empty_like(x)
         for s, p in enumerate(sites.params):
             m, c = tuple(means[s]), tuple(inputs[s])
-            pull, target, _ = (np.array(part) for part in model.relax(m, c, p))
-            change[s] = np.array(model.drift(tuple(x[s]), m, c, p)) + pull * (target - x[s])
+            pull, target, _ = (np.array(part) for part in model.equations.relax(m, c, p))
+            change[s] = np.array(model.equations.drift(tuple(x[s]), m, c, p)) + pull * (
+                target - x[s]
+            )
         return change
 
     def slope(t: float, flat: np.ndarray) -> np.ndarray:
@@ -130,14 +135,14 @@ def solve(
         widening, push = np.empty_like(variance), np.zeros_like(x)
         for s, p in enumerate(sites.params):
             m, c, here = tuple(means[s]), tuple(inputs[s]), tuple(x[s])
-            pull, _, gap = (np.array(part) for part in model.relax(m, c, p))
+            pull, _, gap = (np.array(part) for part in model.equations.relax(m, c, p))
             rate = pull + gap
             for k in range(d):
                 if gap[k] > 0.0:
                     push[s] += 0.5 * variance[s, k] * _curvature(model, here, m, c, p, k)
                 if rate[k] == 0.0:
                     rate[k] = -_slopes(model, here, m, c, p, k)[k]
-            widening[s] = np.array(model.noise(p)) ** 2 - 2.0 * rate * variance[s]
+            widening[s] = np.array(model.equations.noise(p)) ** 2 - 2.0 * rate * variance[s]
         # Derivative of the motion along the shift, which may be tiny: scaled to the step.
         size = np.abs(shift).max()
         if size > 0.0:
@@ -171,8 +176,8 @@ def solve(
         states = found.y.T.reshape(len(times), 3, n_sites, d)
         arrays["mean"][0], arrays["shift"][0] = states[:, 0], states[:, 2]
         arrays["width"][0] = np.sqrt(np.maximum(states[:, 1], 0.0))
-        if model.spread is not None:
-            known = np.array([model.spread(p) for p in sites.params]) > 0.0
+        if model.equations.profile is not None:
+            known = np.array([model.equations.profile(p) for p in sites.params]) > 0.0
             arrays["spread"][0] = np.where(known, arrays["width"][0], np.nan)
         for t in range(len(times)):
             means, inputs = fields(states[t, 0])
@@ -186,8 +191,8 @@ def _initial_width(model: Model, p: Any, d: int) -> np.ndarray:
     """Return the standard deviations of the initial law [d] from its map of normals."""
     width = np.empty(d)
     for k in range(d):
-        up = model.initial(tuple(float(j == k) for j in range(d)), p)
-        down = model.initial(tuple(-float(j == k) for j in range(d)), p)
+        up = model.equations.initial(tuple(float(j == k) for j in range(d)), p)
+        down = model.equations.initial(tuple(-float(j == k) for j in range(d)), p)
         width[k] = 0.5 * (up[k] - down[k])
     return width
 
@@ -196,7 +201,9 @@ def _slopes(model: Model, x: tuple[float, ...], m: Any, c: Any, p: Any, k: int) 
     """Return d drift / d x_k [d] by central differences, fields held fixed."""
     up = tuple(value + _STEP * (j == k) for j, value in enumerate(x))
     down = tuple(value - _STEP * (j == k) for j, value in enumerate(x))
-    difference = np.array(model.drift(up, m, c, p)) - np.array(model.drift(down, m, c, p))
+    difference = np.array(model.equations.drift(up, m, c, p)) - np.array(
+        model.equations.drift(down, m, c, p)
+    )
     return difference / (2.0 * _STEP)
 
 
@@ -204,8 +211,10 @@ def _curvature(model: Model, x: tuple[float, ...], m: Any, c: Any, p: Any, k: in
     """Return d^2 drift / d x_k^2 [d] by central differences, exact for cubic drifts."""
     up = tuple(value + _WIDE_STEP * (j == k) for j, value in enumerate(x))
     down = tuple(value - _WIDE_STEP * (j == k) for j, value in enumerate(x))
-    bend = np.array(model.drift(up, m, c, p)) + np.array(model.drift(down, m, c, p))
-    return (bend - 2.0 * np.array(model.drift(x, m, c, p))) / _WIDE_STEP**2
+    bend = np.array(model.equations.drift(up, m, c, p)) + np.array(
+        model.equations.drift(down, m, c, p)
+    )
+    return (bend - 2.0 * np.array(model.equations.drift(x, m, c, p))) / _WIDE_STEP**2
 
 
 def _widening(
@@ -213,7 +222,7 @@ def _widening(
 ) -> np.ndarray:
     """Return the first-order relative change [d] of the variances held by gap junctions."""
     found = np.full(len(x), np.nan)
-    gap, noise = np.array(model.relax(m, c, p)[2]), np.array(model.noise(p))
+    gap, noise = np.array(model.equations.relax(m, c, p)[2]), np.array(model.equations.noise(p))
     slopes = np.stack([_slopes(model, x, m, c, p, j) for j in range(len(x))], axis=1)
     for k in range(len(x)):
         if gap[k] > 0.0 and noise[k] > 0.0:

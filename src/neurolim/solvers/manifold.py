@@ -93,10 +93,10 @@ def solve(
     mean [1, time, site, variable].  Status NOT_CONVERGED where the initial state falls onto no
     point or the branch ends (a fold: the network would jump).
     """
-    sites = model.prepare(params)
+    sites = model.sites(params)
     network = Network(model, sites)
     origin = tuple(0.0 for _ in model.state)
-    start = np.array([model.initial(origin, p) for p in sites.params])
+    start = np.array([model.equations.initial(origin, p) for p in sites.params])
     times = np.array(record_times(options))
     mean = np.full((1, times.size, network.count, network.d), np.nan)
     failed = Solution({"mean": mean}, np.array([Status.NOT_CONVERGED], np.int8))

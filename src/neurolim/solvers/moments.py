@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
+from neurolim.numerics.structure import structure_of
 from neurolim.solvers._times import TIME_OPTIONS, state_coords
 
 #: Terms of the series at |L| tau <= 1/4: what is left out, 2^-k/(k + 1)!, is below rounding.
@@ -59,9 +60,9 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     ------
     StudyError
     """
-    if not model.linear:
+    if not structure_of(model).linear:
         raise StudyError("solver", "moments is exact for linear models only", "a linear model")
-    sites = model.prepare(params)
+    sites = model.sites(params)
     if len(sites.labels) != 1:
         raise StudyError("solver", f"moments needs one site, got {len(sites.labels)}", "one site")
 
@@ -75,14 +76,14 @@ def _generators(model: Model, sites: Any) -> tuple[np.ndarray, np.ndarray, np.nd
     def of_mean(mean: np.ndarray) -> np.ndarray:
         m = tuple(mean)
         c = tuple(sites.coupling[0, 0] * mean)
-        pull, target, _ = (np.array(part) for part in model.relax(m, c, p))
-        return np.array(model.drift(m, m, c, p)) + pull * (target - mean)
+        pull, target, _ = (np.array(part) for part in model.equations.relax(m, c, p))
+        return np.array(model.equations.drift(m, m, c, p)) + pull * (target - mean)
 
     def of_fluctuation(y: np.ndarray) -> np.ndarray:
         zero = tuple(origin)
-        pull, _, gap = (np.array(part) for part in model.relax(zero, zero, p))
-        change = np.array(model.drift(tuple(y), zero, zero, p))
-        return change - np.array(model.drift(zero, zero, zero, p)) - (pull + gap) * y
+        pull, _, gap = (np.array(part) for part in model.equations.relax(zero, zero, p))
+        change = np.array(model.equations.drift(tuple(y), zero, zero, p))
+        return change - np.array(model.equations.drift(zero, zero, zero, p)) - (pull + gap) * y
 
     constant = of_mean(origin)
     return _columns(lambda x: of_mean(x) - constant, d), constant, _columns(of_fluctuation, d)
@@ -165,14 +166,14 @@ def solve(
     -----
     Exact but for rounding, whatever the ratio of the rates.
     """
-    sites = model.prepare(params)
+    sites = model.sites(params)
     (p,) = sites.params
     d, n = len(model.state), options["n_neurons"]
     slope, constant, fluctuation = _generators(model, sites)
     h, records = options["t_end"] / options["records"], options["records"]
-    noise = np.diag(np.array(model.noise(p)) ** 2)
-    start = np.array(model.initial((0.0,) * d, p))
-    width = _columns(lambda z: np.array(model.initial(tuple(z), p)) - start, d)
+    noise = np.diag(np.array(model.equations.noise(p)) ** 2)
+    start = np.array(model.equations.initial((0.0,) * d, p))
+    width = _columns(lambda z: np.array(model.equations.initial(tuple(z), p)) - start, d)
     initial = width @ width.T
     with np.errstate(all="ignore"):
         arrays = {

@@ -150,7 +150,7 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Predict the cost of one replica from the measured time per pair-step."""
     site = -(-options["n_neurons"] * options["n_pairs"] // BLOCK) * BLOCK
-    neurons = len(model.prepare(params).labels) * site
+    neurons = len(model.sites(params).labels) * site
     steps = options["t_end"] / options["dt"]
     d = len(model.state)
     # Seconds per pair-step and variable; neurons of a network look at their means, others' too.
@@ -194,9 +194,9 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         a mean over the others of a single neuron
     """
     steps_per_record(options)
-    first = model.prepare(params)
+    first = model.sites(params)
     try:
-        second = model.prepare(second_params(model, params, options))
+        second = model.sites(second_params(model, params, options))
     except StudyError as error:
         raise error.within("other_values" if error.key != "other_values" else "") from None
     d = len(model.state)
@@ -204,7 +204,9 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         raise StudyError("weights", f"{len(options['weights'])} values", f"1 or {d} values")
     if second.labels != first.labels:
         raise StudyError("other", "the copies have different sites", "other parameters")
-    noises = [np.array([model.noise(p) for p in sites.params]) for sites in (first, second)]
+    noises = [
+        np.array([model.equations.noise(p) for p in sites.params]) for sites in (first, second)
+    ]
     if options["coupling"] != "synchronous" and not noises[0].any():
         raise StudyError(
             "coupling", f"{options['coupling']} needs noise", "synchronous, or noise > 0"
@@ -231,7 +233,7 @@ def _coupled(model: Model, sites: Sites, options: Mapping[str, Any]) -> bool:
     alone = options["n_neurons"] == 1 and not options["limit_copy"]
     generic = (0.5,) * layout(model).n_means
     for p in sites.params:
-        pull, _, gap = model.relax(generic, generic, p)
+        pull, _, gap = model.equations.relax(generic, generic, p)
         if any(pull) or (any(gap) and not alone):
             return True
     return False
@@ -257,7 +259,7 @@ def solve(
     arrays [replica, ...] as in ``outputs``; a replica that leaves the finite numbers is DIVERGED
     and holds NaN everywhere.
     """
-    first, second = model.prepare(params), model.prepare(second_params(model, params, options))
+    first, second = model.sites(params), model.sites(second_params(model, params, options))
     rows = [np.array([[float(v) for v in p] for p in sites.params]) for sites in (first, second)]
     d, n_sites = len(model.state), len(first.labels)
     n, n_pairs, stride = options["n_neurons"], options["n_pairs"], steps_per_record(options)

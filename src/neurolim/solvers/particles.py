@@ -116,7 +116,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             "quantile", "state", "quantile of the site", ("time", "site", "variable", "probability")
         ),
     ]
-    if model.spread is not None:
+    if model.equations.profile is not None:
         found += [
             Var(
                 "scale",
@@ -150,7 +150,7 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
         found["trace_time"] = Coord(tuple(k * step for k in range(samples + 1)), "time", "time")
     if options["states"]:
         found["neuron"] = Coord(tuple(float(i) for i in range(options["n_neurons"])), "1", "neuron")
-    if model.spread is not None:
+    if model.equations.profile is not None:
         low, width, bins = _bins(options)
         found["bin"] = Coord(
             tuple(float(low + (i + 0.5) * width) for i in range(bins)),
@@ -162,7 +162,7 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 
 def _noisy(model: Model, sites: Sites) -> tuple[bool, ...]:
     """Return which state variables have noise at some site."""
-    return tuple(np.any([model.noise(p) for p in sites.params], axis=0).tolist())
+    return tuple(np.any([model.equations.noise(p) for p in sites.params], axis=0).tolist())
 
 
 def _step_seconds(model: Model, sites: Sites, options: Mapping[str, Any]) -> float:
@@ -179,7 +179,7 @@ def _step_seconds(model: Model, sites: Sites, options: Mapping[str, Any]) -> flo
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Predict the cost of one replica from measured times."""
-    sites = model.prepare(params)
+    sites = model.sites(params)
     d = len(model.state)
     neurons = len(sites.labels) * options["n_neurons"]
     steps = options["t_end"] / options["dt"]
@@ -251,14 +251,14 @@ def solve(
     arrays [replica, ...] as in ``outputs``; a replica that leaves the finite numbers is DIVERGED
     and holds NaN (0 counts) everywhere.
     """
-    sites = model.prepare(params)
+    sites = model.sites(params)
     d, n_sites = len(model.state), len(sites.labels)
     rows = np.array([[float(value) for value in p] for p in sites.params])
     low, width, _ = _bins(options)
     scale = (
         np.zeros((n_sites, d))
-        if model.spread is None
-        else np.array([model.spread(p) for p in sites.params], dtype=float)
+        if model.equations.profile is None
+        else np.array([model.equations.profile(p) for p in sites.params], dtype=float)
     )
     variant = Variant(options["scheme"], _noisy(model, sites), options["normals"] == "float64")
     run = kernels(model, variant)
@@ -291,7 +291,7 @@ def solve(
             ):  # fmt: skip
                 status[i] = Status.DIVERGED
                 break
-    if model.spread is not None:
+    if model.equations.profile is not None:
         arrays["scale"][:] = scale
     for array in arrays.values():
         array[status != Status.OK] = np.nan if array.dtype.kind == "f" else 0

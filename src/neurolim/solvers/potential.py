@@ -69,7 +69,7 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Return some tens of factorisations of a full matrix and some thousand evaluations."""
-    size = len(model.prepare(params).labels) * (options["window_nodes"] + 2)
+    size = len(model.sites(params).labels) * (options["window_nodes"] + 2)
     return Cost(0.5 + 2e-8 * size**3 + 5e-3 * size, 50.0 * size**2 + 1e6)
 
 

@@ -237,7 +237,7 @@ def solve(
     for i, replica in enumerate(replicas):
         normals(z, 0, np.uint64(key), replica, 0, STREAM_INITIAL)
         normals(y, 0, np.uint64(key), replica, 0, STREAM_INITIAL + 1)
-        start[i] = model.initial((z[0] / root_n, y[0] / root_n), p)
+        start[i] = model.equations.initial((z[0] / root_n, y[0] / root_n), p)
     for i in range(0, n_replicas, _LANES):
         here = slice(i, min(i + _LANES, n_replicas))
         _run(

@@ -66,7 +66,7 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
     scaled = np.linspace(-options["reach"], options["reach"], options["nodes"])
     window = np.linspace(-options["window"], options["window"], options["window_nodes"])
     return {
-        "site": Coord(model.prepare(params).labels, "1", "site"),
+        "site": Coord(model.sites(params).labels, "1", "site"),
         "variable": Coord(variables, "1", "state variable"),
         "variable_b": Coord(variables, "1", "state variable (second index)"),
         "node": Coord(tuple(map(float, scaled)), "theta", "(v - centre)/theta"),
@@ -76,7 +76,7 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Return some hundred quadratures per population."""
-    count = len(model.prepare(params).labels)
+    count = len(model.sites(params).labels)
     return Cost(0.05 + 1e-5 * count**2 * options["nodes"], 1e6 + 1e3 * options["nodes"])
 
 

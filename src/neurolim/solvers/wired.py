@@ -48,6 +48,7 @@ from neurolim.core import (
     StudyError,
     Var,
 )
+from neurolim.kernels.model_code import compiled_equations, kernel_key
 from neurolim.numerics.cache import keep_compiled, named
 from neurolim.numerics.elementary import expm1
 from neurolim.numerics.random import (
@@ -58,7 +59,6 @@ from neurolim.numerics.random import (
     normals,
     uniforms,
 )
-from neurolim.provenance import code_digest
 from neurolim.solvers._layout import layout
 from neurolim.solvers._times import (
     TIME_OPTIONS,
@@ -140,7 +140,7 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Predict the cost of one replica from the measured time per neuron-step and wire."""
-    sites = model.prepare(params)
+    sites = model.sites(params)
     count = len(sites.labels)
     wires = 0 if options["wires"] == "all" else count * options["in_degree"]
     nanoseconds = _NANOSECONDS * len(model.state) + 2 * _PER_WIRE * wires
@@ -157,7 +157,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     StudyError
     """
     steps_per_record(options)
-    if any(var.reflect is not None for var in model.state):
+    if any(var.floor is not None for var in model.state):
         raise StudyError("solver", "wired knows no reflection", "particles")
     rate = largest_rate(model, params)
     if options["dt"] * rate > _LONGEST:
@@ -166,7 +166,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
             f"{options['dt']:g} is longer than the relaxation time 1/(pull + gap) = {1 / rate:g}",
             f"dt <= {_LONGEST / rate:g}",
         )
-    if len(model.prepare(params).labels) > _MOST_SITES:
+    if len(model.sites(params).labels) > _MOST_SITES:
         raise StudyError("weights", "too many populations", f"at most {_MOST_SITES}")
     if options["wires"] != "all" and options["in_degree"] > options["n_neurons"]:
         raise StudyError(
@@ -254,13 +254,12 @@ def kernels(model: Model) -> Kernels:
 @lru_cache(maxsize=16)
 def _build(model: Model) -> Kernels:
     d, n_fields, n_means, parameters_class, n_parameters, _ = layout(model)
-    key = code_digest(__name__, model.drift.__module__)
+    key, known = kernel_key(model, __name__)
 
     def compiled(function: Any) -> Any:
         return njit(error_model="numpy", nogil=True)(named(function, key))
 
-    drift, relax, noise = compiled(model.drift), compiled(model.relax), compiled(model.noise)
-    field, initial = compiled(model.field), compiled(model.initial)
+    drift, relax, noise, field, initial, _ = compiled_equations(model, key)
 
     @compiled
     def parameters(rows, site):
@@ -433,7 +432,7 @@ def _build(model: Model) -> Kernels:
             found[s, 3] += means[s, 0]
             found[s, 5] = noise(p)[0] / np.sqrt(2.0 * found[s, 5])
 
-    return Kernels(*(keep_compiled(function, key) for function in (start, advance, record)))
+    return Kernels(*(keep_compiled(function, key, known) for function in (start, advance, record)))
 
 
 def solve(
@@ -450,7 +449,7 @@ def solve(
     arrays [replica, ...] as in ``outputs``; a replica that leaves the finite numbers is DIVERGED
     and holds NaN (0 counts) everywhere.
     """
-    sites = model.prepare(params)
+    sites = model.sites(params)
     sizes = {name: len(coord.values) for name, coord in coords(model, params, options).items()}
     arrays = {
         var.name: np.zeros((len(replicas), *(sizes[dim] for dim in var.dims)), var.dtype)

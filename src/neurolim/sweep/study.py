@@ -353,7 +353,7 @@ class Study(BaseModel):
         for point in self.sample():
             params, options = self.params_at(point), self.options_at(point)
             try:
-                self.the_model.prepare(params)
+                self.the_model.sites(params)
             except StudyError as error:
                 raise error.within(self._place(error.key, "params")) from None
             try:

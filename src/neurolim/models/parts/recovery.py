@@ -12,12 +12,28 @@ from typing import Any
 
 import numpy as np
 
-from neurolim.core import Param, Var
+from neurolim.core import GapJunctions, Noise, Param, State
 
 STATE = (
-    Var("voltage", "1", "membrane voltage v"),
-    Var("recovery", "1", "recovery variable w"),
+    State(
+        "v",
+        "voltage",
+        long_name="membrane voltage v",
+        start="v_start",
+        spread="v_start_std",
+        profile="v_spread",
+    ),
+    State(
+        "w",
+        "recovery",
+        long_name="recovery variable w",
+        start="w_start",
+        spread="w_start_std",
+        profile="w_spread",
+    ),
 )
+COUPLING = GapJunctions("v", "gap")
+NOISE = (Noise("v", "sigma"), Noise("w", "sigma_w"))
 
 PARAMS = (
     Param("eps", 0.01, "time", "inverse coupling strength", positive=True),
@@ -48,8 +64,8 @@ PARAMS = (
 )
 
 
-def kernel_parameters(params: Mapping[str, Any], density: float = 1.0) -> dict[str, float]:
-    """Return the numbers the kernels below read, by name.
+def numbers(params: Mapping[str, Any], density: float = 1.0) -> dict[str, float]:
+    """Return what the equations read beside the parameters, by name.
 
     Parameters
     ----------
@@ -58,53 +74,23 @@ def kernel_parameters(params: Mapping[str, Any], density: float = 1.0) -> dict[s
 
     Returns
     -------
-    a, b, c, gap = rho0/eps, sigma, sigma_w, start and its spread, and the spread of the limit law,
+    gap = rho0/eps, sigma_w, the start and its spread, and the spread of the limit law,
     sigma sqrt(eps/(2 rho0)) and sigma_w/sqrt(2 a)
     """
-    eps, a, sigma = params["eps"], params["a"], params["sigma"]
-    sigma_w = params["recovery_noise"]
+    eps, sigma_w = params["eps"], params["recovery_noise"]
     if params["recovery_noise_scale"] == "root_eps":
         sigma_w *= np.sqrt(eps)
-    v_spread = sigma * np.sqrt(eps / (2.0 * density))
-    w_spread = sigma_w / np.sqrt(2.0 * a)
+    v_spread = params["sigma"] * np.sqrt(eps / (2.0 * density))
+    w_spread = sigma_w / np.sqrt(2.0 * params["a"])
     v_unit = 1.0 if params["initial"] == "absolute" else v_spread
     w_unit = w_spread if params["initial"] == "prepared" else 1.0
     return {
-        "a": a,
-        "b": params["b"],
-        "c": params["c"],
-        "gap": float(density / eps),
-        "sigma": sigma,
-        "sigma_w": float(sigma_w),
+        "gap": density / eps,
+        "sigma_w": sigma_w,
         "v_start": params["voltage_start"],
         "w_start": params["recovery_start"],
-        "v_start_std": float(params["voltage_spread"] * v_unit),
-        "w_start_std": float(params["recovery_spread"] * w_unit),
-        "v_spread": float(v_spread),
-        "w_spread": float(w_spread),
+        "v_start_std": params["voltage_spread"] * v_unit,
+        "w_start_std": params["recovery_spread"] * w_unit,
+        "v_spread": v_spread,
+        "w_spread": w_spread,
     }
-
-
-def relax(m, c, p):
-    """Return the gap junctions: v is drawn to the mean voltage of its site at rate rho0/eps."""
-    return (0.0, 0.0), (0.0, 0.0), (p.gap, 0.0)
-
-
-def noise(p):
-    """Return (sigma, sigma_w)."""
-    return (p.sigma, p.sigma_w)
-
-
-def field(x, p):
-    """Return nothing: neurons broadcast only their state."""
-    return ()
-
-
-def initial(z, p):
-    """Return a Gaussian start about (voltage_start, recovery_start)."""
-    return (p.v_start + p.v_start_std * z[0], p.w_start + p.w_start_std * z[1])
-
-
-def spread(p):
-    """Return the limit law: sd(v) = sigma sqrt(eps / (2 rho0)), sd(w) = sigma_w / sqrt(2 a)."""
-    return (p.v_spread, p.w_spread)

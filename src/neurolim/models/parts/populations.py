@@ -3,8 +3,8 @@ r"""What networks of populations with strong chemical and electrical synapses ha
     dv = [ f_p(v) - w + gamma sum_q g_pq s_q (V_q - v) + J_p (mean_p v - v) ] dt + sigma_p dW
     dw = [ b_p v - a_p w ] dt,          f_p(v) = d0_p + d1_p v + d3_p v^3.
 
-The models that share it differ in what a neuron sends, s_q.  Populations are sites.  The network's
-means are ordered so that c[SYNAPSES] = sum_q g_pq s_q and c[SYNAPSES + 1] = sum_q g_pq s_q V_q.
+The models that share it differ in what a neuron sends, s_q.  Populations are sites; of the sums
+over them, A = sum_q g_pq s_q and sum_q g_pq s_q V_q, each makes its synapses.
 
 With ``clock: layer`` time is measured in units of 1/gamma: every rate is divided by gamma and the
 noise by its root.  The stationary law is the same; the layer in which a network falls onto its
@@ -18,12 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from neurolim.core import Param, Sites, StudyError, Var
+from neurolim.core import GapJunctions, Noise, Param, Sites, State, StudyError
 
-VOLTAGE = Var("voltage", "1", "membrane voltage v")
-RECOVERY = Var("recovery", "1", "recovery variable w")
+VOLTAGE = State(
+    "v", "voltage", long_name="membrane voltage v", start="v_start", spread="v_start_std"
+)
+RECOVERY = State("w", "recovery", long_name="recovery variable w", start="w_start")
+NOISE = Noise("v", "sigma")
+GAP_JUNCTIONS = GapJunctions("v", "electrical")
 
-#: Vectors of parameters, one entry per population, by the name that kernels use.
+#: Vectors of parameters, one entry per population, by the name that the equations use.
 POPULATION = {
     "d0": "drift_constant",
     "d1": "drift_linear",
@@ -92,16 +96,18 @@ PARAMS = (
 )
 
 
-def populations(
-    params: Mapping[str, Any], make: type, columns: Mapping[str, str] = POPULATION
-) -> Sites:
+def local(x, p):
+    """Return (f(v) - w, b v - a w)."""
+    return (p.d3 * x.v * x.v + p.d1) * x.v + p.d0 - x.w, p.b * x.v - p.a * x.w
+
+
+def populations(params: Mapping[str, Any], columns: Mapping[str, str] = POPULATION) -> Sites:
     """Return one site per population, coupled by the synaptic weights.
 
     Parameters
     ----------
     params : model parameters
-    make : the model's NamedTuple of kernel numbers
-    columns : vector parameters by the name that kernels use
+    columns : vector parameters by the name that the equations use
 
     Raises
     ------
@@ -137,4 +143,4 @@ def populations(
         for row, value in zip(rows, np.broadcast_to(values, count), strict=True):
             row[short] = float(value)
     labels: tuple[str, ...] = ("E", "I") if count == 2 else tuple(f"P{i + 1}" for i in range(count))
-    return Sites(labels, weights, tuple(make(**row) for row in rows))
+    return Sites(labels, weights, tuple(rows))

@@ -1,0 +1,52 @@
+"""What a model is made of, as one word."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from neurolim.core.model import Model
+from neurolim.provenance import code_digest
+
+#: Functions of these modules have a source that a digest can cover.
+_COVERED = "neurolim.models."
+#: Words that change no number.
+_WORDS = ("summary", "source", "name", "work", "doc", "long_name")
+
+
+def model_digest(model: Model) -> str | None:
+    """Return a digest of everything a model's numbers depend on.
+
+    None stands for a model with functions whose source is not known: what is made for it is kept
+    in this process only.
+    """
+    modules: set[str] = set()
+    try:
+        text = _text(model, modules)
+    except LookupError:
+        return None
+    whole = f"{text} {code_digest(*sorted(modules))}"
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
+def _text(value: Any, modules: set[str]) -> str:
+    """Return a value as text, functions by where they stand and what they do."""
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = (
+            _text(getattr(value, part.name), modules)
+            for part in fields(value)
+            if part.name not in _WORDS
+        )
+        return f"{type(value).__name__}({', '.join(parts)})"
+    if isinstance(value, tuple):
+        return f"({', '.join(_text(part, modules) for part in value)})"
+    if callable(value):
+        code = getattr(value, "__code__", None)
+        module = getattr(value, "__module__", "")
+        if code is None or not module.startswith(_COVERED) or code.co_freevars:
+            raise LookupError(module)
+        modules.add(module)
+        done = hashlib.sha256(code.co_code).hexdigest()
+        return f"{module}:{value.__qualname__}:{done}:{code.co_consts!r}:{code.co_names!r}"
+    return repr(value)

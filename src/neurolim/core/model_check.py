@@ -1,0 +1,158 @@
+"""What is wrong with a model, in words of its author."""
+
+from __future__ import annotations
+
+import inspect
+import keyword
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from neurolim.core.errors import StudyError, hint, show
+from neurolim.core.model import MAX_VARIABLES, GapJunctions, Model, Term
+
+_FLOW = ("t", "x", "m", "c", "p")
+_MEANS = ("m", "c", "p")
+
+
+def check_model(model: Model) -> None:
+    """Refuse a model that no kernel could take, in words of its author.
+
+    Its functions are called once as they are, at the centre of the initial law of the default
+    parameters; nothing is compiled.
+
+    Raises
+    ------
+    StudyError : no state variable or more than MAX_VARIABLES; names that are no names, are used
+        twice or that nothing bears; a function with other arguments than its place gives it, that
+        fails, returns something else than numbers, or is not finite
+    """
+    _check_names(model)
+    known = model.numbers._fields
+    for place, term, arguments in _terms(model):
+        if isinstance(term, str):
+            if term not in known:
+                problem = f"no number {term!r} in p{hint(term, known)}"
+                raise StudyError(f"{model.name}.{place}", problem, ", ".join(known))
+        elif callable(term):
+            _check_arguments(model, place, term, arguments)
+        elif not isinstance(term, (int, float)) or isinstance(term, bool):
+            allowed = "a number, a name in p or a function"
+            raise StudyError(f"{model.name}.{place}", f"got {show(term)}", allowed)
+    _check_values(model)
+
+
+def _check_names(model: Model) -> None:
+    """Refuse names that cannot be written in equations."""
+    d = len(model.state)
+    if not 1 <= d <= MAX_VARIABLES:
+        raise StudyError(
+            f"{model.name}.state", f"{d} state variables", f"1 to {MAX_VARIABLES} variables"
+        )
+    for place, names in (
+        ("state", model.means),
+        ("state", [variable.name for variable in model.state]),
+        ("params", [param.name for param in model.params]),
+    ):
+        for name in names:
+            if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
+                raise StudyError(f"{model.name}.{place}", f"{name!r} is no name", "letters, digits")
+            if list(names).count(name) > 1:
+                raise StudyError(f"{model.name}.{place}", f"two things named {name!r}", "one each")
+    used: set[tuple[str, str]] = set()
+    for place, terms in (("coupling", model.couplings), ("noise", model.noises)):
+        for term in terms:
+            kind = type(term).__name__
+            if term.variable not in model.symbols:
+                close = hint(term.variable, model.symbols)
+                problem = f"{kind} on {term.variable!r}, no state variable{close}"
+                raise StudyError(f"{model.name}.{place}", problem, model.symbols)
+            if (kind, term.variable) in used:
+                problem = f"two {kind} on {term.variable!r}"
+                raise StudyError(f"{model.name}.{place}", problem, "one: add up what they do")
+            used.add((kind, term.variable))
+
+
+def _terms(model: Model) -> Iterator[tuple[str, Term, tuple[str, ...]]]:
+    """Yield (place, term, what may enter it)."""
+    yield "drift", model.drift, _FLOW
+    for term in model.couplings:
+        if isinstance(term, GapJunctions):
+            yield f"coupling.{term.variable}.rate", term.rate, _MEANS
+        else:
+            yield f"coupling.{term.variable}.conductance", term.conductance, _MEANS
+            yield f"coupling.{term.variable}.current", term.current, _MEANS
+    for noise in model.noises:
+        yield f"noise.{noise.variable}.amplitude", noise.amplitude, ("p",)
+    for sent in model.fields:
+        yield f"fields.{sent.name}", sent.value, ("x", "p")
+    for var in model.state:
+        yield f"state.{var.symbol}.start", var.start, ("p",)
+        yield f"state.{var.symbol}.spread", var.spread, ("p",)
+        yield f"state.{var.symbol}.profile", 0.0 if var.profile is None else var.profile, ("p",)
+    if model.initial is not None:
+        yield "initial", model.initial, ("z", "p")
+
+
+def _check_arguments(
+    model: Model, place: str, function: Callable[..., Any], allowed: Sequence[str]
+) -> None:
+    """Refuse a function that asks for what its place does not have."""
+    names = list(inspect.signature(function).parameters)
+    strange = [name for name in names if name not in allowed]
+    if strange:
+        problem = f"takes ({', '.join(names)})"
+        if place.startswith("noise") and set(strange) <= set(_FLOW):
+            problem += ": noise that depends on the state"
+        raise _misfit(model, place, function, problem, f"any of {', '.join(allowed)}")
+
+
+def _check_values(model: Model) -> None:
+    """Refuse functions that fail, or are not finite, at the centre of the initial law."""
+    d = len(model.state)
+    sites = model.sites({param.name: param.default for param in model.params})
+    p = sites.params[0]
+    equations = model.equations
+
+    def value(place: str, function: Any, length: int, call: Callable[[], Any]) -> tuple[Any, ...]:
+        try:
+            found = call()
+        except Exception as error:
+            problem = f"cannot be called: {type(error).__name__}: {error}"
+            raise _misfit(model, place, function, problem, "a function of numbers") from error
+        return _numbers(model, place, function, found, length)
+
+    x = value("initial", model.initial, d, lambda: equations.initial((0.0,) * d, p))
+    m = (*x, *value("fields", None, len(model.fields), lambda: equations.field(x, p)))
+    c = tuple(float(k) for k in sites.coupling[0, 0] * np.array(m))
+    value("drift", model.drift, d, lambda: equations.drift(x, m, c, p))
+    value("noise", None, d, lambda: equations.noise(p))
+    relax, profile = equations.relax, equations.profile
+    value("coupling", None, 3 * d, lambda: sum(relax(m, c, p), ()))
+    if profile is not None:
+        value("state", None, d, lambda: profile(p))
+
+
+def _numbers(model: Model, place: str, function: Any, found: Any, length: int) -> tuple[Any, ...]:
+    """Return what a function of a model gave: so many finite numbers."""
+    if (
+        not isinstance(found, tuple)
+        or len(found) != length
+        or not all(isinstance(value, (int, float, np.integer, np.floating)) for value in found)
+        or any(isinstance(value, bool) for value in found)
+    ):
+        allowed = f"a tuple of {length} numbers, one per variable"
+        raise _misfit(model, place, function, f"returns {show(found)}", allowed)
+    if not all(math.isfinite(value) for value in found):
+        problem = f"is not finite at the start: {show(found)}"
+        raise _misfit(model, place, function, problem, "finite numbers")
+    return found
+
+
+def _misfit(model: Model, place: str, function: Any, problem: str, allowed: str) -> StudyError:
+    """Return the refusal of a model's function, with the file and line where it stands."""
+    code = getattr(function, "__code__", None)
+    at = "" if code is None else f"{code.co_filename}:{code.co_firstlineno}"
+    return StudyError(f"{model.name}.{place}", problem, allowed, at)

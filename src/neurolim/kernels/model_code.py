@@ -1,0 +1,99 @@
+"""A model's functions for numba: the author's own text, compiled with what it calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import FunctionType, ModuleType
+from typing import Any
+
+from numba import njit
+
+from neurolim.core import Equations, Model
+from neurolim.core.digests import model_digest
+from neurolim.core.model import assemble
+from neurolim.numerics.cache import named
+from neurolim.numerics.structure import Derivatives, derivatives_of
+from neurolim.provenance import code_digest
+
+
+def kernel_key(model: Model, *modules: str) -> tuple[str, bool]:
+    """Return (name of all that a kernel depends on, whether it may be kept on disk).
+
+    Parameters
+    ----------
+    model : compiled in
+    *modules : in which the kernel is written
+    """
+    digest = model_digest(model)
+    known = digest is not None
+    return f"{code_digest(__name__, *modules)}_{digest if known else f'{id(model):x}'}", known
+
+
+def compiled_equations(model: Model, tag: object) -> Equations:
+    """Return `Equations` whose functions numba compiles into their callers."""
+    take = compiler(tag)
+    parts: list[Any] = [part and take(part) for part in assemble(model, take)]
+    return Equations(*parts)
+
+
+def compiled_derivatives(model: Model, tag: object) -> Derivatives:
+    """Return `Derivatives` whose functions numba compiles into their callers."""
+    take = compiler(tag)
+    return Derivatives(*(take(part) for part in derivatives_of(model)))
+
+
+def compiler(tag: object) -> Callable[[Any], Any]:
+    """Return what compiles a function of a model, and the plain functions it calls, into callers.
+
+    Parameters
+    ----------
+    tag : names the functions of one model, so that equal names of two models stay apart
+    """
+    made: dict[int, Any] = {}
+
+    def take(function: Any) -> Any:
+        if id(function) not in made:
+            copy = _with_compiled_helpers(function, take)
+            made[id(function)] = njit(error_model="numpy", forceinline=True)(named(copy, tag))
+        return made[id(function)]
+
+    return take
+
+
+def _with_compiled_helpers(function: Any, take: Callable[[Any], Any]) -> Any:
+    """Return the function with its plain helpers replaced by compiled ones.
+
+    numba calls compiled functions only.  Helpers are called by their name, or as an attribute of a
+    module; those of ``neurolim.math`` numba knows by themselves.
+    """
+    names = function.__code__.co_names
+    space = dict(function.__globals__)
+    for name in names:
+        value = space.get(name)
+        if _is_helper(value):
+            space[name] = take(value)
+        elif isinstance(value, ModuleType):
+            helpers = {key: part for key, part in vars(value).items() if key in names}
+            if any(_is_helper(part) for part in helpers.values()):
+                space[name] = ModuleType(value.__name__)
+                for key, part in helpers.items():
+                    setattr(space[name], key, take(part) if _is_helper(part) else part)
+    copy = FunctionType(
+        function.__code__,
+        space,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copy.__qualname__ = function.__qualname__
+    copy.__module__ = function.__module__
+    return copy
+
+
+def _is_helper(value: Any) -> bool:
+    """Return whether a name of an equation stands for a plain function of its author."""
+    return (
+        isinstance(value, FunctionType)
+        and value.__module__.split(".")[0] != "numpy"
+        and (value.__module__ != "neurolim.math")
+    )
