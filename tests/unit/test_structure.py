@@ -1,54 +1,178 @@
-"""What the particle kernels leave out of a model is found by probing; a bend is not overlooked."""
+"""What solvers know of a model is derived from its equations: never probed, never declared."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 
-from neurolim.core import get
-from neurolim.solvers._schemes import _structure
+from neurolim import core
+from neurolim.core.digests import model_digest
+from neurolim.math import exp, where
+from neurolim.numerics import structure
+from neurolim.numerics.structure import derivatives_of, derive, structure_of
+
+MODELS = core.names("model")
 
 
-def structure(**functions):
-    model = dataclasses.replace(get("model", "linear"), **functions)
-    parameters = model.sites({param.name: param.default for param in model.params}).params[0]
-    return _structure(model, type(parameters), n_means=2)
+def changed(**parts):
+    return dataclasses.replace(core.get("model", "linear"), **parts)
 
 
 def test_the_registered_models_are_what_they_look_like():
-    assert structure().curved == (False, False)
-    for name, curved, moves in (
-        ("fitzhugh_nagumo", (True, False), False),
-        ("morris_lecar", (True, True), False),
-        ("balanced", (True, False), True),
+    for name, curved, relaxing, moves, linear in (
+        ("linear", (False, False), (True, False), False, True),
+        ("fitzhugh_nagumo", (True, False), (True, False), False, False),
+        ("morris_lecar", (True, True), (False, False), False, False),
+        ("balanced", (True, False), (True, False), True, False),
+        ("balanced_dynamic", (True, False, True), (True, False, False), True, False),
     ):
-        model = get("model", name)
-        parameters = model.sites({param.name: param.default for param in model.params}).params[0]
-        fields = len(model.field((0.5, 0.5), parameters))
-        found = _structure(model, type(parameters), n_means=2 + fields)
-        assert (found.curved, found.rates_move) == (curved, moves), name
+        found = structure_of(core.get("model", name))
+        assert not found.untraceable
+        assert found.traced
+        assert (found.curved, found.relaxing) == (curved, relaxing), name
+        assert (found.rates_move, found.linear) == (moves, linear), name
+    cubic = structure_of(core.get("model", "fitzhugh_nagumo"))
+    assert cubic.degree == (7, 1)
+    assert cubic.depends == (("x.v", "x.w", "c.v"), ("x.v", "x.w"))
+    assert cubic.bends == (("x.v",), ())
+    assert structure_of(core.get("model", "morris_lecar")).depends[1] == (
+        "x.v", "x.g", "m.activation",
+    )  # fmt: skip
+    assert not structure_of(core.get("model", "morris_lecar")).normal
+    assert cubic.normal
 
 
 @pytest.mark.parametrize(
     "drift",
     [
-        lambda x, m, c, p: (-x[0] if x[0] > 0 else -5.0 * x[0], -x[1]),
-        lambda x, m, c, p: (min(x[0], 20.0), -x[1]),
-        lambda x, m, c, p: (max(x[0], -20.0) - c[0] * 0.0, -x[1]),
-        lambda x, m, c, p: (-x[0] + max(m[0] - 2.0, 0.0), -x[1]),
-        lambda x, m, c, p: (-x[0] + 1e-3 * x[0] * x[1], -x[1]),
+        lambda x: (where(x.v > 0, -x.v, -5.0 * x.v), -x.w),
+        lambda x: (where(x.v < 20.0, x.v, 20.0), -x.w),
+        lambda x, c: (-x.v + exp(-c.v), -x.w),
+        lambda x, m: (-x.v + where(m.v > 2.0, m.v - 2.0, 0.0), -x.w),
+        lambda x: (-x.v + 1e-3 * x.v * x.w, -x.w),
+        lambda x, t: (-x.v + t, -x.w),
     ],
-    ids=["kink", "ceiling", "floor", "moves-with-the-mean", "product"],
+    ids=["kink", "ceiling", "input", "moves-with-the-mean", "product", "time"],
 )
 def test_a_bend_anywhere_is_found(drift):
-    assert structure(drift=drift).curved == (True, False)
+    found = derive(changed(drift=drift))
+    assert found.curved == (True, False)
+    assert not found.linear
+
+
+def test_what_cancels_is_seen_to_cancel():
+    found = derive(changed(drift=lambda x: ((x.v + 1.0) ** 2 - x.v**2, 0.0 * x.v - x.w)))
+    assert found.bends == ((), ())
+    assert found.depends == (("x.v",), ("x.w",))
+    assert found.linear
 
 
 def test_a_pull_that_is_often_zero_is_found():
-    def relax(m, c, p):
-        return (max(m[0] - 2.0, 0.0), 0.0), (0.0, 0.0), (0.0, 0.0)
-
-    found = structure(relax=relax)
-    assert found.relaxing == (True, False)
+    synapses = core.Synapses("v", lambda m: where(m.v > 2.0, m.v - 2.0, 0.0), 0.0)
+    found = derive(changed(coupling=synapses))
+    assert found.pulled == (True, False)
+    assert found.gapped == (False, False)
     assert found.rates_move
+
+
+def test_a_function_that_asks_for_the_sign_of_a_state_says_what_to_write():
+    found = derive(changed(drift=lambda x: (-x.v if x.v > 0 else x.v, -x.w)))
+    assert not found.traced
+    assert "neurolim.math.where" in found.untraceable["drift"]
+
+
+def slopes(function, point, size):
+    """Return the slopes of a function of a tuple, by central differences of fourth order."""
+    columns = []
+    for j in range(len(point)):
+        step = 1e-3 * max(1.0, abs(point[j]))
+        values = []
+        for shift in (-2, -1, 1, 2):
+            moved = list(point)
+            moved[j] += shift * step
+            values.append(np.array(function(tuple(moved)), dtype=float))
+        low, lower, higher, high = values
+        columns.append((low - high + 8.0 * (higher - lower)) / (12.0 * step))
+    return np.array(columns).reshape(len(point), size).T.ravel()
+
+
+def compare_derivatives(model, p, x, m, c):
+    """Compare all derivatives of a model at one point with finite differences."""
+    equations, found = model.equations, derivatives_of(model)
+    drift, field, initial = equations.drift, equations.field, equations.initial
+    d, sent = len(model.state), len(model.fields)
+    first = {
+        "drift_x": (lambda y: drift(y, m, c, p), x, d),
+        "drift_m": (lambda y: drift(x, y, c, p), m, d),
+        "drift_c": (lambda y: drift(x, m, y, p), c, d),
+        "field_x": (lambda y: field(y, p), x, sent),
+    }
+    # A law folded at a wall has a kink, which differences straddle.
+    if structure_of(model).normal:
+        first["initial_z"] = (lambda y: initial(y, p), x, d)
+    for name, (function, at, size) in first.items():
+        got = np.array(getattr(found, name)(x, m, c, p), dtype=float)
+        np.testing.assert_allclose(got, slopes(function, at, size), rtol=1e-6, atol=1e-7)
+    second = {"drift_xx": ("drift_x", d), "field_xx": ("field_x", sent)}
+    for name, (slope, size) in second.items():
+        got = np.array(getattr(found, name)(x, m, c, p)).reshape(size, d)
+        once = getattr(found, slope)
+        # The diagonal of the second derivatives: d/dx_j of d f_k/dx_j.
+        all_of = slopes(lambda y, once=once: once(y, m, c, p), x, size * d).reshape(size, d, d)
+        expected = np.einsum("kjj->kj", all_of)
+        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_derivatives_agree_with_finite_differences_at_random_points(name):
+    model = core.get("model", name)
+    d, n = len(model.state), len(model.means)
+    generator = np.random.default_rng(1)
+    for p in model.sites(core.resolve(model.params, {})).params:
+        for _ in range(20):
+            x, m, c = (tuple(generator.normal(size=size).tolist()) for size in (d, n, n))
+            compare_derivatives(model, p, x, m, c)
+
+
+def test_a_job_that_finds_the_structure_on_disk_imports_no_sympy(tmp_path, monkeypatch):
+    program = """
+import sys
+from neurolim import core
+from neurolim.numerics.structure import derivatives_of, structure_of
+model = core.get("model", "fitzhugh_nagumo")
+structure_of(model)
+p = model.sites(core.resolve(model.params, {})).params[0]
+derivatives_of(model).drift_x((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), p)
+print("sympy" in sys.modules)
+"""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for _ in range(2)
+    ]
+    assert said == ["True", "False"]
+    (kept,) = tmp_path.glob("structure-*.json")
+    # A spoilt file is no harm: the structure is derived again, and kept.
+    kept.write_text("{")
+    again = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert again.stdout.strip() == "True"
+    assert json.loads(kept.read_text())["degree"] == [7, 1]
+
+
+def test_the_digest_of_a_model_covers_what_its_numbers_depend_on():
+    model = core.get("model", "linear")
+    assert model_digest(model) == model_digest(dataclasses.replace(model, summary="other words"))
+    stiffer = dataclasses.replace(model, coupling=core.GapJunctions("v", "sigma"))
+    assert model_digest(stiffer) not in (None, model_digest(model))
+    # The source of this test is nobody's to cover: what is compiled for it stays in this process.
+    assert model_digest(changed(drift=lambda x: (-x.v, -x.w))) is None
+    assert structure.structure_of(changed(drift=lambda x: (-x.v, -x.w))).linear

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import fields, is_dataclass
+from types import CodeType
 from typing import Any
 
 from neurolim.core.model import Model
@@ -47,6 +48,16 @@ def _text(value: Any, modules: set[str]) -> str:
         if code is None or not module.startswith(_COVERED) or code.co_freevars:
             raise LookupError(module)
         modules.add(module)
-        done = hashlib.sha256(code.co_code).hexdigest()
-        return f"{module}:{value.__qualname__}:{done}:{code.co_consts!r}:{code.co_names!r}"
+        return f"{module}:{value.__qualname__}:{_code_text(code, value.__doc__)}"
     return repr(value)
+
+
+def _code_text(code: CodeType, words: str | None = None) -> str:
+    """Return what a function does as text; its words are left out."""
+    constants = (
+        _code_text(value) if isinstance(value, CodeType) else repr(value)
+        for value in code.co_consts
+        if words is None or value != words
+    )
+    done = hashlib.sha256(code.co_code).hexdigest()
+    return f"{done}:{code.co_names!r}:{', '.join(constants)}"
