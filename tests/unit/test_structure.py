@@ -6,6 +6,8 @@ import dataclasses
 import json
 import subprocess
 import sys
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from neurolim import core
 from neurolim.core.digests import model_digest
 from neurolim.math import exp, where
 from neurolim.numerics import structure
-from neurolim.numerics.structure import derivatives_of, derive, structure_of
+from neurolim.numerics.structure import derivatives_of, derive, enters, structure_of
 
 MODELS = core.names("model")
 
@@ -112,6 +114,14 @@ def compare_derivatives(model, p, x, m, c):
         "drift_c": (lambda y: drift(x, m, y, p), c, d),
         "field_x": (lambda y: field(y, p), x, sent),
     }
+    parts: dict[str, Any] = {
+        "pull": lambda m, c: equations.relax(m, c, p)[0],
+        "gap": lambda m, c: equations.relax(m, c, p)[2],
+        "current": lambda m, c: tuple(np.prod(equations.relax(m, c, p)[:2], axis=0)),
+    }
+    for name, part in parts.items():
+        first[f"{name}_m"] = (partial(part, c=c), m, d)
+        first[f"{name}_c"] = (partial(part, m), c, d)
     # A law folded at a wall has a kink, which differences straddle.
     if structure_of(model).normal:
         first["initial_z"] = (lambda y: initial(y, p), x, d)
@@ -126,6 +136,51 @@ def compare_derivatives(model, p, x, m, c):
         all_of = slopes(lambda y, once=once: once(y, m, c, p), x, size * d).reshape(size, d, d)
         expected = np.einsum("kjj->kj", all_of)
         np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_the_coefficients_of_a_drift_are_those_of_its_powers():
+    model = changed(
+        drift=lambda x, m, p: ((x.v - x.w) ** 3 + p.a * m.v, exp(x.w) - 2.0 * x.v * x.w)
+    )
+    found = derive(model)
+    assert found.powers == (3, None)
+    assert found.degree == (3, None)
+    (p,) = model.sites(core.resolve(model.params, {})).params
+    got = derivatives_of(model).drift_coefficients((7.0, 2.0), (3.0, 0.0), (0.0, 0.0), p)
+    # The place of v itself does not matter, and e^w has none.
+    assert got == pytest.approx((-8.0 + 3.0 * p.a, 12.0, -6.0, 1.0))
+
+
+def test_what_bends_in_the_means_and_rates_is_told_from_what_is_affine_in_them():
+    drifts: tuple[tuple[Any, tuple[str, ...]], ...] = (
+        (lambda x, m: (x.v**2 * m.v + m.w, -x.w), ()),
+        (lambda x, m, c: (m.v * c.v, where(m.w > 0.0, m.w, 0.0)), ("m.v", "m.w", "c.v")),
+    )
+    for drift, names in drifts:
+        assert derive(changed(drift=drift)).means_bend == names
+    currents: tuple[tuple[Any, tuple[str, ...]], ...] = (
+        (lambda c: 2.0 * c.v, ()),
+        (lambda c, m: c.v * m.v, ("m.v", "c.v")),
+    )
+    for current, names in currents:
+        synapses = core.Synapses("v", lambda c: 3.0 * c.w + 1.0, current)
+        assert derive(changed(coupling=synapses)).rates_bend == names
+
+
+def test_what_enters_with_given_numbers_is_found_by_algebra():
+    model = changed(drift=lambda x, p: (-x.v, p.c * x.v**3 - x.w))
+    for c, there in ((0.0, False), (1e-3, True)):
+        (p,) = model.sites(core.resolve(model.params, {"c": c})).params
+        assert enters(model, p, 0, into=1) is there
+        assert enters(model, p, 1, into=1)
+
+
+def test_a_kink_has_slopes_that_can_be_called():
+    found = derivatives_of(changed(drift=lambda x: (-abs(x.v), -x.w)))
+    for v, slope in ((2.0, -1.0), (-2.0, 1.0)):
+        at = ((v, 0.0), (0.0, 0.0), (0.0, 0.0), None)
+        assert found.drift_x(*at)[0] == slope
+        assert found.drift_xx(*at)[0] == 0.0
 
 
 @pytest.mark.parametrize("name", MODELS)

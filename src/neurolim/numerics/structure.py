@@ -17,7 +17,7 @@ import json
 import os
 import tempfile
 from collections import namedtuple
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,10 +26,11 @@ from typing import Any, NamedTuple
 from neurolim.core import Model
 from neurolim.core.digests import model_digest
 from neurolim.core.model import assemble
+from neurolim.numerics.symbolic import Symbols
 from neurolim.provenance import code_digest
 
-#: Arguments of the derivatives, whatever enters them.
-_HEAD = "(x, m, c, p, t=0.0)"
+#: Functions of `Equations.relax`, in the names of their derivatives.
+_RATES = ("pull", "gap", "current")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,11 @@ class Structure:
     bends : those of them that enter it otherwise than affinely, with constant coefficients [d]
     degree : total degree in x of the drift of each variable, None where it is no polynomial [d]
     pulled, gapped : variables with synapses, with gap junctions [d]
+    powers : degree of the drift of each variable in that variable alone, None where it is no
+        polynomial in it [d]
+    means_bend : names of m and c that enter the drift otherwise than affinely at a given x
     rates_depend, targets_depend : names that enter pull and gap, and the targets
+    rates_bend : names that enter pull, gap or pull target otherwise than affinely
     fields_bend : names that enter the fields otherwise than affinely
     normal : the initial law is normal: affine in z, each variable in its own
     texts : of the derivatives, by name
@@ -56,10 +61,13 @@ class Structure:
     depends: tuple[tuple[str, ...], ...]
     bends: tuple[tuple[str, ...], ...]
     degree: tuple[int | None, ...]
+    powers: tuple[int | None, ...]
+    means_bend: tuple[str, ...]
     pulled: tuple[bool, ...]
     gapped: tuple[bool, ...]
     rates_depend: tuple[str, ...]
     targets_depend: tuple[str, ...]
+    rates_bend: tuple[str, ...]
     fields_bend: tuple[str, ...]
     normal: bool
     texts: dict[str, str]
@@ -107,6 +115,10 @@ class Derivatives(NamedTuple):
     drift_xx : d^2 drift_k/d x_j^2 [d, d]
     field_x, field_xx : d field_k/d x_j, d^2 field_k/d x_j^2 [n_fields, d]
     initial_z : d initial_k/d z_j at z = x [d, d]
+    pull_m, pull_c, gap_m, gap_c, current_m, current_c : d pull_k/d m_j and so on
+        [d, d + n_fields], current = pull target
+    drift_coefficients : of drift_k by power of x_k, lowest first, one variable after the other;
+        ``Structure.powers`` says how many, none where it is no polynomial in x_k
     """
 
     drift_x: Callable[..., Any]
@@ -116,6 +128,13 @@ class Derivatives(NamedTuple):
     field_x: Callable[..., Any]
     field_xx: Callable[..., Any]
     initial_z: Callable[..., Any]
+    pull_m: Callable[..., Any]
+    pull_c: Callable[..., Any]
+    gap_m: Callable[..., Any]
+    gap_c: Callable[..., Any]
+    current_m: Callable[..., Any]
+    current_c: Callable[..., Any]
+    drift_coefficients: Callable[..., Any]
 
 
 @lru_cache(maxsize=256)
@@ -205,7 +224,7 @@ def _read(text: str) -> Structure:
 
 def derive(model: Model) -> Structure:
     """Return the structure of a model by calling its functions with symbols."""
-    symbols = _Symbols(model)
+    symbols = Symbols(model)
     equations = assemble(model)
     x, m, c, p, t = symbols.x, symbols.m, symbols.c, symbols.p, symbols.t
     reasons: dict[str, str] = {}
@@ -219,18 +238,53 @@ def derive(model: Model) -> Structure:
 
     d = len(x)
     drift = traced("drift", lambda: equations.drift(x, m, c, p, t))
-    relaxed = traced("coupling", lambda: sum(equations.relax(m, c, p), ())) or (0,) * (3 * d)
+    relaxed: tuple[Any, ...] = (0,) * (3 * d)
+    relaxed = traced("coupling", lambda: sum(equations.relax(m, c, p), ())) or relaxed
     pull, target, gap = relaxed[:d], relaxed[d : 2 * d], relaxed[2 * d :]
     sent = traced("fields", lambda: equations.field(x, p))
     start = traced("initial", lambda: equations.initial(symbols.z, p))
     variables = (*x, *m, *c, t)
+    powers = tuple(symbols.power(f, v) for f, v in zip(drift or (), x, strict=bool(drift)))
+    current = tuple(symbols.numbers(a * b) for a, b in zip(pull, target, strict=True))
+    texts = _texts(symbols, drift, sent, start) | {
+        f"{name}_{key}": symbols.text(f"{name}_{key}", [f.diff(v) for f in rates for v in means])
+        for name, rates in (("pull", pull), ("gap", gap), ("current", current))
+        for key, means in (("m", m), ("c", c))
+    }
+    if "coupling" in reasons:
+        texts = {name: text for name, text in texts.items() if name.split("_")[0] not in _RATES}
+    return Structure(
+        untraceable=reasons,
+        depends=tuple(symbols.entering([f], variables) for f in drift or ()),
+        bends=tuple(symbols.bending([f], variables) for f in drift or ()),
+        degree=tuple(symbols.degree(f) for f in drift or ()),
+        powers=powers,
+        means_bend=symbols.bending(drift or (), (*m, *c)),
+        pulled=tuple(f != 0 for f in pull),
+        gapped=tuple(f != 0 for f in gap),
+        rates_depend=symbols.entering([*pull, *gap], variables),
+        targets_depend=symbols.entering(
+            [f for f, rate in zip(target, pull, strict=True) if rate != 0], variables
+        ),
+        rates_bend=symbols.bending([*pull, *gap, *current], variables),
+        fields_bend=symbols.bending(sent or (), variables),
+        normal=start is not None and symbols.normal(start),
+        texts=texts,
+    )
+
+
+def _texts(symbols: Symbols, drift: Any, sent: Any, start: Any) -> dict[str, str]:
+    """Return the texts of the derivatives of drift, fields and initial law, where known."""
+    x, m, c = symbols.x, symbols.m, symbols.c
     texts: dict[str, str] = {}
     if drift is not None:
+        taylor = [a for f, v in zip(drift, x, strict=True) for a in symbols.coefficients(f, v)]
         texts |= {
             "drift_x": symbols.text("drift_x", [f.diff(v) for f in drift for v in x]),
             "drift_m": symbols.text("drift_m", [f.diff(v) for f in drift for v in m]),
             "drift_c": symbols.text("drift_c", [f.diff(v) for f in drift for v in c]),
             "drift_xx": symbols.text("drift_xx", [f.diff(v, 2) for f in drift for v in x]),
+            "drift_coefficients": symbols.text("drift_coefficients", taylor),
         }
     if sent is not None:
         texts |= {
@@ -241,21 +295,23 @@ def derive(model: Model) -> Structure:
         at_x = dict(zip(symbols.z, x, strict=True))
         slopes = [f.diff(v).subs(at_x) for f in start for v in symbols.z]
         texts["initial_z"] = symbols.text("initial_z", slopes)
-    return Structure(
-        untraceable=reasons,
-        depends=tuple(symbols.entering([f], variables) for f in drift or ()),
-        bends=tuple(symbols.bending([f], variables) for f in drift or ()),
-        degree=tuple(symbols.degree(f) for f in drift or ()),
-        pulled=tuple(f != 0 for f in pull),
-        gapped=tuple(f != 0 for f in gap),
-        rates_depend=symbols.entering([*pull, *gap], variables),
-        targets_depend=symbols.entering(
-            [f for f, rate in zip(target, pull, strict=True) if rate != 0], variables
-        ),
-        fields_bend=symbols.bending(sent or (), variables),
-        normal=start is not None and symbols.normal(start),
-        texts=texts,
-    )
+    return texts
+
+
+def enters(model: Model, p: Any, variable: int, into: int) -> bool:
+    """Return whether a state variable enters the drift of another with the numbers p.
+
+    Exact, by symbols: for what neither `Structure.depends` (whatever the parameters) nor a slope
+    at one point can say.
+
+    Parameters
+    ----------
+    model, p : the model and the numbers of a site
+    variable, into : positions of the two state variables
+    """
+    symbols = Symbols(model)
+    drift = assemble(model).drift(symbols.x, symbols.m, symbols.c, p, symbols.t)
+    return bool(symbols.entering([symbols.numbers(drift[into])], [symbols.x[variable]]))
 
 
 def _reason(error: Exception) -> str:
@@ -263,116 +319,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TypeError) and "truth value of Relational" in str(error):
         return "asks `if` of a state or mean: write neurolim.math.where(condition, a, b)"
     return f"cannot be called with symbols: {type(error).__name__}: {' '.join(str(error).split())}"
-
-
-class _Symbols:
-    """Symbols for a model's arguments, named as the equations name them, and what is asked."""
-
-    def __init__(self, model: Model) -> None:
-        import sympy
-
-        self.sympy = sympy
-
-        def named(kind: str, prefix: str, names: Iterable[str]) -> Any:
-            parts = [sympy.Symbol(f"{prefix}.{name}", real=True) for name in names]
-            return namedtuple(kind, list(names))(*parts)
-
-        self.x = named("State", "x", model.symbols)
-        self.z = named("State", "z", model.symbols)
-        self.m = named("Means", "m", model.means)
-        self.c = named("Means", "c", model.means)
-        self.p = named("Numbers", "p", model.numbers._fields)
-        self.t = sympy.Symbol("t", real=True)
-
-    def numbers(self, value: Any) -> Any:
-        """Return a value of a model's function as an expression."""
-        expression = self.sympy.sympify(value)
-        if not isinstance(expression, self.sympy.Expr):
-            raise TypeError(f"returns {value!r}")
-        # 0.0 and 1.0 become 0 and 1, which vanish from sums and products.
-        return expression.replace(
-            lambda part: part.is_Float and float(part).is_integer(),
-            lambda part: self.sympy.Integer(int(part)),
-        )
-
-    def entering(self, expressions: Iterable[Any], variables: Iterable[Any]) -> tuple[str, ...]:
-        """Return the names of the variables on which the expressions depend."""
-        free = set().union(*(f.free_symbols for f in expressions))
-        kept = [v for v in variables if v in free]
-        return tuple(
-            v.name for v in kept if any(self._expanded(f.diff(v)) != 0 for f in expressions)
-        )
-
-    def bending(self, expressions: Iterable[Any], variables: Iterable[Any]) -> tuple[str, ...]:
-        """Return the names of the variables that enter otherwise than affinely."""
-        names = set(variables)
-        return tuple(
-            v.name
-            for v in variables
-            if any(self._expanded(f.diff(v)).free_symbols & names for f in expressions)
-        )
-
-    def degree(self, expression: Any) -> int | None:
-        """Return the total degree of a polynomial in x, or None."""
-        if not expression.is_polynomial(*self.x):
-            return None
-        return int(self.sympy.Poly(expression, *self.x).total_degree())
-
-    def normal(self, start: Iterable[Any]) -> bool:
-        """Return whether each variable starts as an affine function of its own normal."""
-        own = [self.entering([f], self.z) for f in start]
-        bent = self.bending(list(start), self.z)
-        return not bent and all(
-            set(names) <= {z.name} for names, z in zip(own, self.z, strict=True)
-        )
-
-    def text(self, name: str, expressions: list[Any]) -> str:
-        """Return the text of a function with these values."""
-        printer = _printer()
-        shared, values = self.sympy.cse(expressions, self.sympy.numbered_symbols("part"))
-        lines = [f"def {name}{_HEAD}:", "    x, m, c = State(*x), Means(*m), Means(*c)"]
-        lines += [f"    {symbol} = {printer.doprint(value)}" for symbol, value in shared]
-        result = "".join(f"{printer.doprint(self.sympy.sympify(v))}, " for v in values)
-        return "\n".join([*lines, f"    return ({result})", ""])
-
-    def _expanded(self, expression: Any) -> Any:
-        return self.numbers(self.sympy.expand(expression))
-
-
-@lru_cache(maxsize=1)
-def _printer() -> Any:
-    """Return what writes expressions with the functions of ``neurolim.math``."""
-    from sympy.printing.pycode import PythonCodePrinter
-
-    class Printer(PythonCodePrinter):
-        def _print_Integer(self, expr: Any) -> str:
-            return f"{int(expr)}.0"
-
-        def _print_Rational(self, expr: Any) -> str:
-            return repr(int(expr.p) / int(expr.q))
-
-        def _print_Float(self, expr: Any) -> str:
-            return repr(float(expr))
-
-        def _print_Pow(self, expr: Any, **settings: Any) -> str:
-            base, power = self.parenthesize(expr.base, 100), expr.exp
-            if power.is_Integer:
-                # Products, which have the same bits everywhere; powers come from a library.
-                product = "*".join([base] * abs(int(power)))
-                return f"({product})" if power > 0 else f"(1.0/({product}))"
-            if power.is_Rational and abs(power) * 2 == 1:
-                return f"sqrt({base})" if power > 0 else f"(1.0/sqrt({base}))"
-            return f"exp({self._print(power)}*log({base}))"
-
-        def _print_Piecewise(self, expr: Any) -> str:
-            text = self._print(expr.args[-1][0])
-            for value, condition in reversed(expr.args[:-1]):
-                text = f"where({self._print(condition)}, {self._print(value)}, {text})"
-            return text
-
-        def _print_Function(self, expr: Any) -> str:
-            return f"{expr.func.__name__}({', '.join(self._print(a) for a in expr.args)})"
-
-        _print_exp = _print_log = _print_tanh = _print_sin = _print_cos = _print_Function
-
-    return Printer({"fully_qualified_modules": False})
