@@ -153,6 +153,7 @@ def structure_of(model: Model) -> Structure:
     return found
 
 
+@lru_cache(maxsize=64)
 def derivatives_of(
     model: Model, take: Callable[[Any], Any] = lambda function: function
 ) -> Derivatives:

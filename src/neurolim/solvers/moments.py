@@ -20,13 +20,14 @@ Source: docs/science.md, section on the linear network.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
-from neurolim.numerics.structure import structure_of
+from neurolim.numerics.structure import derivatives_of, structure_of
+from neurolim.solvers._needs import need_derivatives
 from neurolim.solvers._times import TIME_OPTIONS, state_coords
 
 #: Terms of the series at |L| tau <= 1/4: what is left out, 2^-k/(k + 1)!, is below rounding.
@@ -60,6 +61,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     ------
     StudyError
     """
+    need_derivatives(model, "drift", "coupling", "fields", "initial")
     if not structure_of(model).linear:
         raise StudyError("solver", "moments is exact for linear models only", "a linear model")
     sites = model.sites(params)
@@ -68,30 +70,28 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
 
 
 def _generators(model: Model, sites: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (B, k, L): the affine dynamics of the site mean and the slope of fluctuations."""
+    """Return (B, k, L): the affine dynamics of the site mean and the slope of fluctuations.
+
+    Slopes of a linear model are the same everywhere: they are taken at the origin.
+    """
     (p,) = sites.params
-    d = len(model.state)
-    origin = np.zeros(d)
+    d, weight = len(model.state), float(sites.coupling[0, 0])
+    x = (0.0,) * d
+    m = (*x, *model.equations.field(x, p))
+    c = tuple(weight * value for value in m)
+    slopes = derivatives_of(model)
 
-    def of_mean(mean: np.ndarray) -> np.ndarray:
-        m = tuple(mean)
-        c = tuple(sites.coupling[0, 0] * mean)
-        pull, target, _ = (np.array(part) for part in model.equations.relax(m, c, p))
-        return np.array(model.equations.drift(m, m, c, p)) + pull * (target - mean)
+    def matrix(values: Any, columns: int) -> np.ndarray:
+        return np.array(values, dtype=float).reshape(-1, columns)
 
-    def of_fluctuation(y: np.ndarray) -> np.ndarray:
-        zero = tuple(origin)
-        pull, _, gap = (np.array(part) for part in model.equations.relax(zero, zero, p))
-        change = np.array(model.equations.drift(tuple(y), zero, zero, p))
-        return change - np.array(model.equations.drift(zero, zero, zero, p)) - (pull + gap) * y
-
-    constant = of_mean(origin)
-    return _columns(lambda x: of_mean(x) - constant, d), constant, _columns(of_fluctuation, d)
-
-
-def _columns(linear: Callable[[np.ndarray], np.ndarray], d: int) -> np.ndarray:
-    """Return the matrix of a linear map."""
-    return np.stack([linear(unit) for unit in np.eye(d)], axis=1)
+    own = matrix(slopes.drift_x(x, m, c, p), d)
+    # What the mean of the site adds, through its states and what its neurons broadcast.
+    of_mean = np.concatenate([np.eye(d), matrix(slopes.field_x(x, m, c, p), d)])
+    felt = matrix(slopes.drift_m(x, m, c, p), len(m))
+    felt = felt + weight * matrix(slopes.drift_c(x, m, c, p), len(m))
+    gap = np.diag(model.equations.relax(m, c, p)[2])
+    constant = np.array(model.equations.drift(x, m, c, p), dtype=float)
+    return own + felt @ of_mean, constant, own - gap
 
 
 def _step(generator: np.ndarray, noise: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray]:
@@ -173,7 +173,8 @@ def solve(
     h, records = options["t_end"] / options["records"], options["records"]
     noise = np.diag(np.array(model.equations.noise(p)) ** 2)
     start = np.array(model.equations.initial((0.0,) * d, p))
-    width = _columns(lambda z: np.array(model.equations.initial(tuple(z), p)) - start, d)
+    zero = (0.0,) * len(model.means)
+    width = np.reshape(derivatives_of(model).initial_z((0.0,) * d, zero, zero, p), (d, d))
     initial = width @ width.T
     with np.errstate(all="ignore"):
         arrays = {
