@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from neurolim.core import (
     Field,
@@ -14,9 +15,12 @@ from neurolim.core import (
     Param,
     Sites,
     State,
+    StudyError,
     get,
     resolve,
 )
+from neurolim.math import sin
+from neurolim.solvers.limit import _Points
 
 TIMES = {"t_end": 1.0, "records": 4}
 
@@ -60,3 +64,85 @@ def test_moments_are_exact_with_fields_and_long_range_coupling():
     growth = ((vectors * np.exp(values)) @ np.linalg.inv(vectors)).real
     exact = rest + growth @ (np.array([0.3, -0.2]) - rest)
     np.testing.assert_allclose(found["mean"][0, -1, 0], exact, rtol=1e-12)
+
+
+#: FitzHugh-Nagumo by other names, and its numbers by those of the registered model.
+RENAMED = two_variables(
+    state=(
+        State("u", "potential", start="from_u", spread=0.4, profile=lambda p: p.shake * p.root),
+        State("y", "gate", start="from_y", spread=0.5, profile="slack"),
+    ),
+    params=(
+        Param("top", 4.0),
+        Param("tightness", 25.0),
+        Param("push", 0.3),
+        Param("loss", 0.3),
+        Param("gain", 0.2),
+        Param("offset", 0.1),
+        Param("shake", 0.7),
+        Param("tremble", 0.4),
+        Param("from_u", 0.3),
+        Param("from_y", -0.2),
+    ),
+    derive=lambda params: {
+        "root": (2.0 * params["tightness"]) ** -0.5,
+        "slack": params["tremble"] * (2.0 * params["loss"]) ** -0.5,
+    },
+    drift=lambda x, p: (
+        -x.u * (x.u - p.top) * (x.u - 1.0) + p.push - x.y,
+        p.gain * x.u - p.loss * x.y + p.offset,
+    ),
+    coupling=GapJunctions("u", "tightness"),
+    noise=(Noise("u", "shake"), Noise("y", "tremble")),
+)
+REGISTERED = {
+    "lam": 4.0, "eps": 0.04, "current": 0.3, "a": 0.3, "b": 0.2, "c": 0.1, "sigma": 0.7,
+    "recovery_noise": 0.4, "voltage_start": 0.3, "recovery_start": -0.2, "initial": "absolute",
+    "voltage_spread": 0.4, "recovery_spread": 0.5,
+}  # fmt: skip
+
+
+def compare(solver: str, options: Any = None, **tolerance: Any) -> None:
+    """Compare what a solver says of FitzHugh-Nagumo by both names."""
+    own = run(RENAMED, solver, {}, options)
+    expected = run("fitzhugh_nagumo", solver, REGISTERED, options)
+    assert own.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_allclose(own[name], array, **tolerance, err_msg=name)
+
+
+def test_the_limit_does_not_depend_on_names():
+    compare("limit", TIMES, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["fitzhugh_nagumo", "balanced", "balanced_dynamic"])
+def test_the_shift_moves_with_the_slope_of_the_motion(name):
+    model = get("model", name)
+    given: dict[str, Any] = {"b": [0.3, 0.1], "gamma": 3.0} if name != "fitzhugh_nagumo" else {}
+    if not given:
+        given = {"positions": [0.0, 1.0], "kernel": [[0.5, -1.0], [2.0, 0.3]], "density": [1, 3]}
+    points = _Points(model, resolve(model.params, given))
+    generator = np.random.default_rng(3)
+    d = len(model.state)
+    x, shift = generator.normal(size=(2, 2, d))
+
+    def motion(at: np.ndarray) -> np.ndarray:
+        return points.slope(0.0, np.concatenate([at, 0.0 * at, 0.0 * at]).ravel())[: 2 * d]
+
+    def along(step: float) -> np.ndarray:
+        return (motion(x + step * shift) - motion(x - step * shift)) / (2.0 * step)
+
+    exact = points.slope(0.0, np.concatenate([x, 0.0 * x, shift]).ravel())[4 * d :]
+    np.testing.assert_allclose(exact, (4.0 * along(1e-3) - along(2e-3)) / 3.0, rtol=1e-8, atol=1e-8)
+
+
+def test_a_drift_that_cannot_be_differentiated_is_refused_with_what_to_write():
+    bent = two_variables(drift=lambda x: (-x.u if x.u > 0 else x.u, -x.y))
+    with pytest.raises(StudyError, match=r"model\.drift: .* neurolim\.math\.where"):
+        run(bent, "limit")
+
+
+def test_an_initial_law_may_be_any_map_of_normals():
+    curved = two_variables(initial=lambda z: (0.3 + 0.4 * sin(z.u), 0.5 * z.y - 0.2))
+    own, plain = (run(model, "limit", {}, TIMES) for model in (curved, two_variables()))
+    np.testing.assert_allclose(own["width"], plain["width"], rtol=1e-10)

@@ -28,16 +28,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.integrate import solve_ivp
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
+from neurolim.numerics.structure import derivatives_of
+from neurolim.solvers._needs import need_derivatives
 from neurolim.solvers._times import LAYER_OPTIONS, record_times, state_coords
-
-_STEP = 2.0**-17
-_WIDE_STEP = 2.0**-8
 
 OPTIONS = (
     *LAYER_OPTIONS,
@@ -79,7 +78,13 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Accept every combination."""
+    """Refuse models whose slopes are not known.
+
+    Raises
+    ------
+    StudyError
+    """
+    need_derivatives(model, "drift", "coupling", "fields", "initial")
 
 
 def solve(
@@ -102,53 +107,10 @@ def solve(
     -----
     Accuracy is the integrator's, ``rtol`` and ``atol`` per step.
     """
-    sites = model.sites(params)
-    n_sites, d = len(sites.labels), len(model.state)
-    origin = tuple(0.0 for _ in range(d))
-    start = np.array([model.equations.initial(origin, p) for p in sites.params], dtype=float)
-    width = np.array([_initial_width(model, p, d) for p in sites.params])
+    points = _Points(model, params)
+    sites, n_sites, d = points.sites, len(points.sites.labels), len(model.state)
+    start, width = points.start()
     times = np.array(record_times(options))
-
-    def fields(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        means = np.array(
-            [
-                (*row, *model.equations.field(tuple(row), p))
-                for row, p in zip(x, sites.params, strict=True)
-            ]
-        )
-        return means, sites.coupling @ means
-
-    def motion(x: np.ndarray) -> np.ndarray:
-        means, inputs = fields(x)
-        change = np.empty_like(x)
-        for s, p in enumerate(sites.params):
-            m, c = tuple(means[s]), tuple(inputs[s])
-            pull, target, _ = (np.array(part) for part in model.equations.relax(m, c, p))
-            change[s] = np.array(model.equations.drift(tuple(x[s]), m, c, p)) + pull * (
-                target - x[s]
-            )
-        return change
-
-    def slope(t: float, flat: np.ndarray) -> np.ndarray:
-        x, variance, shift = flat.reshape(3, n_sites, d)
-        means, inputs = fields(x)
-        widening, push = np.empty_like(variance), np.zeros_like(x)
-        for s, p in enumerate(sites.params):
-            m, c, here = tuple(means[s]), tuple(inputs[s]), tuple(x[s])
-            pull, _, gap = (np.array(part) for part in model.equations.relax(m, c, p))
-            rate = pull + gap
-            for k in range(d):
-                if gap[k] > 0.0:
-                    push[s] += 0.5 * variance[s, k] * _curvature(model, here, m, c, p, k)
-                if rate[k] == 0.0:
-                    rate[k] = -_slopes(model, here, m, c, p, k)[k]
-            widening[s] = np.array(model.equations.noise(p)) ** 2 - 2.0 * rate * variance[s]
-        # Derivative of the motion along the shift, which may be tiny: scaled to the step.
-        size = np.abs(shift).max()
-        if size > 0.0:
-            step = shift * (_STEP / size)
-            push += (motion(x + step) - motion(x - step)) * (size / (2.0 * _STEP))
-        return np.concatenate([motion(x).ravel(), widening.ravel(), push.ravel()])
 
     shape = (1, len(times), n_sites, d)
     arrays = {var.name: np.full(shape, np.nan) for var in outputs(model, options)}
@@ -157,7 +119,7 @@ def solve(
     # a ValueError.
     with np.errstate(all="ignore"), contextlib.suppress(ArithmeticError, ValueError):
         found = solve_ivp(
-            slope,
+            points.slope,
             (0.0, float(times[-1])),
             np.concatenate([start.ravel(), (width**2).ravel(), np.zeros(n_sites * d)]),
             method=options["method"],
@@ -179,57 +141,124 @@ def solve(
         if model.equations.profile is not None:
             known = np.array([model.equations.profile(p) for p in sites.params]) > 0.0
             arrays["spread"][0] = np.where(known, arrays["width"][0], np.nan)
-        for t in range(len(times)):
-            means, inputs = fields(states[t, 0])
-            for s, p in enumerate(sites.params):
-                m, c, here = tuple(means[s]), tuple(inputs[s]), tuple(states[t, 0, s])
-                arrays["widening"][0, t, s] = _widening(model, here, m, c, p, states[t, 1, s])
+        for t, state in enumerate(states):
+            arrays["widening"][0, t] = points.widening(times[t], state[0], state[1])
     return Solution(arrays, np.array([status], np.int8))
 
 
-def _initial_width(model: Model, p: Any, d: int) -> np.ndarray:
-    """Return the standard deviations of the initial law [d] from its map of normals."""
-    width = np.empty(d)
-    for k in range(d):
-        up = model.equations.initial(tuple(float(j == k) for j in range(d)), p)
-        down = model.equations.initial(tuple(-float(j == k) for j in range(d)), p)
-        width[k] = 0.5 * (up[k] - down[k])
-    return width
+class _Point(NamedTuple):
+    """A site at one point: its numbers, its means and inputs, rates of the couplings there [d]."""
+
+    p: Any
+    x: tuple[float, ...]
+    m: tuple[float, ...]
+    c: tuple[float, ...]
+    pull: np.ndarray
+    target: np.ndarray
+    gap: np.ndarray
 
 
-def _slopes(model: Model, x: tuple[float, ...], m: Any, c: Any, p: Any, k: int) -> np.ndarray:
-    """Return d drift / d x_k [d] by central differences, fields held fixed."""
-    up = tuple(value + _STEP * (j == k) for j, value in enumerate(x))
-    down = tuple(value - _STEP * (j == k) for j, value in enumerate(x))
-    difference = np.array(model.equations.drift(up, m, c, p)) - np.array(
-        model.equations.drift(down, m, c, p)
-    )
-    return difference / (2.0 * _STEP)
+class _Points:
+    """Sites that sit at one point each: motion, variances and first-order corrections.
 
+    Parameters
+    ----------
+    model, params : the network
+    """
 
-def _curvature(model: Model, x: tuple[float, ...], m: Any, c: Any, p: Any, k: int) -> np.ndarray:
-    """Return d^2 drift / d x_k^2 [d] by central differences, exact for cubic drifts."""
-    up = tuple(value + _WIDE_STEP * (j == k) for j, value in enumerate(x))
-    down = tuple(value - _WIDE_STEP * (j == k) for j, value in enumerate(x))
-    bend = np.array(model.equations.drift(up, m, c, p)) + np.array(
-        model.equations.drift(down, m, c, p)
-    )
-    return (bend - 2.0 * np.array(model.equations.drift(x, m, c, p))) / _WIDE_STEP**2
+    def __init__(self, model: Model, params: Mapping[str, Any]) -> None:
+        self.model, self.sites = model, model.sites(params)
+        self.d, self.slopes = len(model.state), derivatives_of(model)
+        self.noise = np.array([model.equations.noise(p) for p in self.sites.params], dtype=float)
 
+    def start(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return centre and standard deviations of the initial law [site, d].
 
-def _widening(
-    model: Model, x: tuple[float, ...], m: Any, c: Any, p: Any, variance: np.ndarray
-) -> np.ndarray:
-    """Return the first-order relative change [d] of the variances held by gap junctions."""
-    found = np.full(len(x), np.nan)
-    gap, noise = np.array(model.equations.relax(m, c, p)[2]), np.array(model.equations.noise(p))
-    slopes = np.stack([_slopes(model, x, m, c, p, j) for j in range(len(x))], axis=1)
-    for k in range(len(x)):
-        if gap[k] > 0.0 and noise[k] > 0.0:
-            free = [j for j in range(len(x)) if gap[j] == 0.0]
-            carried = sum(slopes[k, j] ** 2 * variance[j] for j in free)
-            found[k] = (slopes[k, k] + 2.0 * carried / noise[k] ** 2) / gap[k]
-    return found
+        The law is a map of independent normals; its width is its slope where they are zero.
+        """
+        d, zero = self.d, (0.0,) * len(self.model.means)
+        centre = [self.model.equations.initial((0.0,) * d, p) for p in self.sites.params]
+        own = [
+            self.slopes.initial_z((0.0,) * d, zero, zero, p)[:: d + 1] for p in self.sites.params
+        ]
+        return np.array(centre, dtype=float), np.abs(np.array(own, dtype=float))
+
+    def at(self, x: np.ndarray) -> list[_Point]:
+        """Return what the sites see when they sit at x [site, d]."""
+        states = [tuple(row) for row in x.tolist()]
+        means = np.array(
+            [
+                (*row, *self.model.equations.field(row, p))
+                for row, p in zip(states, self.sites.params, strict=True)
+            ]
+        )
+        inputs = self.sites.coupling @ means
+        found = []
+        for p, row, m, c in zip(
+            self.sites.params, states, means.tolist(), inputs.tolist(), strict=True
+        ):
+            m, c = tuple(m), tuple(c)
+            rates = (np.array(part, dtype=float) for part in self.model.equations.relax(m, c, p))
+            found.append(_Point(p, row, m, c, *rates))
+        return found
+
+    def own(self, t: float, at: _Point) -> np.ndarray:
+        """Return d drift / d x [d, d] at given means."""
+        found = self.slopes.drift_x(at.x, at.m, at.c, at.p, t)
+        return np.array(found, dtype=float).reshape(self.d, self.d)
+
+    def slope(self, t: float, flat: np.ndarray) -> np.ndarray:
+        """Return the time derivative of points, variances and shifts, flat."""
+        x, variance, shift = flat.reshape(3, -1, self.d)
+        points = self.at(x)
+        motion, widening, push = np.empty_like(x), np.empty_like(x), np.empty_like(x)
+        moved = self.felt(points, shift)
+        for s, at in enumerate(points):
+            drift = self.model.equations.drift(at.x, at.m, at.c, at.p, t)
+            motion[s] = np.array(drift) + at.pull * (at.target - x[s])
+            own = self.own(t, at)
+            rate = at.pull + at.gap
+            rate = np.where(rate == 0.0, -np.diag(own), rate)
+            widening[s] = self.noise[s] ** 2 - 2.0 * rate * variance[s]
+            bend = self.slopes.drift_xx(at.x, at.m, at.c, at.p, t)
+            bend = np.array(bend, dtype=float).reshape(self.d, self.d)
+            push[s] = 0.5 * bend @ np.where(at.gap > 0.0, variance[s], 0.0)
+            push[s] += own @ shift[s] - at.pull * shift[s] + self.carried(t, at, *moved[s])
+        return np.concatenate([motion.ravel(), widening.ravel(), push.ravel()])
+
+    def felt(self, points: list[_Point], shift: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return how means and inputs of every site change when points move by shift [site, d]."""
+        means = []
+        for at, moved in zip(points, shift, strict=True):
+            sent = np.array(self.slopes.field_x(at.x, at.m, at.c, at.p), dtype=float)
+            means.append(np.concatenate([moved, sent.reshape(-1, self.d) @ moved]))
+        return [*zip(means, self.sites.coupling @ np.array(means), strict=True)]
+
+    def carried(self, t: float, at: _Point, dm: np.ndarray, dc: np.ndarray) -> np.ndarray:
+        """Return the change [d] of drift + pull (target - x) by changes of means and inputs."""
+        found = np.zeros(self.d)
+        here = (at.x, at.m, at.c, at.p, t)
+        slopes = self.slopes
+        for change, parts in (
+            (dm, (slopes.drift_m, slopes.current_m, slopes.pull_m)),
+            (dc, (slopes.drift_c, slopes.current_c, slopes.pull_c)),
+        ):
+            drift, current, pull = (
+                np.array(part(*here), dtype=float).reshape(self.d, -1) @ change for part in parts
+            )
+            found += drift + current - pull * np.array(at.x)
+        return found
+
+    def widening(self, t: float, x: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """Return the first-order relative change [site, d] of the variances held by gaps."""
+        found = np.full_like(x, np.nan)
+        for s, at in enumerate(self.at(x)):
+            own, free = self.own(t, at), at.gap == 0.0
+            carried = own[:, free] ** 2 @ variance[s, free]
+            for k in np.flatnonzero((at.gap > 0.0) & (self.noise[s] > 0.0)):
+                spread = 2.0 * carried[k] / self.noise[s, k] ** 2
+                found[s, k] = (own[k, k] + spread) / at.gap[k]
+        return found
 
 
 SOLVER = Solver(
