@@ -16,11 +16,13 @@ from neurolim.core import (
     Sites,
     State,
     StudyError,
+    Synapses,
     get,
     resolve,
 )
-from neurolim.math import sin
+from neurolim.math import sin, where
 from neurolim.solvers.limit import _Points
+from neurolim.solvers.pairs import _coupled
 
 TIMES = {"t_end": 1.0, "records": 4}
 
@@ -146,3 +148,24 @@ def test_an_initial_law_may_be_any_map_of_normals():
     curved = two_variables(initial=lambda z: (0.3 + 0.4 * sin(z.u), 0.5 * z.y - 0.2))
     own, plain = (run(model, "limit", {}, TIMES) for model in (curved, two_variables()))
     np.testing.assert_allclose(own["width"], plain["width"], rtol=1e-10)
+
+
+def test_pairs_are_coupled_where_a_rate_can_ever_act():
+    late = Synapses("u", lambda m: where(m.u > 2.0, m.u - 2.0, 0.0), 0.0)
+    shut = Synapses("u", lambda c, p: p.k * c.u * c.u, 0.0)
+    steady = Synapses("u", lambda c, p: p.k * c.u + p.k, 0.0)
+    for coupling, given, n_neurons, coupled in (
+        ((), {}, 2, False),
+        (GapJunctions("u", "strength"), {}, 2, True),
+        (GapJunctions("u", "strength"), {}, 1, False),
+        (GapJunctions("u", "strength"), {"strength": 0.0}, 2, False),
+        (late, {}, 1, True),
+        (steady, {}, 1, True),
+        (steady, {"k": 0.0}, 1, False),
+        # Of what bends in the means nothing can be said from one point.
+        (shut, {"k": 0.0}, 1, True),
+    ):
+        model = two_variables(coupling=coupling)
+        sites = model.sites(resolve(model.params, given))
+        options = {"n_neurons": n_neurons, "limit_copy": False}
+        assert _coupled(model, sites, options) is coupled

@@ -44,8 +44,8 @@ from neurolim.core import (
     resolve,
 )
 from neurolim.numerics.random import BLOCK, STREAM_INITIAL
+from neurolim.numerics.structure import derivatives_of, structure_of
 from neurolim.solvers._couplings import COUPLINGS, REFLECTIONS, kernels
-from neurolim.solvers._layout import layout
 from neurolim.solvers._times import (
     TIME_OPTIONS,
     largest_rate,
@@ -230,11 +230,23 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
 
 def _coupled(model: Model, sites: Sites, options: Mapping[str, Any]) -> bool:
     """Return whether linear couplings act; one neuron has no gap junctions."""
+    found = structure_of(model)
     alone = options["n_neurons"] == 1 and not options["limit_copy"]
-    generic = (0.5,) * layout(model).n_means
+    if "coupling" in found.untraceable:
+        return True
+    if not any(found.pulled) and (alone or not any(found.gapped)):
+        return False
+    # Affine rates vanish everywhere if they and their slopes vanish once.
+    if found.rates_bend:
+        return True
+    slopes, n_means = derivatives_of(model), len(model.means)
+    x, means = (0.0,) * len(model.state), (1.0,) * n_means
     for p in sites.params:
-        pull, _, gap = model.equations.relax(generic, generic, p)
-        if any(pull) or (any(gap) and not alone):
+        at = (x, means, means, p)
+        pull, _, gap = model.equations.relax(means, means, p)
+        if any(pull) or any(slopes.pull_m(*at)) or any(slopes.pull_c(*at)):
+            return True
+        if not alone and (any(gap) or any(slopes.gap_m(*at)) or any(slopes.gap_c(*at))):
             return True
     return False
 
