@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from neurolim import core
 from neurolim.core import Status, StudyError
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def statistics_of(study: Study, dataset: xr.Dataset) -> xr.Dataset:
         )
     result = xr.Dataset(attrs=dict(dataset.attrs))
     for entry in study.statistics:
-        statistic = core.get("statistic", entry.name)
+        statistic = study.plugin("statistic", entry.name)
         given = statistic.apply(
             joined(dataset, result), **study.entry_options("statistic", entry.name)
         )
@@ -52,7 +51,7 @@ def tables_of(study: Study, statistics: xr.Dataset) -> dict[str, Any]:
     """Return every table of a study's statistics by name, as pandas frames."""
     tables: dict[str, Any] = {}
     for entry in study.statistics:
-        tables |= core.get("statistic", entry.name).tables(statistics, study.expectations())
+        tables |= study.plugin("statistic", entry.name).tables(statistics, study.expectations())
     return tables
 
 
@@ -60,7 +59,7 @@ def table_names(study: Study) -> tuple[str, ...]:
     """Return the names of the tables a study makes."""
     found = ["runs"]
     for entry in study.statistics:
-        found += core.get("statistic", entry.name).table_names
+        found += study.plugin("statistic", entry.name).table_names
     return tuple(found)
 
 
@@ -111,6 +110,6 @@ def figure_of(study: Study, figure: str, data: xr.Dataset, statistics: xr.Datase
             "figure", f"not in this study: {figure!r}", [entry.name for entry in study.figures]
         )
     merged = joined(data, statistics).assign_attrs(data.attrs | statistics.attrs)
-    return core.get("figure", figure).draw(
+    return study.plugin("figure", figure).draw(
         merged, study.expectations(), **study.entry_options("figure", figure)
     )

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from neurolim import core, provenance
+from neurolim import provenance
 from neurolim.analysis import figure_of, joined, runs_table, statistics_of, table_names, tables_of
 from neurolim.core import Status, StudyError
 from neurolim.sweep import chunks as planning
@@ -67,7 +67,7 @@ def simulation_digest(study: Study, runs: range) -> str:
         before = chunks[planning.earlier(study, runs)[-1]].stop
         first = study.statistics[0]
         parts += [study.digest(0, before), study.refine.model_dump(), first.model_dump()]
-        parts.append(provenance.code_digest(f"neurolim.statistics.{first.name}"))
+        parts.append(provenance.code_digest(study.module("statistic", first.name)))
         parts.append(provenance.code_digest("neurolim.sweep.refine"))
     return _digest(*parts)
 
@@ -76,7 +76,7 @@ def simulation_code(study: Study) -> str:
     """Return the digest of the code behind the chunks of a study."""
     solvers = [study.solver] if study.reference is None else [study.solver, study.reference.name]
     return provenance.code_digest(
-        f"neurolim.models.{study.model}", *(f"neurolim.solvers.{name}" for name in solvers)
+        study.module("model", study.model), *(study.module("solver", name) for name in solvers)
     )
 
 
@@ -99,7 +99,7 @@ def stage_digests(study: Study) -> dict[str, str]:
     """Return, for each stage after simulation and each figure, the digest of words and code."""
     statistics = [(entry.name, entry.options) for entry in study.statistics]
     code = provenance.code_digest(
-        "neurolim.analysis", *(f"neurolim.statistics.{name}" for name, _ in statistics)
+        "neurolim.analysis", *(study.module("statistic", name) for name, _ in statistics)
     )
     words = _words(study)
     digests = {
@@ -114,7 +114,7 @@ def stage_digests(study: Study) -> dict[str, str]:
         digests[entry.name] = _digest(
             entry.options,
             study.expectations(),
-            provenance.code_digest("neurolim.analysis", f"neurolim.figures.{entry.name}"),
+            provenance.code_digest("neurolim.analysis", study.module("figure", entry.name)),
         )
     return digests
 
@@ -152,15 +152,16 @@ def simulate(
     began = time.time()
     chosen = _chosen(study, runs, output.parent)
     every = planning.tasks_of(study, runs)
+    model, solver = study.source("model", study.model), study.source("solver", study.solver)
     tasks = [
-        Task(study.model, study.solver, t["params"], t["options"], t["key"], t["first"], t["last"])
+        Task(model, solver, t["params"], t["options"], t["key"], t["first"], t["last"])
         for t in every
         if chosen[t["point"]]
     ]
     references = [
         Task(
-            study.model,
-            study.reference_name,
+            model,
+            study.source("solver", study.reference_name),
             study.params_at(point),
             study.reference_options_at(point),
             study.key(point),
@@ -258,7 +259,7 @@ def _chosen(study: Study, runs: range, home: Path) -> np.ndarray:
     known = (status != int(Status.SKIPPED)).any([d for d in status.dims if d not in names])
     entry = study.statistics[0]
     options = study.entry_options("statistic", entry.name)
-    classes = core.get("statistic", entry.name).apply(so_far, **options)[study.refine.by]
+    classes = study.plugin("statistic", entry.name).apply(so_far, **options)[study.refine.by]
     picked = wanted(
         classes.transpose(*names, ...).values,
         known.transpose(*names).values,

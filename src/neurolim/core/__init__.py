@@ -2,7 +2,8 @@
 
 A plug-in is one file: ``models/<name>.py`` defines ``MODEL``, ``solvers/<name>.py`` defines
 ``SOLVER``, ``statistics/<name>.py`` defines ``STATISTIC``, ``figures/<name>.py`` defines
-``FIGURE``.  The file name is the name used in a study; there is no list to edit.
+``FIGURE``.  The file name is the name used in a study; there is no list to edit.  Files outside
+the package are named by their path.
 
 Nothing here knows xarray, zarr, dask, pydantic or matplotlib.
 """
@@ -20,8 +21,9 @@ from neurolim.core.model import (
     Synapses,
 )
 from neurolim.core.model_check import check_model
+from neurolim.core.outside import Source
 from neurolim.core.parameters import Param, Var, resolve
-from neurolim.core.registry import KINDS, get, names
+from neurolim.core.registry import KINDS, get, module_of, names
 from neurolim.core.solver import Coord, Cost, Solution, Solver
 from neurolim.core.statistic import Figure, Statistic
 
@@ -40,6 +42,7 @@ __all__ = [
     "Sites",
     "Solution",
     "Solver",
+    "Source",
     "State",
     "Statistic",
     "Status",
@@ -49,6 +52,7 @@ __all__ = [
     "check_model",
     "get",
     "hint",
+    "module_of",
     "names",
     "resolve",
 ]

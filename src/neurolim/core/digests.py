@@ -9,9 +9,8 @@ from typing import Any
 
 from neurolim.core.model import Model
 from neurolim.provenance import code_digest
+from neurolim.sources import is_covered
 
-#: Functions of these modules have a source that a digest can cover.
-_COVERED = "neurolim.models."
 #: Words that change no number.
 _WORDS = ("summary", "source", "name", "work", "doc", "long_name")
 
@@ -45,7 +44,7 @@ def _text(value: Any, modules: set[str]) -> str:
     if callable(value):
         code = getattr(value, "__code__", None)
         module = getattr(value, "__module__", "")
-        if code is None or not module.startswith(_COVERED) or code.co_freevars:
+        if code is None or not is_covered(module) or code.co_freevars:
             raise LookupError(module)
         modules.add(module)
         return f"{module}:{value.__qualname__}:{_code_text(code, value.__doc__)}"

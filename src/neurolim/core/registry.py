@@ -1,4 +1,8 @@
-"""Plug-ins by name: the file name is the name used in a study."""
+"""Plug-ins by name: the file name is the name used in a study.
+
+A name is that of a file of this package, of an entry point of an installed package in the group
+``neurolim.models`` (``.solvers``, ``.statistics``, ``.figures``), or the path of a Python file.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,15 @@ import importlib
 import pkgutil
 from dataclasses import replace
 from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
+from neurolim import sources
+from neurolim.core import outside
 from neurolim.core.errors import StudyError, hint, show
 from neurolim.core.model_check import check_model
+from neurolim.core.outside import Source
 
 KINDS = ("model", "solver", "statistic", "figure")
 _FOLDERS = {
@@ -21,8 +30,8 @@ _FOLDERS = {
 
 
 @lru_cache(maxsize=8)
-def names(kind: str) -> tuple[str, ...]:
-    """Return the registered names of a kind ("model", "solver", "statistic", "figure")."""
+def _own(kind: str) -> tuple[str, ...]:
+    """Return the names of a kind that this package has."""
     package = importlib.import_module(f"neurolim.{_FOLDERS[kind]}")
     return tuple(
         sorted(
@@ -33,22 +42,65 @@ def names(kind: str) -> tuple[str, ...]:
     )
 
 
-def get(kind: str, name: str) -> Any:
+@lru_cache(maxsize=8)
+def _installed(kind: str) -> dict[str, EntryPoint]:
+    """Return what installed packages bring of a kind, by name; names of this package stay its."""
+    found = {point.name: point for point in entry_points(group=f"neurolim.{_FOLDERS[kind]}")}
+    return {name: point for name, point in found.items() if name not in _own(kind)}
+
+
+@lru_cache(maxsize=8)
+def names(kind: str) -> tuple[str, ...]:
+    """Return the registered names of a kind ("model", "solver", "statistic", "figure")."""
+    return tuple(sorted({*_own(kind), *_installed(kind)}))
+
+
+def get(kind: str, name: str | Source) -> Any:
     """Return the plug-in of that kind whose file has that name.
+
+    Parameters
+    ----------
+    kind : "model", "solver", "statistic", "figure"
+    name : a registered name, the source of a plug-in, or the path of a Python file
 
     Raises
     ------
-    StudyError : unknown name, with the known ones listed
+    StudyError : unknown name, with the known ones listed; a plug-in that cannot be used
     """
-    known = names(kind)
-    if not isinstance(name, str) or name not in known:
-        raise StudyError(kind, f"unknown {kind} {show(name)}{hint(name, known)}", known)
+    if outside.is_file(name):
+        name = outside.locate(kind, str(name), Path(outside.split(str(name))[0]))
+    if not isinstance(name, Source):
+        known = names(kind)
+        if not isinstance(name, str) or name not in known:
+            raise StudyError(kind, f"unknown {kind} {show(name)}{hint(name, known)}", known)
     return _loaded(kind, name)
 
 
+def module_of(kind: str, name: str | Source) -> str:
+    """Return the module behind a plug-in, which is what a digest of its code starts from.
+
+    Raises
+    ------
+    StudyError : a file that was edited since or cannot be read
+    """
+    if isinstance(name, Source):
+        return outside.module_of(kind, name)
+    point = _installed(kind).get(name)
+    if point is None:
+        return f"neurolim.{_FOLDERS[kind]}.{name}"
+    sources.cover(point.module)
+    return point.module
+
+
 @lru_cache(maxsize=512)
-def _loaded(kind: str, name: str) -> Any:
-    module = importlib.import_module(f"neurolim.{_FOLDERS[kind]}.{name}")
+def _loaded(kind: str, name: str | Source) -> Any:
+    if isinstance(name, Source):
+        return outside.load(kind, name)
+    module_name = module_of(kind, name)
+    point = _installed(kind).get(name)
+    if point is not None:
+        return outside.load_installed(kind, point)
+    module = importlib.import_module(module_name)
     plug_in = replace(getattr(module, kind.upper()), name=name)
     if kind == "model":
         check_model(plug_in)

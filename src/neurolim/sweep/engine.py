@@ -72,8 +72,8 @@ class Engine(NamedTuple):
 class Task(NamedTuple):
     """Some replicas of one grid point: everything a worker needs, by value."""
 
-    model: str
-    solver: str
+    model: str | core.Source
+    solver: str | core.Source
     params: Mapping[str, Any]
     options: Mapping[str, Any]
     key: int
@@ -100,11 +100,15 @@ class Solved(NamedTuple):
     machine: str
 
 
-def code_of(tasks: Sequence[Task]) -> dict[tuple[str, str], str]:
+#: The model and the solver of a task.
+Plugins = tuple[str | core.Source, str | core.Source]
+
+
+def code_of(tasks: Sequence[Task]) -> dict[Plugins, str]:
     """Return digests, by (model, solver), of the code that solves tasks as this process sees it."""
     return {
         (model, solver): provenance.code_digest(
-            f"neurolim.models.{model}", f"neurolim.solvers.{solver}"
+            core.module_of("model", model), core.module_of("solver", solver)
         )
         for model, solver in {(task.model, task.solver) for task in tasks}
     }
@@ -145,7 +149,7 @@ class _Compilation(numba.core.event.Listener):  # type: ignore[misc]  # numba ha
                 self.seconds += time.thread_time() - self._began
 
 
-def run_batch(tasks: Sequence[Task], code: Mapping[tuple[str, str], str]) -> list[Solved]:
+def run_batch(tasks: Sequence[Task], code: Mapping[Plugins, str]) -> list[Solved]:
     """Solve some tasks one after the other.
 
     Parameters

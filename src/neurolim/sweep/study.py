@@ -18,10 +18,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from neurolim import core
-from neurolim.core import Model, Param, Solver, StudyError
+from neurolim.core import Model, Param, Solver, Source, StudyError
 from neurolim.numerics.random import noise_key
 from neurolim.sweep.grid import MAX_POINTS, Axis, parse_axis
 from neurolim.sweep.refine import Refine, levels_of
+from neurolim.sweep.sources import with_sources
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 #: Grids larger than this are checked on a deterministic sample of points.
@@ -71,6 +72,8 @@ class Study(BaseModel):
     chunk_seconds: float = Field(120.0, gt=0.0)
     name: str = "study"
     file: str = ""
+    #: {"model hr": where the model hr comes from} for plug-ins in files; made by ``parse_study``.
+    sources: dict[str, Any] = {}
 
     @field_validator("reference", mode="before")
     @classmethod
@@ -101,22 +104,35 @@ class Study(BaseModel):
 
     # -- what the names stand for ------------------------------------------------------------
 
+    def source(self, kind: str, name: str) -> str | Source:
+        """Return what ``core.get`` finds a plug-in of this study by: its name, or its file."""
+        found: str | Source = self.sources.get(f"{kind} {name}", name)
+        return found
+
+    def plugin(self, kind: str, name: str) -> Any:
+        """Return a plug-in of this study by its name in results."""
+        return core.get(kind, self.source(kind, name))
+
+    def module(self, kind: str, name: str) -> str:
+        """Return the module behind a plug-in of this study."""
+        return core.module_of(kind, self.source(kind, name))
+
     @cached_property
     def the_model(self) -> Model:
         """Return the model plug-in."""
-        model: Model = core.get("model", self.model)
+        model: Model = self.plugin("model", self.model)
         return model
 
     @cached_property
     def the_solver(self) -> Solver:
         """Return the solver plug-in."""
-        solver: Solver = core.get("solver", self.solver)
+        solver: Solver = self.plugin("solver", self.solver)
         return solver
 
     @cached_property
     def the_reference(self) -> Solver | None:
         """Return the reference solver plug-in, if the study has one."""
-        return None if self.reference is None else core.get("solver", self.reference.name)
+        return None if self.reference is None else self.plugin("solver", self.reference.name)
 
     @property
     def reference_name(self) -> str:
@@ -309,7 +325,7 @@ class Study(BaseModel):
             raise StudyError("refine.by", f"{self.refine.by!r} is not the first statistic", known)
 
     def _gives(self, name: str) -> tuple[str, ...]:
-        statistic = core.get("statistic", name)
+        statistic = self.plugin("statistic", name)
         variables = tuple(var.name for var in self.the_model.state)
         given: tuple[str, ...] = statistic.gives(self.entry_options("statistic", name), variables)
         return given
@@ -419,7 +435,7 @@ class Study(BaseModel):
                     raise StudyError(place, "listed twice", "once")
                 seen.add(f"{kind}.{entry.name}")
                 try:
-                    plugin = core.get(kind, entry.name)
+                    plugin = self.plugin(kind, entry.name)
                 except StudyError as error:
                     raise StudyError(f"{kind}s", error.problem, error.allowed) from None
                 options = _resolved(place, plugin.options, entry.options)
@@ -516,7 +532,7 @@ class Study(BaseModel):
         """Return the resolved options of a statistic or figure of this study."""
         entries = self.statistics if kind == "statistic" else self.figures
         given = next(entry.options for entry in entries if entry.name == name)
-        return core.resolve(core.get(kind, name).options, given)
+        return core.resolve(self.plugin(kind, name).options, given)
 
     def expectations(self) -> dict[str, dict[str, Any]]:
         """Return ``expect`` as plain dictionaries, for tables and figures."""
@@ -630,7 +646,8 @@ def parse_study(
                     str(key), f"unknown key{core.hint(key, _fields())}", sorted(_fields())
                 )
         try:
-            study = Study(**dict(mapping), name=name, file=file)
+            found, files = with_sources(mapping, file)
+            study = Study(**found, name=name, file=file, sources=files)
         except ValidationError as error:
             raise _refusal(error) from None
         return study.check(analysis)
@@ -677,7 +694,7 @@ def load_study(path: str | Path, analysis: bool = True) -> Study:
 
 
 def _fields() -> set[str]:
-    return set(Study.model_fields) - {"name", "file"}
+    return set(Study.model_fields) - {"name", "file", "sources"}
 
 
 def _refusal(error: ValidationError) -> StudyError:

@@ -1,0 +1,112 @@
+"""Which words of a study are files, and where those are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from neurolim.core import Source, StudyError
+from neurolim.core.outside import is_file, locate, split
+
+#: Beside ``studies/`` in an archive: where the files of its studies are.
+PLUGINS = "code/plugins"
+
+
+def place_of(word: str) -> str:
+    """Return where in an archive the file is that a study names by this word.
+
+    ``../models/hr.py`` is in ``_up/models/hr.py``, ``/home/me/hr.py`` in ``_root/home/me/hr.py``.
+    """
+    parts = PurePosixPath(split(word)[0]).parts
+    return "/".join({"..": "_up", "/": "_root"}.get(part, part) for part in parts)
+
+
+def path_of(word: str, study: str) -> Path:
+    """Return the file that a study names by this word: relative to the study's file.
+
+    The study of an archive finds its files in the archive, wherever they once were.
+    """
+    archived = Path(study).parent.parent / PLUGINS / Path(study).stem
+    if Path(study).parent.name == "studies" and archived.is_dir():
+        return archived / place_of(word)
+    return Path(study).parent / Path(split(word)[0]).expanduser()
+
+
+def words_of(mapping: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Yield (kind, key, word) of every plug-in that a study names, whether it fits or not."""
+    yield "model", "model", mapping.get("model")
+    yield "solver", "solver", mapping.get("solver")
+    reference = mapping.get("reference")
+    if isinstance(reference, Mapping):
+        reference = reference.get("solver")
+    yield "solver", "reference", reference
+    for key in ("statistics", "figures"):
+        entries = mapping.get(key)
+        for entry in entries if isinstance(entries, (list, tuple)) else ():
+            named = list(entry)[:1] if isinstance(entry, Mapping) else [entry]
+            for word in named:
+                yield key[:-1], key, word
+
+
+def with_sources(
+    mapping: Mapping[str, Any], study: str = ""
+) -> tuple[dict[str, Any], dict[str, Source]]:
+    """Return a study with the names of results in the place of files, and the files by name.
+
+    Parameters
+    ----------
+    mapping : keys of a study file
+    study : the file
+
+    Raises
+    ------
+    StudyError : a file that cannot be read, is no Python, or has the name of another plug-in
+    """
+    found: dict[str, Source] = {}
+    plain: set[str] = set()
+    for kind, key, word in words_of(mapping):
+        if not is_file(word):
+            plain.add(f"{kind} {word}")
+            continue
+        try:
+            source = locate(kind, word, path_of(word, study))
+        except StudyError as error:
+            raise StudyError(key, error.problem, error.allowed) from None
+        name = f"{kind} {source.label}"
+        if found.setdefault(name, source)[2:4] != source[2:4]:
+            raise StudyError(key, f"two files for the {name}", "distinct names of files")
+    for name in sorted(plain & set(found)):
+        raise StudyError(f"{name.split()[0]}", f"the {name} is both a file and built in", "another")
+    labels = {(name.split(" ")[0], source.word): source.label for name, source in found.items()}
+    return _renamed(mapping, labels), found
+
+
+def _renamed(mapping: Mapping[str, Any], labels: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+    """Return a study with labels in the place of the words for files."""
+
+    def label(kind: str, word: Any) -> Any:
+        return labels.get((kind, word), word) if isinstance(word, str) else word
+
+    study = dict(mapping)
+    for key in ("model", "solver"):
+        if key in study:
+            study[key] = label(key, study[key])
+    reference = study.get("reference")
+    if isinstance(reference, Mapping) and "solver" in reference:
+        study["reference"] = {**reference, "solver": label("solver", reference["solver"])}
+    elif reference is not None:
+        study["reference"] = label("solver", reference)
+    for key in ("statistics", "figures"):
+        entries = study.get(key)
+        if isinstance(entries, (list, tuple)):
+            study[key] = [
+                {label(key[:-1], word): options for word, options in entry.items()}
+                if isinstance(entry, Mapping)
+                else label(key[:-1], entry)
+                for entry in entries
+            ]
+    refine = study.get("refine")
+    if isinstance(refine, Mapping) and "by" in refine:
+        study["refine"] = {**refine, "by": label("statistic", refine["by"])}
+    return study
