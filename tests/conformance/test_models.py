@@ -150,6 +150,7 @@ def spoilt(**changes):
 
 
 V, W = core.State("v"), core.State("w")
+NOTHING: Any = ()
 
 
 @pytest.mark.parametrize(
@@ -169,14 +170,22 @@ V, W = core.State("v"), core.State("w")
         ({"drift": lambda x, p: (p.leek, 0.0)}, "'leek'"),
         ({"drift": lambda x, p: (x.u, 0.0)}, "'u'"),
         ({"drift": lambda x, y: (x.v, 0.0)}, r"takes \(x, y\); allowed: any of t, x, m, c, p"),
-        ({"noise": core.Noise("v", lambda x: x.v)}, "noise that depends on the state"),
+        ({"noise": core.Noise("v", lambda y: y)}, r"takes .y.; allowed: any of t, x, m, c, p"),
+        ({"noise": core.Noise(("v", "w"), (1.0,))}, "1 amplitudes of 2 variables"),
+        ({"noise": core.Noise("v", (1.0, 2.0))}, "2 amplitudes of one variable"),
+        ({"noise": core.Noise("v", lambda x: x.v / (x.v - x.v))}, "ZeroDivisionError"),
         ({"noise": core.Noise("u", 1.0)}, "Noise on 'u', no state variable.* allowed: v, w"),
-        ({"noise": (core.Noise("v", 1.0),) * 2}, "two Noise on 'v'"),
         ({"noise": core.Noise("v", "sigmo")}, "no number 'sigmo' in p .did you mean 'sigma'"),
-        ({"coupling": core.GapJunctions("v", None)}, "got None; allowed: a number, a name in p"),
+        (
+            {"coupling": core.GapJunctions("v", NOTHING)},
+            "got \\(\\); allowed: a number, a name in p",
+        ),
         ({"coupling": core.GapJunctions("v", lambda x: x.v)}, "any of m, c, p"),
         ({"fields": (core.Field("s", lambda x, p: (x.v,)),)}, "returns"),
         ({"initial": lambda z, p: (1 / p.c, 0.0)}, "ZeroDivisionError"),
+        ({"state": (core.State("v", range=(1.0, "eps")), W)}, "v.range: 1 to 0.01; .* lowest"),
+        ({"state": (core.State("v", range=(1.0,)), W)}, r"range: got \(1.0,\)"),
+        ({"state": (core.State("v", range=(0.0, "epsi")), W)}, "no number 'epsi' in p .did you"),
     ],
 )
 def test_a_model_that_no_kernel_could_take_is_refused_in_its_authors_words(changes, words):

@@ -10,6 +10,7 @@ Nothing here knows xarray, zarr, dask, pydantic or matplotlib.
 
 from neurolim.core.errors import Status, StudyError, hint
 from neurolim.core.model import (
+    FEATURES,
     MAX_VARIABLES,
     Equations,
     Field,
@@ -28,6 +29,7 @@ from neurolim.core.solver import Coord, Cost, Solution, Solver
 from neurolim.core.statistic import Figure, Statistic
 
 __all__ = [
+    "FEATURES",
     "KINDS",
     "MAX_VARIABLES",
     "Coord",

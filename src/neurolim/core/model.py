@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import inspect
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -31,8 +31,32 @@ from neurolim.core.parameters import Param
 #: State variables that kernels have room for.
 MAX_VARIABLES = 8
 
+#: Features of models that not every solver takes, in words.
+MULTIPLICATIVE = "noise that depends on state, means or time"
+CORRELATED = "correlated noise"
+COMMON = "common noise"
+TIME = "a drift that depends on time"
+CEILING = "a wall from above"
+CIRCLE = "a variable on a circle"
+FEATURES_OF_NOISE = frozenset({MULTIPLICATIVE, CORRELATED, COMMON})
+FEATURES = FEATURES_OF_NOISE | {TIME, CEILING, CIRCLE}
+
 #: A number, the name of one in p, or a function of (some of) the arguments of its place.
 Term = float | str | Callable[..., Any]
+
+
+def arguments_of(term: Any) -> tuple[str, ...]:
+    """Return the names of the arguments of a term; numbers and names have none."""
+    return tuple(inspect.signature(term).parameters) if callable(term) else ()
+
+
+def value_of(term: Term, p: Any) -> float:
+    """Return the value of a term of p."""
+    if isinstance(term, str):
+        return float(getattr(p, term))
+    if callable(term):
+        return float(term(p) if inspect.signature(term).parameters else term())
+    return float(term)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +69,10 @@ class State:
     name, unit, long_name : label in datasets (the symbol if empty), unit, description
     start, spread : mean and standard deviation of its normal initial law: a number, a name in p or
         a function of p; a model's ``initial`` replaces them
-    floor : where the variable is reflected from below, or None
+    floor, ceiling : walls at which the variable is reflected, or None
+    period : length of the circle [0, period) on which the variable lives, or None
+    range : (lowest, highest) value where the equations keep the variable between two, each a
+        number, a name in p or a function of p; or None
     profile : standard deviation of the limit law about the mean (the concentration profile), or
         None where no such law is known; <= 0 means "no profile"
     """
@@ -57,6 +84,9 @@ class State:
     start: Term = 0.0
     spread: Term = 0.0
     floor: float | None = None
+    ceiling: float | None = None
+    period: float | None = None
+    range: tuple[Term, Term] | None = None
     profile: Term | None = None
 
     def __post_init__(self) -> None:
@@ -110,16 +140,33 @@ class Synapses:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """A Brownian motion of every neuron's own, on one variable.
+    """A Brownian motion: of every neuron's own, or common to all neurons of a site.
 
     Parameters
     ----------
-    variable : symbol of the state variable
-    amplitude : (state/sqrt(time)), of p
+    variable : symbol of the state variable it moves, or several symbols, whose noises are then
+        correlated
+    amplitude : (state/sqrt(time)) of any of (t, x, m, c, p); one per symbol if they are several
+    stratonovich : the integral is Stratonovich's, otherwise Ito's
+    common : one path for all neurons of a site
     """
 
-    variable: str
-    amplitude: Term
+    variable: str | tuple[str, ...]
+    amplitude: Term | tuple[Term, ...]
+    stratonovich: bool = False
+    common: bool = False
+
+    @property
+    def parts(self) -> tuple[tuple[str, Term], ...]:
+        """Return (symbol, amplitude) of every variable it moves."""
+        if isinstance(self.variable, str):
+            variables: tuple[str, ...] = (self.variable,)
+        else:
+            variables = self.variable
+        amplitudes = self.amplitude
+        if not isinstance(amplitudes, tuple):
+            amplitudes = (amplitudes,) * len(variables)
+        return tuple(zip(variables, amplitudes, strict=True))
 
 
 class Sites(NamedTuple):
@@ -147,7 +194,7 @@ class Model:
     params : user parameters; those that are numbers are in p under their names
     drift : of any of (t, x, m, c, p) -> tuple [n_state], order one in the strong couplings
     coupling : gap junctions and synapses, at most one of each kind per variable
-    noise : the noises, at most one per variable
+    noise : the noises; any number may move a variable
     fields : what neurons broadcast beside their state
     derive : parameters by name -> further numbers of p by name (they win over equal names)
     prepare : parameters by name -> Sites; raises StudyError for combinations that make no sense;
@@ -184,6 +231,25 @@ class Model:
         return self.noise if isinstance(self.noise, tuple) else (self.noise,)
 
     @cached_property
+    def plain_noise(self) -> bool:
+        """Return whether the noise is additive and of every variable's own."""
+        return not self.features & FEATURES_OF_NOISE
+
+    @cached_property
+    def features(self) -> frozenset[str]:
+        """Return what not every solver takes, in words."""
+        parts = [part for noise in self.noises for part in noise.parts]
+        found = {
+            MULTIPLICATIVE: any(set(arguments_of(amplitude)) - {"p"} for _, amplitude in parts),
+            CORRELATED: any(len(noise.parts) > 1 for noise in self.noises),
+            COMMON: any(noise.common for noise in self.noises),
+            TIME: "t" in arguments_of(self.drift),
+            CEILING: any(var.ceiling is not None for var in self.state),
+            CIRCLE: any(var.period is not None for var in self.state),
+        }
+        return frozenset(words for words, there in found.items() if there)
+
+    @cached_property
     def symbols(self) -> tuple[str, ...]:
         """Return the names of the state variables in the equations."""
         return tuple(variable.symbol for variable in self.state)
@@ -203,6 +269,8 @@ class Model:
     @cached_property
     def equations(self) -> Equations:
         """Return the model's functions, called alike for every model."""
+        from neurolim.core.assembly import assemble
+
         return assemble(self)
 
     def sites(self, params: Mapping[str, Any]) -> Sites:
@@ -232,7 +300,8 @@ class Equations(NamedTuple):
     relax : (m, c, p) -> (pull, target, gap), tuples [d]: the couplings as pull (target - x) +
         gap (m - x).  Pull is the conductance of synapses, target their current/conductance (the
         mean where nothing pulls), gap the rate of gap junctions
-    noise : (p) -> tuple [d], standard deviations per root time
+    noise : (p) -> tuple [d], standard deviations per root time of noise that is additive and of
+        every variable's own; raises ArithmeticError for any other
     field : (x, p) -> tuple [n_fields]
     initial : (z, p) -> tuple [d]
     profile : (p) -> tuple [d], standard deviations of the limit law about the mean, 0 for "no
@@ -257,91 +326,3 @@ def _values(model: Model, params: Mapping[str, Any]) -> dict[str, float]:
     for name, value in (model.derive(params) if model.derive else {}).items():
         found[name] = float(value)
     return found
-
-
-class _Writer:
-    """Writes the text of `Equations`: which functions are called with what.
-
-    Tuples of known length are what numba wants, and what a loop over the parts of a model cannot
-    give it; written out they are as plain as a person would write them.
-    """
-
-    def __init__(self, model: Model, take: Callable[[Any], Any]) -> None:
-        self.take = take
-        self.space: dict[str, Any] = {
-            "__name__": __name__,
-            "State": namedtuple("State", model.symbols),
-            "Means": namedtuple("Means", model.means),
-        }
-
-    def value(self, term: Term) -> str:
-        """Return the text of a term's value, in a function that has its arguments."""
-        if isinstance(term, str):
-            return f"p.{term}"
-        if not callable(term):
-            return repr(float(term))
-        name = f"term{len(self.space)}"
-        self.space[name] = self.take(term)
-        return f"{name}({', '.join(inspect.signature(term).parameters)})"
-
-    def function(self, head: str, result: str) -> Any:
-        """Return a function that gives names to its arguments and returns the result."""
-        lines = [f"def {head}:"]
-        for key, made in (("x", "State"), ("z", "State"), ("m", "Means"), ("c", "Means")):
-            if f"{key}," in head:
-                lines.append(f"    {key} = {made}(*{key})")
-        exec(
-            "\n".join([*lines, f"    return {result}"]), self.space
-        )  # text of this class, no input
-        return self.space[head.partition("(")[0]]
-
-
-def _tuple(parts: Sequence[str]) -> str:
-    return f"({''.join(part + ', ' for part in parts)})"
-
-
-def assemble(model: Model, take: Callable[[Any], Any] = lambda function: function) -> Equations:
-    """Return a model's functions, called alike for every model.
-
-    Parameters
-    ----------
-    model : the model
-    take : turns a function of the author into what is called: itself, or compiled
-    """
-    write = _Writer(model, take)
-    symbols = model.symbols
-    pull, target, gap, noise = (dict.fromkeys(symbols, "0.0") for _ in range(4))
-    for term in model.couplings:
-        if isinstance(term, GapJunctions):
-            gap[term.variable] = write.value(term.rate)
-        else:
-            pull[term.variable] = write.value(term.conductance)
-            parts = (pull[term.variable], write.value(term.current), f"m.{term.variable}")
-            target[term.variable] = f"target_of({', '.join(parts)})"
-    for each in model.noises:
-        noise[each.variable] = write.value(each.amplitude)
-    write.space["target_of"] = take(_target_of)
-    normal = [
-        f"{write.value(var.start)} + {write.value(var.spread)} * z.{var.symbol}"
-        for var in model.state
-    ]
-    profile = [0.0 if var.profile is None else var.profile for var in model.state]
-    relaxed = _tuple([_tuple([*part.values()]) for part in (pull, target, gap)])
-    return Equations(
-        drift=write.function("drift(x, m, c, p, t=0.0)", write.value(model.drift)),
-        relax=write.function("relax(m, c, p)", relaxed),
-        noise=write.function("noise(p)", _tuple([*noise.values()])),
-        field=write.function("field(x, p)", _tuple([write.value(f.value) for f in model.fields])),
-        initial=write.function(
-            "initial(z, p)",
-            _tuple(normal) if model.initial is None else write.value(model.initial),
-        ),
-        profile=write.function("profile(p)", _tuple([write.value(width) for width in profile]))
-        if any(var.profile is not None for var in model.state)
-        else None,
-    )
-
-
-def _target_of(conductance, current, mean):  # type: ignore[no-untyped-def]
-    """Return current/conductance, and the mean where nothing pulls."""
-    return current / conductance if conductance != 0.0 else mean

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from neurolim.core.assembly import assemble_step
 from neurolim.core.errors import StudyError, hint, show
-from neurolim.core.model import MAX_VARIABLES, GapJunctions, Model, Term
+from neurolim.core.model import MAX_VARIABLES, GapJunctions, Model, Term, value_of
 
 _FLOW = ("t", "x", "m", "c", "p")
 _MEANS = ("m", "c", "p")
@@ -42,6 +43,7 @@ def check_model(model: Model) -> None:
             allowed = "a number, a name in p or a function"
             raise StudyError(f"{model.name}.{place}", f"got {show(term)}", allowed)
     _check_values(model)
+    _check_ranges(model)
 
 
 def _check_names(model: Model) -> None:
@@ -61,18 +63,27 @@ def _check_names(model: Model) -> None:
                 raise StudyError(f"{model.name}.{place}", f"{name!r} is no name", "letters, digits")
             if list(names).count(name) > 1:
                 raise StudyError(f"{model.name}.{place}", f"two things named {name!r}", "one each")
-    used: set[tuple[str, str]] = set()
-    for place, terms in (("coupling", model.couplings), ("noise", model.noises)):
-        for term in terms:
-            kind = type(term).__name__
-            if term.variable not in model.symbols:
-                close = hint(term.variable, model.symbols)
-                problem = f"{kind} on {term.variable!r}, no state variable{close}"
-                raise StudyError(f"{model.name}.{place}", problem, model.symbols)
-            if (kind, term.variable) in used:
-                problem = f"two {kind} on {term.variable!r}"
-                raise StudyError(f"{model.name}.{place}", problem, "one: add up what they do")
-            used.add((kind, term.variable))
+    for noise in model.noises:
+        if not isinstance(noise.amplitude, tuple):
+            continue
+        given = len(noise.amplitude)
+        if isinstance(noise.variable, str):
+            problem = f"{given} amplitudes of one variable"
+            raise StudyError(f"{model.name}.noise", problem, "one, or as many symbols")
+        if given != len(noise.variable):
+            problem = f"{given} amplitudes of {len(noise.variable)} variables"
+            raise StudyError(f"{model.name}.noise", problem, "one each")
+    coupled = [("coupling", type(term).__name__, term.variable) for term in model.couplings]
+    moved = [("noise", "Noise", symbol) for noise in model.noises for symbol, _ in noise.parts]
+    for place, kind, symbol in (*coupled, *moved):
+        if symbol not in model.symbols:
+            close = hint(symbol, model.symbols)
+            problem = f"{kind} on {symbol!r}, no state variable{close}"
+            raise StudyError(f"{model.name}.{place}", problem, model.symbols)
+    for part in coupled:
+        if coupled.count(part) > 1:
+            problem = f"two {part[1]} on {part[2]!r}"
+            raise StudyError(f"{model.name}.coupling", problem, "one: add up what they do")
 
 
 def _terms(model: Model) -> Iterator[tuple[str, Term, tuple[str, ...]]]:
@@ -85,12 +96,15 @@ def _terms(model: Model) -> Iterator[tuple[str, Term, tuple[str, ...]]]:
             yield f"coupling.{term.variable}.conductance", term.conductance, _MEANS
             yield f"coupling.{term.variable}.current", term.current, _MEANS
     for noise in model.noises:
-        yield f"noise.{noise.variable}.amplitude", noise.amplitude, ("p",)
+        for symbol, amplitude in noise.parts:
+            yield f"noise.{symbol}.amplitude", amplitude, _FLOW
     for sent in model.fields:
         yield f"fields.{sent.name}", sent.value, ("x", "p")
     for var in model.state:
         yield f"state.{var.symbol}.start", var.start, ("p",)
         yield f"state.{var.symbol}.spread", var.spread, ("p",)
+        for part in var.range if isinstance(var.range, tuple) else ():
+            yield f"state.{var.symbol}.range", part, ("p",)
         yield f"state.{var.symbol}.profile", 0.0 if var.profile is None else var.profile, ("p",)
     if model.initial is not None:
         yield "initial", model.initial, ("z", "p")
@@ -104,8 +118,6 @@ def _check_arguments(
     strange = [name for name in names if name not in allowed]
     if strange:
         problem = f"takes ({', '.join(names)})"
-        if place.startswith("noise") and set(strange) <= set(_FLOW):
-            problem += ": noise that depends on the state"
         raise _misfit(model, place, function, problem, f"any of {', '.join(allowed)}")
 
 
@@ -128,11 +140,28 @@ def _check_values(model: Model) -> None:
     m = (*x, *value("fields", None, len(model.fields), lambda: equations.field(x, p)))
     c = tuple(float(k) for k in sites.coupling[0, 0] * np.array(m))
     value("drift", model.drift, d, lambda: equations.drift(x, m, c, p))
-    value("noise", None, d, lambda: equations.noise(p))
+    kick = assemble_step(model).kick
+    z = (1.0,) * len(model.noises)
+    value("noise", None, d, lambda: kick(0.0, x, m, c, p, z, 1.0, (0.0,) * d))
     relax, profile = equations.relax, equations.profile
     value("coupling", None, 3 * d, lambda: sum(relax(m, c, p), ()))
     if profile is not None:
         value("state", None, d, lambda: profile(p))
+
+
+def _check_ranges(model: Model) -> None:
+    """Refuse ranges that are none, for the default parameters."""
+    sites = model.sites({param.name: param.default for param in model.params})
+    for var in model.state:
+        if var.range is None:
+            continue
+        place = f"{model.name}.state.{var.symbol}.range"
+        if not isinstance(var.range, tuple) or len(var.range) != 2:
+            raise StudyError(place, f"got {show(var.range)}", "(lowest, highest)")
+        for p in sites.params:
+            low, high = (value_of(part, p) for part in var.range)
+            if not -math.inf < low < high < math.inf:
+                raise StudyError(place, f"{low:g} to {high:g}", "finite numbers, lowest first")
 
 
 def _numbers(model: Model, place: str, function: Any, found: Any, length: int) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurolim.core.errors import StudyError
 from neurolim.core.model import Model
 from neurolim.core.parameters import Param, Var
 
@@ -48,6 +49,7 @@ class Solver:
     solve : (model, params, options, key, replicas) -> Solution; pure: same arguments, same
         bits.  ``replicas`` is a range of replica numbers; deterministic solvers get range(1)
     check : (model, params, options) -> None, raises StudyError for combinations refused early
+    takes : features of models (``Model.features``) that it knows what to do with
     stochastic : False for solvers that ignore ``key`` (their datasets have no replica dim)
     name : the file's name, filled in by ``get``
     """
@@ -61,4 +63,21 @@ class Solver:
     solve: Callable[[Model, Mapping[str, Any], Mapping[str, Any], int, range], Solution]
     check: Callable[[Model, Mapping[str, Any], Mapping[str, Any]], None]
     stochastic: bool
+    takes: frozenset[str] = frozenset()
     name: str = ""
+
+    def accept(self, model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+        """Refuse early what ``solve`` cannot do.
+
+        Raises
+        ------
+        StudyError : a feature of the model that the solver does not take; what ``check`` refuses
+        """
+        strange = sorted(model.features - self.takes)
+        if strange:
+            raise StudyError(
+                "solver",
+                f"{self.name} does not take {strange[0]}, which {model.name} has",
+                "particles with scheme: euler_maruyama, which takes every model",
+            )
+        self.check(model, params, options)

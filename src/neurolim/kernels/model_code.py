@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from types import FunctionType, ModuleType
 from typing import Any
 
 from numba import njit
 
 from neurolim.core import Equations, Model
+from neurolim.core.assembly import assemble, assemble_step
 from neurolim.core.digests import model_digest
-from neurolim.core.model import assemble
+from neurolim.kernels.numba_types import Code
 from neurolim.numerics.cache import named
+from neurolim.numerics.lowlevel import fma
 from neurolim.numerics.structure import Derivatives, derivatives_of
 from neurolim.provenance import code_digest
 
@@ -97,3 +100,20 @@ def _is_helper(value: Any) -> bool:
         and value.__module__.split(".")[0] != "numpy"
         and (value.__module__ != "neurolim.math")
     )
+
+
+@lru_cache(maxsize=64)
+def step_code(model: Model) -> Code:
+    """Return a model as the first argument of the kernels of time steps."""
+    key, kept = kernel_key(model)
+    take = compiler(key)
+    correction = None
+    if any(noise.stratonovich for noise in model.noises):
+        correction = take(derivatives_of(model, name=False).correction)
+    equations = assemble_step(model, take, fma, False, correction)
+    functions = {
+        name: njit(error_model="numpy", forceinline=True)(named(function, key))
+        for name, function in equations._asdict().items()
+    }
+    numbers = model.numbers._fields
+    return Code(key, model.symbols, model.means, numbers, len(model.noises), kept, functions)

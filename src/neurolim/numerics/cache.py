@@ -21,6 +21,11 @@ class _KeyedCache(FunctionCache):
         super().__init__(function)
         self._key = key
 
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep compiled code, unless an argument's type says that nothing covers its source."""
+        if all(getattr(argument, "kept", True) for argument in sig):
+            super().save_overload(sig, data)
+
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
         # The processor is part of the key: code for another one is compiled anew.
         return (sig, codegen.magic_tuple(), self._key)

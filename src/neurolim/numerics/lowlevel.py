@@ -69,7 +69,8 @@ def stack_array(typing_context: Any, dtype: Any, rows: Any, columns: Any) -> Any
     if not (isinstance(rows, types.IntegerLiteral) and isinstance(columns, types.IntegerLiteral)):
         return None
     shape = (rows.literal_value, columns.literal_value)
-    element = dtype.dtype
+    # A type, or a number whose type is meant.
+    element = getattr(dtype, "dtype", dtype)
     array_type = types.Array(element, 2, "C")
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -93,3 +94,27 @@ def stack_array(typing_context: Any, dtype: Any, rows: Any, columns: Any) -> Any
         return array._getvalue()
 
     return array_type(dtype, rows, columns), generate
+
+
+@intrinsic
+def unowned(typing_context: Any, array: Any) -> Any:
+    """Return the array without its owner, for a kernel whose caller holds it all the while.
+
+    Views of an owned array count their owner's references, with atomic instructions: about
+    100 ns for a tile of neurons, as long as half of its arithmetic.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source = arrayobj.make_array(signature.args[0])(context, builder, args[0])
+        array = arrayobj.make_array(signature.return_type)(context, builder)
+        arrayobj.populate_array(
+            array,
+            data=source.data,
+            shape=source.shape,
+            strides=source.strides,
+            itemsize=source.itemsize,
+            meminfo=None,
+        )
+        return array._getvalue()
+
+    return array(array), generate

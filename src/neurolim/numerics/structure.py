@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from neurolim.core import Model
+from neurolim.core.assembly import assemble, assemble_step
 from neurolim.core.digests import model_digest
-from neurolim.core.model import assemble
-from neurolim.numerics.symbolic import Symbols
+from neurolim.numerics.symbolic import NAMING, Symbols
 from neurolim.provenance import code_digest
 
 #: Functions of `Equations.relax`, in the names of their derivatives.
@@ -119,6 +119,7 @@ class Derivatives(NamedTuple):
         [d, d + n_fields], current = pull target
     drift_coefficients : of drift_k by power of x_k, lowest first, one variable after the other;
         ``Structure.powers`` says how many, none where it is no polynomial in x_k
+    correction : what Stratonovich's integrals add to the drift of Ito's [d]
     """
 
     drift_x: Callable[..., Any]
@@ -135,6 +136,7 @@ class Derivatives(NamedTuple):
     current_m: Callable[..., Any]
     current_c: Callable[..., Any]
     drift_coefficients: Callable[..., Any]
+    correction: Callable[..., Any]
 
 
 @lru_cache(maxsize=256)
@@ -155,7 +157,7 @@ def structure_of(model: Model) -> Structure:
 
 @lru_cache(maxsize=64)
 def derivatives_of(
-    model: Model, take: Callable[[Any], Any] = lambda function: function
+    model: Model, take: Callable[[Any], Any] = lambda function: function, name: bool = True
 ) -> Derivatives:
     """Return the derivatives of a model as functions.
 
@@ -163,6 +165,7 @@ def derivatives_of(
     ----------
     model : the model
     take : turns a function that is called into what is called: itself, or compiled
+    name : x, m, c are plain sequences, to be given their names
     """
     from neurolim import math as names
 
@@ -173,8 +176,8 @@ def derivatives_of(
     }
     space |= {name: getattr(names, name) for name in names.__all__}
     for text in structure_of(model).texts.values():
-        exec(text, space)  # text printed by this module
-    return Derivatives(*(space.get(name, _missing(model, name)) for name in Derivatives._fields))
+        exec(text if name else text.replace(NAMING, ""), space)  # text printed by this module
+    return Derivatives(*(space.get(part, _missing(model, part)) for part in Derivatives._fields))
 
 
 def _missing(model: Model, name: str) -> Callable[..., Any]:
@@ -252,6 +255,10 @@ def derive(model: Model) -> Structure:
         for name, rates in (("pull", pull), ("gap", gap), ("current", current))
         for key, means in (("m", m), ("c", c))
     }
+    if any(noise.stratonovich for noise in model.noises):
+        terms = traced("noise", lambda: _correction(symbols, model))
+        if terms is not None:
+            texts["correction"] = symbols.text("correction", list(terms))
     if "coupling" in reasons:
         texts = {name: text for name, text in texts.items() if name.split("_")[0] not in _RATES}
     return Structure(
@@ -272,6 +279,24 @@ def derive(model: Model) -> Structure:
         normal=start is not None and symbols.normal(start),
         texts=texts,
     )
+
+
+def _correction(symbols: Symbols, model: Model) -> tuple[Any, ...]:
+    """Return (1/2) sum_jl b_lj d b_kj/d x_l over Stratonovich noises j, means held [d].
+
+    Added to the drift it makes their integrals Ito's (Kloeden & Platen 1992, sec. 4.9).
+    """
+    x, m, c, p, t = symbols.x, symbols.m, symbols.c, symbols.p, symbols.t
+    kick = assemble_step(model).kick
+    found = [symbols.numbers(0)] * len(x)
+    for j, noise in enumerate(model.noises):
+        if noise.stratonovich:
+            unit = tuple(float(i == j) for i in range(len(model.noises)))
+            b = [symbols.numbers(part) for part in kick(t, x, m, c, p, unit, 1.0, (0.0,) * len(x))]
+            for k in range(len(x)):
+                slopes = (b[i] * b[k].diff(v) for i, v in enumerate(x))
+                found[k] = found[k] + sum(slopes) / 2
+    return tuple(found)
 
 
 def _texts(symbols: Symbols, drift: Any, sent: Any, start: Any) -> dict[str, str]:

@@ -11,6 +11,8 @@ from neurolim.core import Model
 
 #: Arguments of the derivatives, whatever enters them.
 _HEAD = "(x, m, c, p, t=0.0)"
+#: The line of a derivative that gives its arguments names.
+NAMING = "    x, m, c = State(*x), Means(*m), Means(*c)"
 
 
 class Symbols:
@@ -75,7 +77,8 @@ class Symbols:
         """Return the degree of a polynomial in one variable, or None."""
         if not expression.is_polynomial(variable):
             return None
-        return max(0, int(self.sympy.degree(expression, variable)))
+        # The zero polynomial is of degree -oo.
+        return 0 if expression == 0 else int(self.sympy.degree(expression, variable))
 
     def coefficients(self, expression: Any, variable: Any) -> list[Any]:
         """Return the coefficients of a polynomial in one variable, lowest first, or nothing."""
@@ -95,7 +98,7 @@ class Symbols:
         """Return the text of a function with these values."""
         printer = _printer()
         shared, values = self.sympy.cse(expressions, self.sympy.numbered_symbols("part"))
-        lines = [f"def {name}{_HEAD}:", "    x, m, c = State(*x), Means(*m), Means(*c)"]
+        lines = [f"def {name}{_HEAD}:", NAMING]
         lines += [f"    {symbol} = {printer.doprint(value)}" for symbol, value in shared]
         result = "".join(f"{printer.doprint(self.sympy.sympify(v))}, " for v in values)
         return "\n".join([*lines, f"    return ({result})", ""])

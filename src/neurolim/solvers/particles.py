@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from neurolim.core import (
+    FEATURES,
     Coord,
     Cost,
     Model,
@@ -27,6 +28,7 @@ from neurolim.core import (
 from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
 from neurolim.numerics.summary import ORDERS
+from neurolim.solvers._general import general_steps
 from neurolim.solvers._layout import layout
 from neurolim.solvers._schemes import Records, Variant, kernels
 from neurolim.solvers._times import (
@@ -162,6 +164,9 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 
 def _noisy(model: Model, sites: Sites) -> tuple[bool, ...]:
     """Return which state variables have noise at some site."""
+    if not model.plain_noise:
+        moved = {symbol for noise in model.noises for symbol, _ in noise.parts}
+        return tuple(symbol in moved for symbol in model.symbols)
     return tuple(np.any([model.equations.noise(p) for p in sites.params], axis=0).tolist())
 
 
@@ -215,6 +220,12 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
             "brownian_refinement", "more than 2^32 fine steps", "fewer steps or a shorter run"
         )
     if options["scheme"] != "euler_maruyama":
+        if model.features:
+            raise StudyError(
+                "scheme",
+                f"exponential does not take {min(model.features)}, which {model.name} has",
+                "euler_maruyama",
+            )
         return
     rate = largest_rate(model, params, slopes=True)
     if options["dt"] * rate >= 2.0:
@@ -260,8 +271,12 @@ def solve(
         if model.equations.profile is None
         else np.array([model.equations.profile(p) for p in sites.params], dtype=float)
     )
-    variant = Variant(options["scheme"], _noisy(model, sites), options["normals"] == "float64")
-    run = kernels(model, variant)
+    wide = options["normals"] == "float64"
+    run: Any = (
+        kernels(model, Variant(options["scheme"], _noisy(model, sites), wide))
+        if (not model.features)
+        else general_steps(model, sites, wide)
+    )
     n, stride, every = options["n_neurons"], steps_per_record(options), options["trace_every"]
     coupling = np.ascontiguousarray(sites.coupling)
     padded = -(-n // BLOCK) * BLOCK
@@ -319,4 +334,5 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=True,
+    takes=FEATURES,
 )

@@ -373,9 +373,9 @@ class Study(BaseModel):
             except StudyError as error:
                 raise error.within(self._place(error.key, "params")) from None
             try:
-                self.the_solver.check(self.the_model, params, options)
+                self.the_solver.accept(self.the_model, params, options)
                 if self.the_reference is not None:
-                    self.the_reference.check(
+                    self.the_reference.accept(
                         self.the_model, params, self.reference_options_at(point)
                     )
             except StudyError as error:

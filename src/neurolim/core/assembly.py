@@ -1,0 +1,188 @@
+"""A model's functions in the form in which solvers call them, written out as text."""
+
+from __future__ import annotations
+
+import inspect
+from collections import namedtuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from neurolim.core.model import Equations, GapJunctions, Model, Term
+
+
+class _Writer:
+    """Writes the text of `Equations`: which functions are called with what.
+
+    Tuples of known length are what numba wants, and what a loop over the parts of a model cannot
+    give it; written out they are as plain as a person would write them.
+    """
+
+    def __init__(self, model: Model, take: Callable[[Any], Any], name: bool = True) -> None:
+        self.take, self.name = take, name
+        self.space: dict[str, Any] = {
+            "__name__": __name__,
+            "State": namedtuple("State", model.symbols),
+            "Means": namedtuple("Means", model.means),
+        }
+
+    def value(self, term: Term) -> str:
+        """Return the text of a term's value, in a function that has its arguments."""
+        if isinstance(term, str):
+            return f"p.{term}"
+        if not callable(term):
+            return repr(float(term))
+        name = f"term{len(self.space)}"
+        self.space[name] = self.take(term)
+        return f"{name}({', '.join(inspect.signature(term).parameters)})"
+
+    def function(self, head: str, result: str) -> Any:
+        """Return a function that gives names to its arguments and returns the result."""
+        lines = [f"def {head}:"]
+        for key, made in (("x", "State"), ("z", "State"), ("m", "Means"), ("c", "Means")):
+            if self.name and f"{key}," in head and (key != "z" or "kick" not in head):
+                lines.append(f"    {key} = {made}(*{key})")
+        lines.append(f"    return {result}")
+        exec("\n".join(lines), self.space)  # text written by this class
+        return self.space[head.partition("(")[0]]
+
+
+def _tuple(parts: Sequence[str]) -> str:
+    return f"({''.join(part + ', ' for part in parts)})"
+
+
+def assemble(model: Model, take: Callable[[Any], Any] = lambda function: function) -> Equations:
+    """Return a model's functions, called alike for every model.
+
+    Parameters
+    ----------
+    model : the model
+    take : turns a function of the author into what is called: itself, or compiled
+    """
+    write = _Writer(model, take)
+    write.space |= {"target_of": take(_target_of), "root_of": take(_root_of)}
+    profile = [0.0 if var.profile is None else var.profile for var in model.state]
+    return Equations(
+        drift=write.function("drift(x, m, c, p, t=0.0)", write.value(model.drift)),
+        relax=_relax(model, write),
+        noise=_noise(model, write) if model.plain_noise else _no_noise,
+        field=_field(model, write),
+        initial=_initial(model, write),
+        profile=write.function("profile(p)", _tuple([write.value(width) for width in profile]))
+        if any(var.profile is not None for var in model.state)
+        else None,
+    )
+
+
+class StepEquations(NamedTuple):
+    """A model's functions as a time step calls them: x, m, c, p, z with names.
+
+    drift : (t, x, m, c, p) -> tuple [d]
+    relax, field, initial : as in `Equations`
+    kick : (t, x, m, c, p, z, r, y) -> y + r (amplitudes z), tuple [d], from normals z [n_noises];
+        r is the root of the step, y where the neuron is without noise [d]
+    """
+
+    drift: Callable[..., Any]
+    relax: Callable[..., Any]
+    field: Callable[..., Any]
+    initial: Callable[..., Any]
+    kick: Callable[..., Any]
+
+
+def assemble_step(
+    model: Model,
+    take: Callable[[Any], Any] = lambda function: function,
+    fma: Callable[..., Any] = lambda a, b, c: a * b + c,
+    name: bool = True,
+    correction: Callable[..., Any] | None = None,
+) -> StepEquations:
+    """Return a model's functions as a time step calls them.
+
+    Parameters
+    ----------
+    model, take : as in `assemble`
+    fma : (a, b, c) -> a b + c
+    name : the arguments are plain sequences, to be given their names
+    correction : (x, m, c, p, t) -> what turns Stratonovich's integrals into Ito's, added to the
+        drift
+    """
+    write = _Writer(model, take, name)
+    write.space |= {"target_of": take(_target_of), "fma": fma}
+    moved = {symbol: f"y[{k}]" for k, symbol in enumerate(model.symbols)}
+    for j, noise in enumerate(model.noises):
+        for symbol, amplitude in noise.parts:
+            moved[symbol] = f"fma(r * {write.value(amplitude)}, z[{j}], {moved[symbol]})"
+    drift = write.function("drift(t, x, m, c, p)", write.value(model.drift))
+    if correction is not None:
+        write.space |= {"plain": take(drift), "correction": correction}
+        terms = _tuple([f"f[{k}] + g[{k}]" for k in range(len(model.state))])
+        exec(
+            "def drift(t, x, m, c, p):\n"
+            "    f, g = plain(t, x, m, c, p), correction(x, m, c, p, t)\n"
+            f"    return {terms}",
+            write.space,
+        )
+        drift = write.space["drift"]
+    return StepEquations(
+        drift=drift,
+        relax=_relax(model, write),
+        field=_field(model, write),
+        initial=_initial(model, write),
+        kick=write.function("kick(t, x, m, c, p, z, r, y)", _tuple([*moved.values()])),
+    )
+
+
+def _relax(model: Model, write: _Writer) -> Any:
+    pull, target, gap = (dict.fromkeys(model.symbols, "0.0") for _ in range(3))
+    for term in model.couplings:
+        if isinstance(term, GapJunctions):
+            gap[term.variable] = write.value(term.rate)
+        else:
+            pull[term.variable] = write.value(term.conductance)
+            parts = (pull[term.variable], write.value(term.current), f"m.{term.variable}")
+            target[term.variable] = f"target_of({', '.join(parts)})"
+    rows = [_tuple([*part.values()]) for part in (pull, target, gap)]
+    return write.function("relax(m, c, p)", _tuple(rows))
+
+
+def _noise(model: Model, write: _Writer) -> Any:
+    deviations = []
+    for symbol in model.symbols:
+        amplitudes = [
+            write.value(amplitude)
+            for noise in model.noises
+            for moved, amplitude in noise.parts
+            if moved == symbol
+        ]
+        squares = " + ".join(f"{amplitude} * {amplitude}" for amplitude in amplitudes)
+        deviations.append(f"root_of({squares})" if len(amplitudes) > 1 else (*amplitudes, "0.0")[0])
+    return write.function("noise(p)", _tuple(deviations))
+
+
+def _field(model: Model, write: _Writer) -> Any:
+    values = [write.value(sent.value) for sent in model.fields]
+    return write.function("field(x, p)", _tuple(values))
+
+
+def _initial(model: Model, write: _Writer) -> Any:
+    normal = [
+        f"{write.value(var.start)} + {write.value(var.spread)} * z.{var.symbol}"
+        for var in model.state
+    ]
+    law = _tuple(normal) if model.initial is None else write.value(model.initial)
+    return write.function("initial(z, p)", law)
+
+
+def _root_of(square):  # type: ignore[no-untyped-def]
+    """Return the standard deviation of independent noises that add up."""
+    return square**0.5
+
+
+def _no_noise(p: Any) -> Any:
+    """Refuse to give one number per variable for noise that is not of this kind."""
+    raise ArithmeticError("the noise is not additive and of every variable's own")
+
+
+def _target_of(conductance, current, mean):  # type: ignore[no-untyped-def]
+    """Return current/conductance, and the mean where nothing pulls."""
+    return current / conductance if conductance != 0.0 else mean
