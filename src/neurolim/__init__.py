@@ -1,9 +1,51 @@
 """Reproducible experiments on the limits of strongly coupled neuron networks.
 
 ``solve`` runs one model with one solver, ``load_study`` reads a study file, ``run_study`` runs it.
+Everything a plug-in in a file of one's own is made of can be imported from here.
 """
 
-from neurolim.core import Status, StudyError
+from neurolim.core import (
+    Coord,
+    Cost,
+    Field,
+    Figure,
+    GapJunctions,
+    Model,
+    Noise,
+    Param,
+    Sites,
+    Solution,
+    Solver,
+    State,
+    Statistic,
+    Status,
+    StudyError,
+    Synapses,
+    Var,
+)
+from neurolim.core import Param as Number
 from neurolim.stages import load_study, run_study, solve
 
-__all__ = ["Status", "StudyError", "load_study", "run_study", "solve"]
+__all__ = [
+    "Coord",
+    "Cost",
+    "Field",
+    "Figure",
+    "GapJunctions",
+    "Model",
+    "Noise",
+    "Number",
+    "Param",
+    "Sites",
+    "Solution",
+    "Solver",
+    "State",
+    "Statistic",
+    "Status",
+    "StudyError",
+    "Synapses",
+    "Var",
+    "load_study",
+    "run_study",
+    "solve",
+]

@@ -117,6 +117,30 @@ def list_plugins(
 
 
 @app.command()
+def check(
+    files: Annotated[list[str], typer.Argument(metavar="FILE.py[:NAME]...", help="plug-ins")],
+) -> None:
+    """Say what is wrong with a model, solver, statistic or figure in a file, or what it is."""
+    from neurolim.check import check as check_file
+
+    for file in files:
+        for line in check_file(file):
+            typer.echo(line)
+
+
+@app.command()
+def new(
+    kind: Annotated[str, typer.Argument(help="model")],
+    name: Annotated[str, typer.Argument(help="of the plug-in and of its file")],
+) -> None:
+    """Write a file to begin with, full of remarks, that works as it stands."""
+    from neurolim.new import new as write
+
+    path = write(kind, name, Path())
+    typer.echo(f"{path}: edit it, then: neurolim check {path}")
+
+
+@app.command()
 def simulate(
     study: StudyFile,
     chunk: Annotated[int, typer.Option(help="number of the chunk", min=0)],

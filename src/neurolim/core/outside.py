@@ -124,12 +124,25 @@ def load(kind: str, source: Source) -> Any:
     ------
     StudyError : the file cannot be run, has no such name, or something else of that name
     """
-    name = module_of(kind, source)
-    try:
-        module = importlib.import_module(name)
-    except (Exception, SystemExit) as error:
-        raise _fault(kind, Path(source.path), error) from None
+    module = _imported(kind, module_of(kind, source), Path(source.path))
     return checked(kind, module, source.attribute, source.label, source.path)
+
+
+def module(path: Path) -> ModuleType:
+    """Return the module of a file.
+
+    Raises
+    ------
+    StudyError : the file cannot be read or run
+    """
+    return _imported("file", locate("file", str(path), path).module, path)
+
+
+def _imported(kind: str, name: str, path: Path) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        raise _fault(kind, path.resolve(), error) from None
 
 
 def load_installed(kind: str, point: EntryPoint) -> Any:
@@ -199,12 +212,12 @@ def _fault(kind: str, path: Path, error: BaseException) -> StudyError:
 
 
 def _line_of(path: str, attribute: str) -> int:
-    """Return the line of a file that gives a name its value; the first one if none does."""
+    """Return the last line of a file that gives a name its value; the first one if none does."""
     try:
         tree = ast.parse(Path(path).read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError):
         return 1
-    for node in tree.body:
+    for node in reversed(tree.body):
         targets = node.targets if isinstance(node, ast.Assign) else []
         targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
         if any(isinstance(part, ast.Name) and part.id == attribute for part in targets):

@@ -16,7 +16,7 @@ PLUGINS = "code/plugins"
 def place_of(word: str) -> str:
     """Return where in an archive the file is that a study names by this word.
 
-    ``../models/hr.py`` is in ``_up/models/hr.py``, ``/home/me/hr.py`` in ``_root/home/me/hr.py``.
+    ``../models/hr.py`` is in ``_up/models/hr.py``, ``/data/hr.py`` in ``_root/data/hr.py``.
     """
     parts = PurePosixPath(split(word)[0]).parts
     return "/".join({"..": "_up", "/": "_root"}.get(part, part) for part in parts)

@@ -1,0 +1,340 @@
+"""Plug-ins from outside the package: found, cached, digested and refused like the package's own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.running import environment
+
+from neurolim import StudyError, core, load_study, provenance, run_study, solve, sources, stages
+from neurolim.check import check
+from neurolim.core.digests import model_digest
+from neurolim.new import new
+from neurolim.numerics.structure import structure_of
+from neurolim.sweep import store
+
+#: A neuron of four variables, in two files.
+MODEL = '''"""Four variables, the last one a passive one."""
+
+from neurolim import GapJunctions, Model, Noise, Number, State
+from rates import pull
+
+
+def drift(x, p):
+    return (x.v - x.v**3 - x.w + p.current, x.v - x.w, 0.1 * (x.v - x.u), -x.s)
+
+
+MODEL = Model(
+    summary="Four variables.",
+    source="this test",
+    state=(State("v", spread=0.1), State("w"), State("u"), State("s", start=1.0)),
+    params=(
+        Number("eps", 0.1, "time", "inverse coupling", positive=True),
+        Number("current", 0.5, doc="applied"),
+        Number("sigma", 0.1, doc="noise"),
+    ),
+    drift=drift,
+    coupling=GapJunctions("v", pull),
+    noise=Noise("v", "sigma"),
+)
+'''
+RATES = '''"""How strong the coupling is."""
+
+
+def pull(p):
+    return 1.0 / p.eps
+'''
+STATISTIC = '''"""The largest mean."""
+
+import numpy as np
+import xarray as xr
+
+from neurolim import Statistic
+
+
+def apply(dataset):
+    return xr.Dataset({"top": dataset["mean"].max("time")})
+
+
+def exact():
+    dataset = xr.Dataset({"mean": ("time", np.arange(5.0))}, {"time": np.arange(5)})
+    return [(dataset, {}, [("top", {}, 4.0, 0.0)])]
+
+
+STATISTIC = Statistic(
+    summary="Largest mean.",
+    source="definition",
+    options=(),
+    needs=lambda options: ("mean",),
+    gives=lambda options, state: ("top",),
+    apply=apply,
+    exact=exact,
+)
+'''
+STUDY = {
+    "model": "../mine/four.py",
+    "solver": "limit",
+    "options": {"t_end": 0.5, "records": 2},
+    "grid": {"eps": [0.1, 0.05]},
+    "statistics": ["../mine/top.py"],
+}
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Return the file of a study whose model and statistic are files in another folder."""
+    for folder in ("mine", "config"):
+        (tmp_path / folder).mkdir()
+    for name, text in (("four", MODEL), ("rates", RATES), ("top", STATISTIC)):
+        (tmp_path / "mine" / f"{name}.py").write_text(text)
+    path = tmp_path / "config" / "four-variables.yaml"
+    path.write_text(yaml.safe_dump(STUDY))
+    return path
+
+
+def edit(study, old, new, name="four"):
+    """Change a file beside the model's."""
+    path = study.parent.parent / "mine" / f"{name}.py"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def digests(study):
+    """Return the digests of the simulation and of the stages after it."""
+    loaded = load_study(study)
+    return stages.simulation_code(loaded), stages.stage_digests(loaded)
+
+
+def test_a_study_finds_model_and_statistic_in_files(study, tmp_path):
+    found = run_study(study, tmp_path / "results")
+    assert found.attrs["model"] == "four"
+    assert found["top"].sel(variable="s").values == pytest.approx([1.0, 1.0])
+    assert list(found["variable"].values) == ["v", "w", "u", "s"]
+    assert str(tmp_path) not in json.dumps(found.attrs)
+    # Relative to the study, not to the folder in which somebody works.
+    words = [sys.executable, "-m", "neurolim", "plan", "../config/four-variables.yaml"]
+    other = tmp_path / "other"
+    other.mkdir()
+    subprocess.run(words, cwd=other, env=environment(), check=True, capture_output=True)
+
+
+def test_a_comment_makes_nothing_again_and_an_equation_does(study, tmp_path):
+    run_study(study, tmp_path / "results")
+    chunk = stages.chunk_path(load_study(study), tmp_path / "results", 0)
+    before, record = digests(study), store.read_record(chunk)
+    edit(study, "def drift", "# A remark.\ndef drift")
+    edit(study, '"""How strong', '"""Now in other words: how strong', "rates")
+    assert digests(study) == before
+    edit(study, "1.0 / p.eps", "2.0 / p.eps", "rates")
+    assert digests(study)[0] != before[0]
+    edit(study, "2.0 / p.eps", "1.0 / p.eps", "rates")
+    edit(study, "x.v - x.w,", "x.v - 2.0 * x.w,")
+    changed = digests(study)
+    assert changed[0] != before[0]
+    run_study(study, tmp_path / "results")
+    assert store.read_record(chunk)["sha256"] != record["sha256"]
+    edit(study, ".max(", ".min(", "top")
+    after = digests(study)
+    assert after[0] == changed[0]
+    assert after[1]["reduce"] != changed[1]["reduce"]
+    assert after[1]["collect"] == changed[1]["collect"]
+
+
+def test_the_place_of_the_files_does_not_matter(study, tmp_path):
+    before = digests(study)
+    (tmp_path / "mine").rename(tmp_path / "theirs")
+    study.write_text(study.read_text().replace("mine", "theirs"))
+    assert digests(study) == before
+
+
+def test_what_is_derived_from_a_file_is_kept_on_disk(study, tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    edit(study, "-x.s)", "-3.0 * x.s)")
+    model = core.get("model", str(study.parent.parent / "mine" / "four.py"))
+    assert model_digest(model) is not None
+    structure_of(model)
+    assert [*(tmp_path / "cache").glob(f"structure-{model_digest(model)}-*.json")]
+    # Importing names from neurolim itself does not pull in all of it.
+    imported = sources.text_of(model.drift.__module__)[1]
+    assert imported == (model.coupling.rate.__module__,)
+
+
+def test_another_process_knows_the_module_by_the_same_name(study):
+    loaded = load_study(study)
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import pickle, sys; from neurolim import core, provenance;"
+            "source = pickle.loads(sys.stdin.buffer.read()); core.get('model', source);"
+            "print(provenance.code_digest(core.module_of('model', source)))",
+        ],
+        input=__import__("pickle").dumps(loaded.source("model", "four")),
+        env=environment(),
+        capture_output=True,
+        check=True,
+    )
+    ours = provenance.code_digest(loaded.module("model", "four"))
+    assert said.stdout.decode().strip() == ours
+
+
+def test_a_file_edited_after_the_study_was_read_is_not_taken_for_it(study):
+    program = f"""
+from neurolim import core, load_study
+from neurolim.core import Source
+from pathlib import Path
+path = Path({str(study.parent.parent / "mine" / "four.py")!r})
+source = core.outside.locate("model", "four.py", path)
+print(source._replace(module="_neurolim_four_0"))
+core.get("model", source._replace(module="_neurolim_four_0"))
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "four.py: edited after the study was read" in said.stderr
+
+
+BAD = {
+    "syntax": ("import numpy\nx = (1,\n", "2: '(' was never closed"),
+    "import": ("import numpy\n\nimport numpyy\n", "3: ModuleNotFoundError: No module named"),
+    "error": ("x = 1\ny = x / 0\n", "2: ZeroDivisionError: division by zero"),
+    "exit": ("import sys\nsys.exit(1)\n", "2: SystemExit: 1"),
+    "missing": (MODEL.replace("MODEL =", "MODLE ="), "1: defines no MODEL (did you mean 'MODLE'"),
+    "type": (MODEL + "\nMODEL = 3\n", "25: MODEL is 3"),
+    "word": (MODEL.replace("noise=", "nose="), "11: TypeError"),
+    "argument": (MODEL.replace("drift(x, p)", "drift(x, q)"), "7: bad.drift: takes (x, q)"),
+    "name": (MODEL.replace('Noise("v"', 'Noise("vv"'), "11: bad.noise: Noise on 'vv'"),
+    "value": (MODEL.replace("0.1 * (x.v - x.u)", "1 / x.w"), "7: bad.drift: cannot be called"),
+    "part": (MODEL.replace("params=(", "params=3,\n    fields=("), "no parts of a model"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_file_is_one_line_with_file_and_line(study, kind, capsys):
+    text, told = BAD[kind]
+    (study.parent.parent / "mine" / "bad.py").write_text(text)
+    study.write_text(study.read_text().replace("four.py", "bad.py"))
+    with pytest.raises(StudyError) as caught:
+        load_study(study)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert line.startswith(f"{study}: model: ")
+    assert "bad.py:" in line
+    assert told in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"model": "../mine/none.py"}, "model: "),
+        ({"model": "../mine/four.py:drift"}, "drift is <function"),
+        ({"model": "../mine/top.py"}, "defines no MODEL"),
+        ({"statistics": ["../mine/top.py", "../mine/top.py"]}, "listed twice"),
+        ({"statistics": ["../mine/top.py:STATISTICS"]}, "did you mean 'STATISTIC'?"),
+        ({"reference": "../mine/limit.py"}, "both a file and built in"),
+        ({"figures": [{"../mine/top.py": {}}]}, "defines no FIGURE"),
+        ({"model": "four"}, "unknown model 'four'"),
+        ({"model": "../mine/a b.py"}, "cannot be the name of a result"),
+    ],
+)
+def test_words_that_are_no_plug_ins_are_refused(study, changes, told):
+    (study.parent.parent / "mine" / "limit.py").write_text("SOLVER = 1\n")
+    study.write_text(yaml.safe_dump(STUDY | changes))
+    with pytest.raises(StudyError) as caught:
+        load_study(study)
+    assert told in str(caught.value)
+    assert str(caught.value).startswith(f"{study}: ")
+
+
+PACKAGE = {
+    "theirs/__init__.py": "",
+    "theirs/four.py": MODEL.replace("from rates", "from theirs.rates"),
+    "theirs/rates.py": RATES,
+    "theirs-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n",
+    "theirs-1.0.dist-info/entry_points.txt": (
+        "[neurolim.models]\ntheir_four = theirs.four:MODEL\nlinear = theirs.four:MODEL\n"
+        "broken = theirs.nothing\n"
+    ),
+}
+
+
+def test_an_installed_package_brings_plug_ins(tmp_path):
+    for name, text in PACKAGE.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    program = """
+from neurolim import StudyError, core, provenance, solve
+from neurolim.core.digests import model_digest
+assert {"their_four", "broken", "linear"} <= set(core.names("model"))
+found = solve("their_four", "limit", options={"t_end": 0.1, "records": 1})
+assert found.attrs["model"] == "their_four"
+assert core.get("model", "linear").drift.__module__ == "neurolim.models.linear"
+try:
+    core.get("model", "broken")
+except StudyError as error:
+    assert "entry point 'theirs.nothing': ModuleNotFoundError" in str(error)
+print(provenance.code_digest(core.module_of("model", "their_four")))
+print(model_digest(core.get("model", "their_four")))
+"""
+
+    def said():
+        env = environment()
+        env["PYTHONPATH"] = f"{tmp_path}:{env['PYTHONPATH']}"
+        words = [sys.executable, "-c", program]
+        found = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+        assert found.returncode == 0, found.stderr
+        return found.stdout.split()
+
+    first = said()
+    assert "None" not in first
+    (tmp_path / "theirs" / "rates.py").write_text(RATES.replace("def", "# A remark.\ndef"))
+    assert said() == first
+    (tmp_path / "theirs" / "rates.py").write_text(RATES.replace("1.0", "2.0"))
+    code, equations = said()
+    assert code != first[0]
+    assert equations != first[1]
+
+
+def test_a_new_model_works_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert new("model", "mine", Path()).name == "mine.py"
+    first, *facts = check("mine.py")
+    assert first.endswith("ok")
+    assert "  gap junctions on x" in facts
+    assert any(line.startswith("  solvers: limit, ") for line in facts)
+    found = solve("mine.py", "limit", options={"t_end": 1.0, "records": 2})
+    assert found["status"].item() == 0
+    with pytest.raises(StudyError, match="is there already"):
+        new("model", "mine", Path())
+    with pytest.raises(StudyError, match="is no name"):
+        new("model", "my model", Path())
+    with pytest.raises(StudyError, match="no template"):
+        new("study", "mine", Path())
+
+
+def test_check_says_what_is_wrong_with_a_statistic(study, monkeypatch):
+    monkeypatch.chdir(study.parent.parent / "mine")
+    assert check("top.py")[1] == "  1 known answer reproduced"
+    edit(study, "4.0, 0.0", "5.0, 0.0", "top")
+    with pytest.raises(StudyError, match=r"top\.py:13: top: top is 4, not 5 as exact\(\) says"):
+        check("top.py")
+    edit(study, '{"top": dataset', '{"tops": dataset', "top")
+    with pytest.raises(StudyError, match=r"top\.py:9: top: gives \['tops'\]; allowed: \['top'\]"):
+        check("top.py")
+
+
+def test_check_finds_what_cannot_be_compiled(study, monkeypatch):
+    monkeypatch.chdir(study.parent.parent / "mine")
+    edit(study, "-x.s)", "-float(str(x.s)))")
+    with pytest.raises(StudyError, match=r"four\.py:7: four\.drift: cannot be compiled"):
+        check("four.py")
