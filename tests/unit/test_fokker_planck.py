@@ -185,7 +185,7 @@ def test_what_is_not_converged_says_so_and_what_cannot_be_solved_is_refused():
     with pytest.raises(StudyError, match="does not divide"):
         run({}, dt=0.3)
     other = core.get("model", "linear")
-    with pytest.raises(StudyError, match="morris_lecar"):
+    with pytest.raises(StudyError, match="needs a first variable that stays in a range"):
         SOLVER.check(other, core.resolve(other.params, {}), core.resolve(SOLVER.options, {}))
 
 

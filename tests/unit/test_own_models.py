@@ -20,7 +20,8 @@ from neurolim.core import (
     get,
     resolve,
 )
-from neurolim.math import sin, where
+from neurolim.math import sin, tanh, where
+from neurolim.solvers._cells import Grid
 from neurolim.solvers.limit import _Points
 from neurolim.solvers.pairs import _coupled
 
@@ -169,3 +170,62 @@ def test_pairs_are_coupled_where_a_rate_can_ever_act():
         sites = model.sites(resolve(model.params, given))
         options = {"n_neurons": n_neurons, "limit_copy": False}
         assert _coupled(model, sites, options) is coupled
+
+
+def wall(**parts: Any) -> Model:
+    """Return a voltage in a range beside a noisy rate above its floor, changed as told."""
+    given: dict[str, Any] = {
+        "state": (
+            State("h", "height", start=1.4, range=(1.0, lambda p: p.top)),
+            State("r", "rate", start=0.7, floor=0.0),
+        ),
+        "params": (Param("top", 2.0), Param("others", 0.0)),
+        "drift": lambda x, m, p: (
+            (1.0 - x.h) + x.r * (p.top - x.h),
+            0.2 + 0.5 * (1.0 + tanh(x.h - 1.5)) + p.others * m.said - x.r,
+        ),
+        "coupling": (),
+        "noise": Noise("r", 0.2 * 2.0**0.5),
+        "fields": (Field("said", lambda x: 0.5 * (1.0 + tanh(x.h - 1.5))),),
+    }
+    return two_variables(**(given | parts))
+
+
+CELLS = {"n_voltage": 16, "n_conductance": 16, "gap_tolerance": 0.5, "t_end": 0.5, "records": 2}
+
+
+@pytest.mark.parametrize("others", [0.0, 0.3])
+def test_the_law_of_a_voltage_in_a_range_does_not_depend_on_names(others):
+    own = run(wall(), "fokker_planck", {"others": others}, CELLS)
+    given = {"interaction": others, "voltage_start": 1.4}
+    expected = run("morris_lecar", "fokker_planck", given, CELLS)
+    for name, array in expected.items():
+        np.testing.assert_allclose(own[name], array, rtol=1e-8, atol=1e-11, err_msg=name)
+
+
+def test_the_law_is_non_linear_where_a_mean_can_ever_matter():
+    for drift, others, nonlinear in (
+        (lambda x, m, p: (1.5 - x.h, 0.5 - x.r), 1.0, False),
+        (lambda x, m, p: (1.5 - x.h, p.others * x.h * m.said - x.r), 0.0, False),
+        (lambda x, m, p: (1.5 - x.h, p.others * x.h * m.said - x.r), 1.0, True),
+        (lambda x, m, p: (1.5 - x.h, where(m.said > 9.0, m.said, 0.2) - x.r), 1.0, True),
+    ):
+        model = wall(drift=drift)
+        grid = Grid(model, resolve(model.params, {"others": others}), (8, 8), 6.0)
+        assert grid.nonlinear is nonlinear
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"state": (State("h"), State("r", floor=0.0))}, "stays in a range: h has none"),
+        ({"state": (State("h", range=(-1.0, 1.0)), State("r"))}, "at a floor: r has none"),
+        ({"coupling": GapJunctions("h", 1.0)}, "through their drift alone: h is coupled"),
+        ({"noise": (Noise("h", 0.5), Noise("r", 0.5))}, "h has noise 0.5"),
+        ({"noise": ()}, "without noise in r"),
+        ({"drift": lambda x: (1.0 - x.h, x.r)}, "the drift of r does not fall with it"),
+    ],
+)
+def test_other_equations_than_that_of_the_law_are_refused_with_what_is_missing(parts, words):
+    with pytest.raises(StudyError, match=words):
+        run(wall(**parts), "fokker_planck", {}, CELLS)

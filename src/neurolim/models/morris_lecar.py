@@ -80,7 +80,12 @@ MODEL = Model(
     summary="Stochastic Morris-Lecar neurons with a conductance reflected at zero.",
     source="Herda, Monmarche & Perthame 2024, eqs (2), (17)",
     state=(
-        State("v", "voltage", long_name="membrane voltage v"),
+        State(
+            "v",
+            "voltage",
+            long_name="membrane voltage v",
+            range=("leak_voltage", "excitatory_voltage"),
+        ),
         State("g", "conductance", "1/time", "conductance g", floor=0.0),
     ),
     params=(

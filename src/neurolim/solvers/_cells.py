@@ -1,17 +1,19 @@
 r"""Finite volumes for the law of voltage and conductance.
 
-Cells cover [V_L, V_E] x [0, g_max].  In g the exponentially fitted flux of Scharfetter and Gummel,
-second order; in v the upwind flux, first order, or the third-order flux biased upstream (second
-order at the walls).  With the upwind flux the generator has non-negative rates between cells and
-zero column sums.
+The voltage is the first variable, which its model keeps in a range [V_L, V_E]; the conductance is
+the second, reflected at its floor (0 in formulas) and noisy.  Cells cover [V_L, V_E] x [0, g_max].
+In g the exponentially fitted flux of Scharfetter and Gummel, second order; in v the upwind flux,
+first order, or the third-order flux biased upstream (second order at the walls).  With the upwind
+flux the generator has non-negative rates between cells and zero column sums.
 
 Source: Scharfetter & Gummel 1969 (g); LeVeque 2002, sec. 4.8 and 10.3 (v).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -21,9 +23,11 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 from scipy import sparse
 from scipy.special import ndtri
 
-from neurolim.core import Model
-from neurolim.kernels.model_code import compiled_equations, kernel_key
+from neurolim.core import Model, Sites, StudyError
+from neurolim.core.model import value_of
+from neurolim.kernels.model_code import compiled_derivatives, compiled_equations, kernel_key
 from neurolim.numerics.cache import keep_compiled, named
+from neurolim.numerics.structure import derivatives_of, structure_of
 from neurolim.solvers._layout import layout
 
 
@@ -33,11 +37,13 @@ class Kernels(NamedTuple):
     n_means : state variables and fields
     drift : (v, g, row, means, inputs, component, out [n_v, n_g])
     observe : (v, g, row, out [n_means, n_v, n_g]), what enters the means
+    feels : (v, g, row, means, inputs, coupling), whether the drift changes with means anywhere
     """
 
     n_means: int
     drift: Callable[..., None]
     observe: Callable[..., None]
+    feels: Callable[..., bool]
 
 
 _compiling = Lock()
@@ -67,6 +73,7 @@ def _build(model: Model) -> Kernels:
         return njit(error_model="numpy", nogil=True)(named(function, tag))
 
     slope, _, _, field, _, _ = compiled_equations(model, tag)
+    slopes = compiled_derivatives(model, tag)
 
     @compiled
     def drift(v, g, row, means, inputs, component, out):
@@ -86,7 +93,23 @@ def _build(model: Model) -> Kernels:
                 for k in range(n_means):
                     out[k, i, j] = found[k]
 
-    return Kernels(n_means, keep_compiled(drift, tag, known), keep_compiled(observe, tag, known))
+    of_means, of_inputs = slopes.drift_m, slopes.drift_c
+
+    @compiled
+    def feels(v, g, row, means, inputs, coupling):
+        p = parameters_class(*to_fixed_tuple(row, n_parameters))
+        m, c = to_fixed_tuple(means, n_means), to_fixed_tuple(inputs, n_means)
+        for i in range(v.size):
+            for j in range(g.size):
+                direct = of_means((v[i], g[j]), m, c, p)
+                carried = of_inputs((v[i], g[j]), m, c, p)
+                for k in range(2 * n_means):
+                    if direct[k] + coupling * carried[k] != 0.0:
+                        return True
+        return False
+
+    parts = (keep_compiled(part, tag, known) for part in (drift, observe, feels))
+    return Kernels(n_means, *parts)
 
 
 def _bernoulli(x: np.ndarray) -> np.ndarray:
@@ -94,6 +117,57 @@ def _bernoulli(x: np.ndarray) -> np.ndarray:
     x = np.clip(x, -700.0, 700.0)
     near = np.abs(x) < 1e-8
     return np.where(near, 1.0 - 0.5 * x, x / np.expm1(np.where(near, 1.0, x)))
+
+
+def feels_means(model: Model, known: Callable[[], bool]) -> bool:
+    """Return whether the drift depends on the means of the law.
+
+    Parameters
+    ----------
+    model : the model
+    known : says whether a slope with respect to a mean is not zero anywhere; asked only where the
+        drift is affine in the means, so that slopes at one value of them tell
+    """
+    found = structure_of(model)
+    if not any(name.startswith(("m.", "c.")) for names in found.depends for name in names):
+        return False
+    return bool(found.means_bend) or known()
+
+
+def top_of(model: Model, sites: Sites, reach: float) -> float:
+    """Return g_max, ``reach`` standard deviations above the largest target of the conductance.
+
+    Parameters
+    ----------
+    model, sites : the equation
+    reach : see OPTIONS
+
+    Raises
+    ------
+    StudyError : the drift of the conductance does not fall with it
+    """
+    (p,) = sites.params
+    weight, floor = float(sites.coupling[0, 0]), float(model.state[1].floor or 0.0)
+    states = [(float(v), floor) for v in np.linspace(*interval(model, p), 65)]
+    observed = np.array([(*x, *model.equations.field(x, p)) for x in states])
+    slopes = derivatives_of(model)
+    largest, slowest = 0.0, math.inf
+    for extreme in (observed.min(axis=0), observed.max(axis=0)):
+        m, c = tuple(extreme), tuple(weight * extreme)
+        rate = min(-float(slopes.drift_x(x, m, c, p)[3]) for x in states)
+        if not rate > 0.0:
+            problem = f"the drift of {model.state[1].symbol} does not fall with it"
+            raise StudyError("model.drift", problem, "a slope below 0")
+        fastest = max(float(model.equations.drift(x, m, c, p)[1]) for x in states)
+        largest, slowest = max(largest, fastest / rate), min(slowest, rate)
+    deviation = math.sqrt(0.5 / slowest) * model.equations.noise(p)[1]
+    return float(floor + largest + reach * deviation)
+
+
+def interval(model: Model, p: Any) -> tuple[float, float]:
+    """Return the range of the voltage."""
+    low, high = model.state[0].range or (math.nan, math.nan)
+    return value_of(low, p), value_of(high, p)
 
 
 class Grid:
@@ -110,33 +184,29 @@ class Grid:
         self, model: Model, params: Mapping[str, Any], shape: tuple[int, int], reach: float
     ) -> None:
         sites = model.sites(params)
-        self.kernels = kernels(model)
+        self.model, self.kernels = model, kernels(model)
         self.row = np.array([float(value) for value in sites.params[0]])
         self.coupling = float(sites.coupling[0, 0])
         self.shape = shape
         self.diffusion = 0.5 * model.equations.noise(sites.params[0])[1] ** 2
-        low, high = params["leak_voltage"], params["excitatory_voltage"]
-        self.v_faces = np.linspace(low, high, shape[0] + 1)
-        self.g_faces = np.linspace(0.0, self._top(low, high, reach), shape[1] + 1)
+        self.v_faces = np.linspace(*interval(model, sites.params[0]), shape[0] + 1)
+        floor = float(model.state[1].floor or 0.0)
+        self.g_faces = np.linspace(floor, top_of(model, sites, reach), shape[1] + 1)
         self.v = 0.5 * (self.v_faces[1:] + self.v_faces[:-1])
         self.g = 0.5 * (self.g_faces[1:] + self.g_faces[:-1])
         observed = np.empty((self.kernels.n_means, *shape))
         self.kernels.observe(self.v, self.g, self.row, observed)
         self.observed = observed.reshape(self.kernels.n_means, -1)
 
-    def _top(self, low: float, high: float, reach: float) -> float:
-        """Return g_max: the conductance's drift is affine in g with the slope -gamma."""
-        v = np.linspace(low, high, 65)
-        largest, rate = 0.0, 1.0
-        observed = np.empty((self.kernels.n_means, v.size, 1))
-        self.kernels.observe(v, np.zeros(1), self.row, observed)
-        for extreme in (observed.min(axis=(1, 2)), observed.max(axis=(1, 2))):
-            both = np.empty((v.size, 2))
-            inputs = self.coupling * extreme
-            self.kernels.drift(v, np.array([0.0, 1.0]), self.row, extreme, inputs, 1, both)
-            rate = float((both[:, 0] - both[:, 1]).min())
-            largest = max(largest, float(both[:, 0].max()) / rate)
-        return float(largest + reach * np.sqrt(self.diffusion / rate))
+    @cached_property
+    def nonlinear(self) -> bool:
+        """Whether the drift depends on the means of the law."""
+        means = self.observed.mean(axis=1)
+        inputs = self.coupling * means
+        return feels_means(
+            self.model,
+            lambda: self.kernels.feels(self.v, self.g, self.row, means, inputs, self.coupling),
+        )
 
     def drift(self, means: np.ndarray, component: int, v: np.ndarray, g: np.ndarray) -> np.ndarray:
         """Return one component of the drift [v, g] given the means of the law.
@@ -204,14 +274,6 @@ class Grid:
         mean = x @ masses
         centred = x - mean[:, None]
         return mean, (centred * masses) @ centred.T
-
-    def nonlinear(self) -> bool:
-        """Return whether the drift depends on the means of the law."""
-        a, b = np.zeros(self.kernels.n_means), np.ones(self.kernels.n_means)
-        g = self.g[:2]
-        return any(
-            (self.drift(a, k, self.v, g) != self.drift(b, k, self.v, g)).any() for k in (0, 1)
-        )
 
     def start(self, model: Model, params: Mapping[str, Any], points: int = 64) -> np.ndarray:
         """Return cell masses of the model's initial law, from normal quantiles.

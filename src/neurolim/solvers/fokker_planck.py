@@ -2,7 +2,8 @@ r"""The law of voltage and conductance: Fokker-Planck equation, its stationary s
 
     d_t f + d_v [ b_v f ] + d_g [ b_g f ] - a^2 d_gg f = 0   on [V_L, V_E] x [0, inf),
 
-b the drift of the model, which may depend on the means of the law (the non-linear equation of the
+v the first variable, which has a range, g the second, which has a floor (here 0) and noise, b the
+drift of the model, which may depend on the means of the law (the non-linear equation of the
 mean-field limit).  No mass leaves: b_v points inward at both reversal potentials, and the flux
 b_g f - a^2 d_g f vanishes at g = 0.
 
@@ -32,8 +33,9 @@ from scipy import sparse
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, splu
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
-from neurolim.solvers._cells import Grid
-from neurolim.solvers._layout import layout
+from neurolim.numerics.structure import derivatives_of, structure_of
+from neurolim.solvers._cells import Grid, feels_means, top_of
+from neurolim.solvers._needs import need_derivatives
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords, steps_per_record
 
 #: Grids of the extrapolation, in units of the coarsest.
@@ -118,7 +120,7 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
     """Return three factorisations per quantity, and solutions in time on the coarsest grid."""
     cells = options["n_voltage"] * options["n_conductance"]
     steps = options["t_end"] / options["dt"] if options["evolve"] else 0.0
-    nonlinear = _feels_means(model, params)
+    nonlinear = _nonlinear(model, params)
     # Measured: one factorisation per grid, ten for a fixed point over the means, then the gap.
     factors = (0.8 if nonlinear else 0.08) + (0.48 if options["gap"] else 0.0)
     per_step = 2e-5 if nonlinear else 2e-6
@@ -127,33 +129,55 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse models without voltage and conductance, without noise, and bad time steps.
+    """Refuse other equations than that of the module, laws without noise, and bad time steps.
 
     Raises
     ------
     StudyError
     """
-    if not {"leak_voltage", "excitatory_voltage"} <= set(params) or len(model.state) != 2:
-        raise StudyError(
-            "solver",
-            "fokker_planck needs a voltage between two reversal potentials and a conductance",
-            "model morris_lecar",
-        )
+    found = structure_of(model)
+    if len(model.state) != 2:
+        raise _needs("two variables, voltage and conductance", f"{len(model.state)} variables")
+    need_derivatives(model, "drift", "coupling", "fields")
+    voltage, conductance = model.state
+    if voltage.range is None:
+        raise _needs("a first variable that stays in a range", f"{voltage.symbol} has none")
+    if conductance.floor is None:
+        raise _needs("a second variable reflected at a floor", f"{conductance.symbol} has none")
+    for var, coupled in zip(model.state, found.relaxing, strict=True):
+        if coupled:
+            raise _needs("neurons that talk through their drift alone", f"{var.symbol} is coupled")
     sites = model.sites(params)
     if len(sites.labels) != 1:
-        raise StudyError("solver", f"fokker_planck needs one site, got {len(sites.labels)}")
-    if model.equations.noise(sites.params[0])[1] <= 0.0:
-        raise StudyError("noise", "the law has no density without noise", "noise > 0")
+        raise _needs("one site", f"got {len(sites.labels)}")
+    noise = model.equations.noise(sites.params[0])
+    if noise[0] != 0.0:
+        raise _needs("a first variable without noise", f"{voltage.symbol} has noise {noise[0]:g}")
+    if noise[1] <= 0.0:
+        problem = f"the law has no density without noise in {conductance.symbol}"
+        raise StudyError("model.noise", problem, "an amplitude > 0")
+    top_of(model, sites, options["reach"])
     steps_per_record(options)
 
 
-def _feels_means(model: Model, params: Mapping[str, Any]) -> bool:
-    """Return whether the drift depends on the means of the law."""
-    (p,) = model.sites(params).params
-    x = model.equations.initial((0.0, 0.0), p)
-    zero, one = ((value,) * layout(model).n_means for value in (0.0, 1.0))
-    found: bool = model.equations.drift(x, zero, zero, p) != model.equations.drift(x, one, zero, p)
-    return found
+def _needs(what: str, problem: str) -> StudyError:
+    return StudyError("solver", f"fokker_planck needs {what}: {problem}")
+
+
+def _nonlinear(model: Model, params: Mapping[str, Any]) -> bool:
+    """Return whether the drift depends on the means where the law starts, to predict costs."""
+    sites = model.sites(params)
+    p, weight = sites.params[0], float(sites.coupling[0, 0])
+    x = model.equations.initial((0.0,) * len(model.state), p)
+    m = (*x, *model.equations.field(x, p))
+    at = (x, m, tuple(weight * mean for mean in m), p)
+
+    def known() -> bool:
+        slopes = derivatives_of(model)
+        both = zip(slopes.drift_m(*at), slopes.drift_c(*at), strict=True)
+        return any(direct + weight * carried != 0.0 for direct, carried in both)
+
+    return feels_means(model, known)
 
 
 def _shape(options: Mapping[str, Any], refinement: float) -> tuple[int, int]:
@@ -174,7 +198,7 @@ def stationary(grid: Grid, third_order: bool = False) -> np.ndarray:
     ArithmeticError : the fixed point over the means was not found
     """
     means = grid.observed.mean(axis=1)
-    nonlinear = grid.nonlinear()
+    nonlinear = grid.nonlinear
     for _ in range(_FIXED_POINT_STEPS):
         generator = grid.generator(means, third_order)
         # One balance follows from the others: fix one mass, drop its balance.
@@ -209,7 +233,7 @@ def spectral_gap(grid: Grid) -> float:
     n = generator.shape[0]
     low_rank: np.ndarray = np.zeros((n, 0))
     observed = np.zeros((0, n))
-    if grid.nonlinear():
+    if grid.nonlinear:
         step = 1e-4
         change = []
         for unit in np.eye(len(means)) * step:
@@ -341,7 +365,7 @@ def _in_time(
     """
     masses = grid.start(model, params)
     dt = options["t_end"] / options["records"] / steps
-    nonlinear = grid.nonlinear()
+    nonlinear = grid.nonlinear
     identity = sparse.identity(masses.size, format="csc")
     solver = None
     mean, covariance, mass, lowest = [], [], [], []
