@@ -6,12 +6,12 @@ field(x_p)), c = K m, and the network obeys
     F_p(x) = pull_p (target_p - v_p),        rest_p' = drift(x_p, m_p, c_p).
 
 F is the strong part: its zeros are the balance points, its slope there is minus the matrix gamma M.
-Everything is read from the model's own kernels; slopes are central differences of fourth order.
+v is the first variable.  Everything is derived from the model's equations; slopes are exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -19,17 +19,14 @@ import numpy as np
 from numba import njit
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from neurolim.core import Model, Sites, StudyError
-from neurolim.kernels.model_code import compiled_equations, kernel_key
+from neurolim.core import Model, Sites
+from neurolim.kernels.model_code import compiled_derivatives, compiled_equations, kernel_key
 from neurolim.numerics.cache import keep_compiled, named
+from neurolim.numerics.structure import derivatives_of
 from neurolim.solvers._layout import layout
 
 #: Steps of a tenth of the shortest relaxation time after which the layer counts as over.
 _LAYER_STEPS = 20_000
-#: Step of the central differences: error h^4 f^(5)/30, about 1e-11 for the sigmoids in use.
-STEP = 2.0**-9
-#: Width of a sigmoid at which their relative error, (STEP/width)^4/30 times 16, is 5e-5.
-_STEEPEST = 10.0 * STEP
 
 
 class Strong(NamedTuple):
@@ -42,48 +39,14 @@ class Strong(NamedTuple):
     rates : (x, extra, rows, coupling, out [P, 3]) fills (pull, target, gap) of v
     along : (v [N], rest [d - 1], m, c, rows, site, local [N], sent [N, n_fields]) fills the local
         drift of v and the fields of neurons at voltages v
+    slope : (x, rows, coupling, weak, out [P, d, P, d]) fills the slope of the flow
     """
 
     fields: Callable[..., Any]
     flow: Callable[..., None]
     rates: Callable[..., None]
     along: Callable[..., None]
-
-
-def check_synapses(model: Model, params: Mapping[str, Any]) -> None:
-    """Refuse networks in which nothing has to balance.
-
-    Raises
-    ------
-    StudyError : a model without strong synapses; a population that receives none (A_p = 0); equal
-        reversal potentials, so that every synaptic current vanishes at one voltage; sigmoids too
-        steep for the differences of this module
-    """
-    sites = model.sites(params)
-    names = {param.name for param in model.params}
-    if not {"weights", "reversal"} <= names:
-        raise StudyError("model", f"{model.name} has no chemical synapses", "balanced")
-    if sites.params[0].gamma == 0.0:
-        raise StudyError("gamma", "0: there is nothing to balance", "a number > 0")
-    for label, row in zip(sites.labels, sites.coupling, strict=True):
-        if not row.any():
-            raise StudyError(
-                "weights",
-                f"population {label} receives no synapses (A = 0)",
-                "a weight > 0 per row",
-            )
-    steepest = min(p.slope for p in sites.params)
-    if steepest < _STEEPEST:
-        raise StudyError(
-            "slope", f"{steepest:g} is too steep for numerical slopes", f"numbers >= {_STEEPEST:g}"
-        )
-    reversal = [p.reversal for p in sites.params]
-    if max(reversal) == min(reversal):
-        raise StudyError(
-            "reversal",
-            f"all equal to {reversal[0]:g}: excitation and inhibition cannot be told apart",
-            "two different reversal potentials",
-        )
+    slope: Callable[..., None]
 
 
 @lru_cache(maxsize=16)
@@ -104,7 +67,8 @@ def strong(model: Model) -> Strong:
     @inline
     def fields(x, rows, site, out):
         """Fill out [n_fields] with what a neuron at x sends."""
-        sent = field(to_fixed_tuple(x, d), parameters(rows, site))
+        # Nothing is sent: numba cannot index an empty tuple.
+        sent = field(to_fixed_tuple(x, d), parameters(rows, site)) + (0.0,)  # noqa: RUF005
         for k in range(n_fields):
             out[k] = sent[k]
 
@@ -150,6 +114,20 @@ def strong(model: Model) -> Strong:
             strong_part = pull[0] * (target[0] - x[s, 0])
             out[s, 0] = strong_part + (local[0] if weak else 0.0)
 
+    return Strong(
+        keep_compiled(fields, key, known),
+        keep_compiled(flow, key, known),
+        keep_compiled(rates, key, known),
+        keep_compiled(_along(model, key, inline, parameters, fields), key, known),
+        keep_compiled(_slope(model, key, inline, parameters, means), key, known),
+    )
+
+
+def _along(model: Model, key: str, inline: Any, parameters: Any, fields: Any) -> Any:
+    """Return the compiled drift and fields of neurons at many voltages."""
+    d, _, n_means, *_ = layout(model)
+    drift = compiled_equations(model, key).drift
+
     @inline
     def along(v, rest, m, c, rows, site, local, sent):
         """Fill local [N] with the drift of v, sent [N, n_fields] with the fields, at voltages v."""
@@ -163,12 +141,72 @@ def strong(model: Model) -> Strong:
             local[i] = drift(state, ms, cs, p)[0]
             fields(x, rows, site, sent[i])
 
-    return Strong(
-        keep_compiled(fields, key, known),
-        keep_compiled(flow, key, known),
-        keep_compiled(rates, key, known),
-        keep_compiled(along, key, known),
-    )
+    return along
+
+
+def _slope(model: Model, key: str, inline: Any, parameters: Any, means: Any) -> Any:
+    """Return the compiled slope of the flow, by the chain rule through fields and coupling."""
+    d, n_fields, n_means, *_ = layout(model)
+    _, relax, *_ = compiled_equations(model, key)
+    by = compiled_derivatives(model, key)
+    drift_x, drift_m, drift_c, field_x = by.drift_x, by.drift_m, by.drift_c, by.field_x
+    pull_m, pull_c, current_m, current_c = by.pull_m, by.pull_c, by.current_m, by.current_c
+
+    @inline
+    def changes(x, m, c, rows, out):
+        """Fill out [P, n_means, d] with the slopes of the means of every site."""
+        for s in range(x.shape[0]):
+            here = to_fixed_tuple(x[s], d)
+            ms, cs = to_fixed_tuple(m[s], n_means), to_fixed_tuple(c[s], n_means)
+            sent = field_x(here, ms, cs, parameters(rows, s)) + (0.0,)  # noqa: RUF005
+            for j in range(d):
+                out[s, j, j] = 1.0
+                for k in range(n_fields):
+                    out[s, d + k, j] = sent[k * d + j]
+
+    @inline
+    def felt(x, m, c, p, weak, own, direct, carried):
+        """Fill the slopes of one site's flow in its state, means and inputs."""
+        along, by_m, by_c = drift_x(x, m, c, p), drift_m(x, m, c, p), drift_c(x, m, c, p)
+        for k in range(d):
+            share = 1.0 if weak or k > 0 else 0.0
+            for j in range(d):
+                own[k, j] = share * along[k * d + j]
+            for i in range(n_means):
+                direct[k, i] = share * by_m[k * n_means + i]
+                carried[k, i] = share * by_c[k * n_means + i]
+        own[0, 0] -= relax(m, c, p)[0][0]
+        to_m, to_c = current_m(x, m, c, p), current_c(x, m, c, p)
+        of_m, of_c = pull_m(x, m, c, p), pull_c(x, m, c, p)
+        for i in range(n_means):
+            direct[0, i] += to_m[i] - x[0] * of_m[i]
+            carried[0, i] += to_c[i] - x[0] * of_c[i]
+
+    @inline
+    def slope(x, rows, coupling, weak, out):
+        """Fill out [P, d, P, d] with the slope of the flow."""
+        count = x.shape[0]
+        m, c = np.empty((count, n_means)), np.empty((count, n_means))
+        means(x, np.zeros((count, n_means)), rows, coupling, m, c)
+        moved = np.zeros((count, n_means, d))
+        changes(x, m, c, rows, moved)
+        own, direct, carried = np.empty((d, d)), np.empty((d, n_means)), np.empty((d, n_means))
+        for s in range(count):
+            here = to_fixed_tuple(x[s], d)
+            ms, cs = to_fixed_tuple(m[s], n_means), to_fixed_tuple(c[s], n_means)
+            felt(here, ms, cs, parameters(rows, s), weak, own, direct, carried)
+            for k in range(d):
+                for r in range(count):
+                    for j in range(d):
+                        total = own[k, j] if r == s else 0.0
+                        for i in range(n_means):
+                            weight = coupling[s, r] * carried[k, i]
+                            if r == s:
+                                weight += direct[k, i]
+                            total += weight * moved[r, i, j]
+                        out[s, k, r, j] = total
+
+    return slope
 
 
 class Network:
@@ -181,13 +219,14 @@ class Network:
     """
 
     def __init__(self, model: Model, sites: Sites) -> None:
-        self.compiled, self.sites = strong(model), sites
+        self.compiled, self.model, self.sites = strong(model), model, sites
         self.rows = np.array([[float(value) for value in p] for p in sites.params])
         self.coupling = np.ascontiguousarray(sites.coupling, dtype=float)
         self.count = len(sites.labels)
         self.d, self.n_fields, n_means, *_ = layout(model)
         self.noise = np.array([model.equations.noise(p)[0] for p in sites.params])
         self.still = np.zeros((self.count, n_means))
+        self.curvature = derivatives_of(model).field_xx
 
     def flow(
         self, x: np.ndarray, weak: bool = False, extra: np.ndarray | None = None
@@ -227,25 +266,18 @@ class Network:
     def slope(self, x: np.ndarray, weak: bool = False) -> np.ndarray:
         """Return d flow / d x [P d, P d], rows and columns ordered as x.ravel()."""
         size = self.count * self.d
-        matrix = np.empty((size, size))
-        for j in range(size):
-            values = []
-            for shift in (-2.0, -1.0, 1.0, 2.0):
-                moved = x.copy().ravel()
-                moved[j] += shift * STEP
-                values.append(self.flow(moved.reshape(x.shape), weak).ravel())
-            far_left, left, right, far_right = values
-            matrix[:, j] = (far_left - far_right + 8.0 * (right - left)) / (12.0 * STEP)
-        return matrix
+        out = np.empty((self.count, self.d, self.count, self.d))
+        self.compiled.slope(np.ascontiguousarray(x), self.rows, self.coupling, weak, out)
+        return out.reshape(size, size)
 
     def bend(self, x: np.ndarray) -> np.ndarray:
         """Return d^2 field / d v^2 [P, n_fields]."""
-        total = -30.0 * self.fields(x)
-        for shift, weight in ((-2.0, -1.0), (-1.0, 16.0), (1.0, 16.0), (2.0, -1.0)):
-            moved = x.copy()
-            moved[:, 0] += shift * STEP
-            total += weight * self.fields(moved)
-        return total / (12.0 * STEP**2)
+        zero = tuple(self.still[0])
+        found = [
+            self.curvature(tuple(row), zero, zero, p)[:: self.d]
+            for row, p in zip(x.tolist(), self.sites.params, strict=True)
+        ]
+        return np.array(found, dtype=float).reshape(self.count, self.n_fields)
 
 
 def layer_end(network: Network, x: np.ndarray) -> np.ndarray:

@@ -41,7 +41,8 @@ from scipy.linalg import solve_continuous_lyapunov
 from scipy.stats.qmc import Halton
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
-from neurolim.solvers._balance import Network, check_synapses, layer_end
+from neurolim.solvers._balance import Network, layer_end
+from neurolim.solvers._synapses import check_synapses, open_pull, reversals
 
 OPTIONS = (
     Param("branches", 3, doc="most balance points reported", kind="integer", low=1, high=99),
@@ -251,8 +252,7 @@ def describe_point(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
 
 def _silent(network: Network, x: np.ndarray) -> bool:
     """Return whether some population receives nothing at x [P, d]: no current to balance."""
-    gamma = np.array([p.gamma for p in network.sites.params])
-    return bool((network.rates(x)[0] <= _SILENT * gamma * network.coupling.sum(axis=1)).any())
+    return bool((network.rates(x)[0] <= _SILENT * open_pull(network.model, network.sites)).any())
 
 
 def solve(
@@ -271,8 +271,11 @@ def solve(
     """
     sites = model.sites(params)
     network = Network(model, sites)
-    reversal = [p.reversal for p in sites.params]
-    found = find_points(network, min(reversal), max(reversal), options["starts"])
+    reversal = reversals(model, sites)
+    if reversal.size == 0:  # no synapse opens at any voltage that a number can hold
+        reversal = np.array([-1.0, 1.0])
+    low, high = float(reversal.min()), float(reversal.max())
+    found = find_points(network, low, high, options["starts"])
     axes = {name: len(coord.values) for name, coord in coords(model, params, options).items()}
     arrays: dict[str, np.ndarray] = {}
     for var in outputs(model, options):
@@ -295,7 +298,7 @@ def solve(
         distance = np.abs(found[:, :, 0] - end[:, 0]).max(axis=1)
         near = int(np.argmin(distance))
         arrays["points"][0] = len(found)
-        if distance[near] < 1e-3 * (max(reversal) - min(reversal)):
+        if distance[near] < 1e-3 * (high - low):
             arrays["attained"][0] = near
     return Solution(arrays, np.array([status], np.int8))
 

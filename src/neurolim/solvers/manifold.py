@@ -21,7 +21,8 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
-from neurolim.solvers._balance import Network, check_synapses, layer_end
+from neurolim.solvers._balance import Network, layer_end
+from neurolim.solvers._synapses import check_synapses
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
 
 OPTIONS = (

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
-from neurolim.solvers._balance import check_synapses, layer_end
+from neurolim.solvers._balance import layer_end
 from neurolim.solvers._mean_field import (
     MeanField,
     Synapses,
@@ -33,6 +33,7 @@ from neurolim.solvers._mean_field import (
     check_one_dimension,
     split_currents,
 )
+from neurolim.solvers._synapses import check_synapses
 
 OPTIONS = (
     Param("nodes", 601, doc="quadrature nodes per population", kind="integer", low=51, high=10**5),
