@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import pickle
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
-from tests.running import environment
+from tests.running import ROOT, environment
 
 from neurolim import StudyError, core, load_study, provenance, run_study, solve, sources, stages
+from neurolim.archive import contents
+from neurolim.archive.verify import ArchiveError, verify
+from neurolim.archive.write import archive
 from neurolim.check import check
 from neurolim.core.digests import model_digest
 from neurolim.new import new
 from neurolim.numerics.structure import structure_of
-from neurolim.sweep import store
+from neurolim.sweep import store, zipped
 
 #: A neuron of four variables, in two files.
 MODEL = '''"""Four variables, the last one a passive one."""
@@ -175,7 +181,7 @@ def test_another_process_knows_the_module_by_the_same_name(study):
             "source = pickle.loads(sys.stdin.buffer.read()); core.get('model', source);"
             "print(provenance.code_digest(core.module_of('model', source)))",
         ],
-        input=__import__("pickle").dumps(loaded.source("model", "four")),
+        input=pickle.dumps(loaded.source("model", "four")),
         env=environment(),
         capture_output=True,
         check=True,
@@ -338,3 +344,60 @@ def test_check_finds_what_cannot_be_compiled(study, monkeypatch):
     edit(study, "-x.s)", "-float(str(x.s)))")
     with pytest.raises(StudyError, match=r"four\.py:7: four\.drift: cannot be compiled"):
         check("four.py")
+
+
+@pytest.fixture
+def archived(study, tmp_path):
+    """Return the archive of the study, after its folders are gone."""
+    run_study(study, tmp_path / "results")
+    path = archive([str(study)], tmp_path / "results", date="2026-01-02", root=ROOT)
+    shutil.rmtree(study.parent)
+    shutil.rmtree(tmp_path / "mine")
+    return path
+
+
+def test_an_archive_holds_the_files_and_does_not_run_them_unless_trusted(archived):
+    name = "four-variables"
+    with zipfile.ZipFile(archived) as opened:
+        names = [n for n in opened.namelist() if n.startswith("code/plugins/")]
+        assert sorted(names) == [
+            f"code/plugins/{name}/_up/mine/{file}.py" for file in ("four", "rates", "top")
+        ]
+        assert "code/plugins/" in opened.read("README.md").decode()
+    before = set(sys.modules)
+    found = verify(archived)
+    assert not {n for n in set(sys.modules) - before if n.startswith(sources.PREFIX)}
+    assert "were not run, so that they fit the study is not checked (--trust)" in found[1]
+    with pytest.raises(ArchiveError) as caught:
+        verify(archived, recompute=1, here=True)
+    (line,) = caught.value.problems
+    assert line.startswith(f"code/plugins/{name}/_up/mine/four.py: is no part of neurolim")
+    assert "--trust" in line
+    found = verify(archived, recompute=1, here=True, trust=True)
+    assert "fit the study" in found[1]
+    assert found[2] == f"{name}: chunk 0 came again, bit for bit"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        ("studies/four-variables.yaml", b"../mine/four.py", b"../../four.py", "not in the archive"),
+        ("archive.json", b'"runs": 2', b'"runs": 3', "has no plan of it"),
+        ("chunks/four-variables/0.json", b'"failed": 0', b'"failed": 1', "say otherwise"),
+        ("archive.json", b'"title": ""', b'"title": "t"', "other studies than studies/"),
+    ],
+)
+def test_a_study_that_is_not_run_is_compared_with_its_records(
+    archived, tmp_path, name, old, new, told
+):
+    with zipfile.ZipFile(archived) as opened:
+        files = {n: opened.read(n) for n in opened.namelist() if n != contents.CHECKSUMS}
+    assert old in files[name]
+    files[name] = files[name].replace(old, new)
+    sums = {n: contents.sha256(content) for n, content in files.items()}
+    files[contents.CHECKSUMS] = contents.checksum_lines(sums).encode()
+    with (tmp_path / "altered.zip").open("wb") as stream:
+        zipped.write_zip(stream, files.items())
+    with pytest.raises(ArchiveError) as caught:
+        verify(tmp_path / "altered.zip")
+    assert told in str(caught.value)

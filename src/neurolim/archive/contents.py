@@ -31,8 +31,14 @@ CODE_FOLDERS = ("src/neurolim", "workflow", "profiles")
 #: Suffixes below ``code/``.  No format can hold objects that run when they are read.
 SUFFIXES = frozenset((".cff", ".lock", ".md", ".py", ".rst", ".sh", ".smk", ".toml", ".typed"))
 SUFFIXES |= {".yaml", ".yml"}
-_CODE = re.compile("|".join(map(re.escape, CODE_FILES)) + f"|({'|'.join(CODE_FOLDERS)})/.+")
 _STUDY, _WORD = "[a-z0-9][a-z0-9_-]*", r"\w[\w-]*"
+_CODE = re.compile(
+    "|".join(map(re.escape, CODE_FILES))
+    + f"|({'|'.join(CODE_FOLDERS)})/.+"
+    # Files that studies name, each below its study's name.
+    + rf"|plugins/{_STUDY}/(\w[\w.-]*/)*{_WORD}\.py",
+    re.ASCII,
+)
 #: Everything else that may be in an archive.
 _PLACES = re.compile(
     r"README\.md|LICENSE|CITATION\.cff|zenodo\.json"

@@ -29,10 +29,12 @@ from neurolim import stages
 from neurolim.archive import contents, harmless
 from neurolim.archive.write import manifest_of
 from neurolim.core import Status, StudyError
+from neurolim.core.outside import is_file
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import store
 from neurolim.sweep.chunks import dims_of, variables_of
-from neurolim.sweep.study import Study
+from neurolim.sweep.sources import PLUGINS, place_of, words_of
+from neurolim.sweep.study import Study, read_study
 from neurolim.sweep.zipped import Entry, ZipError, entries_of, read_entry
 
 #: A text of an archive that is longer is no text of ours.
@@ -65,7 +67,8 @@ def verify(
     ----------
     path : of the archive
     recompute : chunks, chosen at random, to simulate again and compare bit for bit
-    trust : run the archive's code and install from its lock even if they are not this project's
+    trust : run the archive's code and install from its lock even if they are not this project's;
+        run files that its studies name as models, solvers, statistics and figures
     here : recompute in this environment instead of a new one made from the archive's lock
     seed : of the choice of chunks
     say : called with a line of text before something that takes long
@@ -93,7 +96,14 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="neurolim-verify-") as folder:
         workspace = Path(folder)
         _extract(path, entries, workspace, ("code/", "studies/", "chunks/"))
-        studies = _studies(path, entries, workspace)
+        named, studies = _studies(path, entries, workspace, trust)
+        for name in sorted(set(named) - {study.name for study in studies}):
+            _raise(_unlike_records(path, entries, name, named[name]))
+            found.append(
+                f"{name}: data of {named[name]['runs']} runs fit their records; the files in "
+                f"{PLUGINS}/{name} were not run, so that they fit the study is not checked "
+                "(--trust)"
+            )
         for study in studies:
             _raise(_unlike(path, entries, study))
             count = len(planning.plan(study).chunks)
@@ -195,7 +205,13 @@ def _extract(
                 stream.writelines(read_entry(path, entry, _MOST_TEXT))
 
 
-def _studies(path: Path, entries: Mapping[str, Entry], workspace: Path) -> list[Study]:
+def _studies(
+    path: Path, entries: Mapping[str, Entry], workspace: Path, trust: bool
+) -> tuple[dict[str, Any], list[Study]]:
+    """Return (what the list of contents says of every study, the studies that may be read).
+
+    A study that names files is read where these may be run.
+    """
     manifest = _json(path, entries, contents.MANIFEST)
     named = manifest.get("studies")
     if manifest.get("format") != contents.FORMAT:
@@ -207,16 +223,51 @@ def _studies(path: Path, entries: Mapping[str, Entry], workspace: Path) -> list[
     known = [part.get("@id") for part in parts if isinstance(part, dict)]
     if not ("./" in known and contents.METADATA in known):
         raise ArchiveError([f"{contents.METADATA}: describes no RO-Crate"])
-    studies = []
+    studies, closed = [], {}
     for name in sorted(Path(entry).stem for entry in entries if entry.startswith("studies/")):
+        file = workspace / "studies" / f"{name}.yaml"
         try:
-            studies.append(stages.load_study(workspace / "studies" / f"{name}.yaml"))
+            mapping = read_study(file)
+            words = [word for _, _, word in words_of(mapping) if is_file(word)]
+            for word in words:
+                # Whatever it says, a study of an archive finds its files in there.
+                if f"{PLUGINS}/{name}/{place_of(word)}" not in entries:
+                    raise StudyError("", f"names {word!r}, which is not in the archive")
+            if trust or not words:
+                studies.append(stages.load_study(file))
+            else:
+                texts = {key: mapping.get(key, "") for key in ("title", "claim")}
+                closed[name] = _dry(named, name) | texts
         except StudyError as error:
-            problem = f"studies/{name}.yaml: {error.key}: {error.problem}"
+            problem = ": ".join(filter(None, (f"studies/{name}.yaml", error.key, error.problem)))
             raise ArchiveError([problem]) from None
-    if named != {study.name: manifest_of(study) for study in studies}:
+    if named != closed | {study.name: manifest_of(study) for study in studies}:
         raise ArchiveError([f"{contents.MANIFEST}: is about other studies than studies/"])
-    return studies
+    return named, studies
+
+
+def _dry(named: Any, name: str) -> dict[str, Any]:
+    """Return what the list of contents says of a study, if it is of the right kinds.
+
+    Raises
+    ------
+    StudyError : it says nothing of this study, or something strange
+    """
+    found = named.get(name) if isinstance(named, dict) else None
+    chunks: Any = found.get("chunks") if isinstance(found, dict) else None
+    if isinstance(found, dict) and _is_pairs(chunks):
+        ends = [0, *(stop for _, stop in chunks)]
+        if [start for start, _ in chunks] == ends[:-1] and found.get("runs") == ends[-1]:
+            return found
+    raise StudyError("", f"{contents.MANIFEST} has no plan of it")
+
+
+def _is_pairs(value: Any) -> bool:
+    """Return whether something is a list of pairs of integers."""
+    return isinstance(value, list) and all(
+        isinstance(part, list) and len(part) == 2 and all(type(end) is int for end in part)
+        for part in value
+    )
 
 
 def opened(path: Path, part: str, study: str) -> xr.Dataset:
@@ -282,6 +333,36 @@ def _unlike(path: Path, entries: Mapping[str, Entry], study: Study) -> Iterator[
         yield f"{place}/status: {failed} failed runs, the records say otherwise"
 
 
+def _unlike_records(
+    path: Path, entries: Mapping[str, Entry], name: str, plan: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield how records and data of a study that is not read differ from each other."""
+    records = [
+        _json(path, entries, f"chunks/{name}/{number}.json")
+        for number in range(len(plan["chunks"]))
+    ]
+    for number, (runs, record) in enumerate(zip(plan["chunks"], records, strict=True)):
+        if record.get("runs") != runs:
+            yield f"chunks/{name}/{number}.json: other runs than the plan's"
+    yield from _uncounted(path, name, records, plan["runs"])
+
+
+def _uncounted(
+    path: Path, name: str, records: Sequence[Mapping[str, Any]], runs: int
+) -> Iterator[str]:
+    """Yield how the number of runs, or of failed ones, is another than the records say."""
+    try:
+        with opened(path, "data", name) as dataset:
+            status = dataset["status"].values
+    except Exception as error:  # whatever somebody's file makes of the libraries that read it
+        yield f"data/{name}: not readable ({type(error).__name__}: {str(error)[:100]})"
+        return
+    failed = int(np.count_nonzero((status != Status.OK) & (status != Status.SKIPPED)))
+    if status.size != runs or failed != sum(record.get("failed", 0) for record in records):
+        words = f"{failed} of {status.size} runs failed"
+        yield f"data/{name}/status: {words}, the records say otherwise"
+
+
 def _arrays(
     path: Path, entries: Mapping[str, Entry], place: str
 ) -> Iterator[tuple[str, harmless.Array]]:
@@ -315,6 +396,8 @@ def _foreign(code: Path) -> Iterator[str]:
             f"code/src/neurolim/{differing[0]}: differs from this neurolim"
             f"{f' (and {len(differing) - 1} more)' if len(differing) > 1 else ''}; {advice}"
         )
+    for plugin in sorted((code / "plugins").rglob("*.py"))[:1]:
+        yield f"code/{plugin.relative_to(code)}: is no part of neurolim; {advice}"
     lock = ours.parents[1] / "requirements.lock"
     if not lock.is_file() or lock.read_bytes() != (code / "requirements.lock").read_bytes():
         yield f"{contents.LOCK}: is not this project's; {advice}"

@@ -22,6 +22,7 @@ from neurolim.archive.crate import crate, title, zenodo
 from neurolim.core import StudyError
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, store
+from neurolim.sweep.sources import PLUGINS, files_of
 from neurolim.sweep.study import Study
 from neurolim.sweep.zipped import entries_of, read_entry, write_zip
 
@@ -48,7 +49,8 @@ def archive(
 
     Raises
     ------
-    StudyError : no project here, no date, a study that is being run
+    StudyError : no project here, no date, a study that is being run, or one whose plug-ins come
+        from an installed package
     store.StoreError : something is missing, altered or made from another study or code
     """
     root = root or Path.cwd()
@@ -74,6 +76,7 @@ def archive(
         words = dict(_ABOUT)
         for study, path in zip(studies, paths, strict=True):
             files[f"studies/{study.name}.yaml"] = Path(path)
+            files.update(_plugins(study))
             files.update(_results(study, Path(results), Path(workspace)))
             words.update(_described(study, files))
         report = Path(results) / contents.REPORT
@@ -164,6 +167,22 @@ def manifest_of(study: Study) -> dict[str, Any]:
     }
 
 
+def _plugins(study: Study) -> dict[str, bytes | Path]:
+    """Return the files that a study names, and those of their folders that they import."""
+    for kind, name in study.plugins:
+        top = study.module(kind, name).split(".")[0]
+        if top != "neurolim" and f"{kind} {name}" not in study.sources:
+            problem = f"the {kind} {name} comes from the installed package {top}"
+            raise StudyError(
+                kind, problem, "a file, file.py, which an archive can hold", study.file
+            )
+    return {
+        f"{PLUGINS}/{study.name}/{place}": file
+        for source in study.sources.values()
+        for place, file in files_of(source.word, Path(source.path)).items()
+    }
+
+
 def _results(study: Study, results: Path, workspace: Path) -> dict[str, bytes | Path]:
     """Return the files of one study, after checking each of them against its record."""
     home = stages.folder(study, results)
@@ -243,6 +262,8 @@ def _described(study: Study, files: Mapping[str, Any]) -> dict[str, str]:
         f"netcdf/{name}.nc": f"statistics of {name}, NetCDF 3",
         f"chunks/{name}/": f"records of the chunks of {name}: SHA-256 and what they were made from",
     }
+    if study.sources:
+        words[f"{PLUGINS}/{name}/"] = f"models, solvers, statistics and figures of {name} in files"
     for file in files:
         folder, _, base = file.partition("/")
         if folder in ("tables", "figures") and base.startswith(f"{name}/"):
@@ -256,6 +277,7 @@ def _readme(studies: Sequence[Study], file: str, software: Mapping[str, str], da
         f"- **{study.name}**: {study.title}. {html.unescape(study.claim)}" for study in studies
     )
     versions = ", ".join(f"{name} {version}" for name, version in software.items())
+    own = "; `code/plugins/`: files that a study names" if any(s.sources for s in studies) else ""
     return f"""# {title(studies)}
 
 {date}. Made with {versions}.
@@ -283,7 +305,7 @@ run succeeded, and other runs are NaN. Text is kept as integers whose meaning is
 | `netcdf/` | statistics once more (NetCDF 3) |
 | `tables/`, `figures/`, `report.html` | what people read |
 | `chunks/` | of every piece of a simulation: SHA-256, and a digest of parameters and code |
-| `code/` | source code, workflow and `requirements.lock`: every package with its hashes |
+| `code/` | source code, workflow and `requirements.lock`: every package with its hashes{own} |
 | `ro-crate-metadata.json` | the same for machines: a Workflow Run RO-Crate |
 | `checksums.sha256` | SHA-256 of every other file |
 

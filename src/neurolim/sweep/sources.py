@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from neurolim import sources
 from neurolim.core import Source, StudyError
 from neurolim.core.outside import is_file, locate, split
 
@@ -27,10 +28,23 @@ def path_of(word: str, study: str) -> Path:
 
     The study of an archive finds its files in the archive, wherever they once were.
     """
-    archived = Path(study).parent.parent / PLUGINS / Path(study).stem
-    if Path(study).parent.name == "studies" and archived.is_dir():
+    folder = Path(study).absolute().parent
+    archived = folder.parent / PLUGINS / Path(study).stem
+    if folder.name == "studies" and archived.is_dir():
         return archived / place_of(word)
     return Path(study).parent / Path(split(word)[0]).expanduser()
+
+
+def files_of(word: str, path: Path) -> dict[str, Path]:
+    """Return the files behind a word of a study by their places in an archive.
+
+    Parameters
+    ----------
+    word : by which the study names a file
+    path : of the file
+    """
+    home = PurePosixPath(place_of(word)).parent
+    return {(home / file.name).as_posix(): file for file in sources.files_behind(path)}
 
 
 def words_of(mapping: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:

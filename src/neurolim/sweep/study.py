@@ -117,6 +117,15 @@ class Study(BaseModel):
         """Return the module behind a plug-in of this study."""
         return core.module_of(kind, self.source(kind, name))
 
+    @property
+    def plugins(self) -> list[tuple[str, str]]:
+        """Return (kind, name) of every plug-in of this study."""
+        reference = [] if self.reference is None else [("solver", self.reference.name)]
+        statistics = [("statistic", entry.name) for entry in self.statistics]
+        figures = [("figure", entry.name) for entry in self.figures]
+        own = [("model", self.model), ("solver", self.solver)]
+        return [*own, *reference, *statistics, *figures]
+
     @cached_property
     def the_model(self) -> Model:
         """Return the model plug-in."""
@@ -668,6 +677,16 @@ def load_study(path: str | Path, analysis: bool = True) -> Study:
     StudyError : unreadable file, bad YAML (with line), or anything that does not fit
     """
     path = Path(path)
+    return parse_study(read_study(path), path.stem, str(path), analysis)
+
+
+def read_study(path: Path) -> Mapping[str, Any]:
+    """Return what a study file says, before anything of it is checked.
+
+    Raises
+    ------
+    StudyError : unreadable file, bad YAML (with line), or nothing in it
+    """
     file = str(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -690,7 +709,9 @@ def load_study(path: str | Path, analysis: bool = True) -> Study:
         raise StudyError("YAML", problem, "valid YAML", file) from None
     if mapping is None:
         raise StudyError("", "empty file", sorted(_fields()), file)
-    return parse_study(mapping, path.stem, file, analysis)
+    if not isinstance(mapping, Mapping):
+        raise StudyError("", "not a mapping of keys", sorted(_fields()), file)
+    return mapping
 
 
 def _fields() -> set[str]:
