@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "src"))
@@ -33,6 +34,7 @@ from neurolim import core
 from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
 from neurolim.numerics.summary import summarise
+from neurolim.solvers._euler import euler_steps
 from neurolim.solvers._schemes import Variant, kernels
 
 N, STEPS, ROUNDS, STEP = 5000, 100, 41, 1e-3
@@ -67,7 +69,11 @@ def engine(
     sites = model.sites(core.resolve(model.params, given))
     rows = np.array([[float(x) for x in p] for p in sites.params])
     noisy = tuple(bool(a) for a in model.equations.noise(sites.params[0]))
-    run = kernels(model, Variant(scheme, noisy, wide))
+    run: Any = (
+        kernels(model, Variant(noisy, wide))
+        if scheme == "exponential"
+        else euler_steps(model, sites, wide)
+    )
     shape = (len(model.state), len(sites.labels), -(-n // BLOCK) * BLOCK)
     state, work = aligned(shape), aligned((run.n_work, *shape[1:]))
     means = np.empty((shape[1], run.n_means))

@@ -15,6 +15,7 @@ PROGRAM = """
 import sys
 from neurolim import solve
 from neurolim.core import get
+from neurolim.kernels import euler
 from neurolim.solvers._schemes import Variant, kernels
 name, scheme = sys.argv[1:]
 model = get("model", name)
@@ -22,7 +23,11 @@ site = model.sites({p.name: p.default for p in model.params}).params[0]
 solve(name, "particles", {}, {"n_neurons": 600, "t_end": 0.01, "records": 1, "dt": 0.01,
                               "scheme": scheme})
 noisy = tuple(bool(a) for a in model.equations.noise(site))
-print("\\n".join(kernels(model, Variant(scheme, noisy)).advance.inspect_asm().values()))
+if scheme == "exponential":
+    found = kernels(model, Variant(noisy)).advance
+else:
+    found = euler.step_site
+print("\\n".join(found.inspect_asm().values()))
 """
 
 

@@ -106,6 +106,21 @@ def start_site(code, X, s, p, key, replica, wide, n, means):
 
 
 @njit(error_model="numpy", nogil=True)
+def keep_inside(code, X, old, s, first, size, h, key, replica, step, walls):
+    """Take a tile of a site back between its walls and onto its circles; ``old``: before."""
+    for k in range(n_variables(code)):
+        new, deviation = X[k, s, first : first + size], walls.deviation[s, k]
+        floor, ceiling = walls.floor[k], walls.ceiling[k]
+        if deviation > 0.0:
+            before = old[k, :size]
+            reflect_bridge(before, new, floor, deviation, h, first, key, replica, step, s, k)
+        elif floor > -np.inf or ceiling < np.inf:
+            fold(new, floor, ceiling)
+        if walls.period[k] > 0.0:
+            wrap(new, walls.period[k])
+
+
+@njit(error_model="numpy", nogil=True)
 def step_site(code, X, s, p, m, c, means, n, h, key, replica, step, noises, walls):
     """Move the neurons X [variable, site, neuron] of a site, and fill their new means."""
     z = stack_array(noises.wide, MAX_NOISES, TILE)
@@ -115,6 +130,11 @@ def step_site(code, X, s, p, m, c, means, n, h, key, replica, step, noises, wall
         lanes[k, :] = 0.0
     for j in range(n_noises(code)):
         z[j, :] = 0.0
+    bridged, walled = False, False
+    for k in range(n_variables(code)):
+        bridged = bridged or walls.deviation[s, k] > 0.0
+        inside = walls.floor[k] == -np.inf and walls.ceiling[k] == np.inf
+        walled = walled or not inside or walls.period[k] > 0.0
     t, root = step * h, np.sqrt(h)
     pull, target, gap = code.relax(m, c, p)
     keep = each_less(1.0, each_times(h, each_add(pull, gap)))
@@ -125,24 +145,16 @@ def step_site(code, X, s, p, m, c, means, n, h, key, replica, step, noises, wall
             code, z, first, size, key, replica, step, s, noises.refinement, noises.streams,
             noises.common, noises.wide,
         )  # fmt: skip
-        for k in range(n_variables(code)):
-            if walls.deviation[s, k] > 0.0:
+        if bridged:
+            for k in range(n_variables(code)):
                 copy_row(old[k, :size], X[k, s, first : first + size])
         tile = X[:, s, first : first + size]
         for i in range(size):
             x = state_to_replace(code, tile, i)
             still = each_fma(h, code.drift(t, x, m, c, p), each_fma(keep, x, shift))
             replace(tile, i, code.kick(t, x, m, c, p, noises_at(code, z, i), root, still))
-        for k in range(n_variables(code)):
-            new, deviation = X[k, s, first : first + size], walls.deviation[s, k]
-            floor, ceiling = walls.floor[k], walls.ceiling[k]
-            if deviation > 0.0:
-                before = old[k, :size]
-                reflect_bridge(before, new, floor, deviation, h, first, key, replica, step, s, k)
-            elif floor > -np.inf or ceiling < np.inf:
-                fold(new, floor, ceiling)
-            if walls.period[k] > 0.0:
-                wrap(new, walls.period[k])
+        if walled:
+            keep_inside(code, X, old, s, first, size, h, key, replica, step, walls)
         add_tile(code, lanes, X, s, first, min(size, n - first), p)
     for k in range(n_means(code)):
         means[k] = sum_lanes(lanes, k) / n

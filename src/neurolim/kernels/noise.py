@@ -38,7 +38,7 @@ def _draw_row(out, first, key, replica, step, stream):
     return draw_them
 
 
-@njit(error_model="numpy", nogil=True)
+@njit(error_model="numpy", forceinline=True)
 def draw(code, z, first, size, key, replica, step, site, refinement, streams, common, wide):
     """Fill z [noise, :size] with the normals of a step: (z_1 + ... + z_r)/sqrt(r) of r finer ones.
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
@@ -76,7 +75,9 @@ def stack_array(typing_context: Any, dtype: Any, rows: Any, columns: Any) -> Any
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         item = context.get_data_type(element)
         itemsize = context.get_abi_sizeof(item)
-        storage = cgutils.alloca_once(builder, ir.ArrayType(item, shape[0] * shape[1]))
+        # numba's own way to the stack would fill it with zeros at every call.
+        with builder.goto_entry_block():
+            storage = builder.alloca(ir.ArrayType(item, shape[0] * shape[1]))
         storage.align = 64
 
         def constant(value: int) -> Any:

@@ -1,10 +1,6 @@
 r"""Time steps of a network of neurons on counter-based noise, compiled for one model.
 
-Two schemes for  dx = [drift + pull (target - x) + gap (mean - x)] dt + noise dW  (core.Model):
-
-``euler_maruyama``
-    x' = x + h (...) + noise dW.  Weak order 1; needs h << 1/(pull + gap), diverges beyond
-    h = 2/(pull + gap).  The baseline.
+For  dx = [drift + pull (target - x) + gap (mean - x)] dt + noise dW  (core.Model):
 
 ``exponential``
     Exponential Rosenbrock step.  About the site means M the network is split into mean modes and
@@ -115,12 +111,10 @@ class Records(NamedTuple):
 class Variant(NamedTuple):
     """What a kernel is compiled for, beside the model.
 
-    scheme : "exponential" or "euler_maruyama"
     noisy : which state variables have noise; the others need no normals
     wide : normals of float64 resolution
     """
 
-    scheme: str
     noisy: tuple[bool, ...]
     wide: bool = False
 
@@ -163,13 +157,12 @@ def kernels(model: Model, variant: Variant) -> Kernels:
 def _build(model: Model, variant: Variant) -> Kernels:
     d, n_fields, n_means, parameters_class, n_parameters, floors = layout(model)
     reflects = bool(np.isfinite(floors).any())
-    exponential = variant.scheme == "exponential"
     wide = variant.wide
     # The exponential step spreads noise to every variable.  A variable without noise of its own
     # takes the four-point variable that comes with the normals of one that has: brings[k] is the
     # variable it goes to, or -1.  Only variables after the noisy ones do: the triangular factor
     # gives them what is left when the noisy ones have their normals.
-    noisy = tuple([any(variant.noisy)] * d if exponential else variant.noisy)
+    noisy = tuple([any(variant.noisy)] * d)
     own = [k for k in range(d) if variant.noisy[k]]
     after = (k for k in range(d) if noisy[k] and own and k > max(own))
     fed = dict(zip(own, after, strict=False))
@@ -178,7 +171,7 @@ def _build(model: Model, variant: Variant) -> Kernels:
     noise_type = np.float64 if wide else np.float32
 
     shape = structure_of(model)
-    relaxing, curved, rates_move = shape.relaxing, shape.curved, shape.rates_move
+    curved, rates_move = shape.curved, shape.rates_move
     curves = tuple(k for k in range(d) if curved[k])
     place = tuple(curves.index(k) if curved[k] else -1 for k in range(d))
     n_curved = len(curves)
@@ -186,7 +179,7 @@ def _build(model: Model, variant: Variant) -> Kernels:
     n_old = d if reflects else 0
 
     key, known = kernel_key(model, __name__, mean_mode.__module__)
-    tag = f"{key}_{'_'.join(map(str, (variant.scheme, *variant.noisy, variant.wide)))}"
+    tag = f"{key}_{'_'.join(map(str, (*variant.noisy, variant.wide)))}"
 
     def inline(function: Any) -> Any:
         return njit(error_model="numpy", forceinline=True)(named(function, tag))
@@ -329,62 +322,6 @@ def _build(model: Model, variant: Variant) -> Kernels:
                 x, y = before[i], after[i]
                 low = 0.5 * (x + y - np.sqrt((y - x) * (y - x) - spread * log(u[0, i])))
                 after[i] = y + (floor - low if low < floor else 0.0)
-
-    # Euler-Maruyama: x' = keep x + shift + h drift + scale z, with keep = 1 - h (pull + gap) and
-    # shift = h (pull target + gap mean).  Variables without relaxation or noise skip their part.
-
-    @per_variable
-    def euler_keep(args, k):
-        h, pull, gap = args
-        return 1.0 - h * (pull[k] + gap[k])
-
-    @per_variable
-    def euler_shift(args, k):
-        h, pull, target, gap, m = args
-        return h * (pull[k] * target[k] + gap[k] * m[k])
-
-    @per_variable
-    def euler_scale(args, k):
-        h, amplitudes = args
-        return np.sqrt(h) * amplitudes[k]
-
-    @per_variable
-    def euler_move(args, k):
-        x, slope, keep, shift, scale, h, z, i = args
-        moved = fma(h, slope[k], fma(keep[k], x[k], shift[k]) if relaxing[k] else x[k])
-        return fma(scale[k], np.float64(z[k, i]), moved) if noisy[k] else moved
-
-    @compiled
-    def euler_step(X, rows, means, inputs, n, h, refinement, key, replica, step):
-        """Move every neuron by one Euler-Maruyama step; ``means`` becomes that of the new state."""
-        z = stack_array(noise_type, d, TILE)
-        y = stack_array(np.float64, d, TILE)
-        lanes = stack_array(np.float64, n_means, SUM_LANES)
-        for s in range(X.shape[1]):
-            p = parameters(rows, s)
-            m, c = means_of(means[s]), means_of(inputs[s])
-            pull, target, gap = relax(m, c, p)
-            amplitudes = noise(p)
-            keep = euler_keep((h, pull, gap))
-            shift = euler_shift((h, pull, target, gap, m))
-            scale = euler_scale((h, amplitudes))
-            lanes[:] = 0.0
-            for first in range(0, X.shape[2], TILE):
-                size = min(TILE, X.shape[2] - first)
-                draw(z, first, size, key, replica, step, s, refinement)
-                old = rows_of((X, s, first, size))
-                new = tile_of((y, size)) if reflects else old
-                for i in range(size):
-                    x = gather((old, i))
-                    slope = drift(x, m, c, p)
-                    scatter(new, i, euler_move((x, slope, keep, shift, scale, h, z, i)))
-                if reflects:
-                    reflect(old, new, amplitudes, h, first, size, key, replica, step, s)
-                    for k in range(d):
-                        copy_row(old[k], new[k])
-                accumulate(lanes, old, min(size, n - first), p)
-            for k in range(n_means):
-                means[s, k] = sum_lanes(lanes, k) / n
 
     # The exponential step in two passes over the network, which move the fluctuations only: what is
     # the same for all neurons of a site is a shift, added when the neuron is read next.  With
@@ -646,21 +583,17 @@ def _build(model: Model, variant: Variant) -> Kernels:
         )
         for step in range(first, last):
             couple(coupling, means, inputs)
-            if exponential:
-                exponential_step(
-                    X, work, shifts, modes, sums, rows, coupling, means, inputs, n, h, refinement,
-                    key, replica, step,
-                )  # fmt: skip
-            else:
-                euler_step(X, rows, means, inputs, n, h, refinement, key, replica, step)
+            exponential_step(
+                X, work, shifts, modes, sums, rows, coupling, means, inputs, n, h, refinement,
+                key, replica, step,
+            )  # fmt: skip
             if every > 0 and (step + 1) % every == 0:
                 trace[(step + 1) // every] = means[:, :d]
-        if exponential:
-            for s in range(X.shape[1]):
-                for k in range(d):
-                    row = X[k, s]
-                    for i in range(row.size):
-                        row[i] += shifts[s, k]
+        for s in range(X.shape[1]):
+            for k in range(d):
+                row = X[k, s]
+                for i in range(row.size):
+                    row[i] += shifts[s, k]
 
     @compiled
     def record(X, n, scale, low, width, levels, records, t):
@@ -703,7 +636,7 @@ def _build(model: Model, variant: Variant) -> Kernels:
         return True
 
     start, advance, follow = (keep_compiled(f, tag, known) for f in (start, advance, follow))
-    return Kernels(n_means, n_curved + n_old if exponential else 0, start, advance, follow)
+    return Kernels(n_means, n_curved + n_old, start, advance, follow)
 
 
 def _tuple_reader(size: int) -> Callable[..., Any]:

@@ -1,7 +1,8 @@
 """The network itself: n neurons per site, moved step by step on counter-based noise.
 
-The schemes are described in ``_schemes.py``: ``euler_maruyama``, the baseline, and
-``exponential``, second order and accurate at any ratio of step and coupling time.
+Two schemes: ``euler_maruyama`` (``kernels/euler.py``), the baseline, which takes every model, and
+``exponential`` (``_schemes.py``), second order and accurate at any ratio of step and coupling time,
+for additive noise.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from neurolim.core import (
 from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
 from neurolim.numerics.summary import ORDERS
-from neurolim.solvers._general import general_steps
+from neurolim.solvers._euler import euler_steps
 from neurolim.solvers._layout import layout
 from neurolim.solvers._schemes import Records, Variant, kernels
 from neurolim.solvers._times import (
@@ -272,11 +273,11 @@ def solve(
         else np.array([model.equations.profile(p) for p in sites.params], dtype=float)
     )
     wide = options["normals"] == "float64"
-    run: Any = (
-        kernels(model, Variant(options["scheme"], _noisy(model, sites), wide))
-        if (not model.features)
-        else general_steps(model, sites, wide)
-    )
+    run: Any
+    if options["scheme"] == "euler_maruyama":
+        run = euler_steps(model, sites, wide)
+    else:
+        run = kernels(model, Variant(_noisy(model, sites), wide))
     n, stride, every = options["n_neurons"], steps_per_record(options), options["trace_every"]
     coupling = np.ascontiguousarray(sites.coupling)
     padded = -(-n // BLOCK) * BLOCK

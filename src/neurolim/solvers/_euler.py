@@ -28,6 +28,21 @@ class Steps(NamedTuple):
     n_means: int
     n_work: int = 0
 
+    def start(self, X: Any, rows: Any, key: Any, replica: int, n: int, means: Any) -> None:
+        """Draw the initial states and their means; see ``kernels.euler.start``."""
+        euler.start(self.code, X, rows, key, replica, self.noises.wide, n, means)
+
+    def advance(
+        self, X: Any, work: Any, rows: Any, coupling: Any, means: Any, trace: Any, every: int,
+        n: int, h: float, refinement: int, key: Any, replica: int, first: int, last: int,
+    ) -> None:  # fmt: skip
+        """Do the steps first .. last - 1; see ``kernels.euler.advance``."""
+        noises = self.noises._replace(refinement=refinement)
+        euler.advance(
+            self.code, X, rows, coupling, means, trace, every, n, h, key, replica, first, last,
+            noises, self.walls,
+        )  # fmt: skip
+
     def follow(
         self, X: Any, work: Any, rows: Any, coupling: Any, means: Any, trace: Any, every: int,
         n: int, h: float, refinement: int, key: Any, replica: int, *rest: Any,
@@ -40,7 +55,7 @@ class Steps(NamedTuple):
         )  # fmt: skip
 
 
-def general_steps(model: Model, sites: Sites, wide: bool) -> Steps:
+def euler_steps(model: Model, sites: Sites, wide: bool) -> Steps:
     """Return what moves the network of a model.
 
     Parameters
@@ -60,7 +75,7 @@ def general_steps(model: Model, sites: Sites, wide: bool) -> Steps:
     return Steps(
         step_code(model),
         euler.Noises(
-            _streams(model),
+            _streams(model, sites),
             np.array([noise.common for noise in model.noises], dtype=bool),
             1,
             np.float64(0.0) if wide else np.float32(0.0),
@@ -75,11 +90,16 @@ def general_steps(model: Model, sites: Sites, wide: bool) -> Steps:
     )
 
 
-def _streams(model: Model) -> np.ndarray:
-    """Return the stream of every noise: that of its variable, while it is free."""
+def _streams(model: Model, sites: Sites) -> np.ndarray:
+    """Return the stream of every noise: that of its variable, while it is free; -1 for silence."""
     streams: list[int] = []
     free = iter(_FREE_STREAMS)
     for noise in model.noises:
         own = model.symbols.index(noise.parts[0][0])
         streams.append(own if own not in streams else next(free))
-    return np.array(streams, dtype=np.int64)
+    found = np.array(streams, dtype=np.int64)
+    if model.plain_noise:
+        silent = ~np.any([model.equations.noise(p) for p in sites.params], axis=0)
+        variables = [model.symbols.index(noise.parts[0][0]) for noise in model.noises]
+        found[silent[variables]] = -1
+    return found
