@@ -22,6 +22,7 @@ from neurolim.core import (
 )
 from neurolim.math import sin, tanh, where
 from neurolim.solvers._cells import Grid
+from neurolim.solvers._mean_field import check_one_dimension
 from neurolim.solvers.limit import _Points
 from neurolim.solvers.pairs import _coupled
 
@@ -229,3 +230,33 @@ def test_the_law_is_non_linear_where_a_mean_can_ever_matter():
 def test_other_equations_than_that_of_the_law_are_refused_with_what_is_missing(parts, words):
     with pytest.raises(StudyError, match=words):
         run(wall(**parts), "fokker_planck", {}, CELLS)
+
+
+@pytest.mark.parametrize(
+    ("drift", "rests"),
+    [
+        (lambda x, p: (-x.u - x.y, p.off * x.u - x.y), True),
+        (lambda x, p: (-x.u - x.y, p.off * tanh(x.u) - x.y), True),
+        (lambda x, p: (-x.u - x.y, -x.y * x.y * p.k), True),
+        # At its start all of these rest, and have slopes of zero there.
+        (lambda x, p: (-x.u - x.y, p.k * x.u**3 - x.y), False),
+        (lambda x, p, m: (-x.u - x.y, p.k * m.u * m.u - x.y), False),
+        (lambda x, p, c: (-x.u - x.y, p.k * c.u * c.u * c.u - x.y), False),
+        (lambda x, p: (-x.u - x.y, p.k * x.u - x.y), False),
+        (lambda x, p: (-x.u - x.y, 0.1 - x.y), False),
+    ],
+    ids=["off", "off-bent", "by-itself", "cube", "mean", "input", "straight", "start"],
+)
+def test_a_mean_field_of_one_dimension_needs_the_rest_to_rest(drift, rests):
+    still = two_variables(
+        state=(State("u"), State("y")),
+        params=(Param("k", 0.7), Param("off", 0.0), Param("strength", 20.0)),
+        drift=drift,
+        noise=Noise("u", 0.8),
+    )
+    params = resolve(still.params, {})
+    if rests:
+        check_one_dimension(still, params)
+    else:
+        with pytest.raises(StudyError, match=r"y of population 0\.0 moves"):
+            check_one_dimension(still, params)

@@ -324,20 +324,21 @@ def _texts(symbols: Symbols, drift: Any, sent: Any, start: Any) -> dict[str, str
     return texts
 
 
-def enters(model: Model, p: Any, variable: int, into: int) -> bool:
-    """Return whether a state variable enters the drift of another with the numbers p.
+def entering(model: Model, p: Any, variable: int) -> tuple[str, ...]:
+    """Return the names that enter the drift of a variable with the numbers p of a site.
 
-    Exact, by symbols: for what neither `Structure.depends` (whatever the parameters) nor a slope
-    at one point can say.
+    Exact, by algebra: for what neither `Structure.depends` (whatever the parameters) nor a slope
+    at one point can say.  Imports SymPy.
 
     Parameters
     ----------
     model, p : the model and the numbers of a site
-    variable, into : positions of the two state variables
+    variable : position of the state variable
     """
     symbols = Symbols(model)
-    drift = assemble(model).drift(symbols.x, symbols.m, symbols.c, p, symbols.t)
-    return bool(symbols.entering([symbols.numbers(drift[into])], [symbols.x[variable]]))
+    x, m, c, t = symbols.x, symbols.m, symbols.c, symbols.t
+    drift = assemble(model).drift(x, m, c, p, t)[variable]
+    return symbols.entering([symbols.numbers(drift)], (*x, *m, *c, t))
 
 
 def _reason(error: Exception) -> str:

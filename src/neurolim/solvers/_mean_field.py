@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurolim.core import Model, StudyError
+from neurolim.numerics.structure import derivatives_of, entering, structure_of
 from neurolim.solvers._balance import Network
+from neurolim.solvers._needs import need_derivatives
 
 _GAUSS, _WEIGHTS = np.polynomial.legendre.leggauss(3)
 #: A sharp start gets this share of the width it relaxes to.
@@ -38,26 +40,44 @@ def check_one_dimension(model: Model, params: Mapping[str, Any]) -> None:
     ------
     StudyError
     """
+    need_derivatives(model, "drift", "coupling", "fields", "initial")
+    d, pulled = len(model.state), structure_of(model).pulled
     sites = model.sites(params)
-    origin = tuple(0.0 for _ in model.state)
-    for label, p in zip(sites.labels, sites.params, strict=True):
-        start = model.equations.initial(origin, p)
-        m = (*start, *model.equations.field(start, p))
-        noise = model.equations.noise(p)
-        for k in range(1, len(model.state)):
-            moved = [
-                model.equations.drift((v, *start[1:]), m, m, p)[k]
-                for v in (start[0] - 1.0, start[0] + 1.0)
-            ]
-            if any(moved) or noise[k]:
+    starts = [model.equations.initial((0.0,) * d, p) for p in sites.params]
+    sent = [(*x, *model.equations.field(x, p)) for x, p in zip(starts, sites.params, strict=True)]
+    inputs = sites.coupling @ np.array(sent, dtype=float)
+    for label, p, x, m, c in zip(sites.labels, sites.params, starts, sent, inputs, strict=True):
+        at, noise = (x, m, tuple(c), p), model.equations.noise(p)
+        for k in range(1, d):
+            moved = model.equations.drift(*at)[k] != 0.0
+            if moved or noise[k] or pulled[k] or _follows(model, k, at):
                 raise StudyError(
                     "solver",
                     f"{model.state[k].name} of population {label} moves; this mean field has one "
                     "dimension",
-                    "variables that rest (b: 0, recovery_start: 0)",
+                    "variables that start at rest, whatever the voltages",
                 )
         if noise[0] == 0.0:
-            raise StudyError("sigma", f"0 in population {label}", "a number > 0")
+            problem = f"{model.state[0].name} of population {label} has none"
+            raise StudyError("model.noise", problem, "a number > 0")
+
+
+def _follows(model: Model, k: int, at: Any) -> bool:
+    """Return whether the drift of variable k changes with voltages or with what they send.
+
+    Where they enter affinely, slopes at one point tell; where not, algebra does.
+    """
+    d, n_means, found = len(model.state), len(model.means), structure_of(model)
+    moving = (model.symbols[0], *(sent.name for sent in model.fields))
+    names = {f"x.{moving[0]}"} | {f"{kind}.{name}" for kind in "mc" for name in moving}
+    if not names & set(found.depends[k]):
+        return False
+    slopes = derivatives_of(model)
+    places = [k * n_means + model.means.index(name) for name in moving]
+    felt = [part(*at)[i] for part in (slopes.drift_m, slopes.drift_c) for i in places]
+    if slopes.drift_x(*at)[k * d] != 0.0 or any(felt):
+        return True
+    return bool(names & set(found.bends[k])) and bool(names & set(entering(model, at[3], k)))
 
 
 class MeanField:
@@ -75,10 +95,9 @@ class MeanField:
         self.count, self.d = self.network.count, self.network.d
         origin = tuple(0.0 for _ in model.state)
         self.start = np.array([model.equations.initial(origin, p) for p in self.sites.params])
-        unit = (1.0, *origin[1:])
-        moved = np.array([model.equations.initial(unit, p)[0] for p in self.sites.params])
+        zero, slope = (0.0,) * len(model.means), derivatives_of(model).initial_z
         #: Standard deviation of the initial voltages [P]
-        self.start_width = np.abs(moved - self.start[:, 0])
+        self.start_width = np.abs([slope(origin, zero, zero, p)[0] for p in self.sites.params])
         self.noise = self.network.noise
 
     def means(self, voltage: np.ndarray, fields: np.ndarray) -> np.ndarray:
