@@ -1,0 +1,114 @@
+"""Plug-ins in files of somebody's own, through Snakemake: the bits of the library, exact reruns."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+from tests.running import files_of, start
+
+from neurolim import stages
+
+pytestmark = pytest.mark.workflow
+
+MODEL = '''"""Four variables."""
+
+from neurolim import GapJunctions, Model, Noise, Number, State
+from rates import pull
+
+
+def drift(x, p):
+    return (x.v - x.v**3 - x.w, x.v - x.w, 0.1 * (x.v - x.u), -x.s)
+
+
+MODEL = Model(
+    summary="Four variables.",
+    source="this test",
+    state=(State("v", spread=0.1), State("w"), State("u"), State("s", start=1.0)),
+    params=(Number("eps", 0.1, positive=True, doc="coupling"), Number("sigma", 0.1, doc="noise")),
+    drift=drift,
+    coupling=GapJunctions("v", pull),
+    noise=Noise("v", "sigma"),
+)
+'''
+RATES = """def pull(p):
+    return 1.0 / p.eps
+"""
+FIGURE = """import numpy as np
+import xarray as xr
+
+from neurolim import Figure
+from neurolim.figures._style import figure, styled
+
+
+@styled
+def draw(dataset, expect):
+    picture, axes = figure(1, 1, 4.0, 3.0)
+    axes[0, 0].plot(dataset["time"], dataset["mean"].isel(eps=0, replica=0, site=0))
+    axes[0, 0].set_xlabel("time")
+    return picture
+
+
+def example():
+    return xr.Dataset({"mean": ("time", np.arange(5.0))}, {"time": np.arange(5)})
+
+
+FIGURE = Figure(
+    summary="The mean.",
+    options=(),
+    needs=lambda options, state: ("mean",),
+    draw=draw,
+    example=example,
+)
+"""
+STUDY = {
+    "model": "../mine/four.py",
+    "solver": "particles",
+    "reference": "limit",
+    "options": {"n_neurons": 50, "dt": 0.01, "t_end": 0.2, "records": 2}
+    | {"scheme": "euler_maruyama"},
+    "grid": {"eps": [0.1, 0.05]},
+    "figures": ["../mine/means.py"],
+    "chunk_seconds": 1e-9,
+}
+
+
+def said(command):
+    """Return what a command says."""
+    text, _ = command.communicate(timeout=600)
+    assert command.returncode == 0, text
+    return text
+
+
+def planned(path, results):
+    """Return the rules that a run would execute now."""
+    words = ["--dry-run", "--cores", "1", "--config", f"results={results}", f"studies=[{path}]"]
+    text = said(start(*words, module="snakemake"))
+    return set(re.findall(r"^(?:local)?rule (\w+):", text, re.MULTILINE)) - {"all"}
+
+
+def test_a_model_in_a_file_fans_out_and_reruns_only_for_what_it_does(tmp_path):
+    for folder in ("mine", "config"):
+        (tmp_path / folder).mkdir()
+    files = {"four": MODEL, "rates": RATES, "means": FIGURE}
+    for name, text in files.items():
+        (tmp_path / "mine" / f"{name}.py").write_text(text)
+    path, results = tmp_path / "config" / "own.yaml", tmp_path / "workflow"
+    path.write_text(yaml.safe_dump(STUDY))
+    said(start("run", path, "--cores", "2", "--results", results, "--no-report"))
+    stages.run_study(path, tmp_path / "library")
+    made = files_of(results / "own")
+    assert {"chunks/0.zip", "chunks/1.zip", "figures/means.svg"} <= set(made)
+    for name, content in files_of(tmp_path / "library" / "own").items():
+        assert made[name] == content, name
+
+    rates = tmp_path / "mine" / "rates.py"
+    rates.write_text("# A remark.\n" + RATES)
+    assert planned(path, results) == set()
+    rates.write_text(RATES.replace("1.0", "2.0"))
+    assert {"simulate", "collect", "draw"} <= planned(path, results)
+    rates.write_text(RATES)
+    drawing = tmp_path / "mine" / "means.py"
+    drawing.write_text(FIGURE.replace("3.0)", "2.0)"))
+    assert planned(path, results) == {"draw"}
