@@ -151,6 +151,7 @@ def spoilt(**changes):
 
 V, W = core.State("v"), core.State("w")
 NOTHING: Any = ()
+ONE_END: Any = (0.0,)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +163,11 @@ NOTHING: Any = ()
         ),
         ({"state": ()}, "0 state variables"),
         ({"state": (V, V)}, "two things named 'v'"),
+        ({"noise": (core.Noise("v", 1.0),) * 17}, "linear.noise: 17 of them; allowed: at most 16"),
+        (
+            {"fields": tuple(core.Field(f"s{k}", 1.0) for k in range(25))},
+            "25 of them; allowed: at most 24",
+        ),
         ({"state": (V, core.State("lambda"))}, "'lambda' is no name"),
         ({"fields": (core.Field("v", 1.0),)}, "two things named 'v'"),
         ({"drift": lambda x, p: (0.0,)}, r"returns \(0.0,\); allowed: a tuple of 2"),
@@ -183,7 +189,7 @@ NOTHING: Any = ()
         ({"coupling": core.GapJunctions("v", lambda x: x.v)}, "any of m, c, p"),
         ({"fields": (core.Field("s", lambda x, p: (x.v,)),)}, "returns"),
         ({"initial": lambda z, p: (1 / p.c, 0.0)}, "ZeroDivisionError"),
-        ({"state": (core.State("v", range=(1.0, "eps")), W)}, "v.range: 1 to 0.01; .* lowest"),
+        ({"state": (core.State("v", range=ONE_END), W)}, "v.range: 1 to 0.01; .* lowest"),
         ({"state": (core.State("v", range=(1.0,)), W)}, r"range: got \(1.0,\)"),
         ({"state": (core.State("v", range=(0.0, "epsi")), W)}, "no number 'epsi' in p .did you"),
     ],

@@ -30,6 +30,9 @@ from neurolim.core.parameters import Param
 
 #: State variables that kernels have room for.
 MAX_VARIABLES = 8
+#: Noises and fields, the same.
+MAX_NOISES = 16
+MAX_FIELDS = 24
 
 #: Features of models that not every solver takes, in words.
 MULTIPLICATIVE = "noise that depends on state, means or time"

@@ -12,7 +12,15 @@ import numpy as np
 
 from neurolim.core.assembly import assemble_step
 from neurolim.core.errors import StudyError, hint, show
-from neurolim.core.model import MAX_VARIABLES, GapJunctions, Model, Term, value_of
+from neurolim.core.model import (
+    MAX_FIELDS,
+    MAX_NOISES,
+    MAX_VARIABLES,
+    GapJunctions,
+    Model,
+    Term,
+    value_of,
+)
 
 _FLOW = ("t", "x", "m", "c", "p")
 _MEANS = ("m", "c", "p")
@@ -53,6 +61,12 @@ def _check_names(model: Model) -> None:
         raise StudyError(
             f"{model.name}.state", f"{d} state variables", f"1 to {MAX_VARIABLES} variables"
         )
+    for place, count, most in (
+        ("noise", len(model.noises), MAX_NOISES),
+        ("fields", len(model.fields), MAX_FIELDS),
+    ):
+        if count > most:
+            raise StudyError(f"{model.name}.{place}", f"{count} of them", f"at most {most}")
     for place, names in (
         ("state", model.means),
         ("state", [variable.name for variable in model.state]),

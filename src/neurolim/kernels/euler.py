@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from neurolim.core import MAX_VARIABLES
-from neurolim.kernels.noise import MAX_NOISES, draw, draw_row
+from neurolim.core.model import MAX_FIELDS, MAX_NOISES, MAX_VARIABLES
+from neurolim.kernels.noise import draw, draw_row
 from neurolim.kernels.numba_types import (
     each_add,
     each_fma,
@@ -45,7 +45,7 @@ from neurolim.numerics.summary import summarise
 from neurolim.provenance import code_digest
 
 #: Most means a site has: state variables and fields.
-MAX_MEANS = 32
+MAX_MEANS = MAX_VARIABLES + MAX_FIELDS
 
 
 class Walls(NamedTuple):

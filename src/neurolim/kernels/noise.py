@@ -19,9 +19,6 @@ from neurolim.numerics.random import (
     wide_normals,
 )
 
-#: Most noises a model may have.
-MAX_NOISES = 16
-
 
 def draw_row(out: Any, first: int, key: Any, replica: int, step: int, stream: int) -> None:
     """Fill a row with normals of neurons first, first + 1, ..., of the row's own resolution."""

@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurolim.core import Model, Sites
+from neurolim.core.model import MAX_NOISES
 from neurolim.kernels import euler
 from neurolim.kernels.model_code import step_code
-
-#: Streams of noises that find that of their variable taken.
-_FREE_STREAMS = range(8, 16)
 
 
 class Steps(NamedTuple):
@@ -93,9 +91,9 @@ def euler_steps(model: Model, sites: Sites, wide: bool) -> Steps:
 def _streams(model: Model, sites: Sites) -> np.ndarray:
     """Return the stream of every noise: that of its variable, while it is free; -1 for silence."""
     streams: list[int] = []
-    free = iter(_FREE_STREAMS)
     for noise in model.noises:
         own = model.symbols.index(noise.parts[0][0])
+        free = (stream for stream in reversed(range(MAX_NOISES)) if stream not in streams)
         streams.append(own if own not in streams else next(free))
     found = np.array(streams, dtype=np.int64)
     if model.plain_noise:
