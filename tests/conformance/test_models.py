@@ -189,8 +189,8 @@ ONE_END: Any = (0.0,)
         ({"coupling": core.GapJunctions("v", lambda x: x.v)}, "any of m, c, p"),
         ({"fields": (core.Field("s", lambda x, p: (x.v,)),)}, "returns"),
         ({"initial": lambda z, p: (1 / p.c, 0.0)}, "ZeroDivisionError"),
-        ({"state": (core.State("v", range=ONE_END), W)}, "v.range: 1 to 0.01; .* lowest"),
-        ({"state": (core.State("v", range=(1.0,)), W)}, r"range: got \(1.0,\)"),
+        ({"state": (core.State("v", range=(1.0, "eps")), W)}, "v.range: 1 to 0.01; .* lowest"),
+        ({"state": (core.State("v", range=ONE_END), W)}, r"range: got .0.0,."),
         ({"state": (core.State("v", range=(0.0, "epsi")), W)}, "no number 'epsi' in p .did you"),
     ],
 )
