@@ -260,3 +260,64 @@ def test_a_mean_field_of_one_dimension_needs_the_rest_to_rest(drift, rests):
     else:
         with pytest.raises(StudyError, match=r"y of population 0\.0 moves"):
             check_one_dimension(still, params)
+
+
+@pytest.mark.parametrize(
+    ("solver", "options"),
+    [
+        ("closure", TIMES),
+        ("kinetic", TIMES | {"t_end": 0.2}),
+        ("equilibria", TIMES | {"trajectory": True, "curves": 5, "margin": 0.1}),
+        ("reduced", {"t_end": 1.0, "records": 5, "n_neurons": 100}),
+    ],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+def test_solvers_of_gap_networks_do_not_depend_on_names(solver, options):
+    compare(solver, options, rtol=1e-8, atol=1e-10)
+
+
+def test_a_linear_network_has_its_equilibrium_and_no_cycle():
+    found = run("linear", "equilibria", {"leak": 2.0, "current": 0.5, "a": 0.3, "b": 0.2}, TIMES)
+    v = 0.5 / (2.0 + 0.2 / 0.3)
+    np.testing.assert_allclose(found["equilibrium"][0, 0], [v, 0.2 / 0.3 * v])
+    assert np.isnan(found["cycle_period"][0])
+    assert found["stability"][0, :2].tolist() == [1, -1]
+
+
+def test_a_site_coupled_to_itself_is_held_more_strongly_and_moves_as_without():
+    plain = {"drift": "canonical", "a": 0.5, "b": 1.2, "sigma": 0.3}
+    # rho0/eps + kernel = 10 + 2.5
+    own, harder, plainer = (
+        run("fitzhugh_nagumo", "equilibria", plain | given, TIMES)
+        for given in ({"eps": 0.1, "kernel": [[2.5]]}, {"eps": 0.08}, {"eps": 0.1})
+    )
+    for name, array in own.items():
+        np.testing.assert_allclose(array, harder[name], rtol=1e-9, err_msg=name)
+    np.testing.assert_array_equal(own["equilibrium"], plainer["equilibrium"])
+    assert (own["bifurcation_current"] != plainer["bifurcation_current"]).any()
+
+
+@pytest.mark.parametrize(
+    ("solver", "parts", "words"),
+    [
+        ("closure", {"coupling": ()}, "gap junctions in one variable.*: no couplings"),
+        ("closure", {"coupling": GapJunctions("y", 1.0)}, "couplings in y"),
+        ("closure", {"coupling": GapJunctions("u", lambda m: m.u**2)}, r"depends on m\.u"),
+        ("closure", {"drift": lambda x: (x.u * x.y, x.u)}, "drift of u is not affine in y"),
+        ("closure", {"drift": lambda x: (-x.y, x.u**2)}, "drift of y is not affine in u"),
+        ("closure", {"noise": Noise("y", 0.3)}, "no noise in u"),
+        ("closure", {"state": (State("u", spread=0.1), State("y"))}, "law of y has no width"),
+        ("closure", {"initial": lambda z: (z.u + z.y, z.y)}, "product of two normal ones"),
+        ("equilibria", {"drift": lambda x: (sin(x.u) - x.y, -x.y)}, "polynomial .*: that of u is"),
+        ("equilibria", {"drift": lambda x: (-x.u + x.y, -x.y)}, "y enters that of u with slope 1"),
+        ("equilibria", {"drift": lambda x: (-x.u - x.y, x.u + x.y)}, "y does not decay"),
+        ("equilibria", {"drift": lambda x: (x.u - x.y, -x.y)}, "degree 1, leading coefficient 1"),
+        ("equilibria", {"drift": lambda x: (x.u**2 - x.y, -x.y)}, "degree 2"),
+        ("equilibria", {"drift": lambda x, m: (-x.u - x.y, m.u - x.y)}, "the mean of u enters"),
+    ],
+    ids=range(14),
+)
+def test_gap_networks_of_another_form_are_refused_with_what_is_missing(solver, parts, words):
+    with pytest.raises(StudyError, match=words) as caught:
+        run(two_variables(**parts), solver)
+    assert "fitzhugh" not in str(caught.value)

@@ -124,7 +124,8 @@ def stable_cycles(
     longest : time after which a trajectory counts as lost
     """
     rest = equilibria(plane, current)
-    if plane.b <= 0.0 or not rest:
+    # A straight f has no isolated cycle.
+    if plane.b <= 0.0 or not rest or len(plane.f) < 3:
         return []
     found: dict[float, Attractor] = {}
     for side, point in ((1.0, rest[-1]), (-1.0, rest[0])):

@@ -1,8 +1,9 @@
-r"""Networks of the FitzHugh-Nagumo form, read from a model's kernels for the mean-field solvers.
+r"""Networks of the FitzHugh-Nagumo form, derived from a model's equations for mean-field solvers.
 
     dv = [ f(v) + e w + gap (V - v) ] dt + sigma dW,      dw = [ b v + q w + c ] dt + sigma_w dB,
 
-per site, with f possibly seeing the means of all sites; V is the mean of v on the site.
+per site, with f possibly seeing the means of all sites; v is the first variable, V its mean on the
+site.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from neurolim.core import Model, StudyError
-
-_PROBES = (-1.3, -0.4, 0.0, 0.7, 1.9)
+from neurolim.numerics.structure import derivatives_of, structure_of
+from neurolim.solvers._needs import need_derivatives
 
 
 @dataclass(frozen=True)
@@ -64,74 +65,68 @@ class GapNetwork:
 
 
 def read_network(model: Model, params: Mapping[str, Any]) -> GapNetwork:
-    """Return the numbers of the module equation, found by evaluating the model's kernels.
+    """Return the numbers of the module equation of a network.
 
     Raises
     ------
     StudyError : the model is not of that form, or its initial law has no width
     """
+    check_gap_form(model)
+    if not structure_of(model).normal:
+        problem = "the initial law is not a product of two normal ones"
+        raise StudyError("model.initial", problem, "each variable affine in its own normal")
     sites = model.sites(params)
     rows = sites.params
-    if len(model.state) != 2 or model.equations.field((0.0, 0.0), rows[0]):
-        raise StudyError(
-            "solver", f"{model.name} is not a network of (v, w) without fields", "fitzhugh_nagumo"
-        )
     columns = [np.array(column, dtype=float) for column in zip(*rows, strict=True)]
     p = type(rows[0])(
         *(float(c[0]) if np.ptp(c) == 0.0 else c[:, None] for c in columns)  # same: a plain number
     )
-    linear = []
-    for row in rows:
-        zero = (0.0, 0.0)
-        pull, _, gap = model.equations.relax(zero, zero, row)
-        if any(pull) or gap[0] <= 0.0 or gap[1] != 0.0:
-            raise StudyError("solver", "coupling is not by gap junctions in v alone", "gap > 0")
-        linear.append(_linear_part(model, row))
-    width = np.array([_spread(model, row) for row in rows])
+    zero, slopes = (0.0, 0.0), derivatives_of(model)
+    gap = np.array([model.equations.relax(zero, zero, row)[2][0] for row in rows], dtype=float)
+    if (gap <= 0.0).any():
+        raise _needs(f"their rate in {model.symbols[0]} is {gap.min():g}")
+    # Constant slopes: the same at the origin as anywhere.
+    linear = np.array([slopes.drift_x(zero, zero, zero, row) for row in rows], dtype=float)
+    width = np.array([slopes.initial_z(zero, zero, zero, row)[::3] for row in rows], dtype=float)
+    width = np.abs(width)
     if (width <= 0.0).any():
-        place = ("voltage_spread", "recovery_spread")[int(np.argmax((width <= 0.0).any(axis=0)))]
-        raise StudyError(
-            place, "the initial law has no width", "a positive width (initial: absolute)"
-        )
-    e, b, q = np.array(linear).T
-    noise = np.array([model.equations.noise(row) for row in rows])
-    mean = np.array([model.equations.initial((0.0, 0.0), row) for row in rows])
-    gap = np.array([model.equations.relax((0.0, 0.0), (0.0, 0.0), row)[2][0] for row in rows])
+        name = model.state[int(np.argmax((width <= 0.0).any(axis=0)))].name
+        raise StudyError("model.initial", f"the initial law of {name} has no width", "a spread > 0")
+    noise = np.array([model.equations.noise(row) for row in rows], dtype=float)
+    mean = np.array([model.equations.initial(zero, row) for row in rows], dtype=float)
     if (noise[:, 0] <= 0.0).any():
-        raise StudyError("sigma", "no voltage noise", "sigma > 0")
+        raise StudyError("model.noise", f"no noise in {model.symbols[0]}", "an amplitude > 0")
+    e, b, q = linear[:, 1], linear[:, 2], linear[:, 3]
     return GapNetwork(model, p, sites.coupling, gap, noise[:, 0], noise[:, 1], e, b, q, mean, width)
 
 
-def _linear_part(model: Model, p: Any) -> tuple[float, float, float]:
-    """Return (e, b, q): the slopes the module equation asks to be constant."""
-    m = c = (0.3, -0.2)
+def check_gap_form(model: Model) -> None:
+    """Refuse models that are not of the form of the module equation, whatever their parameters.
 
-    def drift(v: float, w: float) -> np.ndarray:
-        return np.array(model.equations.drift((v, w), m, c, p), dtype=float)
+    Raises
+    ------
+    StudyError
+    """
+    if len(model.state) != 2:
+        raise _needs(f"{len(model.state)} variables, not two")
+    need_derivatives(model, "drift", "coupling", "fields", "initial")
+    found, (v, w) = structure_of(model), model.symbols
+    if model.fields:
+        raise _needs(f"neurons broadcast {model.fields[0].name} beside their state")
+    if found.gapped != (True, False) or any(found.pulled):
+        coupled = [name for name, there in zip((v, w), found.relaxing, strict=True) if there]
+        raise _needs(f"couplings in {', '.join(coupled)}" if coupled else "no couplings")
+    if found.rates_depend:
+        raise _needs(f"their rate depends on {', '.join(found.rates_depend)}")
+    for symbol, names, own in zip((v, w), found.bends, ((w,), (v, w)), strict=True):
+        bent = [name for name in own if f"x.{name}" in names]
+        if bent:
+            raise _needs(f"the drift of {symbol} is not affine in {', '.join(bent)}")
 
-    origin = drift(0.0, 0.0)
-    e, q = drift(0.0, 1.0) - origin
-    b = (drift(1.0, 0.0) - origin)[1]
-    for v in _PROBES:
-        for w in _PROBES:
-            here, expected = drift(v, w), drift(v, 0.0)
-            scale = 1e-9 * (1.0 + np.abs(here).max())
-            affine = abs(here[1] - (origin[1] + b * v + q * w)) < scale
-            if abs(here[0] - expected[0] - e * w) > scale or not affine:
-                raise StudyError(
-                    "solver",
-                    "the drift is not f(v) + e w, b v + q w + c",
-                    "FitzHugh-Nagumo",
-                )
-    return float(e), float(b), float(q)
 
-
-def _spread(model: Model, p: Any) -> tuple[float, float]:
-    """Return the standard deviations of the initial law."""
-    centre = np.array(model.equations.initial((0.0, 0.0), p))
-    first = np.array(model.equations.initial((1.0, 0.0), p)) - centre
-    second = np.array(model.equations.initial((0.0, 1.0), p)) - centre
-    other = np.array(model.equations.initial((-2.0, 3.0), p)) - centre
-    if first[1] or second[0] or not np.allclose(other, 3.0 * second - 2.0 * first):
-        raise StudyError("solver", "the initial law is not a product of two normal ones", "")
-    return float(abs(first[0])), float(abs(second[1]))
+def _needs(problem: str) -> StudyError:
+    return StudyError(
+        "model",
+        f"needs gap junctions in one variable, the first of two: {problem}",
+        "dv = f(v) + e w, dw = b v + q w + c beside gap junctions in v",
+    )

@@ -1,4 +1,11 @@
-"""What solvers of planar networks read from a model: drift, recovery, coupling, noise."""
+r"""What solvers of planar networks derive from a model: drift, recovery, coupling, noise.
+
+    dv = [ f(v) + I - w + gap (V - v) ] dt + sigma dW,       dw = [ b v - a w + c ] dt + sigma_w dB
+
+on one site, v the first variable, f a polynomial with f(0) = 0: the current I is the constant part
+of the drift.  A term kappa V of the drift, through the mean of the site or its coupling to itself,
+is kappa v + kappa (V - v): part of f and part of the gap.
+"""
 
 from __future__ import annotations
 
@@ -10,35 +17,65 @@ from numpy.polynomial import polynomial as poly
 from neurolim.core import Model, StudyError
 from neurolim.numerics.closure import Network
 from neurolim.numerics.planar import Plane, real_roots
+from neurolim.numerics.structure import derivatives_of, structure_of
+from neurolim.solvers._gap_network import check_gap_form
 
-_DEGREES = tuple(f"f{k}" for k in range(8))
+#: Degree up to which the solvers have formulas.
+_MAX_DEGREE = 7
 
 
 def plane_of(model: Model, params: Mapping[str, Any]) -> tuple[Plane, float, Network, Any]:
-    """Return the planar system without its current, the current, the strengths, the kernel's data.
+    """Return the planar system without its current, the current, the strengths, the site's numbers.
 
     Parameters
     ----------
-    model, params : one site, a polynomial drift of the voltage, one recovery variable
+    model, params : one site, of the form of the module equation
 
     Raises
     ------
     StudyError : any other model, or more than one site
     """
+    check_gap_form(model)
+    found, (v, w) = structure_of(model), model.symbols
+    count = found.powers[0]
+    means = {f"{kind}.{name}" for kind in "mc" for name in (v, w)}
+    bent = means & {name for names in found.bends for name in names}
+    if count is None or bent:
+        raise _needs(f"that of {v} is none" if count is None else f"{min(bent)} bends it")
     sites = model.sites(params)
-    p = sites.params[0]
-    if not set(_DEGREES) | {"a", "b", "c", "gap", "sigma", "sigma_w"} <= set(p._fields):
-        raise StudyError(
-            "model", "needs a polynomial drift and one recovery variable", "fitzhugh_nagumo"
-        )
     if len(sites.labels) != 1:
-        raise StudyError("positions", f"one site needed, got {len(sites.labels)}", "one position")
-    f = [getattr(p, name) for name in _DEGREES]
-    f[0] -= params["current"]
-    while f[-1] == 0.0:
+        raise StudyError("model", f"one site needed, got {len(sites.labels)}", "one position")
+    (p,), weight, zero = sites.params, float(sites.coupling[0, 0]), (0.0, 0.0)
+    at, slopes = (zero, zero, zero, p), derivatives_of(model)
+    own = slopes.drift_x(*at)
+    felt = [
+        direct + weight * carried
+        for direct, carried in zip(slopes.drift_m(*at), slopes.drift_c(*at), strict=True)
+    ]
+    if own[1] != -1.0:
+        raise _needs(f"{w} enters that of {v} with slope {own[1]:g}, not -1")
+    if any(felt[1:]):
+        raise _needs(f"the mean of {v} enters that of {w}, or the mean of {w} any")
+    if own[3] >= 0.0:
+        raise _needs(f"{w} does not decay", f"a slope of {w} below 0")
+    f = [float(value) for value in slopes.drift_coefficients(*at)[: count + 1]]
+    f += [0.0] * (2 - len(f))
+    f[1] += felt[0]
+    current, f[0] = f[0], 0.0
+    while len(f) > 1 and f[-1] == 0.0:
         f.pop()
-    plane = Plane(tuple(f), p.a, p.b, p.c)
-    return plane, params["current"], Network(p.gap, p.sigma, p.sigma_w), p
+    degree = len(f) - 1
+    if degree > _MAX_DEGREE or degree % 2 == 0 or f[-1] > 0.0:
+        problem = f"degree {degree}, leading coefficient {f[-1]:g}"
+        raise _needs(problem, f"odd degree up to {_MAX_DEGREE}, negative leading coefficient")
+    plane = Plane(tuple(f), -own[3], own[2], float(model.equations.drift(*at)[1]))
+    sigma, sigma_w = model.equations.noise(p)
+    gap = model.equations.relax(zero, zero, p)[2][0]
+    return plane, current, Network(gap + felt[0], sigma, sigma_w), p
+
+
+def _needs(problem: str, allowed: str = "dv = f(v) - w, dw = b v - a w + c") -> StudyError:
+    return StudyError("model", f"needs a polynomial drift of a planar network: {problem}", allowed)
 
 
 def steepest(plane: Plane) -> float:

@@ -100,7 +100,12 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         ),
         Var("cycle_period", "time", "period of the largest stable cycle"),
         Var("cycle_extent", "1", "lowest and highest voltage of that cycle", ("side",)),
-        Var("bifurcation_current", "1/time", "current of each bifurcation", ("bifurcation",)),
+        Var(
+            "bifurcation_current",
+            "1/time",
+            "current I, the constant part of the drift of v, of each bifurcation",
+            ("bifurcation",),
+        ),
     ]
     if options["margin"] > 0.0:
         found.append(Var("robust", "1", "1 if the class is the same within the margin", (), "int8"))
