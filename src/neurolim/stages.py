@@ -22,7 +22,7 @@ import xarray as xr
 
 from neurolim import provenance
 from neurolim.analysis import figure_of, joined, runs_table, statistics_of, table_names, tables_of
-from neurolim.core import Status, StudyError
+from neurolim.core import Model, Solver, Status, StudyError
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, store
 from neurolim.sweep.assemble import assemble, chunk_dataset, labelled
@@ -735,8 +735,8 @@ def _is_current(path: Path, digest: str) -> bool:
 
 
 def solve(
-    model: str,
-    solver: str,
+    model: str | Model,
+    solver: str | Solver,
     params: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -746,7 +746,8 @@ def solve(
 
     Parameters
     ----------
-    model, solver : names, see ``neurolim list``
+    model, solver : names, see ``neurolim list``; Python files, ``file.py`` or ``file.py:NAME``; or
+        the objects themselves
     params : model parameters that differ from their defaults
     options : solver options that differ from their defaults
     seed : of the noise; the same seed gives the same bits as a study without axes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import json
 import pickle
 import shutil
@@ -14,15 +16,17 @@ import pytest
 import yaml
 from tests.running import ROOT, environment
 
-from neurolim import StudyError, core, load_study, run_study, solve, sources, stages
+from neurolim import GapJunctions, StudyError, core, load_study, run_study, solve, sources, stages
 from neurolim.archive import contents
 from neurolim.archive.verify import ArchiveError, verify
 from neurolim.archive.write import archive
 from neurolim.check import check
 from neurolim.core.digests import model_digest
+from neurolim.kernels.model_code import kernel_key
 from neurolim.new import new
 from neurolim.numerics.structure import structure_of
 from neurolim.sweep import engine, store, zipped
+from neurolim.sweep.study import parse_study
 
 #: A neuron of four variables, in two files.
 MODEL = '''"""Four variables, the last one a passive one."""
@@ -164,6 +168,7 @@ def test_what_is_derived_from_a_file_is_kept_on_disk(study, tmp_path, monkeypatc
     edit(study, "-x.s)", "-3.0 * x.s)")
     model = core.get("model", str(study.parent.parent / "mine" / "four.py"))
     assert model_digest(model) is not None
+    assert kernel_key(model)[1]
     structure_of(model)
     assert [*(tmp_path / "cache").glob(f"structure-{model_digest(model)}-*.json")]
     # Importing names from neurolim itself does not pull in all of it.
@@ -250,9 +255,11 @@ def test_a_bad_file_is_one_line_with_file_and_line(study, kind, capsys):
         ({"model": "../mine/top.py"}, "defines no MODEL"),
         ({"statistics": ["../mine/top.py", "../mine/top.py"]}, "listed twice"),
         ({"statistics": ["../mine/top.py:STATISTICS"]}, "did you mean 'STATISTIC'?"),
-        ({"reference": "../mine/limit.py"}, "both a file and built in"),
+        ({"reference": "../mine/limit.py"}, "both a name and a file"),
         ({"figures": [{"../mine/top.py": {}}]}, "defines no FIGURE"),
-        ({"model": "four"}, "unknown model 'four'"),
+        ({"model": "four"}, "unknown model 'four'; allowed: "),
+        ({"model": "../mine/four"}, "(did you mean '../mine/four.py'?)"),
+        ({"statistics": ["agrement"]}, "(did you mean 'agreement'?)"),
         ({"model": "../mine/a b.py"}, "cannot be the name of a result"),
     ],
 )
@@ -282,7 +289,7 @@ def test_an_installed_package_brings_plug_ins(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     program = """
-from neurolim import StudyError, core, provenance, solve
+from neurolim import GapJunctions, StudyError, core, provenance, solve
 from neurolim.core.digests import model_digest
 assert {"their_four", "broken", "linear"} <= set(core.names("model"))
 found = solve("their_four", "limit", options={"t_end": 0.1, "records": 1})
@@ -312,6 +319,36 @@ print(model_digest(core.get("model", "their_four")))
     code, equations = said()
     assert code != first[0]
     assert equations != first[1]
+
+
+def test_objects_are_solved_where_they_are(study, tmp_path):
+    model = core.get("model", str(study.parent.parent / "mine" / "four.py"))
+    options = {"t_end": 0.1, "records": 1}
+    by_name = solve(str(study.parent.parent / "mine" / "four.py"), "limit", options=options)
+    stiffer = dataclasses.replace(model, name="", coupling=GapJunctions("v", lambda p: 2.0 / p.eps))
+    found = solve(stiffer, core.get("solver", "limit"), options=options)
+    assert (found.attrs["model"], found.attrs["solver"]) == ("model", "limit")
+    assert found["mean"].shape == by_name["mean"].shape
+    assert solve(model, "limit", options=options)["mean"].identical(by_name["mean"])
+    one = parse_study({"model": stiffer, "solver": "limit", "options": options})
+    with pytest.raises(StudyError, match="an object without a file of its own can be solved, not"):
+        run_study(one, tmp_path / "results")
+    spoilt = dataclasses.replace(model, drift=lambda x, q: (0.0,) * 4)
+    with pytest.raises(StudyError, match=r"test_plugins\.py:\d+: four\.drift: takes \(x, q\)"):
+        solve(spoilt, "limit")
+
+
+def test_an_object_of_an_imported_file_is_the_file(study, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(study.parent.parent / "mine")
+    four = importlib.import_module("four")
+    by_object = run_study(
+        parse_study(STUDY | {"model": four.MODEL, "statistics": []}), tmp_path / "results"
+    )
+    del sys.modules["four"], sys.modules["rates"]
+    study.write_text(yaml.safe_dump(STUDY | {"statistics": []}))
+    by_name = run_study(study, tmp_path / "results")
+    assert by_object.attrs["code"] == by_name.attrs["code"]
+    assert by_object["mean"].identical(by_name["mean"])
 
 
 def test_a_new_model_works_as_it_stands(tmp_path, monkeypatch):

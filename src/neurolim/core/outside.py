@@ -180,17 +180,54 @@ def checked(kind: str, module: ModuleType, attribute: str, label: str, path: str
     if not isinstance(plug_in, wanted):
         problem = f"{place}: {attribute} is {show(plug_in)}"
         raise StudyError(kind, problem, f"{attribute} = {wanted.__name__}(...)")
+    return fitting(kind, plug_in, label, place)
+
+
+def fitting(kind: str, plug_in: Any, label: str, place: str = "") -> Any:
+    """Return a plug-in with its name.
+
+    Parameters
+    ----------
+    kind : "model", "solver", "statistic", "figure"
+    plug_in : of that kind
+    label : its name in results
+    place : file and line, for refusals
+
+    Raises
+    ------
+    StudyError : a model that no kernel could take
+    """
     plug_in = replace(plug_in, name=label)
     if isinstance(plug_in, Model):
         try:
             check_model(plug_in)
         except StudyError as error:
-            problem = f"{shown(error.file) if error.file else place}: {error.key}: {error.problem}"
-            raise StudyError(kind, problem, error.allowed) from None
+            parts = (shown(error.file) if error.file else place, error.key, error.problem)
+            raise StudyError(kind, ": ".join(filter(None, parts)), error.allowed) from None
         except Exception as error:
-            problem = f"{place}: no parts of a model: {type(error).__name__}: {error}"
+            problem = f"no parts of a model: {type(error).__name__}: {error}"
+            problem = f"{place}: {problem}" if place else problem
             raise StudyError(kind, problem, "what the class Model says") from None
     return plug_in
+
+
+def origin(kind: str, plug_in: Any) -> Source | None:
+    """Return the file in which a plug-in stands that is given as an object, if there is one.
+
+    None stands for objects that were made in a notebook, a program or by a function, and for
+    modules of packages: they have no file that another process could run by itself.
+    """
+    for title, module in list(sys.modules.items()):
+        if not isinstance(module, ModuleType) or title == "__main__":
+            continue
+        names = dict(vars(module))
+        file = names.get("__file__") or ""
+        if names.get("__package__") or not file.endswith(".py"):
+            continue
+        for name, value in names.items():
+            if value is plug_in:
+                return locate(kind, f"{file}:{name}", Path(file))
+    return None
 
 
 def shown(path: str | Path) -> str:

@@ -55,18 +55,20 @@ def names(kind: str) -> tuple[str, ...]:
     return tuple(sorted({*_own(kind), *_installed(kind)}))
 
 
-def get(kind: str, name: str | Source) -> Any:
+def get(kind: str, name: Any) -> Any:
     """Return the plug-in of that kind whose file has that name.
 
     Parameters
     ----------
     kind : "model", "solver", "statistic", "figure"
-    name : a registered name, the source of a plug-in, or the path of a Python file
+    name : a registered name, the source of a plug-in, the path of a Python file, or a plug-in
 
     Raises
     ------
     StudyError : unknown name, with the known ones listed; a plug-in that cannot be used
     """
+    if isinstance(name, outside.TYPES[kind]):
+        return outside.fitting(kind, name, name.name or kind)
     if outside.is_file(name):
         name = outside.locate(kind, str(name), Path(outside.split(str(name))[0]))
     if not isinstance(name, Source):
@@ -76,13 +78,16 @@ def get(kind: str, name: str | Source) -> Any:
     return _loaded(kind, name)
 
 
-def module_of(kind: str, name: str | Source) -> str:
+def module_of(kind: str, name: Any) -> str:
     """Return the module behind a plug-in, which is what a digest of its code starts from.
 
     Raises
     ------
-    StudyError : a file that was edited since or cannot be read
+    StudyError : a file that was edited since or cannot be read; an object, which has no file
     """
+    if isinstance(name, outside.TYPES[kind]):
+        problem = "an object without a file of its own can be solved, not kept in files"
+        raise StudyError(kind, problem, "file.py:NAME, or neurolim.solve")
     if isinstance(name, Source):
         return outside.module_of(kind, name)
     point = _installed(kind).get(name)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from neurolim import sources
+from neurolim import core, sources
 from neurolim.core import Source, StudyError
-from neurolim.core.outside import is_file, locate, split
+from neurolim.core.outside import TYPES, is_file, locate, origin, split
 
 #: Beside ``studies/`` in an archive: where the files of its studies are.
 PLUGINS = "code/plugins"
@@ -65,8 +65,8 @@ def words_of(mapping: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
 
 def with_sources(
     mapping: Mapping[str, Any], study: str = ""
-) -> tuple[dict[str, Any], dict[str, Source]]:
-    """Return a study with the names of results in the place of files, and the files by name.
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a study with labels in the place of files and objects, and these by kind and label.
 
     Parameters
     ----------
@@ -77,30 +77,52 @@ def with_sources(
     ------
     StudyError : a file that cannot be read, is no Python, or has the name of another plug-in
     """
-    found: dict[str, Source] = {}
+    found: dict[str, Any] = {}
     plain: set[str] = set()
+    labels: dict[tuple[str, Any], str] = {}
     for kind, key, word in words_of(mapping):
-        if not is_file(word):
-            plain.add(f"{kind} {word}")
-            continue
+        source: Any = None
         try:
-            source = locate(kind, word, path_of(word, study))
+            if is_file(word):
+                source = locate(kind, word, path_of(word, study))
+            elif isinstance(word, TYPES[kind]):
+                source = origin(kind, word) or word
         except StudyError as error:
             raise StudyError(key, error.problem, error.allowed) from None
-        name = f"{kind} {source.label}"
-        if found.setdefault(name, source)[2:4] != source[2:4]:
-            raise StudyError(key, f"two files for the {name}", "distinct names of files")
+        if source is None:
+            _check_no_file(kind, key, word, study)
+            plain.add(f"{kind} {word}")
+            continue
+        label = source.label if isinstance(source, Source) else source.name or kind
+        labels[kind, _known(word)] = label
+        before = found.setdefault(f"{kind} {label}", source)
+        same = before[2:4] == source[2:4] if isinstance(source, Source) else before is source
+        if not same:
+            raise StudyError(key, f"two things are the {kind} {label}", "distinct names")
     for name in sorted(plain & set(found)):
-        raise StudyError(f"{name.split()[0]}", f"the {name} is both a file and built in", "another")
-    labels = {(name.split(" ")[0], source.word): source.label for name, source in found.items()}
+        raise StudyError(name.split()[0], f"{name} is both a name and a file", "distinct names")
     return _renamed(mapping, labels), found
 
 
-def _renamed(mapping: Mapping[str, Any], labels: Mapping[tuple[str, str], str]) -> dict[str, Any]:
-    """Return a study with labels in the place of the words for files."""
+def _check_no_file(kind: str, key: str, word: Any, study: str) -> None:
+    """Refuse an unknown name that is a file but for its ending, and say so."""
+    if isinstance(word, str) and word and word not in core.names(kind):
+        file = f"{word}.py"
+        if path_of(file, study).is_file():
+            problem = f"unknown {kind} {word!r} (did you mean {file!r}?)"
+            raise StudyError(key, problem, core.names(kind))
+
+
+def _known(word: Any) -> Any:
+    """Return what a word, or an object in its place, is recognised by."""
+    return word if isinstance(word, str) else id(word)
+
+
+def _renamed(mapping: Mapping[str, Any], labels: Mapping[tuple[str, Any], str]) -> dict[str, Any]:
+    """Return a study with labels in the place of files and objects."""
 
     def label(kind: str, word: Any) -> Any:
-        return labels.get((kind, word), word) if isinstance(word, str) else word
+        return labels.get((kind, _known(word)), word)
 
     study = dict(mapping)
     for key in ("model", "solver"):

@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from neurolim import core
-from neurolim.core import Model, Param, Solver, Source, StudyError
+from neurolim.core import Model, Param, Solver, StudyError
 from neurolim.numerics.random import noise_key
 from neurolim.sweep.grid import MAX_POINTS, Axis, parse_axis
 from neurolim.sweep.refine import Refine, levels_of
@@ -104,10 +104,9 @@ class Study(BaseModel):
 
     # -- what the names stand for ------------------------------------------------------------
 
-    def source(self, kind: str, name: str) -> str | Source:
-        """Return what ``core.get`` finds a plug-in of this study by: its name, or its file."""
-        found: str | Source = self.sources.get(f"{kind} {name}", name)
-        return found
+    def source(self, kind: str, name: str) -> Any:
+        """Return what ``core.get`` finds a plug-in of this study by: name, file or itself."""
+        return self.sources.get(f"{kind} {name}", name)
 
     def plugin(self, kind: str, name: str) -> Any:
         """Return a plug-in of this study by its name in results."""
