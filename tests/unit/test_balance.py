@@ -380,7 +380,7 @@ def test_dynamic_synapses_rest_at_their_own_balance():
         ("balance_points", {"gamma": 0.0}, "nothing to balance"),
         ("stationary", {"weights": [[1.0, 2.0]]}, r"weights: shape \(1, 2\)"),
         ("stationary", {"b": [0.1]}, "recovery of population E moves"),
-        ("mean_field", {"sigma": [0.0]}, "noise: voltage of population E has none"),
+        ("mean_field", {"sigma": [0.0]}, r"params\.sigma: no noise in voltage of population E"),
         ("wired", {"slope": [0.1, 0.2, 0.3]}, "3 values for 2 populations"),
         ("wired", {"weights": [[1.0]], "reversal": [1.0], "weight_ee": 2.0}, "1 populations"),
         ("wired", {"gamma": 0.0, "clock": "layer"}, "rate gamma = 0"),

@@ -82,10 +82,10 @@ WRONG = {
         "convergence_rate.of: missing",
     ),
     "a part of another key": (
-        {"model": "fitzhugh_nagumo", "solver": "kinetic", "params": {"recovery_spread": 0.0}},
-        r"params\.recovery_spread: the initial law",
+        {"model": "balanced", "solver": "mean_field", "params": {"sigma": [0.0]}},
+        r"params\.sigma: no noise",
     ),
-    "another model": ({"model": "morris_lecar", "solver": "closure"}, "solver: morris_lecar"),
+    "another model": ({"model": "morris_lecar", "solver": "closure"}, "model: needs gap junctions"),
     "double limit of one axis": (
         study(statistics=["double_limit"], figures=[]), "double_limit: axis n_neurons",
     ),

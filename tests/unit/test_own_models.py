@@ -142,7 +142,7 @@ def test_the_shift_moves_with_the_slope_of_the_motion(name):
 
 def test_a_drift_that_cannot_be_differentiated_is_refused_with_what_to_write():
     bent = two_variables(drift=lambda x: (-x.u if x.u > 0 else x.u, -x.y))
-    with pytest.raises(StudyError, match=r"model\.drift: .* neurolim\.math\.where"):
+    with pytest.raises(StudyError, match=r"derivatives of drift, .* neurolim\.math\.where"):
         run(bent, "limit")
 
 

@@ -157,7 +157,7 @@ def top_of(model: Model, sites: Sites, reach: float) -> float:
         rate = min(-float(slopes.drift_x(x, m, c, p)[3]) for x in states)
         if not rate > 0.0:
             problem = f"the drift of {model.state[1].symbol} does not fall with it"
-            raise StudyError("model.drift", problem, "a slope below 0")
+            raise StudyError("model", problem, "a slope below 0")
         fastest = max(float(model.equations.drift(x, m, c, p)[1]) for x in states)
         largest, slowest = max(largest, fastest / rate), min(slowest, rate)
     deviation = math.sqrt(0.5 / slowest) * model.equations.noise(p)[1]

@@ -16,7 +16,7 @@ import numpy as np
 
 from neurolim.core import Model, StudyError
 from neurolim.numerics.structure import derivatives_of, structure_of
-from neurolim.solvers._needs import need_derivatives
+from neurolim.solvers._needs import need_derivatives, noise_key
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def read_network(model: Model, params: Mapping[str, Any]) -> GapNetwork:
     check_gap_form(model)
     if not structure_of(model).normal:
         problem = "the initial law is not a product of two normal ones"
-        raise StudyError("model.initial", problem, "each variable affine in its own normal")
+        raise StudyError("model", problem, "each variable affine in its own normal")
     sites = model.sites(params)
     rows = sites.params
     columns = [np.array(column, dtype=float) for column in zip(*rows, strict=True)]
@@ -91,11 +91,12 @@ def read_network(model: Model, params: Mapping[str, Any]) -> GapNetwork:
     width = np.abs(width)
     if (width <= 0.0).any():
         name = model.state[int(np.argmax((width <= 0.0).any(axis=0)))].name
-        raise StudyError("model.initial", f"the initial law of {name} has no width", "a spread > 0")
+        raise StudyError("model", f"the initial law of {name} has no width", "a spread > 0")
     noise = np.array([model.equations.noise(row) for row in rows], dtype=float)
     mean = np.array([model.equations.initial(zero, row) for row in rows], dtype=float)
     if (noise[:, 0] <= 0.0).any():
-        raise StudyError("model.noise", f"no noise in {model.symbols[0]}", "an amplitude > 0")
+        key = noise_key(model, model.symbols[0])
+        raise StudyError(key, f"no noise in {model.symbols[0]}", "an amplitude > 0")
     e, b, q = linear[:, 1], linear[:, 2], linear[:, 3]
     return GapNetwork(model, p, sites.coupling, gap, noise[:, 0], noise[:, 1], e, b, q, mean, width)
 

@@ -18,7 +18,7 @@ import numpy as np
 from neurolim.core import Model, StudyError
 from neurolim.numerics.structure import derivatives_of, entering, structure_of
 from neurolim.solvers._balance import Network
-from neurolim.solvers._needs import need_derivatives
+from neurolim.solvers._needs import need_derivatives, noise_key
 
 _GAUSS, _WEIGHTS = np.polynomial.legendre.leggauss(3)
 #: A sharp start gets this share of the width it relaxes to.
@@ -58,8 +58,8 @@ def check_one_dimension(model: Model, params: Mapping[str, Any]) -> None:
                     "variables that start at rest, whatever the voltages",
                 )
         if noise[0] == 0.0:
-            problem = f"{model.state[0].name} of population {label} has none"
-            raise StudyError("model.noise", problem, "a number > 0")
+            problem = f"no noise in {model.state[0].name} of population {label}"
+            raise StudyError(noise_key(model, model.symbols[0]), problem, "a number > 0")
 
 
 def _follows(model: Model, k: int, at: Any) -> bool:

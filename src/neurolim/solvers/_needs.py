@@ -21,5 +21,15 @@ def need_derivatives(model: Model, *places: str) -> None:
     reasons = structure_of(model).untraceable
     for place in places:
         if place in reasons:
-            problem = f"needs its derivatives, but it {reasons[place]}"
-            raise StudyError(f"model.{place}", problem, "a formula that can be differentiated")
+            problem = f"needs derivatives of {place}, but it {reasons[place]}"
+            raise StudyError("model", problem, "a formula that can be differentiated")
+
+
+def noise_key(model: Model, symbol: str) -> str:
+    """Return the parameter that is the noise of a variable, "model" where there is none such."""
+    own = {param.name for param in model.params}
+    for noise in model.noises:
+        for moved, amplitude in noise.parts:
+            if moved == symbol and isinstance(amplitude, str) and amplitude in own:
+                return amplitude
+    return "model"

@@ -35,7 +35,7 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, splu
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
 from neurolim.numerics.structure import derivatives_of, structure_of
 from neurolim.solvers._cells import Grid, feels_means, top_of
-from neurolim.solvers._needs import need_derivatives
+from neurolim.solvers._needs import need_derivatives, noise_key
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords, steps_per_record
 
 #: Grids of the extrapolation, in units of the coarsest.
@@ -155,7 +155,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         raise _needs("a first variable without noise", f"{voltage.symbol} has noise {noise[0]:g}")
     if noise[1] <= 0.0:
         problem = f"the law has no density without noise in {conductance.symbol}"
-        raise StudyError("model.noise", problem, "an amplitude > 0")
+        raise StudyError(noise_key(model, conductance.symbol), problem, "an amplitude > 0")
     top_of(model, sites, options["reach"])
     steps_per_record(options)
 
