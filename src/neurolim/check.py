@@ -47,7 +47,12 @@ def check(word: str) -> list[str]:
     lines = []
     for kind, name in kinds.items():
         plug_in = core.get(kind, f"{path}:{name}")
-        facts = list(_FACTS[kind](plug_in, Path(path)))
+        try:
+            facts = list(_FACTS[kind](plug_in, Path(path)))
+        except StudyError:
+            raise
+        except Exception as error:
+            raise outside.fault(kind, Path(path).resolve(), error) from None
         lines += [f"{word}: {kind} {plug_in.name}: {plug_in.summary} ok", *facts]
     return lines
 
@@ -101,7 +106,7 @@ def _refused_by(solver: Solver, model: Model, params: dict[str, Any]) -> str:
     """Return why a solver with its default options refuses a model, or nothing."""
     given = {param.name: param.default for param in solver.options if param.default is not None}
     try:
-        getattr(solver, "accept", solver.check)(model, params, given)
+        solver.accept(model, params, given)
     except StudyError as error:
         return f"{error.key}: {error.problem}" if error.key else error.problem
     except Exception as error:

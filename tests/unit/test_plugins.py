@@ -379,6 +379,53 @@ def test_check_says_what_is_wrong_with_a_statistic(study, monkeypatch):
         check("top.py")
 
 
+SOLVER = """import numpy as np
+
+from neurolim import Coord, Cost, Solution, Solver, Var
+
+
+def solve(model, params, options, key, replicas):
+    return Solution({"start": np.zeros((1, 3))}, np.zeros(1, np.int8))
+
+
+SOLVER = Solver(
+    summary="Nothing.",
+    source="nobody",
+    options=(),
+    outputs=lambda model, options: (Var("start", dims=("axis",)),),
+    coords=lambda model, params, options: {"axis": Coord((0.0, 1.0, 2.0))},
+    cost=lambda model, params, options: Cost(1e-5, 1e3),
+    solve=solve,
+    check=lambda model, params, options: None,
+    stochastic=False,
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("(1, 3)", "(1, 2)", "6: bad: start has the shape (1, 2); allowed: (1, 3)"),
+        ('{"start"', '{"end"', "6: bad: gives ['end']; allowed: outputs: ['start']"),
+        ('dims=("axis",)', 'dims=("other",)', "15: bad: no values of other, a dimension of start"),
+        ("np.zeros((1", "np.random.random((1", "6: bad: start is another at the second time"),
+        ("zeros(1,", "zeros(2,", "6: bad: status has the shape (2,)"),
+        ("(model, params, options, key, replicas)", "(model)", "TypeError: solve() takes 1"),
+        ("np.zeros((1, 3))", "options['dt']", "7: KeyError: 'dt'"),
+    ],
+)
+def test_check_says_what_is_wrong_with_a_solver(tmp_path, monkeypatch, old, new, told):
+    monkeypatch.chdir(tmp_path)
+    Path("good.py").write_text(SOLVER)
+    assert check("good.py")[1] == "  deterministic; of balanced it gives start"
+    assert old in SOLVER
+    Path("bad.py").write_text(SOLVER.replace(old, new))
+    with pytest.raises(StudyError) as caught:
+        check("bad.py")
+    assert told in str(caught.value)
+    assert "bad.py" in str(caught.value)
+
+
 def test_check_finds_what_cannot_be_compiled(study, monkeypatch):
     monkeypatch.chdir(study.parent.parent / "mine")
     edit(study, "-x.s)", "-float(str(x.s)))")

@@ -142,7 +142,7 @@ def _imported(kind: str, name: str, path: Path) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        raise _fault(kind, path.resolve(), error) from None
+        raise fault(kind, path.resolve(), error) from None
 
 
 def load_installed(kind: str, point: EntryPoint) -> Any:
@@ -236,8 +236,8 @@ def shown(path: str | Path) -> str:
     return str(path) if near.startswith(os.pardir) else near
 
 
-def _fault(kind: str, path: Path, error: BaseException) -> StudyError:
-    """Return the refusal of a file that cannot be run, with the line of its own that failed."""
+def fault(kind: str, path: Path, error: BaseException) -> StudyError:
+    """Return the refusal of a file that fails, with the line of its own that does."""
     if isinstance(error, StudyError) and not error.file:
         text = f"{error.key}: {error.problem}" if error.key else error.problem
     else:
@@ -245,7 +245,7 @@ def _fault(kind: str, path: Path, error: BaseException) -> StudyError:
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if Path(f.filename).parent == path.parent]
     place = f"{shown(own[-1].filename)}:{own[-1].lineno}" if own else shown(path)
-    return StudyError(kind, f"{place}: {text}", "a file that can be imported")
+    return StudyError(kind, f"{place}: {text}", "a file that runs")
 
 
 def _line_of(path: str, attribute: str) -> int:
