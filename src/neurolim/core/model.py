@@ -133,7 +133,8 @@ class Synapses:
     ----------
     variable : symbol of the state variable
     conductance : (1/time), >= 0, of any of (m, c, p)
-    current : (state/time), of any of (m, c, p)
+    current : (state/time), of any of (m, c, p); vanishes where the conductance does (what flows
+        through closed synapses belongs in the drift)
     """
 
     variable: str
