@@ -219,7 +219,7 @@ def verify(
     recompute: Annotated[int, typer.Option(help="chunks to simulate again", min=0)] = 0,
     trust: Annotated[
         bool,
-        typer.Option("--trust", help="run code that is not this neurolim's: the archive's, its studies' files"),
+        typer.Option("--trust", help="run the archive's code, and its studies' own files"),
     ] = False,
     here: Annotated[
         bool, typer.Option("--here", help="recompute here, not in an environment from the lock")
