@@ -49,8 +49,8 @@ class Solver:
     solve : (model, params, options, key, replicas) -> Solution; pure: same arguments, same
         bits.  ``replicas`` is a range of replica numbers; deterministic solvers get range(1)
     check : (model, params, options) -> None, raises StudyError for combinations refused early
-    takes : features of models (``Model.features``) that it knows what to do with
     stochastic : False for solvers that ignore ``key`` (their datasets have no replica dim)
+    takes : features of models (``Model.features``) that it knows what to do with
     name : the file's name, filled in by ``get``
     """
 

@@ -41,8 +41,10 @@ def draw(code, z, first, size, key, replica, step, site, refinement, streams, co
 
     Parameters
     ----------
+    code : the model
     z : [noise, TILE]
     first, size : neurons first .. first + size - 1, multiples of BLOCK
+    key, replica, step, site : of the noise
     refinement : r; finer steps are numbered step r + j
     streams : stream of each noise, negative for one that vanishes: its row is left alone
     common : noises with one path for all neurons of the site

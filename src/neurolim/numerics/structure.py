@@ -46,10 +46,10 @@ class Structure:
     depends : names that enter the drift of each variable [d]
     bends : those of them that enter it otherwise than affinely, with constant coefficients [d]
     degree : total degree in x of the drift of each variable, None where it is no polynomial [d]
-    pulled, gapped : variables with synapses, with gap junctions [d]
     powers : degree of the drift of each variable in that variable alone, None where it is no
         polynomial in it [d]
     means_bend : names of m and c that enter the drift otherwise than affinely at a given x
+    pulled, gapped : variables with synapses, with gap junctions [d]
     rates_depend, targets_depend : names that enter pull and gap, and the targets
     rates_bend : names that enter pull, gap or pull target otherwise than affinely
     fields_bend : names that enter the fields otherwise than affinely
