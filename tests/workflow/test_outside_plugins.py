@@ -10,7 +10,7 @@ from tests.running import files_of, start
 
 from neurolim import stages
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 MODEL = '''"""Four variables."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -108,7 +109,8 @@ def _check_no_file(kind: str, key: str, word: Any, study: str) -> None:
     """Refuse an unknown name that is a file but for its ending, and say so."""
     if isinstance(word, str) and word and word not in core.names(kind):
         file = f"{word}.py"
-        if path_of(file, study).is_file():
+        # os.path answers no for names that no file can have; pathlib raises.
+        if os.path.isfile(path_of(file, study)):
             problem = f"unknown {kind} {word!r} (did you mean {file!r}?)"
             raise StudyError(key, problem, core.names(kind))
 
