@@ -236,3 +236,39 @@ def test_solvers_that_do_not_take_a_feature_say_which():
     options = core.resolve(solver.options, {})
     with pytest.raises(StudyError, match="scheme: exponential does not take a drift that"):
         solver.accept(EVERYTHING, core.resolve(EVERYTHING.params, {}), options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "scheme", "words"),
+    [
+        (
+            {"drift": lambda x: (-x.v if x.v > 0 else x.v,)},
+            "exponential",
+            "one.drift asks `if` of a state or mean: write neurolim.math.where",
+        ),
+        (
+            {"noise": Noise("v", lambda x: x.v if x.v > 0 else 1.0, stratonovich=True)},
+            "euler_maruyama",
+            "one.noise asks `if` of a state",
+        ),
+        (
+            {"noise": Noise("v", lambda m: m.v, stratonovich=True, common=True)},
+            "euler_maruyama",
+            "common noise whose amplitude depends on means",
+        ),
+    ],
+)
+def test_equations_that_do_not_say_what_a_scheme_needs_are_refused(changes, scheme, words):
+    model = Model(
+        summary="One variable.",
+        source="this test",
+        name="one",
+        state=(State("v", start=1.0),),
+        params=(),
+        **({"drift": lambda x: (-x.v,)} | changes),
+    )
+    core.check_model(model)
+    solver = core.get("solver", "particles")
+    options = core.resolve(solver.options, {"scheme": scheme})
+    with pytest.raises(StudyError, match=words):
+        solver.accept(model, {}, options)

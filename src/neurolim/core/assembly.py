@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections import namedtuple
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -175,7 +176,7 @@ def _initial(model: Model, write: _Writer) -> Any:
 
 def _root_of(square):  # type: ignore[no-untyped-def]
     """Return the standard deviation of independent noises that add up."""
-    return square**0.5
+    return math.sqrt(square)
 
 
 def _no_noise(p: Any) -> Any:

@@ -26,8 +26,10 @@ from neurolim.core import (
     StudyError,
     Var,
 )
+from neurolim.core.model import arguments_of
 from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
+from neurolim.numerics.structure import structure_of
 from neurolim.numerics.summary import ORDERS
 from neurolim.solvers._euler import euler_steps
 from neurolim.solvers._layout import layout
@@ -220,6 +222,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         raise StudyError(
             "brownian_refinement", "more than 2^32 fine steps", "fewer steps or a shorter run"
         )
+    _check_traced(model, options["scheme"])
     if options["scheme"] != "euler_maruyama":
         if model.features:
             raise StudyError(
@@ -236,6 +239,29 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
             f"euler_maruyama",
             f"dt < {2.0 / rate:g}, or scheme: exponential",
         )
+
+
+def _check_traced(model: Model, scheme: str) -> None:
+    """Refuse a model whose equations do not say what the scheme has to know.
+
+    Raises
+    ------
+    StudyError : no slope of the drift for the exponential scheme, no correction for Stratonovich's
+        noise, or one that the means of a common noise would have to enter
+    """
+    stratonovich = [noise for noise in model.noises if noise.stratonovich]
+    if scheme == "euler_maruyama" and not stratonovich:
+        return
+    reasons = structure_of(model).untraceable
+    needed = ("noise",) if scheme == "euler_maruyama" else ("drift", "coupling", "fields")
+    for part in needed:
+        if part in reasons:
+            raise StudyError("model", f"{model.name}.{part} {reasons[part]}", "euler_maruyama, Ito")
+    for noise in stratonovich:
+        felt = {name for _, amplitude in noise.parts for name in arguments_of(amplitude)}
+        if noise.common and felt & {"m", "c"}:
+            problem = "common noise whose amplitude depends on means is not taken as Stratonovich's"
+            raise StudyError("model", f"{model.name}: {problem}", "Ito's, with its correction")
 
 
 def _bins(options: Mapping[str, Any]) -> tuple[float, float, int]:
