@@ -133,6 +133,61 @@ def assemble_step(
     )
 
 
+class SplitNoise(NamedTuple):
+    """A model's noise as an exponential step takes it.
+
+    covariance : (p) -> flat tuple [d d] (state^2/time), of the noises taken exactly
+    push : (t, x, m, c, p, z, r) -> tuple [d], what all others push with, from their normals z; r is
+        the root of the step.  Empty where there are none
+    """
+
+    covariance: Callable[..., Any]
+    push: Callable[..., Any]
+
+
+def assemble_noise(
+    model: Model,
+    take: Callable[[Any], Any],
+    milstein: Callable[..., Any] | None = None,
+    entries: Sequence[tuple[int, int, int]] = (),
+) -> SplitNoise:
+    """Return a model's noise as an exponential step takes it.
+
+    Parameters
+    ----------
+    model, take : as in `assemble`; x, m, c, z have names already
+    milstein : (x, m, c, p, t) -> numbers that Milstein's correction adds to the push, times
+        z_j z_l - (j == l) and the root of the step
+    entries : (k, j, l) of each of these numbers: the variable it moves, and its two noises, counted
+        among those not taken exactly
+    """
+    write = _Writer(model, take, name=False)
+    covariance = {(k, j): "0.0" for k in model.symbols for j in model.symbols}
+    pushed = dict.fromkeys(model.symbols, "")
+    loose = [noise for noise in model.noises if not noise.exact]
+    for noise in model.noises:
+        values = [(symbol, write.value(amplitude)) for symbol, amplitude in noise.parts]
+        if noise.exact:
+            for k, a in values:
+                for j, b in values:
+                    known = covariance[k, j]
+                    covariance[k, j] = f"{a} * {b}" + ("" if known == "0.0" else f" + {known}")
+        else:
+            for k, a in values:
+                pushed[k] += f" + {a} * z[{loose.index(noise)}]"
+    names = list(pushed)
+    if milstein is not None:
+        write.space["milstein"] = milstein
+        for i, (k, j, l) in enumerate(entries):
+            less = " - 1.0" if j == l else ""
+            pushed[names[k]] += f" + r * milstein(x, m, c, p, t)[{i}] * (z[{j}] * z[{l}]{less})"
+    push = _tuple([text.removeprefix(" + ") or "0.0" for text in pushed.values()] if loose else [])
+    return SplitNoise(
+        write.function("covariance(p)", _tuple([*covariance.values()])),
+        write.function("push(t, x, m, c, p, z, r)", push),
+    )
+
+
 def _relax(model: Model, write: _Writer) -> Any:
     pull, target, gap = (dict.fromkeys(model.symbols, "0.0") for _ in range(3))
     for term in model.couplings:

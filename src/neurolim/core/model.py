@@ -172,6 +172,12 @@ class Noise:
             amplitudes = (amplitudes,) * len(variables)
         return tuple(zip(variables, amplitudes, strict=True))
 
+    @property
+    def exact(self) -> bool:
+        """Return whether an exponential step takes it exactly: additive, of every neuron's own."""
+        depend = {name for _, amplitude in self.parts for name in arguments_of(amplitude)}
+        return not self.common and depend <= {"p"}
+
 
 class Sites(NamedTuple):
     """Where neurons sit and how the sites talk: the one idea behind space and populations.

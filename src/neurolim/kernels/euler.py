@@ -21,10 +21,6 @@ from numba import njit
 from neurolim.core.model import MAX_FIELDS, MAX_NOISES, MAX_VARIABLES
 from neurolim.kernels.noise import draw, draw_row
 from neurolim.kernels.numba_types import (
-    each_add,
-    each_fma,
-    each_less,
-    each_times,
     means_at,
     n_means,
     n_noises,
@@ -36,12 +32,13 @@ from neurolim.kernels.numba_types import (
     state_at,
     state_to_replace,
 )
+from neurolim.kernels.shared import summarise
+from neurolim.kernels.vectors import each_add, each_fma, each_less, each_times
 from neurolim.kernels.walls import fold, reflect_bridge, wrap
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.columns import SUM_LANES, TILE, add_to_lanes, copy_row, sum_lanes
 from neurolim.numerics.lowlevel import stack_array, unowned
 from neurolim.numerics.random import STREAM_INITIAL, STREAMS_PER_SITE
-from neurolim.numerics.summary import summarise
 from neurolim.provenance import code_digest
 
 #: Most means a site has: state variables and fields.
@@ -120,6 +117,25 @@ def keep_inside(code, X, old, s, first, size, h, key, replica, step, walls):
             wrap(new, walls.period[k])
 
 
+@njit(error_model="numpy")
+def is_bridged(code, walls, s):
+    """Return whether a wall of a site is kept by the bridge, which asks for the old state."""
+    found = False
+    for k in range(n_variables(code)):
+        found = found or walls.deviation[s, k] > 0.0
+    return found
+
+
+@njit(error_model="numpy")
+def is_walled(code, walls):
+    """Return whether there is a wall or a circle."""
+    found = False
+    for k in range(n_variables(code)):
+        inside = walls.floor[k] == -np.inf and walls.ceiling[k] == np.inf
+        found = found or not inside or walls.period[k] > 0.0
+    return found
+
+
 @njit(error_model="numpy", nogil=True)
 def step_site(code, X, s, p, m, c, means, n, h, key, replica, step, noises, walls):
     """Move the neurons X [variable, site, neuron] of a site, and fill their new means."""
@@ -130,11 +146,7 @@ def step_site(code, X, s, p, m, c, means, n, h, key, replica, step, noises, wall
         lanes[k, :] = 0.0
     for j in range(n_noises(code)):
         z[j, :] = 0.0
-    bridged, walled = False, False
-    for k in range(n_variables(code)):
-        bridged = bridged or walls.deviation[s, k] > 0.0
-        inside = walls.floor[k] == -np.inf and walls.ceiling[k] == np.inf
-        walled = walled or not inside or walls.period[k] > 0.0
+    bridged, walled = is_bridged(code, walls, s), is_walled(code, walls)
     t, root = step * h, np.sqrt(h)
     pull, target, gap = code.relax(m, c, p)
     keep = each_less(1.0, each_times(h, each_add(pull, gap)))

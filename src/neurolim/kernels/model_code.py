@@ -10,12 +10,13 @@ from typing import Any
 from numba import njit
 
 from neurolim.core import Equations, Model
-from neurolim.core.assembly import assemble, assemble_step
+from neurolim.core.assembly import assemble, assemble_noise, assemble_step
 from neurolim.core.digests import model_digest
 from neurolim.kernels.numba_types import Code
+from neurolim.kernels.shared import provide_exponential, provide_steps
 from neurolim.numerics.cache import named
 from neurolim.numerics.lowlevel import fma
-from neurolim.numerics.structure import Derivatives, derivatives_of
+from neurolim.numerics.structure import Derivatives, derivatives_of, structure_of
 from neurolim.provenance import code_digest
 
 
@@ -106,14 +107,48 @@ def _is_helper(value: Any) -> bool:
 def step_code(model: Model) -> Code:
     """Return a model as the first argument of the kernels of time steps."""
     key, kept = kernel_key(model)
-    take = compiler(key)
+    provide_steps()
+    functions = _step_functions(model, compiler(key), key)
+    numbers = model.numbers._fields
+    return Code(key, model.symbols, model.means, numbers, len(model.noises), kept, functions)
+
+
+@lru_cache(maxsize=64)
+def exponential_code(model: Model) -> Code:
+    """Return a model as the first argument of the kernels of exponential steps.
+
+    Its drift, coupling, fields and noise are traced.
+    """
+    key, kept = kernel_key(model)
+    key = f"{key}_exponential"
+    shape, slopes, take = structure_of(model), derivatives_of(model, name=False), compiler(key)
+    provide_steps()
+    provide_exponential(len(model.state), shape.rates_move)
+    milstein = take(slopes.milstein) if shape.milstein else None
+    noise = assemble_noise(model, take, milstein, shape.milstein)
+    more = {**slopes._asdict(), **noise._asdict()}
+    functions = _step_functions(model, take, key) | {name: take(f) for name, f in more.items()}
+    numbers = model.numbers._fields
+    loose = sum(not noise.exact for noise in model.noises)
+    # Ito's drift of Stratonovich noise is not the one whose slopes are known.
+    moved = {
+        symbol for noise in model.noises if noise.stratonovich for symbol, _ in noise.parts
+    }
+    curved = tuple(
+        bent or symbol in moved for bent, symbol in zip(shape.curved, model.symbols, strict=True)
+    )
+    return Code(
+        key, model.symbols, model.means, numbers, loose, kept, functions, curved, shape.rates_move
+    )
+
+
+def _step_functions(model: Model, take: Callable[[Any], Any], key: str) -> dict[str, Any]:
+    """Return the functions of `StepEquations` by name, compiled."""
     correction = None
     if any(noise.stratonovich for noise in model.noises):
         correction = take(derivatives_of(model, name=False).correction)
     equations = assemble_step(model, take, fma, False, correction)
-    functions = {
+    return {
         name: njit(error_model="numpy", forceinline=True)(named(function, key))
         for name, function in equations._asdict().items()
     }
-    numbers = model.numbers._fields
-    return Code(key, model.symbols, model.means, numbers, len(model.noises), kept, functions)

@@ -18,6 +18,8 @@ from numba.core.imputils import lower_getattr_generic
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import NativeValue, intrinsic, models, register_model, typeof_impl, unbox
 
+from neurolim.core.model import MAX_VARIABLES
+
 #: The functions of the models of this process, by digest.
 _FUNCTIONS: dict[str, dict[str, Any]] = {}
 
@@ -29,9 +31,11 @@ class Code:
     ----------
     digest : of all that its functions depend on
     state, means, parameters : names
-    n_noises : number of noises
+    n_noises : number of noises that a kernel draws one by one
     kept : whether kernels for it may be kept on disk
     functions : compiled, by name
+    curved : variables whose drift is not affine in x with constant coefficients [d]
+    rates_move : pull or gap change with means or fields
     """
 
     def __init__(
@@ -43,13 +47,21 @@ class Code:
         n_noises: int,
         kept: bool,
         functions: dict[str, Any],
+        curved: tuple[bool, ...] = (),
+        rates_move: bool = False,
     ) -> None:
         self.type = CodeType(digest, state, means, parameters, n_noises, kept)
+        self.type.curved = tuple(k for k, bent in enumerate(curved) if bent)
+        self.type.rates_move = rates_move
         _FUNCTIONS[digest] = functions
 
 
 class CodeType(types.Type):
     """The type of `Code`: a type per model."""
+
+    #: Positions of the curved variables; whether pull or gap change with means or fields.
+    curved: tuple[int, ...] = ()
+    rates_move: bool = False
 
     def __init__(
         self,
@@ -146,6 +158,21 @@ def _constant(count: Callable[[Any], int], doc: str) -> Any:
 n_variables = _constant(lambda code: len(code.state), "Return the number of state variables.")
 n_means = _constant(lambda code: len(code.means), "Return the number of means: states, fields.")
 n_noises = _constant(lambda code: code.n_noises, "Return the number of noises.")
+n_curved = _constant(lambda code: len(code.curved), "Return the number of curved variables.")
+rates_move = _constant(lambda code: int(code.rates_move), "Return 1 where pull or gap move, or 0.")
+
+
+@intrinsic
+def curved_places(typing_context: Any, code: Any) -> Any:
+    """Return, by variable, its place among the curved ones, or -1."""
+    places = [code.curved.index(k) if k in code.curved else -1 for k in range(len(code.state))]
+    result = types.UniTuple(types.intp, len(places))
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = [context.get_constant(types.intp, place) for place in places]
+        return context.make_tuple(builder, result, values)
+
+    return result(code), generate
 
 
 def _loader(
@@ -200,6 +227,34 @@ def _scopes(builder: Any, names: list[str]) -> Any:
     return module.add_metadata(scopes)
 
 
+def _marked_read(builder: Any, load: Any) -> None:
+    load.set_metadata("alias.scope", _scopes(builder, ["read"]))
+
+
+def _writer(own: str, other: str, doc: str) -> Any:
+    """Return an intrinsic (array, i, values) that writes marked rows."""
+
+    def typer(typing_context: Any, array: Any, i: Any, values: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            rows = [f"{own} {k}" for k in range(len(signature.args[2]))]
+            beside = ["read", *(f"{other} {k}" for k in range(MAX_VARIABLES))]
+            for k, typ in enumerate(signature.args[2]):
+                number = context.cast(
+                    builder, builder.extract_value(args[2], k), typ, types.float64
+                )
+                at = _pointer(context, builder, signature.args[0], args[0], k, args[1])
+                store = builder.store(number, at)
+                store.set_metadata("alias.scope", _scopes(builder, [rows[k]]))
+                others = [row for row in rows if row != rows[k]]
+                store.set_metadata("noalias", _scopes(builder, [*beside, *others]))
+            return context.get_dummy_value()
+
+        return types.none(array, i, values), generate
+
+    typer.__doc__ = doc
+    return intrinsic(typer)
+
+
 state_at = _loader(lambda code: code.state, "Return the state of neuron i of rows [variable, i].")
 
 
@@ -210,42 +265,33 @@ state_to_replace = _loader(
     Only for a loop that reads a neuron, computes its new state from it and replaces it: loads and
     stores are marked not to overlap, so that the loop becomes vector code.
     """,
-    lambda builder, load: load.set_metadata("alias.scope", _scopes(builder, ["read"])),
+    _marked_read,
+)
+replace = _writer(
+    "state",
+    "work",
+    "Write the new state of neuron i of rows [variable, i]; see ``state_to_replace``.",
+)
+put_beside = _writer(
+    "work",
+    "state",
+    "Write numbers of neuron i to rows [number, i] that overlap neither with its state nor with "
+    "what is read in the loop.",
 )
 
 
-@intrinsic
-def replace(typing_context: Any, array: Any, i: Any, values: Any) -> Any:
-    """Write the new state of neuron i of rows [variable, i]; see ``state_to_replace``."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        rows = [f"row {k}" for k in range(len(signature.args[2]))]
-        for k, typ in enumerate(signature.args[2]):
-            number = context.cast(builder, builder.extract_value(args[2], k), typ, types.float64)
-            at = _pointer(context, builder, signature.args[0], args[0], k, args[1])
-            store = builder.store(number, at)
-            store.set_metadata("alias.scope", _scopes(builder, [rows[k]]))
-            others = [row for row in rows if row != rows[k]]
-            store.set_metadata("noalias", _scopes(builder, ["read", *others]))
-        return context.get_dummy_value()
-
-    return types.none(array, i, values), generate
-
-
 def _row_loader(names: Callable[[Any], tuple[str, ...]], doc: str) -> Any:
-    """Return an intrinsic (code, array [site, name], s) -> numbers array[s] with names."""
+    """Return an intrinsic (code, array [site, ...], s) -> first numbers of array[s] with names."""
 
     def typer(typing_context: Any, code: Any, array: Any, s: Any) -> Any:
         numbers = NumbersType(names(code))
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            view = context.make_array(signature.args[1])(context, builder, args[1])
-            size = context.get_constant(types.intp, len(numbers.names))
-            first = builder.mul(args[2], size)
+            row = _row(context, builder, signature.args[1], args[1], args[2])
             values = cgutils.create_struct_proxy(numbers)(context, builder)
             for k, name in enumerate(numbers.names):
-                at = builder.add(first, context.get_constant(types.intp, k))
-                setattr(values, name, builder.load(builder.gep(view.data, [at])))
+                at = builder.gep(row, [context.get_constant(types.intp, k)])
+                setattr(values, name, builder.load(at))
             return values._getvalue()
 
         return numbers(code, array, s), generate
@@ -254,13 +300,64 @@ def _row_loader(names: Callable[[Any], tuple[str, ...]], doc: str) -> Any:
     return intrinsic(typer)
 
 
+def _row(context: Any, builder: Any, typ: Any, array: Any, s: Any) -> Any:
+    """Return the address of array[s, 0, ...]."""
+    view = context.make_array(typ)(context, builder, array)
+    stride = cgutils.unpack_tuple(builder, view.strides)[0]
+    bytes_ = builder.bitcast(view.data, ir.IntType(8).as_pointer())
+    return builder.bitcast(builder.gep(bytes_, [builder.mul(stride, s)]), view.data.type)
+
+
+state_in = _row_loader(lambda code: code.state, "Return a state, the first numbers of row s.")
 means_at = _row_loader(lambda code: code.means, "Return the means of site s of rows [site, mean].")
 parameters_at = _row_loader(
     lambda code: code.parameters, "Return the parameters of site s of rows [site, parameter]."
 )
 
 
-def _tuple_loader(size: Callable[[Any], int], doc: str) -> Any:
+def _row_tuple(size: Callable[[Any], int], doc: str) -> Any:
+    """Return an intrinsic (code, array [site, ...], s) -> tuple of the numbers of array[s]."""
+
+    def typer(typing_context: Any, code: Any, array: Any, s: Any) -> Any:
+        result = types.UniTuple(types.float64, size(code))
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            row = _row(context, builder, signature.args[1], args[1], args[2])
+            values = [
+                builder.load(builder.gep(row, [context.get_constant(types.intp, k)]))
+                for k in range(len(result))
+            ]
+            return context.make_tuple(builder, result, values)
+
+        return result(code, array, s), generate
+
+    typer.__doc__ = doc
+    return intrinsic(typer)
+
+
+vector_at = _row_tuple(lambda code: len(code.state), "Return array[s], a vector over variables.")
+matrix_at = _row_tuple(
+    lambda code: len(code.state) ** 2, "Return array[s], a matrix over variables, row by row."
+)
+
+
+@intrinsic
+def write(typing_context: Any, array: Any, s: Any, values: Any) -> Any:
+    """Write a tuple of numbers to array[s], row by row."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        row = _row(context, builder, signature.args[0], args[0], args[1])
+        for k, typ in enumerate(signature.args[2]):
+            number = context.cast(builder, builder.extract_value(args[2], k), typ, types.float64)
+            builder.store(number, builder.gep(row, [context.get_constant(types.intp, k)]))
+        return context.get_dummy_value()
+
+    return types.none(array, s, values), generate
+
+
+def _tuple_loader(
+    size: Callable[[Any], int], doc: str, mark: Callable[[Any, Any], None] | None = None
+) -> Any:
     """Return an intrinsic (code, array [row, n], i) -> tuple of array[k, i]."""
 
     def typer(typing_context: Any, code: Any, array: Any, i: Any) -> Any:
@@ -268,17 +365,13 @@ def _tuple_loader(size: Callable[[Any], int], doc: str) -> Any:
         result = types.UniTuple(types.float64, count)
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            values = [
-                _as_float64(
-                    context,
-                    builder,
-                    array.dtype,
-                    builder.load(
-                        _pointer(context, builder, signature.args[1], args[1], k, args[2])
-                    ),
-                )
-                for k in range(count)
-            ]
+            values = []
+            for k in range(count):
+                at = _pointer(context, builder, signature.args[1], args[1], k, args[2])
+                value = builder.load(at)
+                if mark is not None:
+                    mark(builder, value)
+                values.append(_as_float64(context, builder, array.dtype, value))
             return context.make_tuple(builder, result, values)
 
         return result(code, array, i), generate
@@ -288,6 +381,26 @@ def _tuple_loader(size: Callable[[Any], int], doc: str) -> Any:
 
 
 noises_at = _tuple_loader(lambda code: code.n_noises, "Return the normals of neuron i, a tuple.")
+normals_at = _tuple_loader(
+    lambda code: len(code.state), "Return the normals of neuron i, one per variable, a tuple."
+)
+bends_at = _tuple_loader(
+    lambda code: len(code.curved), "Return what curved variables of neuron i have.", _marked_read
+)
+
+
+@intrinsic
+def as_state(typing_context: Any, code: Any, values: Any) -> Any:
+    """Return a tuple as a state, with names."""
+    numbers = NumbersType(code.state)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        state = cgutils.create_struct_proxy(numbers)(context, builder)
+        for k, name in enumerate(numbers.names):
+            setattr(state, name, builder.extract_value(args[1], k))
+        return state._getvalue()
+
+    return numbers(code, values), generate
 
 
 @intrinsic
@@ -302,63 +415,3 @@ def put(typing_context: Any, array: Any, i: Any, values: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(array, i, values), generate
-
-
-def _each(name: str, doc: str, combine: Callable[..., Any]) -> Any:
-    """Return an intrinsic that combines numbers, tuples and numbers with names entry by entry.
-
-    The result is as long as the shortest of them.
-    """
-
-    def size(typ: Any) -> int:
-        if isinstance(typ, NumbersType):
-            return len(typ.names)
-        return len(typ) if isinstance(typ, types.BaseTuple) else 1 << 30
-
-    def part(context: Any, builder: Any, typ: Any, value: Any, k: int) -> Any:
-        if isinstance(typ, NumbersType):
-            return builder.extract_value(value, k)
-        if isinstance(typ, types.BaseTuple):
-            value, typ = builder.extract_value(value, k), typ[k]
-        return context.cast(builder, value, typ, types.float64)
-
-    def generator(count: int) -> Any:
-        result = types.UniTuple(types.float64, count)
-
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            numbers = [
-                combine(
-                    builder,
-                    *(
-                        part(context, builder, typ, value, k)
-                        for typ, value in zip(signature.args, args, strict=True)
-                    ),
-                )
-                for k in range(count)
-            ]
-            return context.make_tuple(builder, result, numbers)
-
-        return result, generate
-
-    if name == "each_fma":
-
-        def typer(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
-            result, generate = generator(min(map(size, (a, b, c))))
-            return result(a, b, c), generate
-
-    else:
-
-        def typer(typing_context: Any, a: Any, b: Any) -> Any:  # type: ignore[misc]
-            result, generate = generator(min(map(size, (a, b))))
-            return result(a, b), generate
-
-    typer.__name__, typer.__doc__ = name, doc
-    return intrinsic(typer)
-
-
-each_add = _each("each_add", "Return a_k + b_k.", lambda builder, a, b: builder.fadd(a, b))
-each_less = _each("each_less", "Return a_k - b_k.", lambda builder, a, b: builder.fsub(a, b))
-each_times = _each("each_times", "Return a_k b_k.", lambda builder, a, b: builder.fmul(a, b))
-each_fma = _each(
-    "each_fma", "Return a_k b_k + c_k, rounded once.", lambda builder, *abc: builder.fma(*abc)
-)

@@ -1,8 +1,8 @@
 """Exact steps of small linear stochastic systems, for exponential integrators.
 
-For dx = L x dt + diag(sigma) dW over a step h, an exponential scheme needs
+For dx = L x dt + dB with Cov(dB) = S dt over a step h, an exponential scheme needs
 
-    P1 = h phi1(L h),  P2 = h phi2(L h),  C with C C^T = int_0^h e^{Ls} diag(sigma^2) e^{L^T s} ds,
+    P1 = h phi1(L h),  P2 = h phi2(L h),  C with C C^T = int_0^h e^{Ls} S e^{L^T s} ds,
 
 phi1(z) = (e^z - 1)/z and phi2(z) = (e^z - 1 - z)/z^2.  All three come from Taylor series on a step
 so short that they are exact to rounding, then from doubling formulas; only +, -, *, / and square
@@ -27,12 +27,12 @@ _RECIPROCALS = tuple(1.0 / k for k in range(1, _TERMS + 3))
 
 @lru_cache(maxsize=8)
 def propagator(size: int) -> Callable[..., None]:
-    """Return the compiled function ``propagate(L, sigma, h, E, P1, P2, C)`` for small systems.
+    """Return the compiled function ``propagate(L, S, h, E, P1, P2, C)`` for small systems.
 
     A size known in advance keeps all matrices in registers; size 0 stands for any.
 
-    The function fills, for a matrix L [size, size] (1/time), noise sigma [size] (per root time)
-    and a step h (time):
+    The function fills, for a matrix L [size, size] (1/time), a covariance of the noise S
+    [size, size] (1/time) and a step h (time):
 
     E : e^{L h} [size, size]
     P1, P2 : h phi1(L h) and h phi2(L h) [size, size], time
@@ -65,7 +65,7 @@ def propagator(size: int) -> Callable[..., None]:
 
     product = njit(error_model="numpy", forceinline=True)(named(multiply, size))
 
-    def propagate(L, sigma, h, E, P1, P2, C):
+    def propagate(L, S, h, E, P1, P2, C):
         d = dimension(L)
         norm = 0.0
         for i in range(d):
@@ -100,10 +100,10 @@ def propagator(size: int) -> Callable[..., None]:
             P1[i, i] += 1.0
         product(E, A, P1)
 
-        # Q(tau) = sum_k M_k tau / (k + 1)!,  M_0 = diag(sigma^2),  M_{k+1} = A M_k + M_k A^T.
+        # Q(tau) = sum_k M_k tau / (k + 1)!,  M_0 = S,  M_{k+1} = A M_k + M_k A^T.
         for i in range(d):
             for j in range(d):
-                term[i, j] = sigma[i] * sigma[i] * tau if i == j else 0.0
+                term[i, j] = S[i, j] * tau
                 Q[i, j] = term[i, j]
         for k in range(2, _TERMS + 2):
             product(work, A, term)

@@ -54,6 +54,10 @@ class Structure:
     rates_bend : names that enter pull, gap or pull target otherwise than affinely
     fields_bend : names that enter the fields otherwise than affinely
     normal : the initial law is normal: affine in z, each variable in its own
+    commuting : the noises of a neuron commute, and no amplitude depends on means: an exponential
+        step is of strong order 1, otherwise 1/2
+    milstein : (k, j, l) of the numbers of Milstein's correction: variable, and two noises among
+        those that are not additive and of every neuron's own
     texts : of the derivatives, by name
     """
 
@@ -70,6 +74,8 @@ class Structure:
     rates_bend: tuple[str, ...]
     fields_bend: tuple[str, ...]
     normal: bool
+    commuting: bool
+    milstein: tuple[tuple[int, int, int], ...]
     texts: dict[str, str]
 
     @property
@@ -120,6 +126,7 @@ class Derivatives(NamedTuple):
     drift_coefficients : of drift_k by power of x_k, lowest first, one variable after the other;
         ``Structure.powers`` says how many, none where it is no polynomial in x_k
     correction : what Stratonovich's integrals add to the drift of Ito's [d]
+    milstein : the numbers of Milstein's correction, as ``Structure.milstein`` lists them
     """
 
     drift_x: Callable[..., Any]
@@ -137,6 +144,7 @@ class Derivatives(NamedTuple):
     current_c: Callable[..., Any]
     drift_coefficients: Callable[..., Any]
     correction: Callable[..., Any]
+    milstein: Callable[..., Any]
 
 
 @lru_cache(maxsize=256)
@@ -259,6 +267,13 @@ def derive(model: Model) -> Structure:
         terms = traced("noise", lambda: _correction(symbols, model))
         if terms is not None:
             texts["correction"] = symbols.text("correction", list(terms))
+    commuting, milstein = True, ()
+    if not all(noise.exact for noise in model.noises):
+        terms = traced("noise", lambda: _amplitudes(symbols, model))
+        commuting = False
+        if terms is not None:
+            commuting, milstein, values = _milstein(symbols, model, terms)
+            texts["milstein"] = symbols.text("milstein", values)
     if "coupling" in reasons:
         texts = {name: text for name, text in texts.items() if name.split("_")[0] not in _RATES}
     return Structure(
@@ -277,8 +292,27 @@ def derive(model: Model) -> Structure:
         rates_bend=symbols.bending([*pull, *gap, *current], variables),
         fields_bend=symbols.bending(sent or (), variables),
         normal=start is not None and symbols.normal(start),
+        commuting=commuting,
+        milstein=milstein,
         texts=texts,
     )
+
+
+def _amplitudes(symbols: Symbols, model: Model) -> tuple[Any, ...]:
+    """Return the amplitudes b_kj, noise after noise [n_noises d]."""
+    kick, d, count = assemble_step(model).kick, len(model.state), len(model.noises)
+    found: list[Any] = []
+    for j in range(count):
+        unit = tuple(float(i == j) for i in range(count))
+        at = (symbols.t, symbols.x, symbols.m, symbols.c, symbols.p)
+        found += kick(*at, unit, 1.0, (0.0,) * d)
+    return tuple(found)
+
+
+def _along(symbols: Symbols, b: Any, of: Any) -> list[Any]:
+    """Return (b . grad) of each entry of a vector, means held."""
+    slopes = [[rate * entry.diff(v) for rate, v in zip(b, symbols.x, strict=True)] for entry in of]
+    return [symbols.numbers(sum(row)) for row in slopes]
 
 
 def _correction(symbols: Symbols, model: Model) -> tuple[Any, ...]:
@@ -286,17 +320,47 @@ def _correction(symbols: Symbols, model: Model) -> tuple[Any, ...]:
 
     Added to the drift it makes their integrals Ito's (Kloeden & Platen 1992, sec. 4.9).
     """
-    x, m, c, p, t = symbols.x, symbols.m, symbols.c, symbols.p, symbols.t
-    kick = assemble_step(model).kick
-    found = [symbols.numbers(0)] * len(x)
+    d = len(model.state)
+    flat = [symbols.numbers(part) for part in _amplitudes(symbols, model)]
+    found = [symbols.numbers(0)] * d
     for j, noise in enumerate(model.noises):
         if noise.stratonovich:
-            unit = tuple(float(i == j) for i in range(len(model.noises)))
-            b = [symbols.numbers(part) for part in kick(t, x, m, c, p, unit, 1.0, (0.0,) * len(x))]
-            for k in range(len(x)):
-                slopes = (b[i] * b[k].diff(v) for i, v in enumerate(x))
-                found[k] = found[k] + sum(slopes) / 2
+            b = flat[j * d : (j + 1) * d]
+            found = [
+                known + more / 2 for known, more in zip(found, _along(symbols, b, b), strict=True)
+            ]
     return tuple(found)
+
+
+def _milstein(
+    symbols: Symbols, model: Model, flat: tuple[Any, ...]
+) -> tuple[bool, tuple[tuple[int, int, int], ...], list[Any]]:
+    """Return whether the noises commute, and Milstein's correction: its places and numbers.
+
+    With L_j b_l = (b_j . grad) b_l the step adds  (1/2) sum_jl L_j b_l (z_j z_l - delta_jl) h, which
+    is all of the double integrals if L_j b_l = L_l b_j (Kloeden & Platen 1992, sec. 10.3).
+    Amplitudes that depend on means do not commute with the noise of other neurons.
+    """
+    d = len(model.state)
+    b = [flat[j * d : (j + 1) * d] for j in range(len(model.noises))]
+    lifted = [[_along(symbols, one, other) for other in b] for one in b]
+    means = {*symbols.m, *symbols.c}
+    commuting = not any(entry.free_symbols & means for entry in flat) and all(
+        symbols.vanishes(up - down)
+        for j in range(len(b))
+        for l in range(j)
+        for up, down in zip(lifted[j][l], lifted[l][j], strict=True)
+    )
+    loose = [j for j, noise in enumerate(model.noises) if not noise.exact]
+    places: list[tuple[int, int, int]] = []
+    values = []
+    for j, l in ((j, l) for at, j in enumerate(loose) for l in loose[at:]):
+        for k in range(d):
+            both = lifted[j][l][k] + (lifted[l][j][k] if j != l else 0)
+            if not symbols.vanishes(both):
+                places.append((k, loose.index(j), loose.index(l)))
+                values.append(both / 2)
+    return commuting, tuple(places), values
 
 
 def _texts(symbols: Symbols, drift: Any, sent: Any, start: Any) -> dict[str, str]:

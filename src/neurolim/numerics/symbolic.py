@@ -103,6 +103,10 @@ class Symbols:
         result = "".join(f"{printer.doprint(self.sympy.sympify(v))}, " for v in values)
         return "\n".join([*lines, f"    return ({result})", ""])
 
+    def vanishes(self, expression: Any) -> bool:
+        """Return whether an expression is zero."""
+        return bool(self.sympy.simplify(self._expanded(self.numbers(expression))) == 0)
+
     def _expanded(self, expression: Any) -> Any:
         return self.numbers(self.sympy.expand(expression))
 

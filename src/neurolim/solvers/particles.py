@@ -1,8 +1,8 @@
 """The network itself: n neurons per site, moved step by step on counter-based noise.
 
 Two schemes: ``euler_maruyama`` (``kernels/euler.py``), the baseline, which takes every model, and
-``exponential`` (``_schemes.py``), second order and accurate at any ratio of step and coupling time,
-for additive noise.
+``exponential`` (``kernels/exponential.py``), of weak order 2 for additive noise and accurate at any
+ratio of step and coupling time.
 """
 
 from __future__ import annotations
@@ -31,9 +31,7 @@ from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
 from neurolim.numerics.structure import structure_of
 from neurolim.numerics.summary import ORDERS
-from neurolim.solvers._euler import euler_steps
-from neurolim.solvers._layout import layout
-from neurolim.solvers._schemes import Records, Variant, kernels
+from neurolim.solvers._steps import Records, exact_noise, steps_of
 from neurolim.solvers._times import (
     TIME_OPTIONS,
     largest_rate,
@@ -165,22 +163,15 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
     return found
 
 
-def _noisy(model: Model, sites: Sites) -> tuple[bool, ...]:
-    """Return which state variables have noise at some site."""
-    if not model.plain_noise:
-        moved = {symbol for noise in model.noises for symbol, _ in noise.parts}
-        return tuple(symbol in moved for symbol in model.symbols)
-    return tuple(np.any([model.equations.noise(p) for p in sites.params], axis=0).tolist())
-
-
 def _step_seconds(model: Model, sites: Sites, options: Mapping[str, Any]) -> float:
     """Predict the core-seconds of a step."""
     n_sites, scheme = len(sites.labels), options["scheme"]
-    normals = sum(_noisy(model, sites)) * _NORMAL_NANOSECONDS[options["normals"]]
+    drawn = sum(exact_noise(model, sites)) + sum(not noise.exact for noise in model.noises)
+    normals = drawn * _NORMAL_NANOSECONDS[options["normals"]]
     each = len(model.state) * model.work * _NANOSECONDS[scheme]
     each += normals * options["brownian_refinement"]
     seconds = n_sites * (1e-9 * options["n_neurons"] * each + _SECONDS_PER_STEP[scheme])
-    if scheme == "exponential" and layout(model).n_fields:
+    if scheme == "exponential" and model.fields:
         seconds += n_sites**3 * _SECONDS_PER_PATH
     return seconds
 
@@ -224,12 +215,6 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         )
     _check_traced(model, options["scheme"])
     if options["scheme"] != "euler_maruyama":
-        if model.features:
-            raise StudyError(
-                "scheme",
-                f"exponential does not take {min(model.features)}, which {model.name} has",
-                "euler_maruyama",
-            )
         return
     rate = largest_rate(model, params, slopes=True)
     if options["dt"] * rate >= 2.0:
@@ -253,7 +238,7 @@ def _check_traced(model: Model, scheme: str) -> None:
     if scheme == "euler_maruyama" and not stratonovich:
         return
     reasons = structure_of(model).untraceable
-    needed = ("noise",) if scheme == "euler_maruyama" else ("drift", "coupling", "fields")
+    needed = ("noise",) if scheme == "euler_maruyama" else ("drift", "coupling", "fields", "noise")
     for part in needed:
         if part in reasons:
             raise StudyError("model", f"{model.name}.{part} {reasons[part]}", "euler_maruyama, Ito")
@@ -299,11 +284,7 @@ def solve(
         else np.array([model.equations.profile(p) for p in sites.params], dtype=float)
     )
     wide = options["normals"] == "float64"
-    run: Any
-    if options["scheme"] == "euler_maruyama":
-        run = euler_steps(model, sites, wide)
-    else:
-        run = kernels(model, Variant(_noisy(model, sites), wide))
+    run = steps_of(model, sites, options["scheme"], wide)
     n, stride, every = options["n_neurons"], steps_per_record(options), options["trace_every"]
     coupling = np.ascontiguousarray(sites.coupling)
     padded = -(-n // BLOCK) * BLOCK
