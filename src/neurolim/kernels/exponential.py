@@ -34,29 +34,38 @@ Rosenbrock methods); Kloeden & Platen 1992, secs 10.3, 15.1 (Milstein; weak orde
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit, typeof, types
 
-from neurolim.core.model import MAX_NOISES, MAX_VARIABLES
-from neurolim.kernels.euler import (
-    MAX_MEANS,
-    add_tile,
-    couple,
-    is_bridged,
-    is_walled,
-    keep_inside,
-    record,
-    start,
-)
+from neurolim.core.model import MAX_FIELDS, MAX_NOISES, MAX_VARIABLES
+from neurolim.kernels import euler, mean_mode
+from neurolim.kernels.by_address import by_address, provide
+from neurolim.kernels.euler import add_fields
 from neurolim.kernels.mean_mode import (
-    correct_means,
+    BEND,
+    EXCESS,
+    FLOW,
+    KAPPA,
+    MOVED,
+    NOISE,
+    P1,
+    P2,
+    PREDICTED,
+    PUSH,
+    RATE,
+    RECEIVED,
+    RESIDUAL,
+    SHIFT,
+    SLOPE,
+    C,
+    E,
+    _correct_means,
+    _predict_means,
     find_modes,
-    make_modes,
-    predict_means,
 )
-from neurolim.kernels.noise import draw, draw_variables
+from neurolim.kernels.network import MAX_MEANS, is_bridged, is_walled
 from neurolim.kernels.numba_types import (
     as_state,
     bends_at,
@@ -80,6 +89,19 @@ from neurolim.kernels.numba_types import (
     vector_at,
     write,
 )
+from neurolim.kernels.shared import (
+    add_buffer,
+    add_states,
+    average,
+    couple,
+    draw,
+    draw_variables,
+    keep_inside,
+    keep_old,
+    move,
+    record,
+    sample,
+)
 from neurolim.kernels.vectors import (
     add_curved,
     add_lower,
@@ -92,76 +114,22 @@ from neurolim.kernels.vectors import (
     stage_change,
 )
 from neurolim.numerics.cache import keep_compiled
-from neurolim.numerics.columns import SUM_LANES, TILE, add_to_lanes, sum_lanes
-from neurolim.numerics.lowlevel import stack_array
+from neurolim.numerics.columns import SUM_LANES, TILE
+from neurolim.numerics.lowlevel import stack_array, unowned
 from neurolim.provenance import code_digest
 
 #: Running sums of the first pass: states, normals, pushes and bends.
 _LANES = 4 * MAX_VARIABLES
 
 
-class Sums(NamedTuple):
-    """Sums over the neurons of every site that a step takes on its way.
-
-    predicted, received : means of the predictor, and K times them [P, d + n_fields]
-    bend, noise, push : mean of drift(x) - J x, of the normals, and of u [P, d]
-    excess : <drift(x)> - drift(<x>) [P, d]
-    residual : what the corrector of the means starts from [P, d]
-    moved : the means on their way [P, d]
-    shift : what all neurons of a site still have to be moved by [P, d]
-    """
-
-    predicted: Any
-    received: Any
-    bend: Any
-    noise: Any
-    push: Any
-    excess: Any
-    residual: Any
-    moved: Any
-    shift: Any
-
-
-class ExactNoises(NamedTuple):
-    """Which random numbers an exponential step takes; see `noise.draw_variables`, `noise.draw`.
-
-    brings : of the noise taken exactly [d]
-    streams, common : of all other noises [n_noises]
-    """
-
-    brings: Any
-    streams: Any
-    common: Any
-    refinement: int
-    wide: Any
-
-
 @njit(error_model="numpy", nogil=True)
-def make_sums(code, n_sites):
-    """Return room for the sums of a network, without a shift."""
-    d, nm = n_variables(code), n_means(code)
-    return Sums(
-        np.empty((n_sites, nm)),
-        np.empty((n_sites, nm)),
-        np.empty((n_sites, d)),
-        np.empty((n_sites, d)),
-        np.zeros((n_sites, d)),
-        np.empty((n_sites, d)),
-        np.empty((n_sites, d)),
-        np.empty((n_sites, d)),
-        np.zeros((n_sites, d)),
-    )
-
-
-@njit(error_model="numpy", nogil=True)
-def predict_site(
-    code, X, B, s, p, means, inputs, modes, sums, t, n, h, key, replica, step, noises, bridged
-):
-    """First pass over a site: X becomes the predictor of the fluctuations, B the bends.
+def predict_site(code, network, modes, noises, walls, s, step):
+    """First pass over a site: X becomes the predictor of the fluctuations, work the bends.
 
     Sums bends, noise and pushes for the means, and the predictor itself, which centres it.
     """
-    d = n_variables(code)
+    X, work, n, d = unowned(network.X), unowned(network.work), network.n, n_variables(code)
+    vectors, matrices = unowned(modes.vectors), unowned(modes.matrices)
     z = stack_array(noises.wide, MAX_VARIABLES, TILE)
     z_push = stack_array(noises.wide, MAX_NOISES, TILE)
     pushes = stack_array(np.float64, MAX_VARIABLES, TILE)
@@ -172,69 +140,68 @@ def predict_site(
         z_push[j, :] = 0.0
     for k in range(4 * d):
         lanes[k, :] = 0.0
-    m, c, root = means_at(code, means, s), means_at(code, inputs, s), np.sqrt(h)
-    shift, kappa = vector_at(code, sums.shift, s), vector_at(code, modes.kappa, s)
-    J, E = matrix_at(code, modes.J, s), matrix_at(code, modes.E, s)
-    P1, C = matrix_at(code, modes.P1, s), matrix_at(code, modes.C, s)
+    p, t, root = parameters_at(code, network.rows, s), step * network.h, np.sqrt(network.h)
+    m, c = means_at(code, network.means, s), means_at(code, network.inputs, s)
+    shift, kappa = vector_at(code, vectors[SHIFT], s), vector_at(code, vectors[KAPPA], s)
+    slope, by_exp = matrix_at(code, matrices[SLOPE], s), matrix_at(code, matrices[E], s)
+    by_phi, spread = matrix_at(code, matrices[P1], s), matrix_at(code, matrices[C], s)
+    bridged = is_bridged(walls, s)
     for first in range(0, X.shape[2], TILE):
         size = min(TILE, X.shape[2] - first)
-        count = min(size, n - first)
         draw_variables(
-            code, z, first, size, key, replica, step, s, noises.refinement, noises.brings,
-            noises.wide,
-        )  # fmt: skip
-        draw(
-            code, z_push, first, size, key, replica, step, s, noises.refinement, noises.streams,
-            noises.common, noises.wide,
-        )  # fmt: skip
-        tile, beside = X[:, s, first : first + size], B[:, s, first : first + size]
+            z, first, size, network.key, network.replica, step, s, noises.refinement, noises.brings
+        )
+        if n_noises(code) > 0:
+            draw(
+                z_push, first, size, network.key, network.replica, step, s, noises.refinement,
+                noises.streams, noises.common,
+            )  # fmt: skip
         if bridged:
-            for k in range(d):
-                for i in range(size):
-                    beside[n_curved(code) + k, i] = tile[k, i] + sums.shift[s, k]
+            keep_old(X, work, n_curved(code), s, first, size, vectors[SHIFT, s])
+        tile, beside = X[:, s, first : first + size], work[:, s, first : first + size]
         for i in range(size):
             x = as_state(code, each_add(state_to_replace(code, tile, i), shift))
-            bent = bends(code, code.drift(t, x, m, c, p), J, x)
+            bent = bends(code, code.drift(t, x, m, c, p), slope, x)
             pushed = code.push(t, x, m, c, p, noises_at(code, z_push, i), root)
-            y = add_curved(code, product(E, x), P1, bent)
-            y = add_product(y, P1, each_times(kappa, pushed))
+            y = add_curved(code, product(by_exp, x), by_phi, bent)
+            y = add_product(y, by_phi, each_times(kappa, pushed))
             put_beside(beside, i, bent)
             put(pushes, i, pushed)
-            replace(tile, i, add_lower(y, C, normals_at(code, z, i)))
-        for k in range(d):
-            add_to_lanes(lanes, k, X[k, s, first : first + size], count)
-            add_to_lanes(lanes, d + k, z[k, :size], count)
-            if n_noises(code) > 0:
-                add_to_lanes(lanes, 2 * d + k, pushes[k, :size], count)
-        for q in range(n_curved(code)):
-            add_to_lanes(lanes, 3 * d + q, B[q, s, first : first + size], count)
-    for k in range(d):
-        sums.shift[s, k] = -sum_lanes(lanes, k) / n
-        sums.noise[s, k] = sum_lanes(lanes, d + k) / n
+            replace(tile, i, add_lower(y, spread, normals_at(code, z, i)))
+        count = min(size, n - first)
+        add_states(lanes, 0, X, d, s, first, count)
+        add_buffer(lanes, d, z, d, count)
+        add_states(lanes, 2 * d, work, n_curved(code), s, first, count)
         if n_noises(code) > 0:
-            sums.push[s, k] = sum_lanes(lanes, 2 * d + k) / n
+            add_buffer(lanes, 3 * d, pushes, d, count)
+    average(lanes, 0, n, vectors[SHIFT, s])
+    average(lanes, d, n, vectors[NOISE, s])
+    average(lanes, 2 * d, n, vectors[MOVED, s])
+    if n_noises(code) > 0:
+        average(lanes, 3 * d, n, vectors[PUSH, s])
     # Where the drift is affine, its bend is the same everywhere, and at the mean.
     place = curved_places(code)
-    write(sums.bend, s, code.drift(t, state_in(code, means, s), m, c, p))
+    write(vectors[BEND], s, code.drift(t, state_in(code, network.means, s), m, c, p))
     for k in range(d):
+        vectors[SHIFT, s, k] = -vectors[SHIFT, s, k]
         for j in range(d):
-            sums.bend[s, k] -= modes.J[s, k, j] * means[s, j]
-        flat = sums.bend[s, k]
+            vectors[BEND, s, k] -= matrices[SLOPE, s, k, j] * network.means[s, j]
+        flat = vectors[BEND, s, k]
         if place[k] >= 0:
-            sums.bend[s, k] = sum_lanes(lanes, 3 * d + place[k]) / n
-        sums.excess[s, k] = sums.bend[s, k] - flat
+            vectors[BEND, s, k] = vectors[MOVED, s, place[k]]
+        vectors[EXCESS, s, k] = vectors[BEND, s, k] - flat
 
 
 @njit(error_model="numpy", nogil=True)
-def sum_fields(code, X, s, p, shift, n, found):
-    """Fill found with the mean fields of a site whose states still lack their shift."""
+def predict_fields(code, network, modes, noises, walls, s, step):
+    """Fill the mean fields of the predictor, whose states still lack their shift."""
+    X, n, d = unowned(network.X), network.n, n_variables(code)
     buffer = stack_array(np.float64, MAX_VARIABLES, TILE)
-    fields = stack_array(np.float64, MAX_MEANS, TILE)
-    lanes = stack_array(np.float64, MAX_MEANS, SUM_LANES)
-    n_fields = n_means(code) - n_variables(code)
-    for k in range(n_fields):
+    fields = stack_array(np.float64, MAX_FIELDS, TILE)
+    lanes = stack_array(np.float64, MAX_FIELDS, SUM_LANES)
+    p, shift = parameters_at(code, network.rows, s), vector_at(code, modes.vectors[SHIFT], s)
+    for k in range(n_means(code) - d):
         lanes[k, :] = 0.0
-    shift = vector_at(code, shift, s)
     for first in range(0, X.shape[2], TILE):
         size = min(TILE, X.shape[2] - first)
         tile = X[:, s, first : first + size]
@@ -242,180 +209,166 @@ def sum_fields(code, X, s, p, shift, n, found):
             put(buffer, i, each_add(state_at(code, tile, i), shift))
         for i in range(size):
             put(fields, i, code.field(state_at(code, buffer, i), p))
-        for k in range(n_fields):
-            add_to_lanes(lanes, k, fields[k, :size], min(size, n - first))
-    for k in range(n_fields):
-        found[s, n_variables(code) + k] = sum_lanes(lanes, k) / n
+        add_buffer(lanes, 0, fields, n_means(code) - d, min(size, n - first))
+    average(lanes, 0, n, modes.stages[PREDICTED, s, d:])
 
 
 @njit(error_model="numpy", nogil=True)
-def correct_site(code, X, B, s, p, means, modes, sums, t, n):
+def correct_site(code, network, modes, noises, walls, s, step):
     """Second pass over a site: X becomes the corrected fluctuations.
 
-    Fills the residual of the means, and the shift with what centres the correction; t is the end
-    of the step.
+    Fills the residual of the means, and the shift with what centres the correction.
     """
-    d = n_variables(code)
+    X, work, n, d = unowned(network.X), unowned(network.work), network.n, n_variables(code)
+    vectors, matrices = unowned(modes.vectors), unowned(modes.matrices)
     changes = stack_array(np.float64, MAX_VARIABLES, TILE)
     lanes = stack_array(np.float64, MAX_VARIABLES, SUM_LANES)
     change = stack_array(np.float64, 1, MAX_VARIABLES)[0]
     rates = stack_array(np.float64, 3, MAX_VARIABLES)
     for q in range(n_curved(code)):
         lanes[q, :] = 0.0
-    m, c = means_at(code, sums.predicted, s), means_at(code, sums.received, s)
+    p, t = parameters_at(code, network.rows, s), step * network.h + network.h
+    at = modes.stages[PREDICTED, s]
+    m = means_at(code, modes.stages[PREDICTED], s)
+    c = means_at(code, modes.stages[RECEIVED], s)
     pull, target, gap = code.relax(m, c, p)
-    new_rate = each_less(each_add(pull, gap), vector_at(code, modes.rate, s))
-    shift, J = vector_at(code, sums.shift, s), matrix_at(code, modes.J, s)
-    P2 = matrix_at(code, modes.P2, s)
+    new_rate = each_less(each_add(pull, gap), vector_at(code, vectors[RATE], s))
+    shift, slope = vector_at(code, vectors[SHIFT], s), matrix_at(code, matrices[SLOPE], s)
+    by_phi = matrix_at(code, matrices[P2], s)
     for first in range(0, X.shape[2], TILE):
         size = min(TILE, X.shape[2] - first)
-        tile, beside = X[:, s, first : first + size], B[:, s, first : first + size]
+        tile, beside = X[:, s, first : first + size], work[:, s, first : first + size]
         for i in range(size):
             y = as_state(code, each_add(state_to_replace(code, tile, i), shift))
-            bent = bends(code, code.drift(t, y, m, c, p), J, y)
+            bent = bends(code, code.drift(t, y, m, c, p), slope, y)
             bent = each_less(bent, bends_at(code, beside, i))
             put(changes, i, bent)
-            replace(tile, i, add_curved(code, y, P2, stage_change(code, bent, new_rate, y)))
-        for q in range(n_curved(code)):
-            add_to_lanes(lanes, q, changes[q, :size], min(size, n - first))
+            replace(tile, i, add_curved(code, y, by_phi, stage_change(code, bent, new_rate, y)))
+        add_buffer(lanes, 0, changes, n_curved(code), min(size, n - first))
+    average(lanes, 0, n, change[: n_curved(code)])
     write(rates, 0, pull)
     write(rates, 1, target)
     write(rates, 2, new_rate)
     place = curved_places(code)
-    at = sums.predicted
     for k in range(d):
-        change[k] = sum_lanes(lanes, place[k]) / n if place[k] >= 0 else 0.0
+        moved = change[place[k]] if place[k] >= 0 else 0.0
         # <drift(X^)> + pull (target - M^) less what the predictor has used.
-        residual = sums.bend[s, k] + change[k] + rates[0, k] * (rates[1, k] - at[s, k])
+        residual = vectors[BEND, s, k] + moved + rates[0, k] * (rates[1, k] - at[k])
         for j in range(d):
-            residual += modes.J[s, k, j] * at[s, j]
-        sums.residual[s, k] = residual - modes.flow[s, k] - sums.excess[s, k]
+            residual += matrices[SLOPE, s, k, j] * at[j]
+        vectors[RESIDUAL, s, k] = residual - vectors[FLOW, s, k] - vectors[EXCESS, s, k]
         if rates_move(code):
-            change[k] -= rates[2, k] * at[s, k]
+            moved -= rates[2, k] * at[k]
+        vectors[MOVED, s, k] = moved
     for k in range(d):
-        sums.shift[s, k] = -at[s, k]
+        centre = -at[k]
         for j in range(d):
-            sums.shift[s, k] -= modes.P2[s, k, j] * change[j]
+            centre -= matrices[P2, s, k, j] * vectors[MOVED, s, j]
+        vectors[SHIFT, s, k] = centre
 
 
 @njit(error_model="numpy", nogil=True)
-def settle_site(code, X, B, s, p, shift, means, n, h, key, replica, step, walls):
+def settle_site(code, network, modes, noises, walls, s, step):
     """Add the shift, keep the neurons inside, and take the means of what has come out."""
+    X, work, n, d = unowned(network.X), unowned(network.work), network.n, n_variables(code)
     lanes = stack_array(np.float64, MAX_MEANS, SUM_LANES)
+    p, shift = parameters_at(code, network.rows, s), modes.vectors[SHIFT, s]
+    walled = is_walled(walls)
     for k in range(n_means(code)):
         lanes[k, :] = 0.0
-    walled = is_walled(code, walls)
     for first in range(0, X.shape[2], TILE):
         size = min(TILE, X.shape[2] - first)
-        for k in range(n_variables(code)):
-            row = X[k, s, first : first + size]
-            for i in range(size):
-                row[i] += shift[s, k]
+        move(X, s, first, size, shift)
         if walled:
-            old = B[n_curved(code) :, s, first : first + size]
-            keep_inside(code, X, old, s, first, size, h, key, replica, step, walls)
-        add_tile(code, lanes, X, s, first, min(size, n - first), p)
-    for k in range(n_means(code)):
-        means[s, k] = sum_lanes(lanes, k) / n
-    for k in range(n_variables(code)):
-        shift[s, k] = 0.0
+            keep_inside(
+                X, work, n_curved(code), s, first, size, network.h, network.key,
+                network.replica, step, walls,
+            )  # fmt: skip
+        count = min(size, n - first)
+        add_states(lanes, 0, X, d, s, first, count)
+        if n_means(code) > d:
+            add_fields(code, lanes, X, s, p, first, count)
+    average(lanes, 0, n, network.means[s])
+    shift[:] = 0.0
+
+
+#: The kernels of a model, called by address; all are given the same.
+_predict_site, _predict_fields = by_address(predict_site), by_address(predict_fields)
+_correct_site, _settle_site = by_address(correct_site), by_address(settle_site)
 
 
 @njit(error_model="numpy", nogil=True)
-def step_network(
-    code, X, B, modes, sums, rows, coupling, means, inputs, n, h, key, replica, step, noises, walls
-):
+def step_network(code, network, modes, noises, walls, step):
     """Move every neuron by one exponential Rosenbrock step (module docstring).
 
     After each pass the shift is what takes the site's own mean to where it belongs.  The mean is
     summed, not carried along: where fluctuations grow, its rounding errors would, too.
     """
-    d, t = n_variables(code), step * h
-    predicted, shift = sums.predicted, sums.shift
-    couple(coupling, means, inputs)
-    find_modes(code, modes, means, inputs, rows, coupling, t, h)
-    for s in range(X.shape[1]):
-        p = parameters_at(code, rows, s)
-        predict_site(
-            code, X, B, s, p, means, inputs, modes, sums, t, n, h, key, replica, step, noises,
-            is_bridged(code, walls, s),
-        )  # fmt: skip
-    predict_means(modes, sums.excess, sums.noise, sums.push, sums.moved)
-    for s in range(X.shape[1]):
+    sites, d = range(network.X.shape[1]), n_variables(code)
+    vectors, stages = unowned(modes.vectors), unowned(modes.stages)
+    couple(network.coupling, network.means, network.inputs)
+    find_modes(code, network, modes, step)
+    for s in sites:
+        _predict_site(code, network, modes, noises, walls, s, step)
+    _predict_means(modes.vectors, modes.blocks)
+    for s in sites:
         for k in range(d):
-            predicted[s, k] = sums.moved[s, k]
-            shift[s, k] += sums.moved[s, k]
+            stages[PREDICTED, s, k] = vectors[MOVED, s, k]
+            vectors[SHIFT, s, k] += vectors[MOVED, s, k]
         if n_means(code) > d:
-            sum_fields(code, X, s, parameters_at(code, rows, s), shift, n, predicted)
-    couple(coupling, predicted, sums.received)
-    for s in range(X.shape[1]):
-        correct_site(code, X, B, s, parameters_at(code, rows, s), means, modes, sums, t + h, n)
-    correct_means(modes, sums.residual, sums.moved)
-    for s in range(X.shape[1]):
+            _predict_fields(code, network, modes, noises, walls, s, step)
+    couple(network.coupling, stages[PREDICTED], stages[RECEIVED])
+    for s in sites:
+        _correct_site(code, network, modes, noises, walls, s, step)
         for k in range(d):
-            means[s, k] = sums.moved[s, k]
-            shift[s, k] += sums.moved[s, k]
-        if is_walled(code, walls) or n_means(code) > d:
-            p = parameters_at(code, rows, s)
-            settle_site(code, X, B, s, p, shift, means, n, h, key, replica, step, walls)
+            vectors[MOVED, s, k] = stages[PREDICTED, s, k]
+    _correct_means(modes.vectors, modes.blocks)
+    for s in sites:
+        for k in range(d):
+            network.means[s, k] = vectors[MOVED, s, k]
+            vectors[SHIFT, s, k] += vectors[MOVED, s, k]
+        if is_walled(walls) or n_means(code) > d:
+            _settle_site(code, network, modes, noises, walls, s, step)
+
+
+_step_network, _start_site = by_address(step_network), by_address(euler.start_site)
 
 
 @njit(error_model="numpy", nogil=True)
-def advance(
-    code, X, B, rows, coupling, means, trace, every, n, h, key, replica, first, last, noises, walls
-):
-    """Do the steps first .. last - 1; ``means`` follows the state.
-
-    ``trace`` [sample, site, variable] gets the means after every ``every`` steps (0: never).  B is
-    work [curved variables and, where a wall is kept by a bridge, d more, site, neuron].
-    """
-    inputs = np.empty_like(means)
-    # Small arrays, made once: making them costs as much as the algebra of a step.
-    modes, sums = make_modes(code, X.shape[1]), make_sums(code, X.shape[1])
-    for step in range(first, last):
-        step_network(
-            code, X, B, modes, sums, rows, coupling, means, inputs, n, h, key, replica, step,
-            noises, walls,
-        )  # fmt: skip
-        if every > 0 and (step + 1) % every == 0:
-            trace[(step + 1) // every] = means[:, : n_variables(code)]
-    for s in range(X.shape[1]):
-        for k in range(n_variables(code)):
-            row = X[k, s]
-            for i in range(row.size):
-                row[i] += sums.shift[s, k]
-
-
-# Many records in one call: whatever returns to Python waits there for the other threads.
-@njit(error_model="numpy", nogil=True)
-def follow(
-    code, X, B, rows, coupling, means, trace, every, n, h, key, replica, stride, scale, low, width,
-    levels, records, begin, end, noises, walls,
-):  # fmt: skip
+def follow(code, network, modes, noises, walls, records, stride, begin, end):
     """Do the steps begin .. end - 1 (0: starts the network) and record every ``stride`` steps.
 
     Return whether what was recorded is finite.
     """
     if begin == 0:
-        start(code, X, rows, key, replica, noises.wide, n, means)
-        if every > 0:
-            trace[0] = means[:, : n_variables(code)]
-        if not record(X, n, scale, low, width, levels, records, 0):
+        modes.vectors[SHIFT] = 0.0
+        for s in range(network.X.shape[1]):
+            _start_site(code, network, noises, walls, s, 0)
+        sample(network, records, 0)
+        if not record(network, records, 0):
             return False
-    step = begin
-    while step < end:
-        stop = min(end, (step // stride + 1) * stride)
-        advance(
-            code, X, B, rows, coupling, means, trace, every, n, h, key, replica, step, stop,
-            noises, walls,
-        )  # fmt: skip
-        step = stop
-        if step % stride == 0 and not record(
-            X, n, scale, low, width, levels, records, step // stride
-        ):
-            return False
+    for step in range(begin, end):
+        _step_network(code, network, modes, noises, walls, step)
+        sample(network, records, step + 1)
+        if (step + 1) % stride == 0:
+            for s in range(network.X.shape[1]):
+                move(network.X, s, 0, network.X.shape[2], modes.vectors[SHIFT, s])
+                modes.vectors[SHIFT, s, :] = 0.0
+            if not record(network, records, (step + 1) // stride):
+                return False
     return True
 
 
-for _kernel in (advance, follow):
+def prepare(code: Any, network: Any, modes: Any, noises: Any, walls: Any) -> None:
+    """Compile the kernels of a model, or load them from disk, for a network of this kind."""
+    model, network, modes, noises, walls = code.type, *map(typeof, (network, modes, noises, walls))
+    mean_mode.provide_modes(code, (model, network, modes, types.int64))
+    site = (model, network, modes, noises, walls, types.int64, types.int64)
+    provide(_predict_site, _correct_site, given=site)
+    provide(_predict_fields, _settle_site, given=site)
+    provide(_start_site, given=(model, network, noises, walls, types.int64, types.int64))
+    provide(_step_network, given=site[:-1])
+
+
+for _kernel in (predict_site, predict_fields, correct_site, settle_site, step_network, follow):
     keep_compiled(_kernel, code_digest(__name__))

@@ -41,26 +41,27 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import float64, njit
 from numba.extending import overload
 
 from neurolim.core.model import MAX_FIELDS, MAX_VARIABLES
-from neurolim.kernels.euler import couple
+from neurolim.kernels.by_address import array_type, by_address, provide
 from neurolim.kernels.numba_types import (
     means_at,
     n_means,
     n_variables,
     parameters_at,
-    rates_move,
     state_in,
     vector_at,
     write,
 )
-from neurolim.kernels.shared import propagate, propagate_any
+from neurolim.kernels.shared import couple, propagate, propagate_any
 from neurolim.kernels.vectors import each_add, each_less, each_times
+from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.elementary import exp
 from neurolim.numerics.exponential import cholesky
-from neurolim.numerics.lowlevel import stack_array
+from neurolim.numerics.lowlevel import stack_array, unowned
+from neurolim.provenance import code_digest
 
 #: A substep of the path may correct itself by this share of its length.
 _TOLERANCE = 0.02
@@ -71,63 +72,49 @@ _SHORTEST = 1e-6
 #: Beyond this, exp(-Lambda) counts as zero, or as growth without end.
 _LARGE = 700.0
 
+#: What `Modes.vectors` holds: R, F(R), the force on the mean, pull + gap at R, factors of noise
+#: that is not exact, for fluctuations and means; then sums over the neurons of a site: mean of
+#: drift(x) - J x, of the normals and of u, <drift(x)> - drift(<x>), what the corrector of the means
+#: starts from; the means on their way; and what all neurons have still to be moved by.
+BASE, FLOW, FORCE, RATE, KAPPA, KAPPA_MEAN = range(6)
+BEND, NOISE, PUSH, EXCESS, RESIDUAL, MOVED, SHIFT = range(6, 13)
+#: What `Modes.matrices` holds: slope J of the drift at the mean, covariance of the exact noise per
+#: time, propagators of the fluctuations.
+SLOPE, COVARIANCE, E, P1, P2, C = range(6)
+#: What `Modes.blocks` holds: the generator B of the means (along the path: of its last substep)
+#: and their propagators.
+GENERATOR, P1_MEAN, P2_MEAN, C_MEAN = range(4)
+#: What `Modes.stages` holds: means of the predictor, and K times them.
+PREDICTED, RECEIVED = range(2)
+
 
 class Modes(NamedTuple):
-    """What an exponential step needs to know of means and fluctuations; P sites, d variables.
+    """What an exponential step knows of means and fluctuations; P sites, d variables, nm means.
 
-    base, flow, force, rate : R, F(R), the force on the mean and pull + gap at R [P, d]
-    J : slope of the drift at the mean [P, d, d]
-    S : covariance of the exact noise per time [P, d, d]
-    B, P1m, P2m, Cm : generator (along the path: of its last substep) and propagators of the
-        means, in blocks of coupled ones [blocks, size, size]: P blocks of size d on its own, one
-        of size P d along the path
-    E, P1, P2, C : propagators of the fluctuations [P, d, d]
-    kappa, kappa_m : factors of all other noise, for the fluctuations and for the means [P, d]
+    vectors, matrices : of every site [13, P, d], [6, P, d, d]
+    blocks : of coupled means [4, blocks, size, size]: P blocks of size d on its own, one of size
+        P d along the path
+    stages : [2, P, nm]
     scratch : [5, d, d]
     """
 
-    base: Any
-    flow: Any
-    force: Any
-    rate: Any
-    J: Any
-    S: Any
-    B: Any
-    P1m: Any
-    P2m: Any
-    Cm: Any
-    E: Any
-    P1: Any
-    P2: Any
-    C: Any
-    kappa: Any
-    kappa_m: Any
+    vectors: Any
+    matrices: Any
+    blocks: Any
+    stages: Any
     scratch: Any
 
 
-@njit(error_model="numpy", nogil=True)
-def make_modes(code, n_sites):
-    """Return room for the modes of a network."""
-    d = n_variables(code)
-    blocks, size = (1, n_sites * d) if rates_move(code) else (n_sites, d)
+def make_modes(n_sites: int, n_variables: int, n_means: int, along_a_path: bool) -> Modes:
+    """Return the modes of a network that has yet to make a step."""
+    P, d = n_sites, n_variables
+    blocks, size = (1, P * d) if along_a_path else (P, d)
     return Modes(
-        np.empty((n_sites, d)),
-        np.empty((n_sites, d)),
-        np.zeros((n_sites, d)),
-        np.empty((n_sites, d)),
-        np.empty((n_sites, d, d)),
-        np.empty((n_sites, d, d)),
-        np.empty((blocks, size, size)),
-        np.empty((blocks, size, size)),
-        np.empty((blocks, size, size)),
-        np.empty((blocks, size, size)),
-        np.empty((n_sites, d, d)),
-        np.empty((n_sites, d, d)),
-        np.empty((n_sites, d, d)),
-        np.empty((n_sites, d, d)),
-        np.empty((n_sites, d)),
-        np.empty((n_sites, d)),
-        np.empty((5, d, d)),
+        np.zeros((SHIFT + 1, P, d)),
+        np.zeros((C + 1, P, d, d)),
+        np.zeros((C_MEAN + 1, blocks, size, size)),
+        np.zeros((RECEIVED + 1, P, n_means)),
+        np.zeros((5, d, d)),
     )
 
 
@@ -142,32 +129,37 @@ def noise_factor(decay, h):
 
 
 @njit(error_model="numpy", nogil=True)
-def on_its_own(code, modes, means, inputs, rows, coupling, t, h):
+def on_its_own(code, network, modes, step):
     """Fill the modes of sites whose means relax one by one."""
-    d = n_variables(code)
+    d, h = n_variables(code), network.h
+    t = step * h
     rates = stack_array(np.float64, 2, MAX_VARIABLES)
-    L, E = modes.scratch[0], modes.scratch[1]
+    vectors, matrices = unowned(modes.vectors), unowned(modes.matrices)
+    blocks, scratch = unowned(modes.blocks), unowned(modes.scratch)
+    means, inputs = unowned(network.means), unowned(network.inputs)
+    L, E_mean = scratch[0], scratch[1]
     for s in range(means.shape[0]):
-        p = parameters_at(code, rows, s)
+        p = parameters_at(code, network.rows, s)
         x, m, c = state_in(code, means, s), means_at(code, means, s), means_at(code, inputs, s)
         pull, target, gap = code.relax(m, c, p)
+        flow = each_add(code.drift(t, x, m, c, p), each_times(pull, each_less(target, x)))
         write(rates, 0, pull)
         write(rates, 1, gap)
-        flow = each_add(code.drift(t, x, m, c, p), each_times(pull, each_less(target, x)))
-        write(modes.J, s, code.drift_x(x, m, c, p, t))
-        write(modes.S, s, code.covariance(p))
-        write(modes.base, s, vector_at(code, means, s))
-        write(modes.flow, s, flow)
-        write(modes.force, s, flow)
-        write(modes.rate, s, each_add(pull, gap))
+        write(vectors[BASE], s, vector_at(code, means, s))
+        write(vectors[FLOW], s, flow)
+        write(vectors[FORCE], s, flow)
+        write(vectors[RATE], s, each_add(pull, gap))
+        write(matrices[SLOPE], s, code.drift_x(x, m, c, p, t))
+        write(matrices[COVARIANCE], s, code.covariance(p))
+        J, S, B = matrices[SLOPE, s], matrices[COVARIANCE, s], blocks[GENERATOR, s]
         for k in range(d):
             for j in range(d):
-                modes.B[s, k, j] = modes.J[s, k, j] - (rates[0, k] if j == k else 0.0)
-                L[k, j] = modes.B[s, k, j] - (rates[1, k] if j == k else 0.0)
-            modes.kappa_m[s, k] = noise_factor(-h * modes.B[s, k, k], h)
-            modes.kappa[s, k] = noise_factor(-h * L[k, k], h)
-        propagate(code, modes.B[s], modes.S[s], h, E, modes.P1m[s], modes.P2m[s], modes.Cm[s])
-        propagate(code, L, modes.S[s], h, modes.E[s], modes.P1[s], modes.P2[s], modes.C[s])
+                B[k, j] = J[k, j] - (rates[0, k] if j == k else 0.0)
+                L[k, j] = B[k, j] - (rates[1, k] if j == k else 0.0)
+            vectors[KAPPA_MEAN, s, k] = noise_factor(-h * B[k, k], h)
+            vectors[KAPPA, s, k] = noise_factor(-h * L[k, k], h)
+        propagate(code, B, S, h, E_mean, blocks[P1_MEAN, s], blocks[P2_MEAN, s], blocks[C_MEAN, s])
+        propagate(code, L, S, h, matrices[E, s], matrices[P1, s], matrices[P2, s], matrices[C, s])
 
 
 @njit(error_model="numpy", nogil=True)
@@ -218,15 +210,15 @@ def make_slopes(code, n_sites):
     """Return room for the slopes of a network."""
     d, nm = n_variables(code), n_means(code)
     return Slopes(
-        np.empty((n_sites, d, d)),
-        np.empty((n_sites, d, nm)),
-        np.empty((n_sites, d, nm)),
-        np.empty((n_sites, d)),
-        np.empty((n_sites, d, nm)),
-        np.empty((n_sites, d, nm)),
-        np.empty((n_sites, d, nm)),
-        np.empty((n_sites, d, nm)),
-        np.empty((n_sites, nm - d, d)),
+        np.zeros((n_sites, d, d)),
+        np.zeros((n_sites, d, nm)),
+        np.zeros((n_sites, d, nm)),
+        np.zeros((n_sites, d)),
+        np.zeros((n_sites, d, nm)),
+        np.zeros((n_sites, d, nm)),
+        np.zeros((n_sites, d, nm)),
+        np.zeros((n_sites, d, nm)),
+        np.zeros((n_sites, nm - d, d)),
     )
 
 
@@ -266,210 +258,283 @@ def flow_slopes(code, means, inputs, rows, coupling, t, slopes, B):
 
 
 @njit(error_model="numpy")
-def compose(E, P1, P2, Q, part_E, part_P1, part_P2, part_C, begin, tau, h):
-    """Follow propagators over [0, begin] by those of a substep tau.
+def compose(E, P1, P2, Q, part_E, part_P1, part_P2, part_C, begin, tau, h, work):
+    """Follow propagators over [0, begin] by those of a substep tau; ``work`` is like them.
 
     For dx = L(t) x + g(t) with g affine over the whole step h: P2 = int Phi(h, s) s/h ds.
     """
-    P2[:] = _times(part_E, P2) + (begin / h) * part_P1 + (tau / h) * part_P2
-    P1[:] = _times(part_E, P1) + part_P1
-    Q[:] = _times(_times(part_E, Q), part_E.T) + _times(part_C, part_C.T)
-    E[:] = _times(part_E, E)
+    size = E.shape[0]
+    _product(work, part_E, P2)
+    for i in range(size):
+        for j in range(size):
+            P2[i, j] = work[i, j] + (begin / h) * part_P1[i, j] + (tau / h) * part_P2[i, j]
+    _product(work, part_E, P1)
+    for i in range(size):
+        for j in range(size):
+            P1[i, j] = work[i, j] + part_P1[i, j]
+    _product(work, part_E, Q)
+    for i in range(size):
+        for j in range(size):
+            total, spread = 0.0, 0.0
+            for k in range(size):
+                total += work[i, k] * part_E[j, k]
+                spread += part_C[i, k] * part_C[j, k]
+            Q[i, j] = total + spread
+    _product(work, part_E, E)
+    E[:] = work
+
+
+@njit(error_model="numpy")
+def end_modes(vectors, C_sites, C_means, site_Q, mean_Q, h):
+    """Fill the factors of all noise, where the path has ended."""
+    cholesky(mean_Q, C_means)
+    for s in range(site_Q.shape[0]):
+        cholesky(site_Q[s], C_sites[s])
+        for k in range(site_Q.shape[1]):
+            vectors[KAPPA, s, k] = noise_factor(vectors[KAPPA, s, k], h)
+            vectors[KAPPA_MEAN, s, k] = noise_factor(vectors[KAPPA_MEAN, s, k], h)
+
+
+@njit(error_model="numpy")
+def try_move(P1, F, R, moved, change):
+    """Fill moved = R + P1 F and change = P1 F, all [P, d]; return whether F is finite."""
+    finite, d = True, R.shape[1]
+    for i in range(R.size):
+        total = 0.0
+        for j in range(R.size):
+            total += P1[i, j] * F[j // d, j % d]
+            finite = finite and np.isfinite(F[j // d, j % d])
+        change[i // d, i % d] = total
+        moved[i // d, i % d] = R[i // d, i % d] + total
+    return finite
+
+
+@njit(error_model="numpy")
+def correct_move(P2, B, new_B, F, new_F, R, change, moved):
+    """Add the correction of a substep to ``moved``; return its size in units of what is allowed.
+
+    The bend P2 [F' - F - B move] alone is fooled where the flow is the same at both ends of a long
+    move; the turn P2 (B' - B) move/2 is not.
+    """
+    size, d = R.size, R.shape[1]
+    left, turned = np.zeros(size), np.zeros(size)
+    for i in range(size):
+        straight = 0.0
+        for j in range(size):
+            step = change[j // d, j % d]
+            straight += B[i, j] * step
+            turned[i] += (new_B[i, j] - B[i, j]) * step
+        left[i] = new_F[i // d, i % d] - F[i // d, i % d] - straight
+    worst = 0.0
+    for k in range(d):
+        correction, length, place = 0.0, 0.0, 0.0
+        for i in range(k, size, d):
+            bend, turn = 0.0, 0.0
+            for j in range(size):
+                bend += P2[i, j] * left[j]
+                turn += P2[i, j] * turned[j]
+            turn *= 0.5
+            if not np.isfinite(bend + turn):
+                return np.inf
+            moved[i // d, k] += bend
+            correction = max(correction, abs(bend), abs(turn))
+            length = max(length, abs(change[i // d, k]))
+            place = max(place, abs(R[i // d, k]))
+        worst = max(worst, correction / (_TOLERANCE * length + _FLOOR * (1.0 + place)))
+    return worst
+
+
+_matrix, _rows, _sites = array_type(2), array_type(3), array_type(4)
+
+
+def _kept(function: Any, *signature: Any) -> Any:
+    return by_address(keep_compiled(function, code_digest(__name__)), signature)
+
+
+_compose = _kept(compose, *(_matrix,) * 8, float64, float64, float64, _matrix)
+_end_modes = _kept(end_modes, _rows, _rows, _matrix, _rows, _matrix, float64)
+_try_move = _kept(try_move, *(_matrix,) * 5)
+_correct_move = _kept(correct_move, *(_matrix,) * 8)
 
 
 @njit(error_model="numpy", nogil=True)
-def start_path(code, modes, means, inputs, rows, t, excess, S):
-    """Begin the path at the means: no time has passed; ``excess`` and the noise S [P d, P d]."""
-    d, n_sites = n_variables(code), means.shape[0]
+def start_path(code, network, modes, t, excess, S):
+    """Begin the path at the means: no time has passed; fill ``excess`` and the noise S [P d, P d]."""
+    d, n_sites = n_variables(code), network.means.shape[0]
     fields = stack_array(np.float64, 1, MAX_FIELDS)
-    modes.P1m[:] = 0.0
-    modes.P2m[:] = 0.0
-    modes.P1[:] = 0.0
-    modes.P2[:] = 0.0
-    modes.E[:] = 0.0
-    modes.kappa[:] = 0.0
-    modes.kappa_m[:] = 0.0
-    S[:] = 0.0
+    vectors, matrices = unowned(modes.vectors), unowned(modes.matrices)
+    means, inputs = unowned(network.means), unowned(network.inputs)
     for s in range(n_sites):
-        p = parameters_at(code, rows, s)
+        p = parameters_at(code, network.rows, s)
         x, m, c = state_in(code, means, s), means_at(code, means, s), means_at(code, inputs, s)
-        write(modes.base, s, vector_at(code, means, s))
-        write(modes.J, s, code.drift_x(x, m, c, p, t))
-        write(modes.S, s, code.covariance(p))
+        write(vectors[BASE], s, vector_at(code, means, s))
+        write(matrices[SLOPE], s, code.drift_x(x, m, c, p, t))
+        write(matrices[COVARIANCE], s, code.covariance(p))
         write(fields, 0, code.field(x, p))
         for k in range(n_means(code) - d):
             excess[s, k] = means[s, d + k] - fields[0, k]
         for k in range(d):
-            modes.E[s, k, k] = 1.0
+            vectors[FORCE, s, k], vectors[KAPPA, s, k], vectors[KAPPA_MEAN, s, k] = 0.0, 0.0, 0.0
             for j in range(d):
-                S[s * d + k, s * d + j] = modes.S[s, k, j]
+                matrices[E, s, k, j] = 1.0 if j == k else 0.0
+                matrices[P1, s, k, j], matrices[P2, s, k, j] = 0.0, 0.0
+                S[s * d + k, s * d + j] = matrices[COVARIANCE, s, k, j]
 
 
 @njit(error_model="numpy", nogil=True)
-def follow_sites(code, modes, site_Q, rate, new_rate, begin, tau, h):
+def follow_sites(code, modes, site_Q, new_rate, begin, tau, h, work):
     """Take the propagators of the fluctuations along a substep; rates half way are second order."""
-    E, P1, P2, C, L = (
-        modes.scratch[0], modes.scratch[1], modes.scratch[2], modes.scratch[3], modes.scratch[4],
+    vectors, matrices, scratch = (
+        unowned(modes.vectors), unowned(modes.matrices), unowned(modes.scratch),
     )  # fmt: skip
-    for s in range(rate.shape[0]):
-        L[:] = modes.J[s]
-        for k in range(n_variables(code)):
-            L[k, k] -= 0.5 * (rate[s, k] + new_rate[s, k])
-            # Rates add up here; the end of the path makes factors of them.
-            modes.kappa[s, k] -= tau * L[k, k]
-        propagate(code, L, modes.S[s], tau, E, P1, P2, C)
-        compose(
-            modes.E[s], modes.P1[s], modes.P2[s], site_Q[s], E, P1, P2, C, begin, tau, h
-        )
-
-
-@njit(error_model="numpy", nogil=True)
-def end_path(code, modes, mean_Q, site_Q, h):
-    """Fill the factors of the noise, where the path has ended."""
-    cholesky(mean_Q, modes.Cm[0])
+    L, part_E, part_P1, part_P2, part_C = (
+        scratch[0], scratch[1], scratch[2], scratch[3], scratch[4],
+    )  # fmt: skip
     for s in range(site_Q.shape[0]):
-        cholesky(site_Q[s], modes.C[s])
         for k in range(n_variables(code)):
-            modes.kappa[s, k] = noise_factor(modes.kappa[s, k], h)
-            modes.kappa_m[s, k] = noise_factor(modes.kappa_m[s, k], h)
+            for j in range(n_variables(code)):
+                L[k, j] = matrices[SLOPE, s, k, j]
+            L[k, k] -= 0.5 * (vectors[RATE, s, k] + new_rate[s, k])
+            # Rates add up here; the end of the path makes factors of them.
+            vectors[KAPPA, s, k] -= tau * L[k, k]
+        propagate(code, L, matrices[COVARIANCE, s], tau, part_E, part_P1, part_P2, part_C)
+        _compose(
+            matrices[E, s], matrices[P1, s], matrices[P2, s], site_Q[s], part_E, part_P1,
+            part_P2, part_C, begin, tau, h, work,
+        )  # fmt: skip
 
 
 @njit(error_model="numpy", nogil=True)
-def along_the_path(code, modes, means, inputs, rows, coupling, t, h):
+def along_the_path(code, network, modes, step):
     """Fill the modes of sites whose means pull at each other; time stands at the step's start."""
-    n_sites, d = means.shape[0], n_variables(code)
-    size = n_sites * d
-    R, F, rate, B = modes.base, modes.flow, modes.rate, modes.B[0]
-    new_R, new_F, new_rate = np.empty_like(R), np.empty_like(R), np.empty_like(R)
-    around, received = np.empty_like(means), np.empty_like(means)
-    excess, slopes = np.empty((n_sites, n_means(code) - d)), make_slopes(code, n_sites)
-    new_B, S = np.empty((size, size)), np.empty((size, size))
-    E, P1, P2, C = np.empty((4, size, size))
-    mean_E, mean_Q, site_Q = np.eye(size), np.zeros((size, size)), np.zeros((n_sites, d, d))
-    start_path(code, modes, means, inputs, rows, t, excess, S)
+    n_sites, d, h = network.means.shape[0], n_variables(code), network.h
+    size, t, rows, coupling = n_sites * d, step * h, network.rows, network.coupling
+    vectors, blocks = modes.vectors, modes.blocks
+    R, F, rate, B = vectors[BASE], vectors[FLOW], vectors[RATE], blocks[GENERATOR, 0]
+    ends = np.zeros((4, n_sites, d))
+    new_R, new_F, new_rate, change = ends[0], ends[1], ends[2], ends[3]
+    around, received = modes.stages[PREDICTED], modes.stages[RECEIVED]
+    excess, slopes = np.zeros((n_sites, n_means(code) - d)), make_slopes(code, n_sites)
+    big, site_Q, small = np.zeros((9, size, size)), np.zeros((n_sites, d, d)), np.zeros((d, d))
+    S, new_B, mean_E, mean_Q, work = big[0], big[1], big[2], big[3], big[4]
+    part_E, part_P1, part_P2, part_C = big[5], big[6], big[7], big[8]
+    mean_P1, mean_P2 = blocks[P1_MEAN, 0], blocks[P2_MEAN, 0]
+    for i in range(size):
+        mean_E[i, i] = 1.0
+        for j in range(size):
+            mean_P1[i, j], mean_P2[i, j] = 0.0, 0.0
+    start_path(code, network, modes, t, excess, S)
     flow_at(code, R, excess, rows, coupling, t, around, received, F, rate)
     flow_slopes(code, around, received, rows, coupling, t, slopes, B)
 
     begin, tau = 0.0, h
     while begin < h:
-        # A network that has overflowed gets one last substep: its record will tell.
-        healthy = np.isfinite(F).all()
-        if not healthy:
+        propagate_any(B, S, tau, part_E, part_P1, part_P2, part_C)
+        healthy = _try_move(part_P1, F, R, new_R, change)
+        if not healthy and tau < h - begin:
+            # A network that has overflowed gets one last substep: its record will tell.
             tau = h - begin
-        propagate_any(B, S, tau, E, P1, P2, C)
-        move = _applied(P1, F.ravel())
-        new_R[:] = R + move.reshape(R.shape)
+            continue
         flow_at(code, new_R, excess, rows, coupling, t, around, received, new_F, new_rate)
         flow_slopes(code, around, received, rows, coupling, t, slopes, new_B)
-        bend = _applied(P2, new_F.ravel() - F.ravel() - _applied(B, move))
-        # The bend alone is fooled where the flow is the same at both ends of a long move.
-        turn = _applied(P2, _applied(new_B - B, move)) * 0.5
-        ratio = _worst(bend, turn, move, R.ravel(), d)
+        ratio = _correct_move(part_P2, B, new_B, F, new_F, R, change, new_R)
         if ratio > 1.0 and tau > _SHORTEST * h and healthy:
             tau *= max(0.1, 0.8 / np.sqrt(ratio))
             continue
-        new_R += bend.reshape(R.shape)
         flow_at(code, new_R, excess, rows, coupling, t, around, received, new_F, new_rate)
-        compose(mean_E, modes.P1m[0], modes.P2m[0], mean_Q, E, P1, P2, C, begin, tau, h)
+        _compose(
+            mean_E, mean_P1, mean_P2, mean_Q, part_E, part_P1, part_P2, part_C, begin, tau, h, work
+        )
         for i in range(size):
-            modes.kappa_m[i // d, i % d] -= tau * B[i, i]
-        follow_sites(code, modes, site_Q, rate, new_rate, begin, tau, h)
-        R[:], F[:], rate[:] = new_R, new_F, new_rate
+            vectors[KAPPA_MEAN, i // d, i % d] -= tau * B[i, i]
+        follow_sites(code, modes, site_Q, new_rate, begin, tau, h, small)
+        for s in range(n_sites):
+            for k in range(d):
+                R[s, k], F[s, k], rate[s, k] = new_R[s, k], new_F[s, k], new_rate[s, k]
         begin += tau
         left = h - begin
         if left <= 1e-12 * h or not healthy:
             break
         tau = min(left, tau * min(5.0, max(0.1, 0.8 / np.sqrt(max(ratio, 1e-9)))))
         flow_slopes(code, around, received, rows, coupling, t, slopes, B)
-    end_path(code, modes, mean_Q, site_Q, h)
+    _end_modes(vectors, modes.matrices[C], blocks[C_MEAN, 0], site_Q, mean_Q, h)
 
 
-def find_modes(
-    code: Any, modes: Any, means: Any, inputs: Any, rows: Any, coupling: Any, t: float, h: float
-) -> None:
+def find_modes(code: Any, network: Any, modes: Any, step: int) -> None:
     """Fill the modes of a network; of the two cases above only that of the model is compiled."""
     raise NotImplementedError  # for kernels only
 
 
 @overload(find_modes, jit_options={"error_model": "numpy"})
-def _find_modes(code, modes, means, inputs, rows, coupling, t, h):
-    find = along_the_path if code.rates_move else on_its_own
+def _find_modes(code, network, modes, step):
+    find = _along_the_path if code.rates_move else _on_its_own
 
-    def find_them(code, modes, means, inputs, rows, coupling, t, h):
-        find(code, modes, means, inputs, rows, coupling, t, h)
+    def find_them(code, network, modes, step):
+        find(code, network, modes, step)
 
     return find_them
 
 
-@njit(error_model="numpy")
-def predict_means(modes, excess, noise, push, moved):
-    """Fill moved = R + P1_m (force + excess + kappa_m push) + C_m noise, all [P, d]."""
-    size = modes.P1m.shape[1]
-    base, force = modes.base.ravel(), modes.force.ravel()
-    excess, noise = excess.ravel(), noise.ravel()
-    push, kappa = push.ravel(), modes.kappa_m.ravel()
-    out = moved.ravel()
-    for block in range(modes.P1m.shape[0]):
-        first = block * size
-        for i in range(size):
-            total = base[first + i]
-            for j in range(size):
-                pressed = force[first + j] + excess[first + j] + kappa[first + j] * push[first + j]
-                total += modes.P1m[block, i, j] * pressed
-                total += modes.Cm[block, i, j] * noise[first + j]
-            out[first + i] = total
+_on_its_own, _along_the_path = by_address(on_its_own), by_address(along_the_path)
+
+
+def provide_modes(code: Any, given: tuple[Any, ...]) -> None:
+    """Compile or load what finds the modes of a model, for arguments of these types."""
+    provide(_predict_means, _correct_means)
+    if code.type.rates_move:
+        provide(_compose, _end_modes, _try_move, _correct_move)
+        provide(_along_the_path, given=given)
+    else:
+        provide(_on_its_own, given=given)
 
 
 @njit(error_model="numpy")
-def correct_means(modes, residual, moved):
-    """Add P2_m [residual - B (moved - R)] to ``moved``; ``residual`` is spoilt."""
-    size = modes.P2m.shape[1]
-    base, left, out = modes.base.ravel(), residual.ravel(), moved.ravel()
-    for block in range(modes.P2m.shape[0]):
-        first = block * size
+def predict_means(vectors, blocks):
+    """Fill MOVED = R + P1_m (force + excess + kappa_m push) + C_m noise."""
+    size, d = blocks.shape[2], vectors.shape[2]
+    for block in range(blocks.shape[1]):
         for i in range(size):
+            s, k = (block * size + i) // d, i % d
+            total = vectors[BASE, s, k]
             for j in range(size):
-                left[first + i] -= modes.B[block, i, j] * (out[first + j] - base[first + j])
+                r, q = (block * size + j) // d, j % d
+                pressed = vectors[FORCE, r, q] + vectors[EXCESS, r, q]
+                pressed += vectors[KAPPA_MEAN, r, q] * vectors[PUSH, r, q]
+                total += blocks[P1_MEAN, block, i, j] * pressed
+                total += blocks[C_MEAN, block, i, j] * vectors[NOISE, r, q]
+            vectors[MOVED, s, k] = total
+
+
+@njit(error_model="numpy")
+def correct_means(vectors, blocks):
+    """Add P2_m [residual - B (MOVED - R)] to MOVED; the residual is spoilt."""
+    size, d = blocks.shape[2], vectors.shape[2]
+    for block in range(blocks.shape[1]):
         for i in range(size):
+            s, k = (block * size + i) // d, i % d
             for j in range(size):
-                out[first + i] += modes.P2m[block, i, j] * left[first + j]
+                r, q = (block * size + j) // d, j % d
+                gone = vectors[MOVED, r, q] - vectors[BASE, r, q]
+                vectors[RESIDUAL, s, k] -= blocks[GENERATOR, block, i, j] * gone
+        for i in range(size):
+            s, k = (block * size + i) // d, i % d
+            for j in range(size):
+                r, q = (block * size + j) // d, j % d
+                vectors[MOVED, s, k] += blocks[P2_MEAN, block, i, j] * vectors[RESIDUAL, r, q]
 
 
 # Products by plain loops: those of a linear algebra library differ from machine to machine.
-
-
 @njit(error_model="numpy")
-def _times(a, b):
-    """Return the product of two matrices."""
-    out = np.zeros((a.shape[0], b.shape[1]))
+def _product(out, a, b):
     for i in range(a.shape[0]):
-        for k in range(a.shape[1]):
-            for j in range(b.shape[1]):
-                out[i, j] += a[i, k] * b[k, j]
-    return out
+        for j in range(b.shape[1]):
+            total = 0.0
+            for k in range(a.shape[1]):
+                total += a[i, k] * b[k, j]
+            out[i, j] = total
 
 
-@njit(error_model="numpy")
-def _applied(a, x):
-    """Return the product of a matrix and a vector."""
-    out = np.zeros(a.shape[0])
-    for i in range(a.shape[0]):
-        for k in range(a.shape[1]):
-            out[i] += a[i, k] * x[k]
-    return out
-
-
-@njit(error_model="numpy")
-def _worst(bend, turn, move, R, d):
-    """Return the largest correction of a substep in units of what is allowed, per variable."""
-    worst = 0.0
-    for k in range(d):
-        correction, length, place = 0.0, 0.0, 0.0
-        for i in range(k, R.size, d):
-            if not np.isfinite(bend[i] + turn[i]):
-                return np.inf
-            correction = max(correction, abs(bend[i]), abs(turn[i]))
-            length = max(length, abs(move[i]))
-            place = max(place, abs(R[i]))
-        worst = max(worst, correction / (_TOLERANCE * length + _FLOOR * (1.0 + place)))
-    return worst
+for _kernel in (on_its_own, along_the_path):
+    keep_compiled(_kernel, code_digest(__name__))
+_predict_means = _kept(predict_means, _rows, _sites)
+_correct_means = _kept(correct_means, _rows, _sites)

@@ -1,52 +1,73 @@
-"""What every kernel calls and no model changes: random numbers, summaries, propagators."""
+"""What every kernel calls and no model changes, compiled once per machine and called by address.
+
+Each name is that of the function it calls.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from numba import types
+import numpy as np
+from numba import float32, float64, int64, typeof, types, uint64
 from numba.extending import overload
 
 from neurolim.core.model import MAX_VARIABLES
-from neurolim.kernels.by_address import by_address, provide
-from neurolim.numerics import random, summary
+from neurolim.kernels import network, noise
+from neurolim.kernels.by_address import array_type, by_address, provide
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.exponential import propagator
 from neurolim.provenance import code_digest
 
 
-def _array(dimensions: int, element: Any = types.float64) -> Any:
-    return types.Array(element, dimensions, "C")
-
-
-def _kept(function: Any, *arguments: Any) -> Any:
+def _kept(function: Any, *signatures: tuple[Any, ...]) -> Any:
     key = code_digest(function.py_func.__module__)
-    return by_address(keep_compiled(function, key), *arguments)
+    return by_address(keep_compiled(function, key), *signatures)
 
 
-#: first neuron, key, replica, step, stream
-_COUNTER = (types.int64, types.uint64, types.int64, types.int64, types.int64)
-_single = _array(1, types.float32)
-
-normals = _kept(random.normals, _single, *_COUNTER)
-normals_and_points = _kept(random.normals_and_points, _single, _single, *_COUNTER)
-wide_normals = _kept(random.wide_normals, _array(1), *_COUNTER)
-uniforms = _kept(random.uniforms, _array(1), *_COUNTER)
-summarise = _kept(
-    summary.summarise,
-    *(_array(3), types.int64, _array(2), types.float64, types.float64, _array(1)),
-    *(_array(2), _array(3), _array(3), _array(3), _array(3, types.int32)),
+_vector, _matrix, _rows, _sites = (array_type(dimensions) for dimensions in (1, 2, 3, 4))
+_integers, _bools = array_type(1, int64), array_type(1, types.bool_)
+_empty = [np.zeros((0,) * dimensions) for dimensions in range(5)]
+WALLS = typeof(network.Walls(*_empty[1:2] * 3, _empty[2]))
+NETWORK = typeof(
+    network.Network(*_empty[3:4] * 2, *_empty[2:3] * 4, 1, 1.0, np.uint64(0), 0)
 )
-_matrix = _array(2)
-_STEP = (_matrix, _matrix, types.float64, _matrix, _matrix, _matrix, _matrix)
+RECORDS = typeof(
+    network.Records(
+        _empty[3], *_empty[4:5] * 3, np.zeros((0,) * 4, np.int32), _empty[4], _empty[2], 0.0, 0.0,
+        _empty[1], _empty[3], 0,
+    )
+)  # fmt: skip
+
+couple = _kept(network.couple, (_matrix, _matrix, _matrix))
+add_states = _kept(network.add_states, (_matrix, int64, _rows, int64, int64, int64, int64))
+add_buffer = _kept(
+    network.add_buffer,
+    *((_matrix, int64, array_type(2, element), int64, int64) for element in (float64, float32)),
+)
+average = _kept(network.average, (_matrix, int64, int64, _vector))
+move = _kept(network.move, (_rows, int64, int64, int64, _vector))
+keep_old = _kept(network.keep_old, (_rows, _rows, int64, int64, int64, int64, _vector))
+keep_inside = _kept(
+    network.keep_inside,
+    (_rows, _rows, *(int64,) * 4, float64, uint64, int64, int64, WALLS),
+)
+sample = _kept(network.sample, (NETWORK, RECORDS, int64))
+record = _kept(network.record, (NETWORK, RECORDS, int64))
+#: first neuron, neurons, key, replica, step, site, refinement
+_PLACE = (int64, int64, uint64, int64, int64, int64, int64)
+_buffers = (array_type(2, float32), array_type(2, float64))
+draw = _kept(noise.draw, *((z, *_PLACE, _integers, _bools) for z in _buffers))
+draw_variables = _kept(noise.draw_variables, *((z, *_PLACE, _integers) for z in _buffers))
+draw_initial = _kept(
+    noise.draw_initial, *((z, int64, int64, int64, uint64, int64, int64) for z in _buffers)
+)
+_STEP = (_matrix, _matrix, float64, *(_matrix,) * 4)
 #: By number of variables.
-_PROPAGATE = {d: _kept(propagator(d), *_STEP) for d in range(1, MAX_VARIABLES + 1)}
-propagate_any = _kept(propagator(0), *_STEP)
+_PROPAGATE = {d: _kept(propagator(d), _STEP) for d in range(1, MAX_VARIABLES + 1)}
+propagate_any = _kept(propagator(0), _STEP)
 
 
-def propagate(
-    code: Any, L: Any, S: Any, h: float, E: Any, P1: Any, P2: Any, C: Any
-) -> None:
+def propagate(code: Any, L: Any, S: Any, h: float, E: Any, P1: Any, P2: Any, C: Any) -> None:
     """Fill E, P1, P2, C of a linear system of a model's variables; see `numerics.exponential`."""
     raise NotImplementedError  # for kernels only
 
@@ -63,11 +84,14 @@ def _propagate(code, L, S, h, E, P1, P2, C):
 
 def provide_steps() -> None:
     """Provide what every time step calls."""
-    provide(normals, wide_normals, uniforms, summarise)
+    provide(
+        couple, add_states, add_buffer, average, move, keep_inside, sample, record, draw,
+        draw_initial,
+    )  # fmt: skip
 
 
 def provide_exponential(n_variables: int, along_a_path: bool) -> None:
     """Provide what an exponential step of so many variables calls beside."""
-    provide(normals_and_points, _PROPAGATE[n_variables])
+    provide(keep_old, draw_variables, _PROPAGATE[n_variables])
     if along_a_path:
         provide(propagate_any)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from neurolim.kernels.shared import uniforms
 from neurolim.numerics.columns import TILE
 from neurolim.numerics.elementary import log
 from neurolim.numerics.lowlevel import stack_array
-from neurolim.numerics.random import STREAM_BRIDGE, STREAMS_PER_SITE
+from neurolim.numerics.random import STREAM_BRIDGE, STREAMS_PER_SITE, uniforms
 
 
 @njit(error_model="numpy", nogil=True)

@@ -2,114 +2,90 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from neurolim.core import Model, Sites
 from neurolim.core.model import MAX_NOISES, value_of
 from neurolim.kernels import euler, exponential
+from neurolim.kernels.mean_mode import make_modes
 from neurolim.kernels.model_code import exponential_code, step_code
+from neurolim.kernels.network import Network, Noises, Records, Walls
+from neurolim.kernels.noise import ALONE, NONE
+from neurolim.numerics.columns import aligned
+from neurolim.numerics.random import BLOCK
 
 
-class Records(NamedTuple):
-    """What is recorded of one network; times come first in every array.
-
-    mean, covariance, central_moment, quantile, histogram : as ``numerics.summary`` fills them
-    state : every neuron [time, site, variable, neuron], or no times for none
-    """
-
-    mean: Any
-    covariance: Any
-    central_moment: Any
-    quantile: Any
-    histogram: Any
-    state: Any
-
-
-class Steps(NamedTuple):
-    """What moves the network of a model: one scheme, compiled and ready.
-
-    kernels : the module of the scheme
-    code : the model
-    noises, walls : what the kernels read beside the parameters
-    n_means : length of a row of means
-    n_work : rows of the work buffer [row, site, neuron]; 0 for none
-    """
-
-    kernels: Any
-    code: Any
-    noises: Any
-    walls: euler.Walls
-    n_means: int
-    n_work: int
-
-    def start(self, X: Any, rows: Any, key: Any, replica: int, n: int, means: Any) -> None:
-        """Draw the initial states and their means; see ``kernels.euler.start``."""
-        euler.start(self.code, X, rows, key, replica, self.noises.wide, n, means)
-
-    def advance(
-        self, X: Any, work: Any, rows: Any, coupling: Any, means: Any, trace: Any, every: int,
-        n: int, h: float, refinement: int, key: Any, replica: int, first: int, last: int,
-    ) -> None:  # fmt: skip
-        """Do the steps first .. last - 1; see ``advance`` of the scheme."""
-        noises = self.noises._replace(refinement=refinement)
-        self.kernels.advance(
-            self.code, X, *self._room(work), rows, coupling, means, trace, every, n, h, key,
-            replica, first, last, noises, self.walls,
-        )  # fmt: skip
-
-    def follow(
-        self, X: Any, work: Any, rows: Any, coupling: Any, means: Any, trace: Any, every: int,
-        n: int, h: float, refinement: int, key: Any, replica: int, *rest: Any,
-    ) -> bool:  # fmt: skip
-        """Do some steps and record them; see ``follow`` of the scheme."""
-        noises = self.noises._replace(refinement=refinement)
-        return self.kernels.follow(
-            self.code, X, *self._room(work), rows, coupling, means, trace, every, n, h, key,
-            replica, *rest, noises, self.walls,
-        )  # fmt: skip
-
-    def _room(self, work: Any) -> list[Any]:
-        return [work] if self.kernels is exponential else []
-
-
-def steps_of(model: Model, sites: Sites, scheme: str, wide: bool) -> Steps:
-    """Return what moves the network of a model.
+class Engine:
+    """A network on its way: its state, its buffers and the kernels of one scheme.
 
     Parameters
     ----------
     model, sites : the network
     scheme : euler_maruyama or exponential
+    n : neurons per site
+    h : step
     wide : normals of float64 resolution
+    refinement : a step's noise is the sum of that of so many finer ones
     """
-    if scheme == "euler_maruyama":
-        return euler_steps(model, sites, wide)
-    return exponential_steps(model, sites, wide)
 
+    def __init__(
+        self,
+        model: Model,
+        sites: Sites,
+        scheme: str,
+        n: int,
+        h: float,
+        wide: bool = False,
+        refinement: int = 1,
+    ) -> None:
+        d, P, nm = len(model.state), len(sites.labels), len(model.means)
+        exact = scheme == "exponential"
+        self.kernels: Any = exponential if exact else euler
+        self.code = exponential_code(model) if exact else step_code(model)
+        self.walls = _walls(model, sites)
+        self.noises = _noises(model, sites, exact, wide)._replace(refinement=refinement)
+        along_a_path = exact and self.code.type.rates_move
+        self.modes = make_modes(P, d, nm, along_a_path) if exact else None
+        n_work = len(self.code.type.curved) + (d if self.walls.deviation.any() else 0)
+        padded = -(-n // BLOCK) * BLOCK
+        self.network = Network(
+            aligned((d, P, padded)),
+            aligned((n_work, P, padded)),
+            np.array([[float(value) for value in p] for p in sites.params]).reshape(P, -1),
+            np.array(sites.coupling, dtype=float, order="C"),
+            np.empty((P, nm)),
+            np.empty((P, nm)),
+            n,
+            float(h),
+            np.uint64(0),
+            0,
+        )
+        self.kernels.prepare(self.code, self.network, *self._more())
 
-def euler_steps(model: Model, sites: Sites, wide: bool) -> Steps:
-    """Return what moves the network of a model by Euler-Maruyama steps."""
-    common = np.array([noise.common for noise in model.noises], dtype=bool)
-    noises = euler.Noises(_streams(model, sites), common, 1, _resolution(wide))
-    return Steps(euler, step_code(model), noises, _walls(model, sites), len(model.means), 0)
+    def follow(
+        self, key: int, replica: int, records: Records, stride: int, begin: int, end: int
+    ) -> bool:
+        """Do the steps begin .. end - 1 (0: starts the network) and record every ``stride`` steps.
 
+        Parameters
+        ----------
+        key, replica : of the noise
+        records : what is filled
+        stride, begin, end : numbers of steps
 
-def exponential_steps(model: Model, sites: Sites, wide: bool) -> Steps:
-    """Return what moves the network of a model by exponential steps."""
-    loose = [noise for noise in model.noises if not noise.exact]
-    code, walls = exponential_code(model), _walls(model, sites)
-    # Streams that neither the exact noise nor the bridges of walls take.
-    free = np.array([*range(31, 23, -1), *range(15, 7, -1)])
-    noises = exponential.ExactNoises(
-        _brings(exact_noise(model, sites), wide),
-        free[: len(loose)],
-        np.array([noise.common for noise in loose], dtype=bool),
-        1,
-        _resolution(wide),
-    )
-    n_work = len(code.type.curved) + (len(model.state) if walls.deviation.any() else 0)
-    return Steps(exponential, code, noises, walls, len(model.means), n_work)
+        Returns
+        -------
+        whether what was recorded is finite
+        """
+        network = self.network._replace(key=np.uint64(key), replica=replica)
+        more = (*self._more(), records, stride, begin, end)
+        return bool(self.kernels.follow(self.code, network, *more))
+
+    def _more(self) -> list[Any]:
+        more = [self.noises, self.walls]
+        return more if self.modes is None else [self.modes, *more]
 
 
 def exact_noise(model: Model, sites: Sites) -> tuple[bool, ...]:
@@ -131,17 +107,27 @@ def _brings(noisy: tuple[bool, ...], wide: bool) -> np.ndarray:
     """
     d, own = len(noisy), [k for k, has in enumerate(noisy) if has]
     if not own:
-        return np.full(d, -2)
+        return np.full(d, NONE)
     after = [] if wide else range(max(own) + 1, d)
     fed = dict(zip(own, after, strict=False))
-    return np.array([-2 if k in fed.values() else fed.get(k, -1) for k in range(d)])
+    return np.array([NONE if k in fed.values() else fed.get(k, ALONE) for k in range(d)])
 
 
-def _resolution(wide: bool) -> Any:
-    return np.float64(0.0) if wide else np.float32(0.0)
+def _noises(model: Model, sites: Sites, exact: bool, wide: bool) -> Noises:
+    """Return which random numbers the noises of a network take."""
+    d, resolution = len(model.state), np.float64(0.0) if wide else np.float32(0.0)
+    if not exact:
+        common = np.array([noise.common for noise in model.noises], dtype=bool)
+        return Noises(np.full(d, NONE), _streams(model, sites), common, 1, resolution)
+    loose = [noise for noise in model.noises if not noise.exact]
+    # Streams that neither the exact noise nor the bridges of walls take.
+    free = np.array([*range(31, 23, -1), *range(15, 7, -1)])
+    common = np.array([noise.common for noise in loose], dtype=bool)
+    brings = _brings(exact_noise(model, sites), wide)
+    return Noises(brings, free[: len(loose)], common, 1, resolution)
 
 
-def _walls(model: Model, sites: Sites) -> euler.Walls:
+def _walls(model: Model, sites: Sites) -> Walls:
     d = len(model.state)
     none = np.zeros((len(sites.labels), d))
     deviation = (
@@ -152,7 +138,7 @@ def _walls(model: Model, sites: Sites) -> euler.Walls:
     period = np.array([var.period or 0.0 for var in model.state])
     # The bridge knows one wall and noise of constant size; elsewhere a step is folded back.
     bridged = (floor > -np.inf) & (ceiling == np.inf)
-    return euler.Walls(floor, ceiling, period, np.where(bridged, deviation, 0.0))
+    return Walls(floor, ceiling, period, np.where(bridged, deviation, 0.0))
 
 
 def _streams(model: Model, sites: Sites) -> np.ndarray:

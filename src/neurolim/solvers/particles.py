@@ -27,11 +27,10 @@ from neurolim.core import (
     Var,
 )
 from neurolim.core.model import arguments_of
-from neurolim.numerics.columns import aligned
-from neurolim.numerics.random import BLOCK
 from neurolim.numerics.structure import structure_of
 from neurolim.numerics.summary import ORDERS
-from neurolim.solvers._steps import Records, exact_noise, steps_of
+from neurolim.kernels.network import Records
+from neurolim.solvers._steps import Engine, exact_noise
 from neurolim.solvers._times import (
     TIME_OPTIONS,
     largest_rate,
@@ -276,42 +275,40 @@ def solve(
     """
     sites = model.sites(params)
     d, n_sites = len(model.state), len(sites.labels)
-    rows = np.array([[float(value) for value in p] for p in sites.params])
     low, width, _ = _bins(options)
     scale = (
         np.zeros((n_sites, d))
         if model.equations.profile is None
         else np.array([model.equations.profile(p) for p in sites.params], dtype=float)
     )
-    wide = options["normals"] == "float64"
-    run = steps_of(model, sites, options["scheme"], wide)
-    n, stride, every = options["n_neurons"], steps_per_record(options), options["trace_every"]
-    coupling = np.ascontiguousarray(sites.coupling)
-    padded = -(-n // BLOCK) * BLOCK
-    state, work = (aligned((size, n_sites, padded)) for size in (d, run.n_work))
-    means = np.empty((n_sites, run.n_means))
-    levels = np.array(PROBABILITIES)
+    engine = Engine(
+        model, sites, options["scheme"], options["n_neurons"], options["dt"],
+        options["normals"] == "float64", options["brownian_refinement"],
+    )  # fmt: skip
+    stride = steps_per_record(options)
     steps = stride * options["records"]
     per_call = max(1, int(_SECONDS_PER_CALL / _step_seconds(model, sites, options)))
     arrays = _empty_arrays(model, params, options, len(replicas))
     status = np.zeros(len(replicas), np.int8)
     for i, replica in enumerate(replicas):
         record = {name: array[i] for name, array in arrays.items() if name != "scale"}
-        trace = record.get("trace", np.empty((0, n_sites, d)))
         records = Records(
             record["mean"],
             record["covariance"],
             record["central_moment"],
             record["quantile"],
             record.get("histogram", np.empty((len(record["mean"]), n_sites, d, 0), np.int32)),
-            record.get("state", np.empty((0, n_sites, d, n))),
+            record.get("state", np.empty((0, n_sites, d, 0))),
+            scale,
+            low,
+            width,
+            np.array(PROBABILITIES),
+            record.get("trace", np.empty((0, n_sites, d))),
+            options["trace_every"],
         )
         for begin in range(0, steps, per_call):
-            if not run.follow(
-                state, work, rows, coupling, means, trace, every, n, options["dt"],
-                options["brownian_refinement"], np.uint64(key), replica, stride, scale, low, width,
-                levels, records, begin, min(begin + per_call, steps),
-            ):  # fmt: skip
+            end = min(begin + per_call, steps)
+            if not engine.follow(key, replica, records, stride, begin, end):
                 status[i] = Status.DIVERGED
                 break
     if model.equations.profile is not None:
