@@ -74,19 +74,21 @@ def by_address(function: Any, *signatures: tuple[Any, ...]) -> Any:
     return call
 
 
-def provide(*calls: Any, given: tuple[Any, ...] = ()) -> None:
+def provide(*calls: Any, given: tuple[Any, ...] = (), element: Any = None) -> None:
     """Fill in addresses; a process does so before it compiles or loads a kernel with these calls.
 
     Parameters
     ----------
     *calls : as `by_address` returns them
     given : types of the arguments, for the kernels of a model
+    element : of several signatures, only that whose first array holds this
     """
     for call in calls:
         function, signatures = _FUNCTIONS[call]
         for arguments in signatures or (given,):
             symbol = _symbol(function, arguments)
-            if symbol not in _provided:
+            wanted = element is None or arguments[0].dtype == element
+            if wanted and symbol not in _provided:
                 function.compile(arguments)
                 compiled = function.overloads[arguments]
                 address = compiled.library.get_pointer_to_function(compiled.fndesc.mangled_name)

@@ -39,12 +39,13 @@ from neurolim.kernels.shared import (
     draw_initial,
     keep_inside,
     keep_old,
+    provide_steps,
     record,
     sample,
 )
 from neurolim.kernels.vectors import each_add, each_fma, each_less, each_times
 from neurolim.numerics.cache import keep_compiled
-from neurolim.numerics.columns import SUM_LANES, TILE
+from neurolim.numerics.columns import SUM_LANES, TILE, add_to_lanes
 from neurolim.numerics.lowlevel import stack_array, unowned
 from neurolim.provenance import code_digest
 
@@ -118,7 +119,8 @@ def step_site(code, network, noises, walls, s, step):
                 X, work, 0, s, first, size, h, network.key, network.replica, step, walls
             )
         count = min(size, n - first)
-        add_states(lanes, 0, X, d, s, first, count)
+        for k in range(d):
+            add_to_lanes(lanes, k, X[k, s, first : first + count], count)
         if n_means(code) > d:
             add_fields(code, lanes, X, s, p, first, count)
     average(lanes, 0, n, network.means[s])
@@ -145,7 +147,8 @@ def follow(code, network, noises, walls, records, stride, begin, end):
         couple(network.coupling, network.means, network.inputs)
         for s in sites:
             _step_site(code, network, noises, walls, s, step)
-        sample(network, records, step + 1)
+        if records.every > 0:
+            sample(network, records, step + 1)
         if (step + 1) % stride == 0 and not record(network, records, (step + 1) // stride):
             return False
     return True
@@ -153,6 +156,7 @@ def follow(code, network, noises, walls, records, stride, begin, end):
 
 def prepare(code: Any, network: Any, noises: Any, walls: Any) -> None:
     """Compile the kernels of a model, or load them from disk, for a network of this kind."""
+    provide_steps(wide=isinstance(noises.wide, np.float64))
     given = (code.type, *map(typeof, (network, noises, walls)), types.int64, types.int64)
     provide(_start_site, _step_site, given=given)
 

@@ -81,6 +81,7 @@ from neurolim.kernels.numba_types import (
     parameters_at,
     put,
     put_beside,
+    put_buffer,
     rates_move,
     replace,
     state_at,
@@ -99,6 +100,7 @@ from neurolim.kernels.shared import (
     keep_inside,
     keep_old,
     move,
+    provide_steps,
     record,
     sample,
 )
@@ -114,7 +116,7 @@ from neurolim.kernels.vectors import (
     stage_change,
 )
 from neurolim.numerics.cache import keep_compiled
-from neurolim.numerics.columns import SUM_LANES, TILE
+from neurolim.numerics.columns import SUM_LANES, TILE, add_to_lanes
 from neurolim.numerics.lowlevel import stack_array, unowned
 from neurolim.provenance import code_digest
 
@@ -166,12 +168,14 @@ def predict_site(code, network, modes, noises, walls, s, step):
             y = add_curved(code, product(by_exp, x), by_phi, bent)
             y = add_product(y, by_phi, each_times(kappa, pushed))
             put_beside(beside, i, bent)
-            put(pushes, i, pushed)
+            put_buffer(pushes, i, pushed)
             replace(tile, i, add_lower(y, spread, normals_at(code, z, i)))
         count = min(size, n - first)
-        add_states(lanes, 0, X, d, s, first, count)
-        add_buffer(lanes, d, z, d, count)
-        add_states(lanes, 2 * d, work, n_curved(code), s, first, count)
+        for k in range(d):
+            add_to_lanes(lanes, k, X[k, s, first : first + count], count)
+            add_to_lanes(lanes, d + k, z[k, :count], count)
+        if n_curved(code) > 0:
+            add_states(lanes, 2 * d, work, n_curved(code), s, first, count)
         if n_noises(code) > 0:
             add_buffer(lanes, 3 * d, pushes, d, count)
     average(lanes, 0, n, vectors[SHIFT, s])
@@ -242,9 +246,10 @@ def correct_site(code, network, modes, noises, walls, s, step):
             y = as_state(code, each_add(state_to_replace(code, tile, i), shift))
             bent = bends(code, code.drift(t, y, m, c, p), slope, y)
             bent = each_less(bent, bends_at(code, beside, i))
-            put(changes, i, bent)
+            put_buffer(changes, i, bent)
             replace(tile, i, add_curved(code, y, by_phi, stage_change(code, bent, new_rate, y)))
-        add_buffer(lanes, 0, changes, n_curved(code), min(size, n - first))
+        if n_curved(code) > 0:
+            add_buffer(lanes, 0, changes, n_curved(code), min(size, n - first))
     average(lanes, 0, n, change[: n_curved(code)])
     write(rates, 0, pull)
     write(rates, 1, target)
@@ -349,7 +354,8 @@ def follow(code, network, modes, noises, walls, records, stride, begin, end):
             return False
     for step in range(begin, end):
         _step_network(code, network, modes, noises, walls, step)
-        sample(network, records, step + 1)
+        if records.every > 0:
+            sample(network, records, step + 1)
         if (step + 1) % stride == 0:
             for s in range(network.X.shape[1]):
                 move(network.X, s, 0, network.X.shape[2], modes.vectors[SHIFT, s])
@@ -361,6 +367,7 @@ def follow(code, network, modes, noises, walls, records, stride, begin, end):
 
 def prepare(code: Any, network: Any, modes: Any, noises: Any, walls: Any) -> None:
     """Compile the kernels of a model, or load them from disk, for a network of this kind."""
+    provide_steps(wide=isinstance(noises.wide, np.float64))
     model, network, modes, noises, walls = code.type, *map(typeof, (network, modes, noises, walls))
     mean_mode.provide_modes(code, (model, network, modes, types.int64))
     site = (model, network, modes, noises, walls, types.int64, types.int64)

@@ -55,7 +55,7 @@ from neurolim.kernels.numba_types import (
     vector_at,
     write,
 )
-from neurolim.kernels.shared import couple, propagate, propagate_any
+from neurolim.kernels.shared import couple, propagate, propagate_any, provide_exponential
 from neurolim.kernels.vectors import each_add, each_less, each_times
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.elementary import exp
@@ -481,6 +481,7 @@ _on_its_own, _along_the_path = by_address(on_its_own), by_address(along_the_path
 def provide_modes(code: Any, given: tuple[Any, ...]) -> None:
     """Compile or load what finds the modes of a model, for arguments of these types."""
     provide(_predict_means, _correct_means)
+    provide_exponential(len(code.type.state), code.type.rates_move)
     if code.type.rates_move:
         provide(_compose, _end_modes, _try_move, _correct_move)
         provide(_along_the_path, given=given)

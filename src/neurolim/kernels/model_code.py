@@ -13,7 +13,6 @@ from neurolim.core import Equations, Model
 from neurolim.core.assembly import assemble, assemble_noise, assemble_step
 from neurolim.core.digests import model_digest
 from neurolim.kernels.numba_types import Code
-from neurolim.kernels.shared import provide_exponential, provide_steps
 from neurolim.numerics.cache import named
 from neurolim.numerics.lowlevel import fma
 from neurolim.numerics.structure import Derivatives, derivatives_of, structure_of
@@ -107,7 +106,6 @@ def _is_helper(value: Any) -> bool:
 def step_code(model: Model) -> Code:
     """Return a model as the first argument of the kernels of time steps."""
     key, kept = kernel_key(model)
-    provide_steps()
     functions = _step_functions(model, compiler(key), key)
     numbers = model.numbers._fields
     return Code(key, model.symbols, model.means, numbers, len(model.noises), kept, functions)
@@ -122,8 +120,6 @@ def exponential_code(model: Model) -> Code:
     key, kept = kernel_key(model)
     key = f"{key}_exponential"
     shape, slopes, take = structure_of(model), derivatives_of(model, name=False), compiler(key)
-    provide_steps()
-    provide_exponential(len(model.state), shape.rates_move)
     milstein = take(slopes.milstein) if shape.milstein else None
     noise = assemble_noise(model, take, milstein, shape.milstein)
     more = {**slopes._asdict(), **noise._asdict()}

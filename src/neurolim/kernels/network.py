@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, typeof, types
+from numba import njit, types
 
-from neurolim.core.model import MAX_FIELDS, MAX_NOISES, MAX_VARIABLES
-from neurolim.kernels.by_address import by_address
+from neurolim.core.model import MAX_FIELDS, MAX_VARIABLES
+from neurolim.kernels.by_address import array_type, by_address, provide
 from neurolim.kernels.walls import fold, reflect_bridge, wrap
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.columns import SUM_LANES, TILE, add_to_lanes, copy_row, sum_lanes
@@ -199,11 +199,21 @@ def sample(network, records, step):
                 target[s, k] = network.means[s, k]
 
 
+_array = array_type(3)
+_summarise = by_address(
+    keep_compiled(summarise, code_digest(summarise.__module__)),
+    (
+        *(_array, types.int64, array_type(2), types.float64, types.float64, array_type(1)),
+        *(array_type(2), _array, _array, _array, array_type(3, types.int32)),
+    ),
+)
+
+
 @njit(error_model="numpy", nogil=True)
 def record(network, records, t):
     """Fill the records of time t; return whether they are finite."""
     X, n = network.X, network.n
-    finite = summarise(
+    finite = _summarise(
         X, n, records.scale, records.low, records.width, records.levels, records.mean[t],
         records.covariance[t], records.central_moment[t], records.quantile[t],
         records.histogram[t],
@@ -213,3 +223,8 @@ def record(network, records, t):
             for k in range(X.shape[0]):
                 copy_row(records.state[t, s, k], X[k, s, :n])
     return finite
+
+
+def provide_records() -> None:
+    """Provide what `record` calls."""
+    provide(_summarise)

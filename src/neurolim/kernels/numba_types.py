@@ -231,22 +231,25 @@ def _marked_read(builder: Any, load: Any) -> None:
     load.set_metadata("alias.scope", _scopes(builder, ["read"]))
 
 
-def _writer(own: str, other: str, doc: str) -> Any:
-    """Return an intrinsic (array, i, values) that writes marked rows."""
+#: Rows that a loop over neurons writes: of the state, beside it, and of a buffer on the stack.
+_WRITTEN = ("state", "beside", "buffer")
+
+
+def _writer(own: str, doc: str) -> Any:
+    """Return an intrinsic (array, i, values) that writes rows marked as ``own``."""
 
     def typer(typing_context: Any, array: Any, i: Any, values: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            rows = [f"{own} {k}" for k in range(len(signature.args[2]))]
-            beside = ["read", *(f"{other} {k}" for k in range(MAX_VARIABLES))]
             for k, typ in enumerate(signature.args[2]):
                 number = context.cast(
                     builder, builder.extract_value(args[2], k), typ, types.float64
                 )
                 at = _pointer(context, builder, signature.args[0], args[0], k, args[1])
                 store = builder.store(number, at)
-                store.set_metadata("alias.scope", _scopes(builder, [rows[k]]))
-                others = [row for row in rows if row != rows[k]]
-                store.set_metadata("noalias", _scopes(builder, [*beside, *others]))
+                rows = [f"{kind} {j}" for kind in _WRITTEN for j in range(MAX_VARIABLES)]
+                others = [row for row in rows if row != f"{own} {k}"]
+                store.set_metadata("alias.scope", _scopes(builder, [f"{own} {k}"]))
+                store.set_metadata("noalias", _scopes(builder, ["read", *others]))
             return context.get_dummy_value()
 
         return types.none(array, i, values), generate
@@ -269,14 +272,15 @@ state_to_replace = _loader(
 )
 replace = _writer(
     "state",
-    "work",
     "Write the new state of neuron i of rows [variable, i]; see ``state_to_replace``.",
 )
 put_beside = _writer(
-    "work",
-    "state",
-    "Write numbers of neuron i to rows [number, i] that overlap neither with its state nor with "
-    "what is read in the loop.",
+    "beside",
+    "Write numbers of neuron i to rows [number, i] that overlap with nothing else in the loop.",
+)
+put_buffer = _writer(
+    "buffer",
+    "Write numbers of neuron i to a buffer [number, i] on the stack, which the loop does not read.",
 )
 
 
@@ -380,9 +384,13 @@ def _tuple_loader(
     return intrinsic(typer)
 
 
-noises_at = _tuple_loader(lambda code: code.n_noises, "Return the normals of neuron i, a tuple.")
+noises_at = _tuple_loader(
+    lambda code: code.n_noises, "Return the normals of neuron i, a tuple.", _marked_read
+)
 normals_at = _tuple_loader(
-    lambda code: len(code.state), "Return the normals of neuron i, one per variable, a tuple."
+    lambda code: len(code.state),
+    "Return the normals of neuron i, one per variable, a tuple.",
+    _marked_read,
 )
 bends_at = _tuple_loader(
     lambda code: len(code.curved), "Return what curved variables of neuron i have.", _marked_read

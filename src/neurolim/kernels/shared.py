@@ -40,10 +40,7 @@ RECORDS = typeof(
 
 couple = _kept(network.couple, (_matrix, _matrix, _matrix))
 add_states = _kept(network.add_states, (_matrix, int64, _rows, int64, int64, int64, int64))
-add_buffer = _kept(
-    network.add_buffer,
-    *((_matrix, int64, array_type(2, element), int64, int64) for element in (float64, float32)),
-)
+add_buffer = _kept(network.add_buffer, (_matrix, int64, _matrix, int64, int64))
 average = _kept(network.average, (_matrix, int64, int64, _vector))
 move = _kept(network.move, (_rows, int64, int64, int64, _vector))
 keep_old = _kept(network.keep_old, (_rows, _rows, int64, int64, int64, int64, _vector))
@@ -82,16 +79,15 @@ def _propagate(code, L, S, h, E, P1, P2, C):
     return fill_them
 
 
-def provide_steps() -> None:
-    """Provide what every time step calls."""
-    provide(
-        couple, add_states, add_buffer, average, move, keep_inside, sample, record, draw,
-        draw_initial,
-    )  # fmt: skip
+def provide_steps(wide: bool) -> None:
+    """Provide what every time step calls; ``wide``: with normals of float64 resolution."""
+    network.provide_records()
+    provide(couple, add_states, add_buffer, average, move, keep_old, keep_inside, sample, record)
+    provide(draw, draw_variables, draw_initial, element=float64 if wide else float32)
 
 
 def provide_exponential(n_variables: int, along_a_path: bool) -> None:
     """Provide what an exponential step of so many variables calls beside."""
-    provide(keep_old, draw_variables, _PROPAGATE[n_variables])
+    provide(_PROPAGATE[n_variables])
     if along_a_path:
         provide(propagate_any)
