@@ -23,7 +23,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "src"))
@@ -31,11 +30,8 @@ sys.path.insert(0, str(HERE.parent / "src"))
 import numpy as np
 
 from neurolim import core
-from neurolim.numerics.columns import aligned
-from neurolim.numerics.random import BLOCK
-from neurolim.numerics.summary import summarise
-from neurolim.solvers._euler import euler_steps
-from neurolim.solvers._schemes import Variant, kernels
+from neurolim.kernels.network import Records
+from neurolim.solvers._steps import Engine
 
 N, STEPS, ROUNDS, STEP = 5000, 100, 41, 1e-3
 START = {"voltage_start": 3.9, "recovery_start": 1.3}
@@ -67,42 +63,32 @@ def engine(
     """Return the function steps -> ns per neuron-step of the generic engine on one model."""
     model = core.get("model", model_name)
     sites = model.sites(core.resolve(model.params, given))
-    rows = np.array([[float(x) for x in p] for p in sites.params])
-    noisy = tuple(bool(a) for a in model.equations.noise(sites.params[0]))
-    run: Any = (
-        kernels(model, Variant(noisy, wide))
-        if scheme == "exponential"
-        else euler_steps(model, sites, wide)
+    engine = Engine(model, sites, scheme, n, STEP, wide)
+    P, d = len(sites.labels), len(model.state)
+    # The start is a record of its own: one after every 50 steps, or none until the very end.
+    stride = 50 if record else 2**40
+    times = 2 + (ROUNDS * STEPS) // 50 if record else 1
+    records = Records(
+        np.empty((times, P, d)),
+        np.empty((times, P, d, d)),
+        np.empty((times, P, d, 4)),
+        np.empty((times, P, d, 5)),
+        np.empty((times, P, d, 60), np.int32),
+        np.empty((0, P, d, 0)),
+        np.full((P, d), 0.1),
+        -6.0,
+        0.2,
+        np.array([0.1, 0.25, 0.5, 0.75, 0.9]),
+        np.empty((0, P, d)),
+        0,
     )
-    shape = (len(model.state), len(sites.labels), -(-n // BLOCK) * BLOCK)
-    state, work = aligned(shape), aligned((run.n_work, *shape[1:]))
-    means = np.empty((shape[1], run.n_means))
-    d, key, done = shape[0], np.uint64(1), [0]
-    coupling, trace = np.ascontiguousarray(sites.coupling), np.empty((0, shape[1], d))
-    run.start(state, rows, key, 0, n, means)
-    scale = np.full((shape[1], d), 0.1)
-    levels = np.array([0.1, 0.25, 0.5, 0.75, 0.9])
-    out = (
-        np.empty((shape[1], d)),
-        np.empty((shape[1], d, d)),
-        np.empty((shape[1], d, 4)),
-        np.empty((shape[1], d, 5)),
-        np.empty((shape[1], d, 60), np.int32),
-    )
+    done = [0]
 
     def advance(steps: int) -> float:
         begin = time.perf_counter()
-        # A record every 50 steps, if asked for.
-        for first in range(0, steps, 50):
-            last = min(first + 50, steps)
-            run.advance(
-                state, work, rows, coupling, means, trace, 0, n, STEP, 1, key, 0,
-                done[0] + first, done[0] + last,
-            )  # fmt: skip
-            if record:
-                summarise(state, n, scale, -6.0, 0.2, levels, *out)
+        engine.follow(1, 0, records, stride, done[0], done[0] + steps)
         done[0] += steps
-        return (time.perf_counter() - begin) / (shape[1] * n * steps) * 1e9
+        return (time.perf_counter() - begin) / (P * n * steps) * 1e9
 
     advance(2)
     return advance

@@ -72,9 +72,11 @@ EVERYTHING = Model(
 )
 
 
-@pytest.fixture(scope="module")
-def arrays():
-    return simulate(EVERYTHING, dt=1e-3, states=True)
+@pytest.fixture(scope="module", params=["euler_maruyama", "exponential"])
+def arrays(request):
+    return simulate(EVERYTHING, dt=1e-3, states=True, scheme=request.param) | {
+        "scheme": request.param
+    }
 
 
 def within(values, expected, bias=0.0):
@@ -126,7 +128,7 @@ def test_common_noise_moves_all_neurons_of_a_site_alike(arrays):
     np.testing.assert_array_equal(common, common[:, :1].repeat(N, axis=1))
     # Linear with drive: mean e^-t + (cos t + sin t - e^-t)/2; a variance of .245 (1 - e^-2t).
     many = simulate(
-        EVERYTHING, dt=0.01, n_neurons=1, replicas=2000, records=1
+        EVERYTHING, dt=0.01, n_neurons=1, replicas=2000, records=1, scheme=arrays["scheme"]
     )["mean"][:, -1, 0, EVERYTHING.symbols.index("common")]  # fmt: skip
     mean = np.exp(-TIME) + (np.cos(TIME) + np.sin(TIME) - np.exp(-TIME)) / 2
     within(many, mean, bias=0.01)
@@ -232,10 +234,6 @@ def test_solvers_that_do_not_take_a_feature_say_which():
         options = core.resolve(solver.options, {})
         with pytest.raises(StudyError, match=f"solver: {name} does not take .*everything has"):
             solver.accept(EVERYTHING, core.resolve(EVERYTHING.params, {}), options)
-    solver = core.get("solver", "particles")
-    options = core.resolve(solver.options, {})
-    with pytest.raises(StudyError, match="scheme: exponential does not take a drift that"):
-        solver.accept(EVERYTHING, core.resolve(EVERYTHING.params, {}), options)
 
 
 @pytest.mark.parametrize(

@@ -14,20 +14,15 @@ import pytest
 PROGRAM = """
 import sys
 from neurolim import solve
-from neurolim.core import get
-from neurolim.kernels import euler
-from neurolim.solvers._schemes import Variant, kernels
+from neurolim.kernels import euler, exponential, noise
 name, scheme = sys.argv[1:]
-model = get("model", name)
-site = model.sites({p.name: p.default for p in model.params}).params[0]
 solve(name, "particles", {}, {"n_neurons": 600, "t_end": 0.01, "records": 1, "dt": 0.01,
                               "scheme": scheme})
-noisy = tuple(bool(a) for a in model.equations.noise(site))
-if scheme == "exponential":
-    found = kernels(model, Variant(noisy)).advance
-else:
-    found = euler.step_site
-print("\\n".join(found.inspect_asm().values()))
+exact = scheme == "exponential"
+step, draw = (
+    (exponential.predict_site, noise.draw_variables) if exact else (euler.step_site, noise.draw)
+)
+print("\\n".join([*step.inspect_asm().values(), *draw.inspect_asm().values()]))
 """
 
 

@@ -158,7 +158,7 @@ def assemble_noise(
     model, take : as in `assemble`; x, m, c, z have names already
     milstein : (x, m, c, p, t) -> numbers that Milstein's correction adds to the push, times
         z_j z_l - (j == l) and the root of the step
-    entries : (k, j, l) of each of these numbers: the variable it moves, and its two noises, counted
+    entries : (k, j, i) of each of these numbers: the variable it moves, and its two noises, counted
         among those not taken exactly
     """
     write = _Writer(model, take, name=False)
@@ -178,9 +178,9 @@ def assemble_noise(
     names = list(pushed)
     if milstein is not None:
         write.space["milstein"] = milstein
-        for i, (k, j, l) in enumerate(entries):
-            less = " - 1.0" if j == l else ""
-            pushed[names[k]] += f" + r * milstein(x, m, c, p, t)[{i}] * (z[{j}] * z[{l}]{less})"
+        for i, (moved, one, two) in enumerate(entries):
+            square = f"(z[{one}] * z[{two}]{' - 1.0' if one == two else ''})"
+            pushed[names[moved]] += f" + r * milstein(x, m, c, p, t)[{i}] * {square}"
     push = _tuple([text.removeprefix(" + ") or "0.0" for text in pushed.values()] if loose else [])
     return SplitNoise(
         write.function("covariance(p)", _tuple([*covariance.values()])),

@@ -115,9 +115,7 @@ def step_site(code, network, noises, walls, s, step):
             flow = each_fma(h, code.drift(t, x, m, c, p), each_fma(keep, x, shift))
             replace(tile, i, code.kick(t, x, m, c, p, noises_at(code, z, i), root, flow))
         if walled:
-            keep_inside(
-                X, work, 0, s, first, size, h, network.key, network.replica, step, walls
-            )
+            keep_inside(X, work, 0, s, first, size, h, network.key, network.replica, step, walls)
         count = min(size, n - first)
         for k in range(d):
             add_to_lanes(lanes, k, X[k, s, first : first + count], count)

@@ -359,7 +359,7 @@ _correct_move = _kept(correct_move, *(_matrix,) * 8)
 
 @njit(error_model="numpy", nogil=True)
 def start_path(code, network, modes, t, excess, S):
-    """Begin the path at the means: no time has passed; fill ``excess`` and the noise S [P d, P d]."""
+    """Begin the path at the means, with no time passed; fill excess and the noise S [P d, P d]."""
     d, n_sites = n_variables(code), network.means.shape[0]
     fields = stack_array(np.float64, 1, MAX_FIELDS)
     vectors, matrices = unowned(modes.vectors), unowned(modes.matrices)

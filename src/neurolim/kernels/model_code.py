@@ -127,9 +127,7 @@ def exponential_code(model: Model) -> Code:
     numbers = model.numbers._fields
     loose = sum(not noise.exact for noise in model.noises)
     # Ito's drift of Stratonovich noise is not the one whose slopes are known.
-    moved = {
-        symbol for noise in model.noises if noise.stratonovich for symbol, _ in noise.parts
-    }
+    moved = {symbol for noise in model.noises if noise.stratonovich for symbol, _ in noise.parts}
     curved = tuple(
         bent or symbol in moved for bent, symbol in zip(shape.curved, model.symbols, strict=True)
     )

@@ -16,7 +16,7 @@ from neurolim.core.model import MAX_FIELDS, MAX_VARIABLES
 from neurolim.kernels.by_address import array_type, by_address, provide
 from neurolim.kernels.walls import fold, reflect_bridge, wrap
 from neurolim.numerics.cache import keep_compiled
-from neurolim.numerics.columns import SUM_LANES, TILE, add_to_lanes, copy_row, sum_lanes
+from neurolim.numerics.columns import add_to_lanes, copy_row, sum_lanes
 from neurolim.numerics.summary import summarise
 from neurolim.provenance import code_digest
 

@@ -28,9 +28,7 @@ _vector, _matrix, _rows, _sites = (array_type(dimensions) for dimensions in (1, 
 _integers, _bools = array_type(1, int64), array_type(1, types.bool_)
 _empty = [np.zeros((0,) * dimensions) for dimensions in range(5)]
 WALLS = typeof(network.Walls(*_empty[1:2] * 3, _empty[2]))
-NETWORK = typeof(
-    network.Network(*_empty[3:4] * 2, *_empty[2:3] * 4, 1, 1.0, np.uint64(0), 0)
-)
+NETWORK = typeof(network.Network(*_empty[3:4] * 2, *_empty[2:3] * 4, 1, 1.0, np.uint64(0), 0))
 RECORDS = typeof(
     network.Records(
         _empty[3], *_empty[4:5] * 3, np.zeros((0,) * 4, np.int32), _empty[4], _empty[2], 0.0, 0.0,

@@ -91,9 +91,7 @@ def _product(builder: Any, matrix: list[Any], x: list[Any]) -> list[Any]:
     d = len(x)
     rows = [matrix[k * d : (k + 1) * d] for k in range(d)]
     start = [builder.fmul(row[0], x[0]) for row in rows]
-    return [
-        _add_to(builder, total, row[1:], x[1:]) for total, row in zip(start, rows, strict=True)
-    ]
+    return [_add_to(builder, total, row[1:], x[1:]) for total, row in zip(start, rows, strict=True)]
 
 
 def _add_to(builder: Any, total: Any, row: list[Any], x: list[Any]) -> Any:
@@ -159,7 +157,9 @@ def _stage_change(builder: Any, change: Any, rate: Any, y: Any, code: Any) -> li
     if not code.rates_move:
         return change
     zero = y[0].type(0.0)
-    all_of_them = [change[code.curved.index(k)] if k in code.curved else zero for k in range(len(y))]
+    all_of_them = [
+        change[code.curved.index(k)] if k in code.curved else zero for k in range(len(y))
+    ]
     return [
         builder.fma(builder.fneg(a), b, c) for a, b, c in zip(rate, y, all_of_them, strict=True)
     ]

@@ -27,9 +27,9 @@ from neurolim.core import (
     Var,
 )
 from neurolim.core.model import arguments_of
+from neurolim.kernels.network import Records
 from neurolim.numerics.structure import structure_of
 from neurolim.numerics.summary import ORDERS
-from neurolim.kernels.network import Records
 from neurolim.solvers._steps import Engine, exact_noise
 from neurolim.solvers._times import (
     TIME_OPTIONS,
