@@ -26,15 +26,17 @@ def _kept(function: Any, *signatures: tuple[Any, ...]) -> Any:
 
 _vector, _matrix, _rows, _sites = (array_type(dimensions) for dimensions in (1, 2, 3, 4))
 _integers, _bools = array_type(1, int64), array_type(1, types.bool_)
-_empty = [np.zeros((0,) * dimensions) for dimensions in range(5)]
-WALLS = typeof(network.Walls(*_empty[1:2] * 3, _empty[2]))
-NETWORK = typeof(network.Network(*_empty[3:4] * 2, *_empty[2:3] * 4, 1, 1.0, np.uint64(0), 0))
+_flat, _table, _cube, _block = (np.zeros((0,) * dimensions) for dimensions in (1, 2, 3, 4))
+_counts = np.zeros((0,) * 4, np.int32)
+WALLS = typeof(network.Walls(_flat, _flat, _flat, _table))
+NETWORK = typeof(
+    network.Network(_cube, _cube, _table, _table, _table, _table, 1, 1.0, np.uint64(0), 0)
+)
 RECORDS = typeof(
     network.Records(
-        _empty[3], *_empty[4:5] * 3, np.zeros((0,) * 4, np.int32), _empty[4], _empty[2], 0.0, 0.0,
-        _empty[1], _empty[3], 0,
+        _cube, _block, _block, _block, _counts, _block, _table, 0.0, 0.0, _flat, _cube, 0
     )
-)  # fmt: skip
+)
 
 couple = _kept(network.couple, (_matrix, _matrix, _matrix))
 add_states = _kept(network.add_states, (_matrix, int64, _rows, int64, int64, int64, int64))

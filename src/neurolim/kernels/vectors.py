@@ -157,16 +157,13 @@ def _stage_change(builder: Any, change: Any, rate: Any, y: Any, code: Any) -> li
     if not code.rates_move:
         return change
     zero = y[0].type(0.0)
-    all_of_them = [
-        change[code.curved.index(k)] if k in code.curved else zero for k in range(len(y))
-    ]
-    return [
-        builder.fma(builder.fneg(a), b, c) for a, b, c in zip(rate, y, all_of_them, strict=True)
-    ]
+    places = [code.curved.index(k) if k in code.curved else None for k in range(len(y))]
+    changes = [zero if place is None else change[place] for place in places]
+    return [builder.fma(builder.fneg(a), b, c) for a, b, c in zip(rate, y, changes, strict=True)]
 
 
 stage_change = _operation(
-    "Return change_k - rate_k y_k, change being of the curved variables; change where no rate moves.",
+    "Return change - rate y, change being of the curved variables, or change if no rate moves.",
     4,
     lambda code, change, rate, y: _length(y) if code.rates_move else len(code.curved),
     _stage_change,

@@ -13,6 +13,7 @@ that asks whether a state is positive (``if x.v > 0``) cannot be traced and says
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tempfile
@@ -56,7 +57,7 @@ class Structure:
     normal : the initial law is normal: affine in z, each variable in its own
     commuting : the noises of a neuron commute, and no amplitude depends on means: an exponential
         step is of strong order 1, otherwise 1/2
-    milstein : (k, j, l) of the numbers of Milstein's correction: variable, and two noises among
+    milstein : (k, j, i) of the numbers of Milstein's correction: variable, and two noises among
         those that are not additive and of every neuron's own
     texts : of the derivatives, by name
     """
@@ -267,7 +268,8 @@ def derive(model: Model) -> Structure:
         terms = traced("noise", lambda: _correction(symbols, model))
         if terms is not None:
             texts["correction"] = symbols.text("correction", list(terms))
-    commuting, milstein = True, ()
+    commuting = True
+    milstein: tuple[tuple[int, int, int], ...] = ()
     if not all(noise.exact for noise in model.noises):
         terms = traced("noise", lambda: _amplitudes(symbols, model))
         commuting = False
@@ -337,8 +339,8 @@ def _milstein(
 ) -> tuple[bool, tuple[tuple[int, int, int], ...], list[Any]]:
     """Return whether the noises commute, and Milstein's correction: its places and numbers.
 
-    With L_j b_l = (b_j . grad) b_l the step adds  (1/2) sum_jl L_j b_l (z_j z_l - delta_jl) h, which
-    is all of the double integrals if L_j b_l = L_l b_j (Kloeden & Platen 1992, sec. 10.3).
+    With L_j b_i = (b_j . grad) b_i the step adds (1/2) sum_ji L_j b_i (z_j z_i - delta_ji) h, which
+    is all of the double integrals if L_j b_i = L_i b_j (Kloeden & Platen 1992, sec. 10.3).
     Amplitudes that depend on means do not commute with the noise of other neurons.
     """
     d = len(model.state)
@@ -348,17 +350,17 @@ def _milstein(
     commuting = not any(entry.free_symbols & means for entry in flat) and all(
         symbols.vanishes(up - down)
         for j in range(len(b))
-        for l in range(j)
-        for up, down in zip(lifted[j][l], lifted[l][j], strict=True)
+        for i in range(j)
+        for up, down in zip(lifted[j][i], lifted[i][j], strict=True)
     )
     loose = [j for j, noise in enumerate(model.noises) if not noise.exact]
     places: list[tuple[int, int, int]] = []
     values = []
-    for j, l in ((j, l) for at, j in enumerate(loose) for l in loose[at:]):
+    for j, i in itertools.combinations_with_replacement(loose, 2):
         for k in range(d):
-            both = lifted[j][l][k] + (lifted[l][j][k] if j != l else 0)
+            both = lifted[j][i][k] + (lifted[i][j][k] if j != i else 0)
             if not symbols.vanishes(both):
-                places.append((k, loose.index(j), loose.index(l)))
+                places.append((k, loose.index(j), loose.index(i)))
                 values.append(both / 2)
     return commuting, tuple(places), values
 

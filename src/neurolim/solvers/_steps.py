@@ -1,4 +1,4 @@
-"""The network of any model, moved by the kernels of ``kernels.euler`` and ``kernels.exponential``."""
+"""The network of any model, moved by ``kernels.euler`` or ``kernels.exponential``."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Engine:
 
 
 def exact_noise(model: Model, sites: Sites) -> tuple[bool, ...]:
-    """Return which variables have noise, at some site, that an exponential step takes exactly [d]."""
+    """Return which variables have noise at some site that an exponential step takes exactly [d]."""
     found = dict.fromkeys(model.symbols, False)
     for noise in model.noises:
         if noise.exact:
