@@ -100,6 +100,9 @@ def _structure(model: Model, found: Structure) -> Iterator[str]:
     for noise in model.noises:
         moved = (noise.variable,) if isinstance(noise.variable, str) else noise.variable
         yield f"noise on {', '.join(moved)}"
+    if found.traced:
+        strong, weak = found.orders(model, "exponential")
+        yield f"exponential steps: strong order {strong:g}, weak order {weak:g}"
 
 
 def _refused_by(solver: Solver, model: Model, params: dict[str, Any]) -> str:

@@ -109,6 +109,12 @@ def list_plugins(
     typer.echo(f"{name}: {plugin.summary}")
     if getattr(plugin, "source", ""):
         typer.echo(f"source: {plugin.source}")
+    if kind == "model":
+        from neurolim.numerics.structure import structure_of
+
+        for scheme in ("exponential", "euler_maruyama"):
+            strong, weak = structure_of(plugin).orders(plugin, scheme)
+            typer.echo(f"{scheme} steps: strong order {strong:g}, weak order {weak:g}")
     for param in plugin.params if kind == "model" else plugin.options:
         typer.echo(
             f"  {param.name:24} {param.default!s:>16}  {param.doc} [{param.unit}; "

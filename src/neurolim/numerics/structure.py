@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 from neurolim.core import Model
 from neurolim.core.assembly import assemble, assemble_step
 from neurolim.core.digests import model_digest
+from neurolim.core.model import arguments_of
 from neurolim.numerics.symbolic import NAMING, Symbols
 from neurolim.provenance import code_digest
 
@@ -101,6 +102,22 @@ class Structure:
             bool(bend) or any(not name.startswith("x.") for name in names)
             for bend, names in zip(self.bends, self.depends, strict=True)
         )
+
+    def orders(self, model: Model, scheme: str) -> tuple[float, float]:
+        """Return the strong and the weak order of a scheme of the network, away from walls.
+
+        Parameters
+        ----------
+        model : whose structure this is
+        scheme : exponential or euler_maruyama
+
+        Source: Kloeden & Platen 1992, secs 10.2, 10.3, 14.1, 15.1; docs/science.md, section 4.
+        """
+        parts = [part for noise in model.noises for part in noise.parts]
+        additive = all(set(arguments_of(amplitude)) <= {"p"} for _, amplitude in parts)
+        if scheme == "euler_maruyama":
+            return (1.0 if additive else 0.5), 1.0
+        return (1.0 if self.commuting else 0.5), (2.0 if additive else 1.0)
 
     @property
     def linear(self) -> bool:
