@@ -16,7 +16,20 @@ from numba.extending import overload
 
 from neurolim.numerics import elementary
 
-__all__ = ["cos", "exp", "expm1", "log", "pi", "sigmoid", "sin", "sqrt", "tanh", "where"]
+__all__ = [
+    "cos",
+    "exp",
+    "expm1",
+    "log",
+    "normal_cdf",
+    "normal_quantile",
+    "pi",
+    "sigmoid",
+    "sin",
+    "sqrt",
+    "tanh",
+    "where",
+]
 
 pi = math.pi
 
@@ -73,6 +86,16 @@ def cos(x: Any) -> Any:
     return _called("cos", elementary.cos, x)
 
 
+def normal_cdf(x: Any) -> Any:
+    """Return the standard normal distribution function: a normal number becomes a uniform one."""
+    return _called("normal_cdf", elementary.normal_cdf, x)
+
+
+def normal_quantile(x: Any) -> Any:
+    """Return the inverse of the standard normal distribution function."""
+    return _called("normal_quantile", elementary.normal_quantile, x)
+
+
 def sqrt(x: Any) -> Any:
     """Return the square root."""
     return _called("sqrt", math.sqrt, x)
@@ -102,6 +125,8 @@ for _plain, _compiled in (
     (sigmoid, elementary.sigmoid),
     (sin, elementary.sin),
     (cos, elementary.cos),
+    (normal_cdf, elementary.normal_cdf),
+    (normal_quantile, elementary.normal_quantile),
 ):
     _compiles_to(_plain, _compiled.py_func)
 

@@ -7,6 +7,7 @@ from decimal import Decimal, getcontext, localcontext
 
 import numpy as np
 import pytest
+from scipy.special import ndtr, ndtri
 
 from neurolim.numerics import elementary
 
@@ -68,6 +69,20 @@ def test_sine_and_cosine_are_as_accurate_as_documented():
     for x in (1.5e6, -1.234e6, 3.3e5):
         assert elementary.sin(x) == pytest.approx(math.sin(x), abs=2e-16)
         assert elementary.cos(x) == pytest.approx(math.cos(x), abs=2e-16)
+
+
+def test_normal_distribution_and_its_inverse_are_as_accurate_as_documented():
+    points = np.concatenate([np.linspace(-36.9, 8.0, 900), TINY[:50]])
+    exact = ndtr(points)
+    found = np.array([elementary.normal_cdf(x) for x in points])
+    # The square in the exponent is rounded.
+    assert (np.abs(found / exact - 1.0) < 5e-15 + points**2 * 2.0**-52).all()
+    shares = np.concatenate([np.geomspace(1e-290, 0.5, 500), 1.0 - np.geomspace(1e-15, 0.5, 200)])
+    found = np.array([elementary.normal_quantile(u) for u in shares])
+    np.testing.assert_allclose(found, ndtri(shares), rtol=1e-13, atol=1e-13)
+    assert elementary.normal_cdf(1e3) == 1.0
+    assert 0.0 <= elementary.normal_cdf(-1e3) < 1e-300
+    assert np.isfinite([elementary.normal_quantile(u) for u in (0.0, 1.0)]).all()
 
 
 def test_saturation():

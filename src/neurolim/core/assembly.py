@@ -8,6 +8,8 @@ from collections import namedtuple
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from neurolim.core.model import Equations, GapJunctions, Model, Term
 
 
@@ -26,15 +28,22 @@ class _Writer:
             "Means": namedtuple("Means", model.means),
         }
 
-    def value(self, term: Term) -> str:
+    def value(self, term: Term | np.ndarray) -> str:
         """Return the text of a term's value, in a function that has its arguments."""
         if isinstance(term, str):
             return f"p.{term}"
+        if isinstance(term, np.ndarray):
+            return self.constant(term)
         if not callable(term):
             return repr(float(term))
-        name = f"term{len(self.space)}"
-        self.space[name] = self.take(term)
+        name = self.constant(self.take(term))
         return f"{name}({', '.join(inspect.signature(term).parameters)})"
+
+    def constant(self, value: Any) -> str:
+        """Return the name under which the text finds a value."""
+        name = f"term{len(self.space)}"
+        self.space[name] = value
+        return name
 
     def function(self, head: str, result: str) -> Any:
         """Return a function that gives names to its arguments and returns the result."""
@@ -221,12 +230,16 @@ def _field(model: Model, write: _Writer) -> Any:
 
 
 def _initial(model: Model, write: _Writer) -> Any:
-    normal = [
-        f"{write.value(var.start)} + {write.value(var.spread)} * z.{var.symbol}"
-        for var in model.state
-    ]
-    law = _tuple(normal) if model.initial is None else write.value(model.initial)
-    return write.function("initial(z, p)", law)
+    if model.initial is not None:
+        return write.function("initial(z, p)", write.value(model.initial))
+    laws = []
+    for var in model.state:
+        if var.law is None:
+            laws.append(f"{write.value(var.start)} + {write.value(var.spread)} * z.{var.symbol}")
+        else:
+            given = [f"z.{var.symbol}", *map(write.value, var.law.arguments)]
+            laws.append(f"{write.constant(write.take(var.law.draw))}({', '.join(given)})")
+    return write.function("initial(z, p)", _tuple(laws))
 
 
 def _root_of(square):  # type: ignore[no-untyped-def]

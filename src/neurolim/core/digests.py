@@ -33,6 +33,8 @@ def model_digest(model: Model) -> str | None:
 def _text(value: Any, modules: set[str]) -> str:
     """Return a value as text, functions by where they stand and what they do."""
     if is_dataclass(value) and not isinstance(value, type):
+        if is_covered(type(value).__module__):
+            modules.add(type(value).__module__)
         parts = (
             _text(getattr(value, part.name), modules)
             for part in fields(value)

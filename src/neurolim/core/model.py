@@ -22,7 +22,7 @@ from collections import namedtuple
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -41,8 +41,9 @@ COMMON = "common noise"
 TIME = "a drift that depends on time"
 CEILING = "a wall from above"
 CIRCLE = "a variable on a circle"
+LAW = "an initial law that is not normal"
 FEATURES_OF_NOISE = frozenset({MULTIPLICATIVE, CORRELATED, COMMON})
-FEATURES = FEATURES_OF_NOISE | {TIME, CEILING, CIRCLE}
+FEATURES = FEATURES_OF_NOISE | {TIME, CEILING, CIRCLE, LAW}
 
 #: A number, the name of one in p, or a function of (some of) the arguments of its place.
 Term = float | str | Callable[..., Any]
@@ -62,6 +63,18 @@ def value_of(term: Term, p: Any) -> float:
     return float(term)
 
 
+class InitialLaw(Protocol):
+    """A law of a variable at the start, as a function of one standard normal number."""
+
+    @property
+    def draw(self) -> Callable[..., Any]:
+        """Return the plain function (z, *arguments) -> state."""
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """Return what it takes beside z: terms of p, or arrays."""
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """A state variable of a neuron.
@@ -76,6 +89,7 @@ class State:
     period : length of the circle [0, period) on which the variable lives, or None
     range : (lowest, highest) value where the equations keep the variable between two, each a
         number, a name in p or a function of p; or None
+    law : its initial law, if not normal, in the place of start and spread: one of ``neurolim.laws``
     profile : standard deviation of the limit law about the mean (the concentration profile), or
         None where no such law is known; <= 0 means "no profile"
     """
@@ -90,6 +104,7 @@ class State:
     ceiling: float | None = None
     period: float | None = None
     range: tuple[Term, Term] | None = None
+    law: InitialLaw | None = None
     profile: Term | None = None
 
     def __post_init__(self) -> None:
@@ -256,6 +271,7 @@ class Model:
             TIME: "t" in arguments_of(self.drift),
             CEILING: any(var.ceiling is not None for var in self.state),
             CIRCLE: any(var.period is not None for var in self.state),
+            LAW: any(var.law is not None for var in self.state),
         }
         return frozenset(words for words, there in found.items() if there)
 

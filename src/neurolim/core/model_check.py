@@ -40,6 +40,7 @@ def check_model(model: Model) -> None:
     """
     _check_names(model)
     known = model.numbers._fields
+    _check_laws(model)
     for place, term, arguments in _terms(model):
         if isinstance(term, str):
             if term not in known:
@@ -117,6 +118,9 @@ def _terms(model: Model) -> Iterator[tuple[str, Term, tuple[str, ...]]]:
     for var in model.state:
         yield f"state.{var.symbol}.start", var.start, ("p",)
         yield f"state.{var.symbol}.spread", var.spread, ("p",)
+        for number in () if var.law is None else var.law.arguments:
+            if not isinstance(number, np.ndarray):
+                yield f"state.{var.symbol}.law", number, ("p",)
         for part in var.range if isinstance(var.range, tuple) else ():
             yield f"state.{var.symbol}.range", part, ("p",)
         yield f"state.{var.symbol}.profile", 0.0 if var.profile is None else var.profile, ("p",)
@@ -161,6 +165,20 @@ def _check_values(model: Model) -> None:
     value("coupling", None, 3 * d, lambda: sum(relax(m, c, p), ()))
     if profile is not None:
         value("state", None, d, lambda: profile(p))
+
+
+def _check_laws(model: Model) -> None:
+    """Refuse initial laws that are said twice, or are none."""
+    for var in model.state:
+        if var.law is None:
+            continue
+        place = f"{model.name}.state.{var.symbol}.law"
+        if not callable(getattr(var.law, "draw", None)):
+            allowed = "Uniform, Mixture or Samples of neurolim.laws"
+            raise StudyError(place, f"{show(var.law)} is no law", allowed)
+        if model.initial is not None or var.spread != 0.0 or var.start != 0.0:
+            problem = "a law beside start, spread or initial"
+            raise StudyError(place, problem, "one of them")
 
 
 def _check_ranges(model: Model) -> None:

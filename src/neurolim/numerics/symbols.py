@@ -7,7 +7,19 @@ from typing import Any
 import sympy
 from sympy import cos, exp, log, sin, sqrt, tanh
 
-__all__ = ["cos", "exp", "expm1", "log", "sigmoid", "sin", "sqrt", "tanh", "where"]
+__all__ = [
+    "cos",
+    "exp",
+    "expm1",
+    "log",
+    "normal_cdf",
+    "normal_quantile",
+    "sigmoid",
+    "sin",
+    "sqrt",
+    "tanh",
+    "where",
+]
 
 
 class sigmoid(sympy.Function):  # noqa: N801  # printed as it is called
@@ -16,6 +28,22 @@ class sigmoid(sympy.Function):  # noqa: N801  # printed as it is called
     def fdiff(self, argindex: int = 1) -> Any:
         """Return the derivative."""
         return self * (1 - self)
+
+
+class normal_cdf(sympy.Function):  # noqa: N801
+    """The standard normal distribution function."""
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        """Return the derivative."""
+        return exp(-(self.args[0] ** 2) / 2) / sqrt(2 * sympy.pi)
+
+
+class normal_quantile(sympy.Function):  # noqa: N801
+    """The inverse of the standard normal distribution function."""
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        """Return the derivative."""
+        return sqrt(2 * sympy.pi) * exp(self**2 / 2)
 
 
 def expm1(x: Any) -> Any:
