@@ -364,8 +364,6 @@ def test_a_new_model_works_as_it_stands(tmp_path, monkeypatch):
         new("model", "mine", Path())
     with pytest.raises(StudyError, match="is no name"):
         new("model", "my model", Path())
-    with pytest.raises(StudyError, match="no template"):
-        new("study", "mine", Path())
 
 
 def test_check_says_what_is_wrong_with_a_statistic(study, monkeypatch):
