@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -50,39 +51,13 @@ STUDY = {
     "grid": {"eps": [0.1, 0.05]},
     "statistics": ["../../statistics/top.py"],
 }
-#: A workflow of somebody else, in which ours is a module.
-WORKFLOW = """
-import neurolim
 
 
-module limits:
-    snakefile:
-        neurolim.snakefile()
-    config:
-        config["limits"]
-
-
-use rule * from limits as limits_*
-
-
-onstart:
-    limits.onstart()
-
-
-onsuccess:
-    limits.onsuccess()
-
-
-rule copy:
-    default_target: True
-    input:
-        rules.limits_all.input,
-        table=config["limits"]["results"] + "/four/tables/runs.csv",
-    output:
-        "copied.csv",
-    shell:
-        "cp {input.table:q} {output:q}"
-"""
+def documented():
+    """Return the workflow that the documentation shows, in which ours is a module."""
+    text = (ROOT / "docs" / "howto" / "projects.md").read_text("utf-8")
+    (found,) = re.findall(r"^```snakemake\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return found
 
 
 def pip(*words):
@@ -166,21 +141,21 @@ def test_neurolim_run_and_snakemake_do_the_same_work(said, project):
 
 
 def test_another_workflow_takes_ours_as_a_module(said, project, tmp_path):
-    (tmp_path / "Snakefile").write_text(WORKFLOW)
-    config = {
-        "studies": [f"{project}/config/studies/four.yaml"],
-        "results": str(project / "results"),
-    }
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"limits": config}))
-    text = said(tmp_path, "snakemake", "--cores", "2", "--configfile", "own.yaml")
-    assert re.findall(r"^(?:local)?rule (\w+):", text, re.M) == ["copy"]
-    assert (tmp_path / "copied.csv").read_text().startswith("item,count")
-    words = ["--configfile", "own.yaml", "--report", "report.html"]
-    said(tmp_path, "snakemake", *words)
+    # The results of the project, which are not made again.
+    shutil.copytree(project / "results" / "four", tmp_path / "results" / "four")
+    workflow = documented().replace("first/tables/convergence_rate", "four/tables/runs")
+    (tmp_path / "Snakefile").write_text(workflow)
+    studies = [str(project / "config" / "studies" / "four.yaml")]
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"limits": {"studies": studies}}))
+    words = ["--configfile", "own.yaml"]
+    text = said(tmp_path, "snakemake", "--cores", "2", *words)
+    assert re.findall(r"^(?:local)?rule (\w+):", text, re.M) == ["summary"]
+    assert (tmp_path / "results" / "summary.csv").read_text().startswith("item,count")
+    said(tmp_path, "snakemake", *words, "--report", "report.html")
     assert "Four variables" in (tmp_path / "report.html").read_text()
 
 
-def test_a_stranger_verifies_the_archive(said, project, tmp_path):
+def test_a_stranger_verifies_the_archive(said, wheel, project, tmp_path):
     words = ["archive", "config/studies/four.yaml", "--date", "2026-01-02"]
     path = Path(said(project, "neurolim", *words).strip())
     assert path == Path("results/archive/four.zip")
@@ -189,6 +164,13 @@ def test_a_stranger_verifies_the_archive(said, project, tmp_path):
     assert {name for name in files if name.startswith("code/") and "/plugins/" not in name} == set(
         contents.code_files()
     )
+    # What is in there is a whole neurolim.
+    with zipfile.ZipFile(project / path) as opened:
+        opened.extractall(tmp_path)
+    pip("wheel", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(tmp_path / "code"))
+    with zipfile.ZipFile(tmp_path / wheel.name) as again, zipfile.ZipFile(wheel) as before:
+        assert again.namelist() == before.namelist()
+        assert all(again.read(name) == before.read(name) for name in before.namelist())
     assert b"The authors of my demo" in files["CITATION.cff"]
     assert b"The authors of my demo" in files["LICENSE"]
     words = ["verify", project / path, "--trust", "--here", "--recompute", "1"]
