@@ -225,7 +225,9 @@ def verify(
     recompute: Annotated[int, typer.Option(help="chunks to simulate again", min=0)] = 0,
     trust: Annotated[
         bool,
-        typer.Option("--trust", help="run the archive's code, and files and packages of its studies"),
+        typer.Option(
+            "--trust", help="run the archive's code, and files and packages of its studies"
+        ),
     ] = False,
     here: Annotated[
         bool, typer.Option("--here", help="recompute here, not in an environment from the lock")
