@@ -49,6 +49,10 @@ format: env ## lay out the code as `make lint` wants it
 	$(IN_ENV) ruff format
 	$(IN_ENV) snakefmt Snakefile workflow
 
+wheel: env ## write a wheel of neurolim, workflow and all, to dist/
+	@$(BIN)/python -m pip wheel -qq --disable-pip-version-check \
+	--no-deps --no-build-isolation --wheel-dir dist .
+
 bench-env: ## make the peers' environment for the benchmarks (Brian2, JAX)
 	@$(PYTHON) -m venv --clear benchmarks/.venv
 	@benchmarks/.venv/bin/python -m pip install -qq --disable-pip-version-check \
@@ -98,4 +102,4 @@ $(ROCRATE): tests/archive/validator.lock
 	--require-hashes -r tests/archive/validator.lock
 	@touch $@
 
-.PHONY: help env run test test-sample test-all lint format bench-env bench changelog lock validator clean
+.PHONY: help env run test test-sample test-all lint format wheel bench-env bench changelog lock validator clean

@@ -1,11 +1,17 @@
 # neurolim: study.yaml -> chunks -> dataset -> statistics -> tables, figures -> report
 # One rule is one `neurolim` verb; what a study contains is decided in neurolim.stages.
-configfile: "config/config.yaml"
-
-
+import os
 import sys
 
 from neurolim import StudyError, stages
+
+if os.path.isfile("config/config.yaml"):
+
+    configfile: "config/config.yaml"
+
+
+for key, value in stages.SETTINGS.items():
+    config.setdefault(key, value)
 
 RESULTS = config["results"]
 try:

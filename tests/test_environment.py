@@ -169,7 +169,7 @@ def test_the_three_files_agree(texts: Texts) -> None:
         ("pyproject", '"numpy>=2.4"', '"numpy>=2.3"'),
         ("pyproject", '"numpy>=2.4",', ""),
         ("pyproject", '"numpy>=2.4"', '"numpy>=2.4", "jax>=0.4"'),
-        ("pyproject", '"setuptools>=80"', '"hatchling>=1.20"'),
+        ("pyproject", '"hatchling>=1.27"', '"setuptools>=80"'),
         ("pyproject", 'requires-python = ">=3.11"', 'requires-python = ">=3.12"'),
         ("environment", "- numpy >=2.4", "- numpy >=2.5"),
         ("environment", "- numpy >=2.4", "- numpy"),

@@ -24,6 +24,7 @@ from neurolim.core import (
     Var,
 )
 from neurolim.core import Param as Number
+from neurolim.shipped import snakefile
 from neurolim.stages import load_study, run_study, solve
 
 __all__ = [
@@ -47,5 +48,6 @@ __all__ = [
     "Var",
     "load_study",
     "run_study",
+    "snakefile",
     "solve",
 ]

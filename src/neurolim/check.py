@@ -1,4 +1,4 @@
-"""``neurolim check``: is a file a plug-in, and what follows from what it says.
+"""``neurolim check``: is a file a plug-in or a study, and what follows from what it says.
 
 Seconds, not minutes: functions are called with numbers, with symbols and compiled each by itself;
 no kernel is built.
@@ -13,10 +13,14 @@ from typing import Any
 import numpy as np
 from numba.core.errors import NumbaError
 
-from neurolim import core
+from neurolim import analysis, core, stages
 from neurolim.core import Figure, Model, Solver, Statistic, StudyError, outside
 from neurolim.kernels.model_code import compiled_equations, kernel_key
 from neurolim.numerics.structure import Structure, structure_of
+from neurolim.sweep import chunks as planning
+
+#: How the names of files end that are studies.
+_STUDIES = (".yaml", ".yml")
 
 
 def check(word: str) -> list[str]:
@@ -25,14 +29,17 @@ def check(word: str) -> list[str]:
     Parameters
     ----------
     word : ``file.py`` for all of MODEL, SOLVER, STATISTIC and FIGURE in it, ``file.py:NAME`` for
-        one of any kind
+        one of any kind; ``file.yaml`` for a study
 
     Raises
     ------
     StudyError : what is wrong, with file and line
     """
+    if word.endswith(_STUDIES):
+        return _study(word)
     if not outside.is_file(word):
-        raise StudyError("file", f"got {repr(word)[:60]}", "file.py or file.py:NAME")
+        problem = f"got {repr(word)[:60]}"
+        raise StudyError("file", problem, "file.py, file.py:NAME or file.yaml")
     path, attribute = outside.split(word)
     module = outside.module(Path(path))
     kinds = {
@@ -55,6 +62,17 @@ def check(word: str) -> list[str]:
             raise outside.fault(kind, Path(path).resolve(), error) from None
         lines += [f"{word}: {kind} {plug_in.name}: {plug_in.summary} ok", *facts]
     return lines
+
+
+def _study(path: str) -> list[str]:
+    """Return that a study is one, and what it is going to do."""
+    study = stages.load_study(path)
+    plan = planning.plan(study)
+    return [
+        f"{path}: study {study.name}: {study.title}. ok",
+        f"  {plan.points} points, {plan.runs} runs, about {plan.core_seconds:.2g} core-seconds",
+        f"  tables: {', '.join(analysis.table_names(study))}",
+    ]
 
 
 def _refusal(path: Path, function: Any, problem: str, allowed: str) -> StudyError:

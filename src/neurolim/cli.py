@@ -124,9 +124,12 @@ def list_plugins(
 
 @app.command()
 def check(
-    files: Annotated[list[str], typer.Argument(metavar="FILE.py[:NAME]...", help="plug-ins")],
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE.py[:NAME]|STUDY.yaml...", help="plug-ins or studies"),
+    ],
 ) -> None:
-    """Say what is wrong with a model, solver, statistic or figure in a file, or what it is."""
+    """Say what is wrong with a study, model, solver, statistic or figure, or what it is."""
     from neurolim.check import check as check_file
 
     for file in files:
@@ -136,14 +139,17 @@ def check(
 
 @app.command()
 def new(
-    kind: Annotated[str, typer.Argument(help="model")],
-    name: Annotated[str, typer.Argument(help="of the plug-in and of its file")],
+    kind: Annotated[str, typer.Argument(help="project, model, solver, statistic, figure or study")],
+    name: Annotated[str, typer.Argument(help="of the file, or of the project's folder")],
 ) -> None:
-    """Write a file to begin with, full of remarks, that works as it stands."""
+    """Write a project, or a file to begin with, full of remarks, that works as it stands."""
     from neurolim.new import new as write
 
     path = write(kind, name, Path())
-    typer.echo(f"{path}: edit it, then: neurolim check {path}")
+    if kind == "project":
+        typer.echo(f"{path}: go there, then: neurolim run")
+    else:
+        typer.echo(f"{path}: edit it, then: neurolim check {path}")
 
 
 @app.command()
@@ -225,7 +231,9 @@ def verify(
     recompute: Annotated[int, typer.Option(help="chunks to simulate again", min=0)] = 0,
     trust: Annotated[
         bool,
-        typer.Option("--trust", help="run the archive's code, and its studies' own files"),
+        typer.Option(
+            "--trust", help="run the archive's code, and files and packages of its studies"
+        ),
     ] = False,
     here: Annotated[
         bool, typer.Option("--here", help="recompute here, not in an environment from the lock")

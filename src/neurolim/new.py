@@ -1,89 +1,128 @@
-"""``neurolim new``: a file to begin with."""
+"""``neurolim new``: files to begin with, which work as they stand."""
 
 from __future__ import annotations
 
+import re
+import shutil
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
-from neurolim.core import StudyError
+from neurolim import shipped
+from neurolim.core import KINDS, StudyError
 
-MODEL = '''"""Hindmarsh-Rose neurons on strong gap junctions.
+#: What there is a template for.
+TEMPLATES = ("project", *KINDS, "study")
+_TEXTS = Path(__file__).parent / "templates"
+#: What names may be, and how that is said.
+_PLUG_IN = (re.compile(r"[A-Za-z_]\w*", re.ASCII), "letters, digits and _")
+_NAMES = {
+    "project": (re.compile(r"[A-Za-z0-9][\w. -]*", re.ASCII), "letters, digits, blanks and -_."),
+    "study": (re.compile(r"[a-z0-9][a-z0-9_-]*"), "a-z, 0-9, - and _"),
+}
 
-    dx = [ y - x^3 + 3 x^2 + current - z + (X - x)/eps ] dt + sigma dW,    X the mean of x
-    dy = [ 1 - 5 x^2 - y ] dt
-    dz = r [ 4 (x + 1.6) - z ] dt
-
-Write your own equations here, and below.  Then
-
-    neurolim check {name}.py        what is wrong, or what follows from the equations
-
-and in a study beside this file:  model: {name}.py
+GITIGNORE = """results/
+.snakemake/
+__pycache__/
 """
-
-from neurolim import GapJunctions, Model, Noise, Number, State
-
-
-# What neurons do by themselves.  Take any of t (time), x (state), m (means over the site), c (what
-# arrives from other sites), p (numbers); use neurolim.math for exp, tanh, where(condition, a, b).
-def drift(x, p):
-    """Return dx/dt, dy/dt, dz/dt without coupling and noise, in the order of the states."""
-    return (
-        x.y - x.x**3 + 3.0 * x.x**2 + p.current - x.z,
-        1.0 - 5.0 * x.x**2 - x.y,
-        p.r * (4.0 * (x.x + 1.6) - x.z),
-    )
+SNAKEFILE = """\
+# `snakemake --cores 2` runs the workflow of the installed neurolim.  `neurolim run` does the same
+# without this file, but for rules of your own.
+import neurolim
 
 
-def rate(p):
-    """Return how fast gap junctions pull x to its mean."""
-    return 1.0 / p.eps
+configfile: "config/config.yaml"
 
 
-MODEL = Model(
-    summary="Hindmarsh-Rose neurons on strong gap junctions.",
-    source="Hindmarsh & Rose 1984, eqs (2)-(4)",
-    # Up to eight variables; start and spread are mean and standard deviation at time zero.
-    state=(
-        State("x", "voltage", start=-1.0, spread=0.1),
-        State("y", "recovery"),
-        State("z", "adaptation", start=2.0),
-    ),
-    # Numbers that a study may set, with their defaults; in the equations they are p.eps, p.r ...
-    params=(
-        Number("eps", 0.01, "time", "inverse coupling strength", positive=True),
-        Number("r", 0.006, "1/time", "rate of the adaptation", positive=True),
-        Number("current", 3.2, "1/time", "applied current"),
-        Number("sigma", 0.1, "1/sqrt(time)", "noise", low=0.0),
-    ),
-    drift=drift,
-    # Strong and linear in the state: every solver takes it exactly, at any strength.
-    coupling=GapJunctions("x", rate),
-    # An amplitude is a number, the name of one in p, or a function.
-    noise=Noise("x", "sigma"),
-)
-'''
-TEMPLATES = {"model": MODEL}
+module studies:
+    snakefile:
+        neurolim.snakefile()
+    config:
+        config
+
+
+use rule * from studies
+
+
+onstart:
+    studies.onstart()
+
+
+onsuccess:
+    studies.onsuccess()
+
+
+# Rules of your own follow here.  So that they run, too, when nothing else is asked for:
+#
+# rule everything:
+#     default_target: True
+#     input:
+#         rules.all.input,
+#         "results/summary.csv",
+"""
 
 
 def new(kind: str, name: str, folder: Path) -> Path:
-    """Write a file to begin with; return its path.
+    """Write a file or, of a project, a folder to begin with; return its path.
 
     Parameters
     ----------
-    kind : "model"
-    name : of the plug-in, which becomes the file's
-    folder : where
+    kind : one of TEMPLATES
+    name : of the file, with or without its ending, maybe in a folder; or of the project's folder
+    folder : to which the name is relative
 
     Raises
     ------
-    StudyError : unknown kind, no name for a file, or a file that is there
+    StudyError : unknown kind, no name for a file, or something that is there already
     """
     if kind not in TEMPLATES:
-        raise StudyError("kind", f"no template for {kind!r}", tuple(TEMPLATES))
-    name = name.removesuffix(".py")
-    if not name.isidentifier():
-        raise StudyError("name", f"{name!r} is no name", "letters, digits and _")
-    path = folder / f"{name}.py"
+        raise StudyError("kind", f"no template for {kind!r}", TEMPLATES)
+    ending = {"project": "", "study": ".yaml"}.get(kind, ".py")
+    path = folder / f"{name.removesuffix(ending) if ending else name}{ending}"
+    title = path.name.removesuffix(ending) if ending else path.name
+    pattern, allowed = _NAMES.get(kind, _PLUG_IN)
+    if not pattern.fullmatch(title):
+        raise StudyError("name", f"{title!r} is no name", allowed)
     if path.exists():
         raise StudyError("name", f"{path} is there already", "another name")
-    path.write_text(TEMPLATES[kind].replace("{name}", name), encoding="utf-8")
+    try:
+        if kind == "project":
+            _write_project(path, title)
+        else:
+            text = _text(f"{kind}{ending}", {"name": title, "model": "fitzhugh_nagumo"})
+            _write(path, text)
+    except OSError as error:
+        problem = f"cannot write {error.filename or path}: {error.strerror}"
+        raise StudyError("name", problem, "a folder to write to") from None
     return path
+
+
+def _write_project(path: Path, title: str) -> None:
+    """Write a folder with a model, a study of it, and what else a project has."""
+    model = "example"
+    words = {"name": title}
+    _write(path / "README.md", _text("project/README.md", words))
+    _write(path / "CITATION.cff", _text("project/CITATION.cff", words))
+    owner = f"Copyright (c) {date.today().year} The authors of {title}"
+    licence = (shipped.root() / "LICENSE").read_text(encoding="utf-8")
+    _write(path / "LICENSE", re.sub(r"^Copyright .*$", owner, licence, flags=re.MULTILINE))
+    _write(path / ".gitignore", GITIGNORE)
+    _write(path / "Snakefile", SNAKEFILE)
+    _write(path / "config" / "config.yaml", _text("project/config.yaml", {}))
+    _write(path / "models" / f"{model}.py", _text("model.py", {"name": model}))
+    study = _text("study.yaml", {"name": "first", "model": f"../../models/{model}.py"})
+    _write(path / "config" / "studies" / "first.yaml", study)
+    shutil.copytree(shipped.root() / "profiles", path / "profiles")
+
+
+def _text(template: str, words: Mapping[str, str]) -> str:
+    """Return a template with words in the place of their names in braces."""
+    text = (_TEXTS / template).read_text(encoding="utf-8")
+    for name, word in words.items():
+        text = text.replace(f"{{{name}}}", word)
+    return text
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

@@ -13,6 +13,7 @@ import platform
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
+from neurolim import sources
 from neurolim.sources import PACKAGE, text_of, tree_digest
 
 _PINNED = ("numpy", "numba", "scipy", "xarray", "zarr", "dask", "snakemake")
@@ -42,6 +43,12 @@ def code_digest(*modules: str) -> str:
         waiting.extend(imported)
     text = "\n".join(f"{name} {digest}" for name, digest in sorted(seen.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def forget() -> None:
+    """Read modules again that may be others of the same name by now."""
+    _parsed.cache_clear()
+    sources.forget()
 
 
 def package_version() -> str:

@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 import yaml
 
-from neurolim import stages
+from neurolim import shipped, stages
 from neurolim.core import StudyError
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock
@@ -37,37 +37,42 @@ _HARDLY_ANY = 2**20
 _SHOWN = 5
 
 
-def _config(workflow: Path) -> dict[str, Any]:
-    """Return ``config/config.yaml``.
+#: What a folder says of its runs; it may say nothing.
+CONFIG = Path("config") / "config.yaml"
+
+
+def _config() -> dict[str, Any]:
+    """Return what ``config/config.yaml`` says, if there is one.
 
     Raises
     ------
-    StudyError : missing, not YAML, or not a mapping
+    StudyError : not readable, not YAML, or not a mapping
     """
-    path = workflow / "config" / "config.yaml"
+    if not CONFIG.is_file():
+        return {}
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         problem = f"cannot be read: {getattr(error, 'strerror', None) or error}"
-        raise StudyError("", problem, "a YAML file", str(path)) from None
+        raise StudyError("", problem, "a YAML file", str(CONFIG)) from None
     if not isinstance(loaded, dict):
-        raise StudyError("", "not a mapping of keys", "results, threads, studies", str(path))
+        raise StudyError("", "not a mapping of keys", "results, threads, studies", str(CONFIG))
     return loaded
 
 
-def chosen_studies(studies: Sequence[str], workflow: Path | None = None) -> list[str]:
+def chosen_studies(studies: Sequence[str]) -> list[str]:
     """Return the study files given, or else those of ``config/config.yaml``.
 
     Raises
     ------
-    StudyError : none given, and no Snakefile here
+    StudyError : none given, and no configuration here that names some
     """
-    root = workflow or Path.cwd()
     if studies:
         return list(studies)
-    if not (root / "Snakefile").is_file():
-        raise StudyError("", f"no Snakefile in {root}", "run this in the project's folder")
-    return stages.study_files(_config(root))
+    if not CONFIG.is_file():
+        problem = f"none given, and no {CONFIG} in {Path.cwd()}"
+        raise StudyError("studies", problem, "study files, or a project's folder to run this in")
+    return stages.study_files(_config())
 
 
 def run_workflow(
@@ -77,9 +82,10 @@ def run_workflow(
     report: bool,
     profile: str = "",
     stall: float = 60.0,
-    workflow: Path | None = None,
 ) -> int:
-    """Run studies with Snakemake and return its exit code.
+    """Run studies in the current folder with Snakemake and return its exit code.
+
+    The workflow is that of the neurolim that runs, whatever Snakefile the folder may have.
 
     Parameters
     ----------
@@ -89,26 +95,21 @@ def run_workflow(
     report : write ``<results>/report.html`` at the end
     profile : folder of a Snakemake profile that says where jobs run; empty for this machine
     stall : seconds without a sign of life after which a job on this machine is ended
-    workflow : folder of the Snakefile (the current folder)
 
     Raises
     ------
-    StudyError : a study is refused, does not fit or is being run, or there is no Snakefile here
+    StudyError : a study is refused, does not fit or is being run, or none is named
     """
-    root = workflow or Path.cwd()
-    if not (root / "Snakefile").is_file():
-        raise StudyError("", f"no Snakefile in {root}", "run this in the project's folder")
     if profile and not (Path(profile) / "config.yaml").is_file():
-        known = sorted(str(path.parent) for path in root.glob("profiles/*/config.yaml"))
-        raise StudyError("profile", f"no config.yaml in {profile}", known)
-    settings = _config(root)
-    results = results or str(settings.get("results", "results"))
-    chosen = list(studies) or stages.study_files(settings)
+        known = sorted(str(path.parent) for path in Path().glob("profiles/*/config.yaml"))
+        raise StudyError("profile", f"no config.yaml in {profile}", known or "a profile's folder")
+    chosen = chosen_studies(studies)
+    results = results or str(_config().get("results", stages.SETTINGS["results"]))
     for path in chosen:
         planning.check_fit(stages.load_study(path), results, 0 if profile else cores)
     outlines = stages.outlines(chosen)
     with lock.locked(results, list(outlines)) as handles:
-        return _run(outlines, chosen, cores, results, report, profile, stall, root, handles)
+        return _run(outlines, chosen, cores, results, report, profile, stall, handles)
 
 
 def _run(
@@ -119,14 +120,13 @@ def _run(
     report: bool,
     profile: str,
     stall: float,
-    root: Path,
     handles: Sequence[int],
 ) -> int:
     """Run Snakemake under the locks; its process inherits them and so outlives this one safely."""
     log = Path(results) / "logs" / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     config = ["--config", f"results={results}", f"studies={json.dumps(chosen)}"]
-    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile")]
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", shipped.snakefile()]
     # Our lock says that nobody else is at work here, so a lock that Snakemake left behind when it
     # was killed means nothing.
     where = ["--workflow-profile", profile] if profile else ["--cores", str(cores)]
@@ -147,13 +147,12 @@ def _run(
             stdout=stream,
             stderr=subprocess.STDOUT,
             env=environment,
-            cwd=root,
             pass_fds=handles,
         )
         lock.sign(handles, process.pid)
         code = _watch(process, outlines, results, Stalled(results, outlines, stall))
     if code != 0:
-        failures = failed_logs(log, root)
+        failures = failed_logs(log)
         for own in failures[:_SHOWN]:
             print(f"{own}:\n{_tail(own, 10)}\n", file=sys.stderr)
         if not failures:
@@ -176,7 +175,6 @@ def _run(
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                cwd=root,
                 check=False,
             ).returncode
         if reported != 0:
@@ -188,17 +186,11 @@ def _run(
     return code
 
 
-def failed_logs(log: Path, root: Path) -> list[Path]:
-    """Return the logs of the jobs that Snakemake's log says have failed.
-
-    Parameters
-    ----------
-    log : Snakemake's own log
-    root : folder in which Snakemake ran
-    """
+def failed_logs(log: Path) -> list[Path]:
+    """Return the logs of the jobs that Snakemake's own log says have failed."""
     text = log.read_text(encoding="utf-8", errors="replace")
     named = re.findall(r"^\s+log: (.+) \(check log file", text, re.MULTILINE)
-    paths = [root / name for name in dict.fromkeys(named)]
+    paths = [Path(name) for name in dict.fromkeys(named)]
     return [path for path in paths if path.is_file() and path.stat().st_size]
 
 

@@ -155,6 +155,60 @@ def text_of(module: str) -> tuple[str, tuple[str, ...]]:
     return text, tuple(sorted(inside | siblings))
 
 
+def package_files(module: str) -> dict[str, Path]:
+    """Return the files of its package that a module runs: itself, what it imports, ``__init__``.
+
+    Parameters
+    ----------
+    module : of an installed package
+
+    Returns
+    -------
+    {place below the folder that holds the package: file}
+
+    Raises
+    ------
+    ValueError : it imports a compiled module of its package, which has no source here
+    """
+    own = module.split(".")[0]
+    found: dict[str, Path] = {}
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if not name or name in seen:
+            continue
+        seen.add(name)
+        waiting.append(name.rpartition(".")[0])
+        path = _source(name)
+        if path is None:
+            # A name in a module, or a folder without __init__.py.
+            continue
+        parts = name.split(".") if _is_package(name) else name.split(".")[:-1]
+        found["/".join([*parts, path.name])] = path
+        text = path.read_text(encoding="utf-8")
+        for other in _imported(text, ".".join(parts)):
+            if other.split(".")[0] == own:
+                if _is_compiled(other):
+                    raise ValueError(f"{name} imports {other}, which is compiled")
+                waiting.append(other)
+    return found
+
+
+def _is_compiled(module: str) -> bool:
+    """Return whether a name is a module without a Python file."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, AttributeError, ValueError):
+        return False
+    return spec is not None and spec.has_location and not str(spec.origin).endswith(".py")
+
+
+def forget() -> None:
+    """Look again for files of installed packages, which may lie elsewhere by now."""
+    _source.cache_clear()
+
+
 def _is_package(module: str) -> bool:
     path = _source(module)
     return path is not None and path.name == "__init__.py"

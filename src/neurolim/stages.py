@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from neurolim.sweep.engine import Engine
 
 Progress = Callable[[int, int], None]
+#: What the workflow does where a configuration says nothing else.
+SETTINGS: Mapping[str, Any] = {"results": "results", "threads": 1, "engine": "local", "address": ""}
 _PAIR = ("zip", "json")
 
 # -- where things are ------------------------------------------------------------------------

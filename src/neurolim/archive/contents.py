@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from neurolim import shipped
+
 #: Of this layout; a change that old verifiers cannot read raises it.
 FORMAT = 1
 
@@ -16,7 +18,7 @@ MANIFEST = "archive.json"
 LOCK = "code/requirements.lock"
 REPORT = "report.html"
 
-#: Files of the project that make a run repeatable, kept below ``code/``.
+#: Files of neurolim that make a run repeatable, kept below ``code/``.
 CODE_FILES = (
     "CITATION.cff",
     "LICENSE",
@@ -36,7 +38,9 @@ _CODE = re.compile(
     "|".join(map(re.escape, CODE_FILES))
     + f"|({'|'.join(CODE_FOLDERS)})/.+"
     # Files that studies name, each below its study's name.
-    + rf"|plugins/{_STUDY}/(\w[\w.-]*/)*{_WORD}\.py",
+    + rf"|plugins/{_STUDY}/(\w[\w.-]*/)*{_WORD}\.py"
+    # Packages whose plug-ins studies name, with what importlib.metadata finds these by.
+    + r"|packages/(\w+/)*\w+\.py|packages/\w+-[\w.+!]+\.dist-info/(METADATA|entry_points\.txt)",
     re.ASCII,
 )
 #: Everything else that may be in an archive.
@@ -53,13 +57,19 @@ _HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 _LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
 
 
-def code_files(root: Path) -> dict[str, Path]:
-    """Return the files below ``code/`` in the archive of a project: {name: path}."""
-    found = {name: root / name for name in CODE_FILES}
-    for folder in CODE_FOLDERS:
-        for path in (root / folder).rglob("*"):
-            if path.is_file() and path.suffix in SUFFIXES and "__pycache__" not in path.parts:
-                found[path.relative_to(root).as_posix()] = path
+def code_files() -> dict[str, Path]:
+    """Return the files of neurolim below ``code/`` in an archive: {name: path}.
+
+    Their names are those of a clone, whether neurolim runs in one or from a wheel.
+    """
+    root = shipped.root()
+    package, *folders = CODE_FOLDERS
+    found = {f"{package}/{path.relative_to(shipped.PACKAGE)}": path for path in shipped.modules()}
+    for folder in folders:
+        files = (path for path in (root / folder).rglob("*") if path.is_file())
+        found |= {path.relative_to(root).as_posix(): path for path in files}
+    found = {name: path for name, path in found.items() if path.suffix in SUFFIXES}
+    found |= {name: root / name for name in CODE_FILES}
     return {f"code/{name}": path for name, path in found.items()}
 
 
@@ -67,8 +77,9 @@ def has_place(name: str) -> bool:
     """Return whether a file of this name may be in an archive."""
     folder, _, rest = name.partition("/")
     if folder == "code":
-        known = _CODE.fullmatch(rest) is not None
-        return known and (rest in CODE_FILES or Path(rest).suffix in SUFFIXES)
+        of_neurolim = rest not in CODE_FILES and rest.startswith(CODE_FOLDERS)
+        known = Path(rest).suffix in SUFFIXES or not of_neurolim
+        return known and _CODE.fullmatch(rest) is not None
     return _PLACES.fullmatch(name) is not None
 
 

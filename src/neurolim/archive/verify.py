@@ -6,6 +6,7 @@ this neurolim's own or somebody vouches for it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -24,14 +25,13 @@ import numpy as np
 import xarray as xr
 from zarr.storage import ZipStore
 
-import neurolim
-from neurolim import stages
+from neurolim import shipped, stages
 from neurolim.archive import contents, harmless
 from neurolim.archive.write import manifest_of
 from neurolim.core import Status, StudyError
 from neurolim.core.outside import is_file
 from neurolim.sweep import chunks as planning
-from neurolim.sweep import store
+from neurolim.sweep import packages, store
 from neurolim.sweep.chunks import dims_of, variables_of
 from neurolim.sweep.sources import PLUGINS, place_of, words_of
 from neurolim.sweep.study import Study, read_study
@@ -93,16 +93,18 @@ def verify(
             f"{contents.REPORT}: runs programs in your browser, which nobody can check here; "
             "tables/ and figures/ show the same without"
         )
-    with tempfile.TemporaryDirectory(prefix="neurolim-verify-") as folder:
-        workspace = Path(folder)
+    with contextlib.ExitStack() as stack:
+        temporary = tempfile.TemporaryDirectory(prefix="neurolim-verify-")
+        workspace = Path(stack.enter_context(temporary))
         _extract(path, entries, workspace, ("code/", "studies/", "chunks/"))
+        if trust and (workspace / packages.PACKAGES).is_dir():
+            stack.enter_context(packages.found_in(workspace / packages.PACKAGES))
         named, studies = _studies(path, entries, workspace, trust)
         for name in sorted(set(named) - {study.name for study in studies}):
             _raise(_unlike_records(path, entries, name, named[name]))
             found.append(
-                f"{name}: data of {named[name]['runs']} runs fit their records; the files in "
-                f"{PLUGINS}/{name} were not run, so that they fit the study is not checked "
-                "(--trust)"
+                f"{name}: data of {named[name]['runs']} runs fit their records; the code that "
+                "the study brings was not run, so that they fit the study is not checked (--trust)"
             )
         for study in studies:
             _raise(_unlike(path, entries, study))
@@ -210,8 +212,13 @@ def _studies(
 ) -> tuple[dict[str, Any], list[Study]]:
     """Return (what the list of contents says of every study, the studies that may be read).
 
-    A study that names files is read where these may be run.
+    A study that names files, or plug-ins of packages in the archive, is read where these may be
+    run.
     """
+    try:
+        brought = packages.named_in(workspace / packages.PACKAGES)
+    except Exception as error:  # whatever importlib makes of a strange text
+        raise ArchiveError([f"{packages.PACKAGES}: no entry points ({error})"]) from None
     manifest = _json(path, entries, contents.MANIFEST)
     named = manifest.get("studies")
     if manifest.get("format") != contents.FORMAT:
@@ -228,12 +235,13 @@ def _studies(
         file = workspace / "studies" / f"{name}.yaml"
         try:
             mapping = read_study(file)
-            words = [word for _, _, word in words_of(mapping) if is_file(word)]
-            for word in words:
+            words = list(words_of(mapping))
+            for word in (word for _, _, word in words if is_file(word)):
                 # Whatever it says, a study of an archive finds its files in there.
                 if f"{PLUGINS}/{name}/{place_of(word)}" not in entries:
                     raise StudyError("", f"names {word!r}, which is not in the archive")
-            if trust or not words:
+            own = any(is_file(word) or (kind, word) in brought for kind, _, word in words)
+            if trust or not own:
                 studies.append(stages.load_study(file))
             else:
                 texts = {key: mapping.get(key, "") for key in ("title", "claim")}
@@ -376,17 +384,14 @@ def _arrays(
 def _foreign(code: Path) -> Iterator[str]:
     """Yield where the code or lock of an archive is not this project's."""
     advice = "give --trust to run it all the same, if you trust whoever made the archive"
-    ours = Path(neurolim.__file__).parent
+    ours = shipped.PACKAGE
     theirs = code / "src" / "neurolim"
-    names = {
-        path.relative_to(home)
-        for home in (ours, theirs)
-        for path in home.rglob("*")
-        if path.is_file() and path.suffix in contents.SUFFIXES
-    }
+    names = {path.relative_to(ours) for path in shipped.modules()}
+    names |= {path.relative_to(theirs) for path in theirs.rglob("*") if path.is_file()}
     differing = sorted(
         str(name)
         for name in names
+        if name.suffix in contents.SUFFIXES
         if not (ours / name).is_file()
         or not (theirs / name).is_file()
         or (ours / name).read_bytes() != (theirs / name).read_bytes()
@@ -396,9 +401,10 @@ def _foreign(code: Path) -> Iterator[str]:
             f"code/src/neurolim/{differing[0]}: differs from this neurolim"
             f"{f' (and {len(differing) - 1} more)' if len(differing) > 1 else ''}; {advice}"
         )
-    for plugin in sorted((code / "plugins").rglob("*.py"))[:1]:
-        yield f"code/{plugin.relative_to(code)}: is no part of neurolim; {advice}"
-    lock = ours.parents[1] / "requirements.lock"
+    for folder in ("plugins", "packages"):
+        for plugin in sorted((code / folder).rglob("*.py"))[:1]:
+            yield f"code/{plugin.relative_to(code)}: is no part of neurolim; {advice}"
+    lock = shipped.root() / "requirements.lock"
     if not lock.is_file() or lock.read_bytes() != (code / "requirements.lock").read_bytes():
         yield f"{contents.LOCK}: is not this project's; {advice}"
 
@@ -432,7 +438,9 @@ def _again(
             env={
                 "PATH": os.environ.get("PATH", os.defpath),
                 "HOME": str(workspace),
-                "PYTHONPATH": str(workspace / "code" / "src"),
+                "PYTHONPATH": os.pathsep.join(
+                    str(workspace / part) for part in ("code/src", packages.PACKAGES)
+                ),
                 # Nothing is imported from the folder in which this runs.
                 "PYTHONSAFEPATH": "1",
                 "NUMBA_CACHE_DIR": str(workspace / "numba"),

@@ -21,7 +21,7 @@ from neurolim.archive import contents, harmless
 from neurolim.archive.crate import crate, title, zenodo
 from neurolim.core import StudyError
 from neurolim.sweep import chunks as planning
-from neurolim.sweep import lock, store
+from neurolim.sweep import lock, packages, store
 from neurolim.sweep.sources import PLUGINS, files_of
 from neurolim.sweep.study import Study
 from neurolim.sweep.zipped import entries_of, read_entry, write_zip
@@ -45,16 +45,16 @@ def archive(
     results : folder of all results
     name : of the archive; the study's, or "studies" for several
     date : of publication, YYYY-MM-DD; else SOURCE_DATE_EPOCH's, else that of the last commit
-    root : the project (the current folder)
+    root : the folder whose CITATION.cff and LICENSE say whose work it is (the current folder)
 
     Raises
     ------
-    StudyError : no project here, no date, a study that is being run, or one whose plug-ins come
-        from an installed package
+    StudyError : no project here, no date, a study that is being run, or one whose plug-ins run
+        compiled code of an installed package
     store.StoreError : something is missing, altered or made from another study or code
     """
     root = root or Path.cwd()
-    missing = [part for part in contents.CODE_FILES if not (root / part).is_file()]
+    missing = [part for part in ("CITATION.cff", "LICENSE") if not (root / part).is_file()]
     if missing:
         raise StudyError("", f"no {missing[0]} in {root}", "run this in the project's folder")
     studies = [stages.load_study(path) for path in paths]
@@ -72,18 +72,22 @@ def archive(
         tempfile.TemporaryDirectory(prefix="neurolim-archive-") as workspace,
     ):
         files: dict[str, bytes | Path] = {}
-        files.update(contents.code_files(root))
+        files.update(contents.code_files())
+        files.update(packages.files_of(part for study in studies for part in _installed(study)))
         words = dict(_ABOUT)
         for study, path in zip(studies, paths, strict=True):
             files[f"studies/{study.name}.yaml"] = Path(path)
             files.update(_plugins(study))
             files.update(_results(study, Path(results), Path(workspace)))
             words.update(_described(study, files))
+        with_packages = any(name.startswith(f"{packages.PACKAGES}/") for name in files)
+        if with_packages:
+            words[f"{packages.PACKAGES}/"] = "installed packages that bring plug-ins"
         report = Path(results) / contents.REPORT
         if report.is_file():
             files[contents.REPORT] = report
             words[contents.REPORT] = "report: every table and figure with what it shows"
-        files["README.md"] = _readme(studies, target.name, software, date).encode()
+        files["README.md"] = _readme(studies, target.name, software, date, with_packages).encode()
         files["LICENSE"] = root / "LICENSE"
         files["CITATION.cff"] = root / "CITATION.cff"
         files[contents.MANIFEST] = _json(
@@ -169,18 +173,16 @@ def manifest_of(study: Study) -> dict[str, Any]:
 
 def _plugins(study: Study) -> dict[str, bytes | Path]:
     """Return the files that a study names, and those of their folders that they import."""
-    for kind, name in study.plugins:
-        top = study.module(kind, name).split(".")[0]
-        if top != "neurolim" and f"{kind} {name}" not in study.sources:
-            problem = f"the {kind} {name} comes from the installed package {top}"
-            raise StudyError(
-                kind, problem, "a file, file.py, which an archive can hold", study.file
-            )
     return {
         f"{PLUGINS}/{study.name}/{place}": file
         for source in study.sources.values()
         for place, file in files_of(source.word, Path(source.path)).items()
     }
+
+
+def _installed(study: Study) -> list[tuple[str, str]]:
+    """Return (kind, name) of the plug-ins that a study names and finds by no file."""
+    return [(kind, name) for kind, name in study.plugins if f"{kind} {name}" not in study.sources]
 
 
 def _results(study: Study, results: Path, workspace: Path) -> dict[str, bytes | Path]:
@@ -271,13 +273,23 @@ def _described(study: Study, files: Mapping[str, Any]) -> dict[str, str]:
     return words
 
 
-def _readme(studies: Sequence[Study], file: str, software: Mapping[str, str], date: str) -> str:
+def _readme(
+    studies: Sequence[Study],
+    file: str,
+    software: Mapping[str, str],
+    date: str,
+    with_packages: bool,
+) -> str:
     first = studies[0].name
     told = "\n".join(
         f"- **{study.name}**: {study.title}. {html.unescape(study.claim)}" for study in studies
     )
     versions = ", ".join(f"{name} {version}" for name, version in software.items())
     own = "; `code/plugins/`: files that a study names" if any(s.sources for s in studies) else ""
+    path = ""
+    if with_packages:
+        own += "; `code/packages/`: what installed packages bring"
+        path = "    export PYTHONPATH=$PWD/code/packages\n"
     return f"""# {title(studies)}
 
 {date}. Made with {versions}.
@@ -325,7 +337,7 @@ Without neurolim, from the archive itself (Python 3.11 or newer; this runs the c
     python3 -m venv env && . env/bin/activate
     pip install --require-hashes -r code/requirements.lock
     pip install --no-deps --no-build-isolation ./code
-    neurolim simulate studies/{first}.yaml --chunk 0 --output new/0.zip
+{path}    neurolim simulate studies/{first}.yaml --chunk 0 --output new/0.zip
     sha256sum new/0.zip        # as in chunks/{first}/0.json
 
 All of it again, in that environment: `cd code && neurolim run ../studies/{first}.yaml`.

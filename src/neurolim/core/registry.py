@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from neurolim import sources
+from neurolim import provenance, sources
 from neurolim.core import outside
 from neurolim.core.errors import StudyError, hint, show
 from neurolim.core.model_check import check_model
@@ -55,6 +55,18 @@ def names(kind: str) -> tuple[str, ...]:
     return tuple(sorted({*_own(kind), *_installed(kind)}))
 
 
+def entry_point(kind: str, name: Any) -> EntryPoint | None:
+    """Return the entry point of an installed package that a name stands for, if it does."""
+    return _installed(kind).get(name) if isinstance(name, str) else None
+
+
+def forget() -> None:
+    """Look again for what installed packages bring: after a change of ``sys.path``."""
+    for remembered in (_installed, names, _loaded):
+        remembered.cache_clear()
+    provenance.forget()
+
+
 def get(kind: str, name: Any) -> Any:
     """Return the plug-in of that kind whose file has that name.
 
@@ -90,7 +102,7 @@ def module_of(kind: str, name: Any) -> str:
         raise StudyError(kind, problem, "file.py:NAME, or neurolim.solve")
     if isinstance(name, Source):
         return outside.module_of(kind, name)
-    point = _installed(kind).get(name)
+    point = entry_point(kind, name)
     if point is None:
         return f"neurolim.{_FOLDERS[kind]}.{name}"
     sources.cover(point.module)
@@ -102,7 +114,7 @@ def _loaded(kind: str, name: str | Source) -> Any:
     if isinstance(name, Source):
         return outside.load(kind, name)
     module_name = module_of(kind, name)
-    point = _installed(kind).get(name)
+    point = entry_point(kind, name)
     if point is not None:
         return outside.load_installed(kind, point)
     module = importlib.import_module(module_name)
