@@ -1,4 +1,4 @@
-"""``neurolim check``: is a file a plug-in, and what follows from what it says.
+"""``neurolim check``: is a file a plug-in or a study, and what follows from what it says.
 
 Seconds, not minutes: functions are called with numbers, with symbols and compiled each by itself;
 no kernel is built.
@@ -17,6 +17,7 @@ from neurolim import core
 from neurolim.core import Figure, Model, Solver, Statistic, StudyError, outside
 from neurolim.kernels.model_code import compiled_equations, kernel_key
 from neurolim.numerics.structure import Structure, structure_of
+from neurolim.stages import load_study
 
 
 def check(word: str) -> list[str]:
@@ -25,14 +26,17 @@ def check(word: str) -> list[str]:
     Parameters
     ----------
     word : ``file.py`` for all of MODEL, SOLVER, STATISTIC and FIGURE in it, ``file.py:NAME`` for
-        one of any kind
+        one of any kind; ``study.yaml`` for a study and its model
 
     Raises
     ------
     StudyError : what is wrong, with file and line
     """
+    if word.endswith((".yaml", ".yml")):
+        return _study(word)
     if not outside.is_file(word):
-        raise StudyError("file", f"got {repr(word)[:60]}", "file.py or file.py:NAME")
+        allowed = "file.py, file.py:NAME or study.yaml"
+        raise StudyError("file", f"got {repr(word)[:60]}", allowed)
     path, attribute = outside.split(word)
     module = outside.module(Path(path))
     kinds = {
@@ -55,6 +59,14 @@ def check(word: str) -> list[str]:
             raise outside.fault(kind, Path(path).resolve(), error) from None
         lines += [f"{word}: {kind} {plug_in.name}: {plug_in.summary} ok", *facts]
     return lines
+
+
+def _study(word: str) -> list[str]:
+    """Return what a study is, and what follows from the equations of its model."""
+    study = load_study(word)
+    model = study.the_model
+    lines = [f"{word}: study {study.name}: {study.title} ok"]
+    return [*lines, f"  model {model.name}: {model.summary}", *_model(model, Path(word))]
 
 
 def _refusal(path: Path, function: Any, problem: str, allowed: str) -> StudyError:

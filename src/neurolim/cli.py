@@ -118,9 +118,12 @@ def list_plugins(
 
 @app.command()
 def check(
-    files: Annotated[list[str], typer.Argument(metavar="FILE.py[:NAME]...", help="plug-ins")],
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE.py[:NAME]|STUDY.yaml...", help="plug-ins, studies"),
+    ],
 ) -> None:
-    """Say what is wrong with a model, solver, statistic or figure in a file, or what it is."""
+    """Say what is wrong with a study, or a model, solver, statistic or figure in a file."""
     from neurolim.check import check as check_file
 
     for file in files:

@@ -735,7 +735,7 @@ def _is_current(path: Path, digest: str) -> bool:
 
 
 def solve(
-    model: str | Model,
+    model: str | Model | Mapping[str, Any],
     solver: str | Solver,
     params: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -747,7 +747,7 @@ def solve(
     Parameters
     ----------
     model, solver : names, see ``neurolim list``; Python files, ``file.py`` or ``file.py:NAME``; or
-        the objects themselves
+        the objects themselves.  A model may be a mapping of texts, as in a study
     params : model parameters that differ from their defaults
     options : solver options that differ from their defaults
     seed : of the noise; the same seed gives the same bits as a study without axes

@@ -1,0 +1,134 @@
+"""How large an equation is, and how large algebra would make it.
+
+Solvers are handed derivatives of equations, and brackets are multiplied out to see what is linear
+(``numerics.structure``).  Both take time that grows exponentially with the length of a text that
+was written for it.  What is counted here bounds that time before any algebra is done.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from neurolim.core import StudyError
+
+#: Parts of an equation with its terms, and how deep they nest.
+MAX_SIZE = 400
+MAX_DEPTH = 60
+#: Terms and factors when brackets are multiplied out, and the same of derivatives.
+MAX_SUMMANDS = 500
+MAX_DEGREE = 40
+MAX_SLOPES = 2000
+#: Powers beyond are written with exp and log.
+MAX_POWER = 16
+#: Constants are between this and its inverse, or zero.
+MAX_CONSTANT = 1e100
+
+
+class Bounds(NamedTuple):
+    """What bounds the time that algebra takes on an equation.
+
+    Parameters
+    ----------
+    size, depth : number of parts, and how deep they nest
+    summands, divisors : at most so many terms, in the numerator and in the common denominator, if
+        all brackets are multiplied out
+    slopes : terms of the derivative, the same
+    degree : factors of a term
+    """
+
+    size: int = 1
+    depth: int = 1
+    summands: int = 1
+    divisors: int = 1
+    slopes: int = 0
+    degree: int = 0
+
+    def checked(self) -> Bounds:
+        """Return the same.
+
+        Raises
+        ------
+        StudyError : it is too large
+        """
+        for count, most, words in (
+            (self.size, MAX_SIZE, "numbers, names and operators, with those of the terms"),
+            (self.depth, MAX_DEPTH, "operators and brackets within each other"),
+            (self.degree, MAX_DEGREE, "factors in one term (a function counts as three)"),
+            (self.summands * self.divisors, MAX_SUMMANDS, "terms when brackets are multiplied out"),
+            (self.slopes * self.divisors, MAX_SLOPES, "terms in a derivative, multiplied out"),
+        ):
+            if count > most:
+                raise StudyError("", f"{count:.4g} {words}", f"at most {most}")
+        return self
+
+
+NUMBER = Bounds()
+NAME = Bounds(slopes=1, degree=1)
+
+
+def chosen(*parts: Bounds) -> Bounds:
+    """Return the bounds of a choice between several parts."""
+    return Bounds(
+        1 + sum(part.size for part in parts),
+        1 + max(part.depth for part in parts),
+        slopes=sum(part.slopes for part in parts),
+        degree=3,
+    )
+
+
+def called(part: Bounds) -> Bounds:
+    """Return the bounds of a function, whose derivative has up to three terms."""
+    return chosen(part)._replace(slopes=3 * part.slopes)
+
+
+def added(a: Bounds, b: Bounds) -> Bounds:
+    """Return the bounds of a + b."""
+    return Bounds(
+        1 + a.size + b.size,
+        1 + max(a.depth, b.depth),
+        a.summands + b.summands,
+        max(a.divisors, b.divisors),
+        a.slopes + b.slopes,
+        max(a.degree, b.degree),
+    )
+
+
+def multiplied(a: Bounds, b: Bounds) -> Bounds:
+    """Return the bounds of a b."""
+    return added(a, b)._replace(
+        summands=a.summands * b.summands,
+        divisors=a.divisors * b.divisors,
+        slopes=a.slopes * b.summands + a.summands * b.slopes,
+        degree=a.degree + b.degree,
+    )
+
+
+def divided(a: Bounds, b: Bounds) -> Bounds:
+    """Return the bounds of a/b, whose derivative is a'/b - a b'/b^2."""
+    return added(a, b)._replace(
+        summands=a.summands * b.divisors,
+        # A number divides without a bracket.
+        divisors=a.divisors * (_power(b.summands, 2) if b.slopes else 1),
+        slopes=a.slopes + a.summands * b.slopes,
+        degree=a.degree + b.degree,
+    )
+
+
+def raised(a: Bounds, power: int) -> Bounds:
+    """Return the bounds of a to a power."""
+    n = abs(power)
+    found = a._replace(
+        size=a.size + 2,
+        depth=a.depth + 1,
+        summands=_power(a.summands, n),
+        divisors=_power(a.divisors, n),
+        slopes=_power(a.summands, max(n - 1, 0)) * a.slopes,
+        degree=a.degree * n,
+    )
+    return divided(NUMBER, found) if power < 0 else found
+
+
+def _power(terms: int, n: int) -> int:
+    """Return how many terms (a_1 + a_2 + ...)^n has."""
+    return math.comb(terms + n - 1, n)
