@@ -230,6 +230,10 @@ class _Reader:
             match args[0]:
                 case ast.Compare(left=left, ops=[sign], comparators=[right]):
                     pair = [self.part(side, depth + 2) for side in (left, right)]
+                    if any("where" in side.functions for side in pair):
+                        # Algebra on such conditions takes for ever.
+                        problem = f"where(...) within the condition {short(args[0])!r}"
+                        raise StudyError("", problem, "where(...) in what follows from a condition")
                     asked = ast.Compare(pair[0].tree, [sign], [pair[1].tree])
                     parts.append(_joined(asked, pair, chosen(*(side.bounds for side in pair))))
                 case _:
@@ -276,7 +280,7 @@ def referred(name: str, term: Part) -> Part:
         return _read_of("p", name)
     # It counts as if it were written out.
     inside = term.terms | {name}
-    return replace(term, tree=ast.Name(f"term_{name}"), terms=inside, functions=frozenset())
+    return replace(term, tree=ast.Name(f"term_{name}"), terms=inside)
 
 
 def _joined(

@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from neurolim import sources
 from neurolim.core import MAX_VARIABLES, Param, Source, StudyError, check_model
 from neurolim.core.errors import show
@@ -63,7 +65,8 @@ def written(given: Mapping[str, Any]) -> Source:
     module = sources.text_module(program.text)
     model = importlib.import_module(module).MODEL
     try:
-        check_model(replace(model, name="model"))
+        with np.errstate(all="ignore"):
+            check_model(replace(model, name="model"))
     except StudyError as error:
         key = f"params.{error.key}" if error.key in program.params else error.key
         raise StudyError(key.removeprefix("model."), error.problem, error.allowed) from None
@@ -284,10 +287,10 @@ class _Program:
         own = {name: part for name, part in self._names.terms.items() if part.arguments <= {"p"}}
         if not own:
             return "None"
-        lines = ["def derive(params):", "    p = SimpleNamespace(**params)"]
-        lines += [f"    p.{name} = {part.text}" for name, part in own.items()]
+        lines = ["def derive(params):", "    p = SimpleNamespace(**params)", "    try:"]
+        lines += [f"        p.{name} = {part.text}" for name, part in own.items()]
         result = ", ".join(f"{name!r}: p.{name}" for name in own)
-        self._functions.append("\n".join([*lines, f"    return {{{result}}}"]))
+        self._functions.append("\n".join([*lines, *_failing("terms"), f"    return {{{result}}}"]))
         return "derive"
 
     def _prepare(self) -> str:
@@ -305,7 +308,10 @@ class _Program:
             f"            problem = f'{{len(params[name])}} values for {count} sites'",
             f"            raise StudyError(name, problem, '1 or {count} values')",
             f"    own = tuple({{{own}}} for k in range({count}))",
-            f"    return Sites({self._sites!r}, {self._weights(several)}, own)",
+            "    try:",
+            f"        weights = {self._weights(several)}",
+            *_failing("weights"),
+            f"    return Sites({self._sites!r}, weights, own)",
         ]
         self._functions.append("\n".join(lines))
         return "prepare"
@@ -333,6 +339,15 @@ class _Program:
 
 def _tuple(parts: Iterable[str]) -> str:
     return f"({''.join(f'{part}, ' for part in parts)})"
+
+
+def _failing(key: str) -> tuple[str, str, str]:
+    """Return what the program says where parameters give no numbers."""
+    return (
+        "    except (ArithmeticError, ValueError) as error:",
+        "        problem = f'no number with these parameters: {error}'",
+        f"        raise StudyError({key!r}, problem, 'other parameters') from None",
+    )
 
 
 def _param_text(param: Param) -> str:
