@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import re
 import subprocess
 import sys
 import zipfile
@@ -22,6 +23,7 @@ from neurolim.check import check
 from neurolim.cli import main
 from neurolim.core import Model
 from neurolim.core.assembly import assemble_step
+from neurolim.core.model import COMMON, MULTIPLICATIVE
 from neurolim.kernels.model_code import kernel_key
 from neurolim.numerics.structure import structure_of
 from neurolim.sweep import engine
@@ -268,7 +270,7 @@ REFUSED = {
     "v, w": V + "'(v, w)' is no part",
     "where(v, 1, 2)": V + "condition 'v'; allowed: one comparison",
     "where(0 < v < 1, 1, 2)": V + "condition '0 < v < 1'",
-    "where(where(v < 0, 1, 2) < v, 1, 2)": V + "where(...) within the condition",
+    "where(" + "where(v < 1, v, w) + " * 3 + "0 < v, 1, 2)": V + "3 where(...) within one",
     "mean(v + w)": V + "'mean(v + w)' is not known; allowed: mean(v), mean(w)",
     "field(v)": V + "'field(v)' is not known; allowed: a model with fields",
     "normal(v)": V + "normal(...) cannot enter here",
@@ -449,3 +451,20 @@ def test_check_says_what_follows_from_a_text(study, capsys):
         assert caught.value.code == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(f"{study}: model.drift.w: no operator between two values")
+
+
+def test_the_guide_s_texts_work_as_they_stand(tmp_path):
+    guide = (ROOT / "docs" / "models.md").read_text("utf-8")
+    first, second = re.findall(r"^```yaml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    for name, text in (("first", first), ("second", second)):
+        (tmp_path / f"{name}.yaml").write_text(text, "utf-8")
+    text = load_study(tmp_path / "first.yaml")
+    # The same neurons stand in another guide as a file.
+    others = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    (file,) = re.findall(r"^```python\n(.*?MODEL = .*?)^```", others, re.MULTILINE | re.DOTALL)
+    (tmp_path / "hindmarsh_rose.py").write_text(file, "utf-8")
+    again = parse_study(yaml.safe_load(first) | {"model": str(tmp_path / "hindmarsh_rose.py")})
+    assert text.definition() == again.definition()
+    results = [run_study(study, tmp_path / study.name)["mean"] for study in (text, again)]
+    assert results[0].identical(results[1])
+    assert load_study(tmp_path / "second.yaml").the_model.features == {COMMON, MULTIPLICATIVE}

@@ -19,6 +19,8 @@ MAX_DEPTH = 60
 MAX_SUMMANDS = 500
 MAX_DEGREE = 40
 MAX_SLOPES = 2000
+#: Choices within one condition, of which algebra looks at every combination.
+MAX_ASKED = 2
 #: Powers beyond are written with exp and log.
 MAX_POWER = 16
 #: Constants are between this and its inverse, or zero.
@@ -35,6 +37,7 @@ class Bounds(NamedTuple):
         all brackets are multiplied out
     slopes : terms of the derivative, the same
     degree : factors of a term
+    choices, asked : number of choices, and the largest number within one condition
     """
 
     size: int = 1
@@ -43,6 +46,8 @@ class Bounds(NamedTuple):
     divisors: int = 1
     slopes: int = 0
     degree: int = 0
+    choices: int = 0
+    asked: int = 0
 
     def checked(self) -> Bounds:
         """Return the same.
@@ -56,6 +61,7 @@ class Bounds(NamedTuple):
             (self.depth, MAX_DEPTH, "operators and brackets within each other"),
             (self.degree, MAX_DEGREE, "factors in one term (a function counts as three)"),
             (self.summands * self.divisors, MAX_SUMMANDS, "terms when brackets are multiplied out"),
+            (self.asked, MAX_ASKED, "where(...) within one condition"),
             (self.slopes * self.divisors, MAX_SLOPES, "terms in a derivative, multiplied out"),
         ):
             if count > most:
@@ -67,19 +73,33 @@ NUMBER = Bounds()
 NAME = Bounds(slopes=1, degree=1)
 
 
-def chosen(*parts: Bounds) -> Bounds:
-    """Return the bounds of a choice between several parts."""
+def _within(*parts: Bounds) -> Bounds:
+    """Return the bounds of what algebra takes for one thing, made of others."""
     return Bounds(
         1 + sum(part.size for part in parts),
         1 + max(part.depth for part in parts),
         slopes=sum(part.slopes for part in parts),
         degree=3,
+        choices=sum(part.choices for part in parts),
+        asked=max(part.asked for part in parts),
     )
+
+
+def compared(a: Bounds, b: Bounds) -> Bounds:
+    """Return the bounds of a < b."""
+    found = _within(a, b)
+    return found._replace(asked=max(found.asked, found.choices))
+
+
+def chosen(condition: Bounds, a: Bounds, b: Bounds) -> Bounds:
+    """Return the bounds of a where the condition holds, b elsewhere."""
+    found = _within(condition, a, b)
+    return found._replace(choices=found.choices + 1)
 
 
 def called(part: Bounds) -> Bounds:
     """Return the bounds of a function, whose derivative has up to three terms."""
-    return chosen(part)._replace(slopes=3 * part.slopes)
+    return _within(part)._replace(slopes=3 * part.slopes)
 
 
 def added(a: Bounds, b: Bounds) -> Bounds:
@@ -91,6 +111,8 @@ def added(a: Bounds, b: Bounds) -> Bounds:
         max(a.divisors, b.divisors),
         a.slopes + b.slopes,
         max(a.degree, b.degree),
+        a.choices + b.choices,
+        max(a.asked, b.asked),
     )
 
 

@@ -26,6 +26,7 @@ from neurolim.text.bounds import (
     added,
     called,
     chosen,
+    compared,
     divided,
     multiplied,
     raised,
@@ -230,12 +231,8 @@ class _Reader:
             match args[0]:
                 case ast.Compare(left=left, ops=[sign], comparators=[right]):
                     pair = [self.part(side, depth + 2) for side in (left, right)]
-                    if any("where" in side.functions for side in pair):
-                        # Algebra on such conditions takes for ever.
-                        problem = f"where(...) within the condition {short(args[0])!r}"
-                        raise StudyError("", problem, "where(...) in what follows from a condition")
                     asked = ast.Compare(pair[0].tree, [sign], [pair[1].tree])
-                    parts.append(_joined(asked, pair, chosen(*(side.bounds for side in pair))))
+                    parts.append(_joined(asked, pair, compared(pair[0].bounds, pair[1].bounds)))
                 case _:
                     problem = f"condition {short(args[0])!r}"
                     raise StudyError("", problem, "one comparison, such as v < 1")
