@@ -678,7 +678,7 @@ def where(studies: Mapping[str, Outline], results: str) -> str:
 
 
 def run_study(
-    path: str | Path | Study,
+    path: str | Path | Study | Mapping[str, Any],
     results: str | Path,
     workers: int = 1,
     progress: Callable[[str], None] = lambda text: None,
@@ -690,7 +690,7 @@ def run_study(
 
     Parameters
     ----------
-    path : study file, or a Study
+    path : study file, a Study, or what a study file says (then called "study")
     results : folder for results; the study gets a folder of its own name in it
     workers : threads
     progress : called with a line of text now and then
@@ -705,6 +705,8 @@ def run_study(
     """
     from neurolim.sweep.engine import Engine
 
+    if isinstance(path, Mapping):
+        path = parse_study(path)
     study = path if isinstance(path, Study) else load_study(path)
     the_plan = planning.check_fit(study, results, workers)
     home = folder(study, results)

@@ -24,7 +24,7 @@ from neurolim.cli import main
 from neurolim.core import Model
 from neurolim.core.assembly import assemble_step
 from neurolim.core.model import COMMON, MULTIPLICATIVE
-from neurolim.kernels.model_code import kernel_key
+from neurolim.kernels.model_code import compiled_equations, kernel_key
 from neurolim.numerics.structure import structure_of
 from neurolim.sweep import engine
 from neurolim.sweep.study import parse_study
@@ -244,6 +244,26 @@ def test_sites_have_their_own_parameters_and_weights_of_shared_ones():
         )
 
 
+def test_no_name_of_a_model_is_taken_for_something_else_in_the_program():
+    names = ["x", "m", "c", "p", "z", "self", "count", "drift", "derive", "prepare", "function_1"]
+    names += ["State", "Sites", "params", "len", "SimpleNamespace", "term", "k", "MODEL", "own"]
+    model = model_of(
+        sites=["E", "I"],
+        params={"E": [1, 2]} | dict.fromkeys(names, 0.5),
+        state={"v": {"start": "drift"}, "y": None},
+        terms={"exp_": "exp(len)", "tuple": "count*v"},
+        drift={"v": f"tuple - {' - '.join(names)}", "y": "E + exp_*0"},
+        gap_junctions={"v": "prepare"},
+        noise={"v": "function_1"},
+    )
+    p = model.sites(core.resolve(model.params, {})).params[1]
+    assert model.equations.initial((0.0, 0.0), p) == (0.5, 0.0)
+    compiled = compiled_equations(model, kernel_key(model)[0])
+    for equations in (model.equations, compiled):
+        found = equations.drift((1.0, 0.0), (0.0, 0.0), (0.0, 0.0), p)
+        assert found == (0.5 - 0.5 * len(names), 2.0)
+
+
 # -- what is refused -------------------------------------------------------------------------
 
 V = "model.drift.v: "
@@ -390,6 +410,8 @@ def test_spaces_make_nothing_again_and_an_equation_does(study, tmp_path):
     found = run_study(study, tmp_path / "results")
     assert found.attrs["model"] == "mine"
     assert found["mean"].sizes["eps"] == 2
+    # The library takes the same as a dictionary.
+    assert run_study(STUDY, tmp_path / "library")["mean"].identical(found["mean"])
     before = digests(study)
     text = study.read_text()
     study.write_text("# A remark.\n" + text.replace("v - v^3 - w", "v-v ** 3  -w"))

@@ -148,7 +148,11 @@ class _Program:
         return part
 
     def _function(self, name: str, parts: list[Part], several: bool = False) -> str:
-        """Write a function of one value, or of a tuple of them; return its name."""
+        """Write a function of one value, or of a tuple of them; return its name.
+
+        No name of a model begins with _, so that a function is never taken for one.
+        """
+        name = f"_{name}"
         arguments: frozenset[str] = frozenset().union(*(part.arguments for part in parts))
         needed = self._needed(frozenset().union(*(part.terms for part in parts)))
         head = ", ".join(argument for argument in (*_FLOW, "z") if argument in arguments)
@@ -287,11 +291,11 @@ class _Program:
         own = {name: part for name, part in self._names.terms.items() if part.arguments <= {"p"}}
         if not own:
             return "None"
-        lines = ["def derive(params):", "    p = SimpleNamespace(**params)", "    try:"]
+        lines = ["def _derive(params):", "    p = SimpleNamespace(**params)", "    try:"]
         lines += [f"        p.{name} = {part.text}" for name, part in own.items()]
         result = ", ".join(f"{name!r}: p.{name}" for name in own)
         self._functions.append("\n".join([*lines, *_failing("terms"), f"    return {{{result}}}"]))
-        return "derive"
+        return "_derive"
 
     def _prepare(self) -> str:
         """Write the function of what is different at each site, and of the weights."""
@@ -301,7 +305,7 @@ class _Program:
         several = [name for name, param in self.params.items() if param.kind == "vector"]
         own = ", ".join(f"{name!r}: p.{name}[k % len(p.{name})]" for name in several)
         lines = [
-            "def prepare(params):",
+            "def _prepare(params):",
             "    p = SimpleNamespace(**params)",
             f"    for name in {_tuple(map(repr, several))}:",
             f"        if len(params[name]) not in (1, {count}):",
@@ -314,7 +318,7 @@ class _Program:
             f"    return Sites({self._sites!r}, weights, own)",
         ]
         self._functions.append("\n".join(lines))
-        return "prepare"
+        return "_prepare"
 
     def _weights(self, several: Collection[str]) -> str:
         """Return the weights as rows of numbers of the parameters that all sites share."""
