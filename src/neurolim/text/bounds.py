@@ -33,9 +33,8 @@ class Bounds(NamedTuple):
     Parameters
     ----------
     size, depth : number of parts, and how deep they nest
-    summands, divisors : at most so many terms, in the numerator and in the common denominator, if
-        all brackets are multiplied out
-    slopes : terms of the derivative, the same
+    summands, slopes : at most so many terms if brackets are multiplied out, of itself and of its
+        derivative; functions and denominators stay as they are
     degree : factors of a term
     choices, asked : number of choices, and the largest number within one condition
     """
@@ -43,7 +42,6 @@ class Bounds(NamedTuple):
     size: int = 1
     depth: int = 1
     summands: int = 1
-    divisors: int = 1
     slopes: int = 0
     degree: int = 0
     choices: int = 0
@@ -60,9 +58,9 @@ class Bounds(NamedTuple):
             (self.size, MAX_SIZE, "numbers, names and operators, with those of the terms"),
             (self.depth, MAX_DEPTH, "operators and brackets within each other"),
             (self.degree, MAX_DEGREE, "factors in one term (a function counts as three)"),
-            (self.summands * self.divisors, MAX_SUMMANDS, "terms when brackets are multiplied out"),
+            (self.summands, MAX_SUMMANDS, "terms when brackets are multiplied out"),
             (self.asked, MAX_ASKED, "where(...) within one condition"),
-            (self.slopes * self.divisors, MAX_SLOPES, "terms in a derivative, multiplied out"),
+            (self.slopes, MAX_SLOPES, "terms in a derivative, multiplied out"),
         ):
             if count > most:
                 raise StudyError("", f"{count:.4g} {words}", f"at most {most}")
@@ -108,7 +106,6 @@ def added(a: Bounds, b: Bounds) -> Bounds:
         1 + a.size + b.size,
         1 + max(a.depth, b.depth),
         a.summands + b.summands,
-        max(a.divisors, b.divisors),
         a.slopes + b.slopes,
         max(a.degree, b.degree),
         a.choices + b.choices,
@@ -120,7 +117,6 @@ def multiplied(a: Bounds, b: Bounds) -> Bounds:
     """Return the bounds of a b."""
     return added(a, b)._replace(
         summands=a.summands * b.summands,
-        divisors=a.divisors * b.divisors,
         slopes=a.slopes * b.summands + a.summands * b.slopes,
         degree=a.degree + b.degree,
     )
@@ -129,9 +125,7 @@ def multiplied(a: Bounds, b: Bounds) -> Bounds:
 def divided(a: Bounds, b: Bounds) -> Bounds:
     """Return the bounds of a/b, whose derivative is a'/b - a b'/b^2."""
     return added(a, b)._replace(
-        summands=a.summands * b.divisors,
-        # A number divides without a bracket.
-        divisors=a.divisors * (_power(b.summands, 2) if b.slopes else 1),
+        summands=a.summands,
         slopes=a.slopes + a.summands * b.slopes,
         degree=a.degree + b.degree,
     )
@@ -144,7 +138,6 @@ def raised(a: Bounds, power: int) -> Bounds:
         size=a.size + 2,
         depth=a.depth + 1,
         summands=_power(a.summands, n),
-        divisors=_power(a.divisors, n),
         slopes=_power(a.summands, max(n - 1, 0)) * a.slopes,
         degree=a.degree * n,
     )
