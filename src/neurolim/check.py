@@ -29,7 +29,7 @@ def check(word: str) -> list[str]:
     Parameters
     ----------
     word : ``file.py`` for all of MODEL, SOLVER, STATISTIC and FIGURE in it, ``file.py:NAME`` for
-        one of any kind; ``file.yaml`` for a study
+        one of any kind; ``study.yaml`` for a study and its model
 
     Raises
     ------
@@ -39,7 +39,7 @@ def check(word: str) -> list[str]:
         return _study(word)
     if not outside.is_file(word):
         problem = f"got {repr(word)[:60]}"
-        raise StudyError("file", problem, "file.py, file.py:NAME or file.yaml")
+        raise StudyError("file", problem, "file.py, file.py:NAME or study.yaml")
     path, attribute = outside.split(word)
     module = outside.module(Path(path))
     kinds = {
@@ -64,14 +64,16 @@ def check(word: str) -> list[str]:
     return lines
 
 
-def _study(path: str) -> list[str]:
-    """Return that a study is one, and what it is going to do."""
-    study = stages.load_study(path)
-    plan = planning.plan(study)
+def _study(word: str) -> list[str]:
+    """Return what a study is, what it is going to do, and what follows from its equations."""
+    study = stages.load_study(word)
+    plan, model = planning.plan(study), study.the_model
     return [
-        f"{path}: study {study.name}: {study.title}. ok",
+        f"{word}: study {study.name}: {study.title}. ok",
         f"  {plan.points} points, {plan.runs} runs, about {plan.core_seconds:.2g} core-seconds",
         f"  tables: {', '.join(analysis.table_names(study))}",
+        f"  model {model.name}: {model.summary}",
+        *_model(model, Path(word)),
     ]
 
 

@@ -3,7 +3,8 @@
 Three kinds of modules have a text here: those of neurolim, those of installed packages that bring
 plug-ins, and single files.  A file becomes a module named by the digest of its own syntax tree and
 of the trees of all files of its folder that it imports: an edited file is another module, and the
-same file has the same name in every process.
+same file has the same name in every process.  A program that is made here, of a model as text, is
+like a file that imports no other.
 """
 
 from __future__ import annotations
@@ -278,6 +279,13 @@ def file_module(path: Path) -> str:
         modules = {name: names[path.parent / f"{name}.py"] for name in siblings}
         _files.setdefault(names[file], FileModule(file, text, modules))
     return names[path]
+
+
+def text_module(text: str) -> str:
+    """Return the name of the module that a program is which was made here and is in no file."""
+    name = f"{PREFIX}text_{tree_digest(text)[:16]}"
+    _files.setdefault(name, FileModule(Path("a model as text"), text, {}))
+    return name
 
 
 def file_of(module: str) -> FileModule | None:

@@ -680,7 +680,7 @@ def where(studies: Mapping[str, Outline], results: str) -> str:
 
 
 def run_study(
-    path: str | Path | Study,
+    path: str | Path | Study | Mapping[str, Any],
     results: str | Path,
     workers: int = 1,
     progress: Callable[[str], None] = lambda text: None,
@@ -692,7 +692,7 @@ def run_study(
 
     Parameters
     ----------
-    path : study file, or a Study
+    path : study file, a Study, or what a study file says (then called "study")
     results : folder for results; the study gets a folder of its own name in it
     workers : threads
     progress : called with a line of text now and then
@@ -707,6 +707,8 @@ def run_study(
     """
     from neurolim.sweep.engine import Engine
 
+    if isinstance(path, Mapping):
+        path = parse_study(path)
     study = path if isinstance(path, Study) else load_study(path)
     the_plan = planning.check_fit(study, results, workers)
     home = folder(study, results)
@@ -737,7 +739,7 @@ def _is_current(path: Path, digest: str) -> bool:
 
 
 def solve(
-    model: str | Model,
+    model: str | Model | Mapping[str, Any],
     solver: str | Solver,
     params: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -749,7 +751,7 @@ def solve(
     Parameters
     ----------
     model, solver : names, see ``neurolim list``; Python files, ``file.py`` or ``file.py:NAME``; or
-        the objects themselves
+        the objects themselves.  A model may be a mapping of texts, as in a study
     params : model parameters that differ from their defaults
     options : solver options that differ from their defaults
     seed : of the noise; the same seed gives the same bits as a study without axes

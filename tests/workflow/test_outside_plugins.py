@@ -112,3 +112,29 @@ def test_a_model_in_a_file_fans_out_and_reruns_only_for_what_it_does(tmp_path):
     drawing = tmp_path / "mine" / "means.py"
     drawing.write_text(FIGURE.replace("3.0)", "2.0)"))
     assert planned(path, results) == {"draw"}
+
+
+TEXT = {
+    "state": {"v": {"start": 0.5, "spread": 0.1}, "w": None},
+    "drift": {"v": "v - v^3 - w", "w": "v - w"},
+    "gap_junctions": {"v": "1/eps"},
+    "noise": {"v": "sigma"},
+    "params": {"eps": 0.1, "sigma": 0.1},
+}
+
+
+def test_a_model_as_text_fans_out_and_reruns_only_for_its_equations(tmp_path):
+    path, results = tmp_path / "text.yaml", tmp_path / "workflow"
+    study = {key: part for key, part in STUDY.items() if key != "figures"} | {"model": TEXT}
+    path.write_text(yaml.safe_dump(study))
+    said(start("run", path, "--cores", "2", "--results", results, "--no-report"))
+    stages.run_study(path, tmp_path / "library")
+    made = files_of(results / "text")
+    assert {"chunks/0.zip", "chunks/1.zip"} <= set(made)
+    for name, content in files_of(tmp_path / "library" / "text").items():
+        assert made[name] == content, name
+    text = path.read_text()
+    path.write_text(text.replace("v - v^3 - w", "v - v ** 3.0-w"))
+    assert planned(path, results) == set()
+    path.write_text(text.replace("v - v^3 - w", "v - v^3 - 2*w"))
+    assert {"simulate", "collect"} <= planned(path, results)

@@ -176,6 +176,8 @@ def _plugins(study: Study) -> dict[str, bytes | Path]:
     return {
         f"{PLUGINS}/{study.name}/{place}": file
         for source in study.sources.values()
+        # A model as text is in the study itself.
+        if not source.text
         for place, file in files_of(source.word, Path(source.path)).items()
     }
 

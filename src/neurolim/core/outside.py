@@ -50,6 +50,7 @@ class Source(NamedTuple):
     attribute : its name in the file
     module : which the file is; another one once the file is edited
     label : its name in datasets, tables and messages
+    text : the program, where it was made of a model as text and is in no file
     """
 
     word: str
@@ -57,6 +58,7 @@ class Source(NamedTuple):
     attribute: str
     module: str
     label: str
+    text: str = ""
 
 
 def is_file(name: Any) -> bool:
@@ -109,6 +111,8 @@ def module_of(kind: str, source: Source) -> str:
     ------
     StudyError : the file was edited since, or cannot be read any more
     """
+    if source.text:
+        return sources.text_module(source.text)
     if sources.file_of(source.module) is None:
         again = locate(kind, source.word, Path(source.path))
         if again.module != source.module:
@@ -125,6 +129,8 @@ def load(kind: str, source: Source) -> Any:
     StudyError : the file cannot be run, has no such name, or something else of that name
     """
     module = _imported(kind, module_of(kind, source), Path(source.path))
+    if source.text:
+        return fitting(kind, getattr(module, source.attribute), source.label)
     return checked(kind, module, source.attribute, source.label, source.path)
 
 

@@ -11,6 +11,8 @@ from neurolim.core import Model
 
 #: Arguments of the derivatives, whatever enters them.
 _HEAD = "(x, m, c, p, t=0.0)"
+#: Where floats end that are worth writing as integers.
+_LARGE = 2.0**53
 #: The line of a derivative that gives its arguments names.
 NAMING = "    x, m, c = State(*x), Means(*m), Means(*c)"
 
@@ -46,7 +48,7 @@ class Symbols:
             raise TypeError(f"returns {value!r}")
         # 0.0 and 1.0 become 0 and 1, which vanish from sums and products.
         return expression.replace(
-            lambda part: part.is_Float and float(part).is_integer(),
+            lambda part: part.is_Float and abs(part) < _LARGE and float(part).is_integer(),
             lambda part: self.sympy.Integer(int(part)),
         )
 
@@ -55,7 +57,7 @@ class Symbols:
         free = set().union(*(f.free_symbols for f in expressions))
         kept = [v for v in variables if v in free]
         return tuple(
-            v.name for v in kept if any(self._expanded(f.diff(v)) != 0 for f in expressions)
+            v.name for v in kept if any(self._left(f.diff(v)) is not None for f in expressions)
         )
 
     def bending(self, expressions: Iterable[Any], variables: Iterable[Any]) -> tuple[str, ...]:
@@ -64,27 +66,30 @@ class Symbols:
         return tuple(
             v.name
             for v in variables
-            if any(self._expanded(f.diff(v)).free_symbols & names for f in expressions)
+            if any((self._left(f.diff(v)) or set()) & names for f in expressions)
         )
 
     def degree(self, expression: Any) -> int | None:
         """Return the total degree of a polynomial in x, or None."""
         if not expression.is_polynomial(*self.x):
             return None
-        return int(self.sympy.Poly(expression, *self.x).total_degree())
+        return int(self.sympy.Poly(self._flat(expression)[0], *self.x).total_degree())
 
     def power(self, expression: Any, variable: Any) -> int | None:
         """Return the degree of a polynomial in one variable, or None."""
         if not expression.is_polynomial(variable):
             return None
         # The zero polynomial is of degree -oo.
-        return 0 if expression == 0 else int(self.sympy.degree(expression, variable))
+        flat = self._flat(expression)[0]
+        return 0 if flat == 0 else int(self.sympy.degree(flat, variable))
 
     def coefficients(self, expression: Any, variable: Any) -> list[Any]:
         """Return the coefficients of a polynomial in one variable, lowest first, or nothing."""
         if self.power(expression, variable) is None:
             return []
-        return [*reversed(self.sympy.Poly(expression, variable).all_coeffs())]
+        flat, inside = self._flat(expression)
+        coefficients = self.sympy.Poly(flat, variable).all_coeffs()
+        return [part.xreplace(inside) for part in reversed(coefficients)]
 
     def normal(self, start: Iterable[Any]) -> bool:
         """Return whether each variable starts as an affine function of its own normal."""
@@ -104,11 +109,34 @@ class Symbols:
         return "\n".join([*lines, f"    return ({result})", ""])
 
     def vanishes(self, expression: Any) -> bool:
-        """Return whether an expression is zero."""
-        return bool(self.sympy.simplify(self._expanded(self.numbers(expression))) == 0)
+        """Return whether an expression is zero when brackets are multiplied out."""
+        return self._left(self.numbers(expression)) is None
 
-    def _expanded(self, expression: Any) -> Any:
-        return self.numbers(self.sympy.expand(expression))
+    def _left(self, expression: Any) -> set[Any] | None:
+        """Return the symbols that are left when brackets are multiplied out, None for zero."""
+        flat, inside = self._flat(expression)
+        found = self.numbers(self.sympy.expand(flat))
+        if found == 0:
+            return None
+        return set().union(*(inside.get(s, s).free_symbols for s in found.free_symbols))
+
+    def _flat(self, expression: Any) -> tuple[Any, dict[Any, Any]]:
+        """Return a polynomial in symbols, and what those stand for that are not the model's.
+
+        Functions and denominators get such symbols: what is inside them cancels with nothing, and
+        multiplying it out takes time without end.
+        """
+        inside: dict[Any, Any] = {}
+
+        def flat(part: Any) -> Any:
+            if part.is_Add or part.is_Mul:
+                return part.func(*(flat(inner) for inner in part.args))
+            if part.is_Pow and part.exp.is_Integer and part.exp > 0:
+                return flat(part.base) ** part.exp
+            return part if part.is_Atom else inside.setdefault(part, self.sympy.Dummy())
+
+        found = flat(expression)
+        return found, {symbol: part for part, symbol in inside.items()}
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Which words of a study are files, and where those are."""
+"""Which words of a study are files, and where those are; which are equations."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from neurolim import core, sources
 from neurolim.core import Source, StudyError
 from neurolim.core.outside import TYPES, is_file, locate, origin, split
+from neurolim.text.model import written
 
 #: Beside ``studies/`` in an archive: where the files of its studies are.
 PLUGINS = "code/plugins"
@@ -86,9 +87,13 @@ def with_sources(
         try:
             if is_file(word):
                 source = locate(kind, word, path_of(word, study))
+            elif kind == "model" and isinstance(word, Mapping):
+                source = written(word)
             elif isinstance(word, TYPES[kind]):
                 source = origin(kind, word) or word
         except StudyError as error:
+            if isinstance(word, Mapping):
+                raise error.within(key) from None
             raise StudyError(key, error.problem, error.allowed) from None
         if source is None:
             _check_no_file(kind, key, word, study)
