@@ -153,7 +153,13 @@ def drift_of(text: str, v: float = 1.5, w: float = 0.25) -> float:
     """Return the drift of v, at one state."""
     model = model_of(drift={"v": text, "w": 0})
     (p,) = model.sites(core.resolve(model.params, {})).params
-    return float(model.equations.drift((v, w), (0.3, 0.2), (0.3, 0.2), p)[0])
+    compiled = compiled_equations(model, kernel_key(model)[0])
+    plain, fast = (
+        float(functions.drift((v, w), (0.3, 0.2), (0.3, 0.2), p)[0])
+        for functions in (model.equations, compiled)
+    )
+    assert fast == pytest.approx(plain, rel=1e-15)
+    return plain
 
 
 @pytest.mark.parametrize(
@@ -163,6 +169,7 @@ def drift_of(text: str, v: float = 1.5, w: float = 0.25) -> float:
         ("-v^2", -(1.5**2)),
         ("2*v^-2", 2 * 1.5**-2),
         ("v**2.0", 1.5**2),
+        ("(v^16)^-1", 1.5**-16),
         ("1/2/v", 1 / 2 / 1.5),
         ("v - (w - 1)", 1.5 - (0.25 - 1)),
         ("1e-3*v + .5", 1e-3 * 1.5 + 0.5),
