@@ -230,3 +230,20 @@ def test_the_digest_of_a_model_covers_what_its_numbers_depend_on():
     # The source of this test is nobody's to cover: what is compiled for it stays in this process.
     assert model_digest(changed(drift=lambda x: (-x.v, -x.w))) is None
     assert structure.structure_of(changed(drift=lambda x: (-x.v, -x.w))).linear
+
+
+def test_denominators_and_functions_stay_closed_and_polynomials_cancel():
+    def drift(x, p):
+        # Multiplied out, twelve denominators within each other have more terms than fit anywhere.
+        deep = x.w
+        for _ in range(12):
+            deep = 1.0 / (1.0 + x.w + deep)
+        nothing = (x.v + x.w) ** 2 - x.v**2 - 2.0 * x.v * x.w - x.w**2
+        rate = exp(x.w) / (1.0 + exp(x.w) + p.leak)
+        return (nothing * deep + rate * (p.b - x.v), deep * deep + nothing)
+
+    found = derive(changed(drift=drift))
+    assert not found.untraceable
+    assert found.depends == (("x.v", "x.w"), ("x.w",))
+    assert found.bends == (("x.v", "x.w"), ("x.w",))
+    assert found.powers[0] == 1

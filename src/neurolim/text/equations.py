@@ -177,15 +177,15 @@ class _Reader:
         term = self.names.terms.get(name)
         if term is not None and term.arguments <= self.arguments:
             return referred(name, term)
-        raise self._unknown(name, name)
+        raise self._unknown(name)
 
-    def _unknown(self, name: str, text: str) -> StudyError:
+    def _unknown(self, name: str) -> StudyError:
         """Return the refusal of a name that is not known, or not where it stands."""
         allowed = self.names.allowed(self.arguments)
         if name in self.names.all or name == "t":
             if name in self.names.fields:
-                return StudyError("", f"{text!r} is a field", f"field({name}), sum({name})")
-            return StudyError("", f"{text!r} cannot enter here", allowed or "a number")
+                return StudyError("", f"{name!r} is a field", f"field({name}), sum({name})")
+            return StudyError("", f"{name!r} cannot enter here", allowed or "a number")
         if name in RESERVED:
             return StudyError("", f"{name!r} is a function", f"{name}(...)")
         close = hint(name, self.names.all)
@@ -201,7 +201,6 @@ class _Reader:
             raise StudyError("", f"power {short(exponent)}", allowed)
         power = sign * int(value)
         constant = None if base.constant is None else _value_of(ast.Pow(), base.constant, power)
-        # Whole powers are products; their sign stands outside, as an author would write it.
         tree: ast.expr = ast.Constant(abs(power))
         tree = ast.UnaryOp(ast.USub(), tree) if power < 0 else tree
         size = raised(base.bounds, power)
