@@ -41,8 +41,9 @@ def statements(studies: Iterable[str | Path], results: str | Path) -> pd.DataFra
     Returns
     -------
     columns study, statement (what the paper claims of the quantity), quantity, at (coordinates of
-    the family), expected, measured, low, high (orders; the largest score where a study compares
-    with an exact value), constant, colour, verdict.  A study without tables is one amber row.
+    the family), expected, measured, low, high (orders, or values; the largest score where a study
+    compares with an exact value), constant, colour, verdict.  A study without tables is one amber
+    row.
 
     Raises
     ------
@@ -72,7 +73,7 @@ def _row(study: Any, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row of the page from a row of a table."""
     name, _, at = str(row["quantity"]).partition(" [")
     hope = study.expect.get(name)
-    measured = row.get("order", row.get("largest_z", math.nan))
+    measured = row.get("order", row.get("measured", row.get("largest_z", math.nan)))
     return {
         "study": study.name,
         "statement": (hope.claim if hope else "") or study.title,
@@ -80,8 +81,8 @@ def _row(study: Any, row: Mapping[str, Any]) -> dict[str, Any]:
         "at": at.rstrip("]"),
         "expected": row.get("expected", math.nan),
         "measured": measured,
-        "low": row.get("order_low", math.nan),
-        "high": row.get("order_high", math.nan),
+        "low": row.get("order_low", row.get("low", math.nan)),
+        "high": row.get("order_high", row.get("high", math.nan)),
         "constant": row.get("constant", math.nan),
         "verdict": row["verdict"],
     }

@@ -225,7 +225,7 @@ def test_every_kind_of_noise_wall_and_circle_has_a_spelling():
             {"moves": {"w": 0.5}, "common": True},
         ],
     )
-    assert model.features == core.FEATURES
+    assert model.features == core.FEATURES - {LAW}
     first, second = model.noises
     assert (first.variable, first.stratonovich, first.common) == (("v", "w"), True, False)
     assert (second.variable, second.amplitude, second.common) == ("w", 0.5, True)
@@ -508,7 +508,7 @@ def test_an_archive_with_a_text_has_no_foreign_code_and_is_simulated_again(study
 
 
 def test_check_says_what_follows_from_a_text(study, capsys):
-    first, model, *facts = check(str(study))
+    first, _, _, model, *facts = check(str(study))
     assert first.endswith("text.yaml: study text: A model as text. ok")
     assert model == "  model mine: Made here."
     assert "  drift of v: not linear in x.v (polynomial of degree 3)" in facts

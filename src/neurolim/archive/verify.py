@@ -240,7 +240,11 @@ def _studies(
                 # Whatever it says, a study of an archive finds its files in there.
                 if f"{PLUGINS}/{name}/{place_of(word)}" not in entries:
                     raise StudyError("", f"names {word!r}, which is not in the archive")
-            own = any(is_file(word) or (kind, word) in brought for kind, _, word in words)
+            # A model may be a mapping, a text, which is nobody's code.
+            own = any(
+                is_file(word) or (isinstance(word, str) and (kind, word) in brought)
+                for kind, _, word in words
+            )
             if trust or not own:
                 studies.append(stages.load_study(file))
             else:
