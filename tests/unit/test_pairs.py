@@ -188,11 +188,13 @@ GENERIC: dict[str, dict[str, Any]] = {
     "balanced": {"gamma": 5.0, "sigma": (0.5,)},
     "balanced_dynamic": {"gamma": 5.0, "sigma": (0.5,)},
     "morris_lecar": {"interaction": 0.4, "joint": 0.3},
+    "morris_lecar_voltage": {"voltage_start": -40.0, "eps": 0.5},
 }
+COUPLED = [name for name in core.names("model") if not core.get("model", name).features]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", core.names("model"))
+@pytest.mark.parametrize("name", COUPLED)
 def test_every_model_is_coupled_and_both_copies_have_its_law(name):
     plugin = core.get("model", name)
     given = GENERIC.get(name, {})
