@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
@@ -14,6 +15,7 @@ from neurolim import core
 from neurolim.models import hodgkin_huxley
 from neurolim.models.morris_lecar_voltage import gate
 from neurolim.numerics.structure import derivatives_of
+from neurolim.stages import run_study
 from neurolim.statistics.spikes import measures, spike_times
 
 QUIET = {"scheme": "euler_maruyama", "records": 1, "bins": 1}
@@ -217,3 +219,21 @@ def test_thresholds_in_the_wrong_order_and_windows_without_records_are_refused()
     dataset, options, _ = synchrony.exact()[0]
     with pytest.raises(core.StudyError, match="until: 1 records in"):
         synchrony.apply(dataset, **options | {"until": 0.5})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("hodgkin-huxley", marks=pytest.mark.ci),
+        "hodgkin-huxley-spikes",
+        "hindmarsh-rose",
+        "morris-lecar-classes",
+    ],
+)
+def test_tiny_study_runs_and_nothing_disagrees(root, tmp_path, name):
+    run_study(root / "config" / "tiny" / f"{name}.yaml", tmp_path)
+    for table in sorted((tmp_path / name / "tables").glob("*.csv")):
+        frame = pd.read_csv(table)
+        if "verdict" in frame:
+            assert not frame["verdict"].str.startswith("disagrees").any(), frame

@@ -54,10 +54,10 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
     spread.set_ylabel("variance")
     shown.set_title(f"{first}: mean of the network")
     theory = "; dashed: theory" if "reference_covariance" in dataset else ""
-    spread.set_title(f"{first}: variance between neurons{theory}")
+    spread.set_title(f"variance between neurons{theory}")
     spread.set_yscale("log")
     for panel in (shown, spread):
-        panel.set_xlabel(symbol("time", str(dataset["time"].attrs.get("units", "1"))))
+        panel.set_xlabel("time")
     label_levels(
         spread,
         [

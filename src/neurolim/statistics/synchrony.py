@@ -3,9 +3,11 @@ r"""How tightly the neurons of a network keep together, and how fast they come t
     x_deviation = average over records later than ``after`` of n/(n - 1) Var(x), every variable x,
     decay_rate  = -slope of log Var over records in (``begin``, ``until``], first variable.
 
-Var is the network's second moment about its own mean.  With ``theory: reference`` the decay rate is
-compared with that of the reference's covariance, fitted to the same records: it agrees within three
-standard errors over replicas.  Otherwise the table says whether the variance falls at all.
+Var is the network's second moment about its own mean.  With ``theory: reference`` the decay rate
+is compared with that of the reference's covariance, fitted to the same records, in standard errors
+over R replicas: two-sided tails of Student's t with R - 1 degrees of freedom, times the number of
+points (Bonferroni), below .01 are a disagreement.  Otherwise the table says whether the variance
+falls at all.
 
 Source: Bossy, Fontbona & Olivero 2019 (exponential synchronisation up to the noise).
 """
@@ -18,9 +20,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import special
 
 from neurolim.core import Param, Statistic, StudyError
-from neurolim.statistics._common import AFTER, parameter, place_of, variables, window
+from neurolim.statistics._common import AFTER, CHANCE, parameter, place_of, variables, window
 
 
 def apply(
@@ -76,6 +79,7 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
     rates = dataset["decay_rate"]
     dims = [str(dim) for dim in rates.dims if dim != "replica"]
     rows = []
+    points = int(np.prod([rates.sizes[dim] for dim in dims]))
     for index in np.ndindex(*(rates.sizes[dim] for dim in dims)):
         here = dataset.isel(dict(zip(dims, index, strict=True)))
         place = place_of(here, dataset, dims)
@@ -93,22 +97,23 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
                 "theory": theory,
                 "compared": int(values.size),
                 "largest_z": abs(mean - theory) / error if error > 0 else np.nan,
-                "verdict": _verdict(mean, error, theory),
+                "verdict": _verdict(mean, error, theory, values.size, points),
             }
         )
     return {"synchrony": pd.DataFrame(rows)}
 
 
-def _verdict(mean: float, error: float, theory: float) -> str:
+def _verdict(mean: float, error: float, theory: float, replicas: int, points: int) -> str:
     """Return whether a decay rate agrees with theory, or is positive where there is none."""
-    if not np.isfinite(error):
-        return "inconclusive: fewer than two replicas"
+    if not error > 0.0:
+        return "inconclusive: fewer than two replicas that differ"
+    allowed = -error * float(special.stdtrit(replicas - 1, CHANCE / (2.0 * points)))
     if np.isfinite(theory):
-        word = "agrees" if abs(mean - theory) <= 3.0 * error else "disagrees"
+        word = "agrees" if abs(mean - theory) <= allowed else "disagrees"
         return f"{word}: {mean:.3g}, theory {theory:.3g}"
-    if mean > 3.0 * error:
+    if mean > allowed:
         return f"agrees: the variance falls at {mean:.3g}"
-    return "disagrees: the variance does not fall" if mean < -3.0 * error else "inconclusive: noise"
+    return "disagrees: the variance does not fall" if mean < -allowed else "inconclusive: noise"
 
 
 def exact() -> list[Any]:
