@@ -103,6 +103,17 @@ def test_hodgkin_huxley_neurons_rest_and_lose_rest_at_the_published_currents():
     assert (p.m_start, p.h_start, p.n_start) == pytest.approx((0.053, 0.596, 0.318), abs=5e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "currents"),
+    [("hodgkin_huxley", (-50.0, 0.0, 500.0)), ("morris_lecar_voltage", (-200.0, 0.0, 500.0))],
+)
+def test_neurons_find_their_rest_at_every_current_that_is_allowed(name, currents):
+    for current in currents:
+        model, p = numbers(name, current=current, voltage_start="rest")
+        x = model.equations.initial((0.0,) * len(model.state), p)
+        np.testing.assert_allclose(model.equations.drift(x, x, x, p), 0.0, atol=1e-8)
+
+
 def test_rates_of_gates_are_continued_where_their_formula_is_zero_over_zero():
     for v in (25.0, 10.0):
         for rates in (hodgkin_huxley.m_rates, hodgkin_huxley.n_rates):

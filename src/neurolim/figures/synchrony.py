@@ -37,6 +37,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
     dataset, note = at_first_of_others(dataset, over)
     first = str(dataset["variable"].values[0])
     here = dataset.isel(site=0).sel(variable=first)
+    here = here.mean("replica") if "replica" in here.dims else here
     if not np.isfinite(here["mean"].values).any():
         return nothing_to_show(whole)
     levels, time = dataset[over].values, dataset["time"].values
@@ -46,8 +47,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
     shown, spread = axes[0]
     for colour, place in zip(colours, order, strict=True):
         level = here.isel({over: place}).sel(variable_b=first)
-        shown.plot(time, level["mean"].mean("replica"), color=colour, lw=1.0)
-        spread.plot(time, level["covariance"].mean("replica"), color=colour, lw=1.2)
+        shown.plot(time, level["mean"], color=colour, lw=1.0)
+        spread.plot(time, level["covariance"], color=colour, lw=1.2)
         if "reference_covariance" in level:
             spread.plot(time, level["reference_covariance"], "--", color=THEORY, lw=0.8)
     shown.set_ylabel(symbol(first, str(dataset["mean"].attrs.get("units", "1"))))

@@ -87,7 +87,7 @@ def derive(params: Mapping[str, Any]) -> dict[str, float]:
         return voltage(v, m, h, n, p)
 
     if start == "rest":
-        start = resting_voltage(current, -20.0, 120.0)
+        start = resting_voltage(current, -200.0, 120.0)
     m, h, n = steady(start)
     return {"voltage_start": start, "m_start": m, "h_start": h, "n_start": n}
 

@@ -49,7 +49,7 @@ def derive(params: Mapping[str, Any]) -> dict[str, float]:
     found = dict(zip(("V3", "V4", "phi", "g_Ca"), _CLASSES[params["excitability"]], strict=True))
     p, start = SimpleNamespace(**params, **found), params["voltage_start"]
     if start == "rest":
-        start = resting_voltage(lambda v: voltage(v, gate(v, p), p), -84.0, 120.0)
+        start = resting_voltage(lambda v: voltage(v, gate(v, p), p), -200.0, 120.0)
     return found | {
         "gap": 1.0 / params["eps"],
         "spread": params["sigma"] * (params["eps"] / 2.0) ** 0.5,
