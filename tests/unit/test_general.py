@@ -10,7 +10,8 @@ from scipy.special import i0, i1
 
 from neurolim import core
 from neurolim.core import Field, Model, Noise, Param, State, Status, StudyError
-from neurolim.math import cos, exp, pi, sin
+from neurolim.math import cos, pi, sin
+from neurolim.models import hodgkin_huxley
 
 KEY = 11
 TIME, N, REPLICAS = 1.0, 4096, 8
@@ -167,24 +168,6 @@ def test_noisy_oscillators_synchronise_as_their_stationary_law_says():
     within(order, expected, bias=0.01)
 
 
-def hodgkin_huxley(x, p):
-    """Return the drift of Hodgkin & Huxley 1952, with the voltage measured from rest."""
-    am = 0.1 * (25.0 - x.v) / (exp((25.0 - x.v) / 10.0) - 1.0)
-    bm = 4.0 * exp(-x.v / 18.0)
-    ah, bh = 0.07 * exp(-x.v / 20.0), 1.0 / (exp((30.0 - x.v) / 10.0) + 1.0)
-    an = 0.01 * (10.0 - x.v) / (exp((10.0 - x.v) / 10.0) - 1.0)
-    bn = 0.125 * exp(-x.v / 80.0)
-    return (
-        p.current
-        - 120.0 * x.m * x.m * x.m * x.h * (x.v - 115.0)
-        - 36.0 * x.n * x.n * x.n * x.n * (x.v + 12.0)
-        - 0.3 * (x.v - 10.6),
-        am * (1.0 - x.m) - bm * x.m,
-        ah * (1.0 - x.h) - bh * x.h,
-        an * (1.0 - x.n) - bn * x.n,
-    )
-
-
 def test_four_variables_with_noisy_gates_between_walls():
 
     def gate(symbol, start):
@@ -201,7 +184,7 @@ def test_four_variables_with_noisy_gates_between_walls():
             gate("n", 0.32),
         ),
         params=(Param("current", 10.0, doc="I"), Param("channel", 0.0, doc="channel noise", low=0)),
-        drift=hodgkin_huxley,
+        drift=hodgkin_huxley.drift,
         noise=tuple(
             Noise(name, f)
             for name, f in (

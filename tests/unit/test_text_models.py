@@ -24,7 +24,7 @@ from neurolim.check import check
 from neurolim.cli import main
 from neurolim.core import Model
 from neurolim.core.assembly import assemble_step
-from neurolim.core.model import COMMON, MULTIPLICATIVE
+from neurolim.core.model import COMMON, LAW, MULTIPLICATIVE
 from neurolim.kernels.model_code import compiled_equations, kernel_key
 from neurolim.numerics.structure import structure_of
 from neurolim.sweep import engine

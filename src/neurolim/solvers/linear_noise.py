@@ -1,0 +1,215 @@
+r"""Mean and covariances of a network of n neurons to first order in its noise.
+
+With M the mean of the site and b(x) the amplitudes of the noises of every neuron's own,
+
+    M' = F(M) = drift(M) + pull (target - M),
+    S' = L S + S L^T + b b^T,             L = d drift/dx - pull - gap,
+    C' = A C + C A^T + b b^T/n,           A = dF/dM, through means, fields and rates, too,
+
+the expected covariance about the site mean is (1 - 1/n) S and the site mean has covariance C; noise
+that is common to the site moves C only, undivided.  Exact for linear networks with additive noise
+(``moments``); otherwise what is left out is relatively of the order of S: noise and initial spread
+have to be small, and walls far.
+
+Source: van Kampen 2007, ch. X (linear noise approximation); docs/science.md, section 3.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
+from neurolim.core.assembly import assemble_step
+from neurolim.core.model import CEILING, COMMON, CORRELATED, MULTIPLICATIVE, TIME
+from neurolim.numerics.structure import derivatives_of
+from neurolim.solvers._needs import need_derivatives
+from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
+
+OPTIONS = (
+    Param("n_neurons", 1000, doc="neurons of the network", kind="integer", low=1, high=2**30),
+    *TIME_OPTIONS,
+    Param("rtol", 1e-9, doc="relative tolerance", low=1e-13, high=1e-2),
+    Param("atol", 1e-13, doc="absolute tolerance", positive=True, high=1e-2),
+)
+
+
+def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
+    """Return the mean, the expected covariance, and the covariance of the site mean."""
+    square = ("time", "site", "variable", "variable_b")
+    return (
+        Var("mean", "state", "mean without noise", ("time", "site", "variable")),
+        Var("covariance", "state^2", "expected covariance about the mean of the site", square),
+        Var("mean_covariance", "state^2", "covariance of the mean of the site", square),
+    )
+
+
+def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
+    """Return time, site and both variable coordinates."""
+    return state_coords(model, params, options)
+
+
+def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
+    """Return a second per hundred units of time: some ten thousand evaluations."""
+    return Cost(0.05 + 0.01 * options["t_end"], 1e6)
+
+
+def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Refuse models whose slopes are not known and more than one site.
+
+    Raises
+    ------
+    StudyError
+    """
+    need_derivatives(model, "drift", "coupling", "fields", "initial")
+    sites = model.sites(params)
+    if len(sites.labels) != 1:
+        raise StudyError("solver", f"linear_noise needs one site, got {len(sites.labels)}", "one")
+
+
+class _Linearised:
+    """The network about its mean: right-hand sides of M, S and C.
+
+    Parameters
+    ----------
+    model, params : the network, on one site
+    n : its neurons
+    """
+
+    def __init__(self, model: Model, params: Mapping[str, Any], n: int) -> None:
+        sites = model.sites(params)
+        (self.p,) = sites.params
+        self.model, self.d, self.n = model, len(model.state), n
+        self.weight = float(sites.coupling[0, 0])
+        self.slopes, self.kick = derivatives_of(model), assemble_step(model).kick
+        self.common = np.array([noise.common for noise in model.noises], dtype=bool)
+
+    def start(self) -> np.ndarray:
+        """Return M, S and C of the initial law, flat."""
+        d, zero = self.d, (0.0,) * len(self.model.means)
+        centre = np.array(self.model.equations.initial((0.0,) * d, self.p), dtype=float)
+        width = self.matrix(self.slopes.initial_z((0.0,) * d, zero, zero, self.p))
+        spread = (width @ width.T).ravel()
+        return np.concatenate([centre, spread, spread / self.n])
+
+    def matrix(self, values: Any) -> np.ndarray:
+        """Return the derivatives of d functions as a matrix [d, ...]."""
+        return np.array(values, dtype=float).reshape(self.d, -1)
+
+    def means(self, x: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return (m, c) of a site whose neurons all sit at x."""
+        m = (*x, *self.model.equations.field(x, self.p))
+        return m, tuple(self.weight * value for value in m)
+
+    def amplitudes(self, t: float, x: tuple[float, ...]) -> np.ndarray:
+        """Return the amplitudes of the noises at x [d, noise]."""
+        m, c = self.means(x)
+        rest = (0.0,) * self.d
+        columns = [
+            self.kick(t, x, m, c, self.p, tuple(unit), 1.0, rest)
+            for unit in np.eye(len(self.common)).tolist()
+        ]
+        return np.array(columns, dtype=float).reshape(-1, self.d).T
+
+    def generators(self, t: float, x: tuple[float, ...]) -> tuple[np.ndarray, ...]:
+        """Return (F, A, L) at x."""
+        m, c = self.means(x)
+        at = (x, m, c, self.p, t)
+        slopes, matrix = self.slopes, self.matrix
+        pull, target, gap = (
+            np.array(part, dtype=float) for part in self.model.equations.relax(m, c, self.p)
+        )
+        own = matrix(slopes.drift_x(*at)) - np.diag(pull)
+        sent = np.array(slopes.field_x(*at), dtype=float).reshape(-1, self.d)
+        carried = np.concatenate([np.eye(self.d), sent])
+        place = np.array(x)[:, None]
+        felt = matrix(slopes.drift_m(*at)) + self.weight * matrix(slopes.drift_c(*at))
+        felt += matrix(slopes.current_m(*at)) + self.weight * matrix(slopes.current_c(*at))
+        felt -= place * (matrix(slopes.pull_m(*at)) + self.weight * matrix(slopes.pull_c(*at)))
+        drift = self.model.equations.drift(x, m, c, self.p, t)
+        motion = np.array(drift, dtype=float) + pull * (target - place[:, 0])
+        return motion, own + felt @ carried, own - np.diag(gap)
+
+    def slope(self, t: float, flat: np.ndarray) -> np.ndarray:
+        """Return the time derivative of M, S and C, flat."""
+        d = self.d
+        x = tuple(flat[:d].tolist())
+        own, of_mean = flat[d:].reshape(2, d, d)
+        motion, mean_slope, own_slope = self.generators(t, x)
+        kicks = self.amplitudes(t, x)
+        each, shared = kicks[:, ~self.common], kicks[:, self.common]
+        widening = own_slope @ own
+        widening = widening + widening.T + each @ each.T
+        wandering = mean_slope @ of_mean
+        wandering = wandering + wandering.T + each @ each.T / self.n + shared @ shared.T
+        return np.concatenate([motion, widening.ravel(), wandering.ravel()])
+
+
+def solve(
+    model: Model,
+    params: Mapping[str, Any],
+    options: Mapping[str, Any],
+    key: int,
+    replicas: range,
+) -> Solution:
+    """Integrate mean and covariances with LSODA.
+
+    Returns
+    -------
+    mean [1, time, 1, variable], covariance and mean_covariance [1, time, 1, variable, variable].
+    Status NOT_CONVERGED if the integrator gives up, DIVERGED if a moment leaves the finite numbers;
+    NaN throughout in both cases.
+
+    Notes
+    -----
+    Accuracy is the integrator's, ``rtol`` and ``atol`` per step.
+    """
+    d, n = len(model.state), options["n_neurons"]
+    linearised = _Linearised(model, params, n)
+    times = np.array(record_times(options))
+    moments = np.full((len(times), d + 2 * d * d), np.nan)
+    found = None
+    # What integrators and model functions raise once numbers are no longer finite; LinAlgError is
+    # a ValueError.
+    with np.errstate(all="ignore"), contextlib.suppress(ArithmeticError, ValueError):
+        found = solve_ivp(
+            linearised.slope,
+            (0.0, float(times[-1])),
+            linearised.start(),
+            method="LSODA",
+            t_eval=times,
+            rtol=options["rtol"],
+            atol=options["atol"],
+        )
+    status = Status.OK
+    if found is None or not np.isfinite(found.y).all():
+        status = Status.DIVERGED
+    elif not found.success or found.y.shape[1] != len(times):
+        status = Status.NOT_CONVERGED
+    else:
+        moments = found.y.T
+    squares = moments[:, d:].reshape(1, len(times), 2, 1, d, d)
+    arrays = {
+        "mean": moments[None, :, None, :d].copy(),
+        "covariance": (1.0 - 1.0 / n) * squares[:, :, 0],
+        "mean_covariance": squares[:, :, 1].copy(),
+    }
+    return Solution(arrays, np.array([status], np.int8))
+
+
+SOLVER = Solver(
+    summary="Mean and covariances of a network of n neurons to first order in its noise.",
+    source="van Kampen 2007, ch. X; docs/science.md, section 3",
+    options=OPTIONS,
+    outputs=outputs,
+    coords=coords,
+    cost=cost,
+    solve=solve,
+    check=check,
+    stochastic=False,
+    takes=frozenset({MULTIPLICATIVE, CORRELATED, COMMON, TIME, CEILING}),
+)
