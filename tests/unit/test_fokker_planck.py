@@ -186,7 +186,7 @@ def test_what_is_not_converged_says_so_and_what_cannot_be_solved_is_refused():
         run({}, dt=0.3)
     other = core.get("model", "linear")
     with pytest.raises(StudyError, match="needs a first variable that stays in a range"):
-        SOLVER.check(other, core.resolve(other.params, {}), core.resolve(SOLVER.options, {}))
+        SOLVER.accept(other, core.resolve(other.params, {}), core.resolve(SOLVER.options, {}))
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from neurolim import StudyError, core, solve
 from neurolim.core import Status
 from neurolim.numerics.extrapolation import StepError, extrapolated_step, integrate
 from neurolim.solvers._gap_network import read_network
-from neurolim.solvers.kinetic import Galerkin
+from neurolim.solvers._hermite_law import Galerkin
 
 TIMES = {"t_end": 1.0, "records": 4}
 TIGHT = {"rtol": 1e-13, "atol": 1e-14}

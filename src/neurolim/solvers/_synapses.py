@@ -9,7 +9,6 @@ import numpy as np
 
 from neurolim.core import Model, Sites, StudyError
 from neurolim.numerics.structure import derivatives_of, structure_of
-from neurolim.solvers._needs import need_derivatives
 
 #: Reversal potentials that differ by less than this share are one, to rounding.
 _EQUAL = 1e-12
@@ -24,7 +23,6 @@ def check_synapses(model: Model, params: Mapping[str, Any]) -> None:
         affine in what neurons broadcast; a population that receives none (A_p = 0); equal reversal
         potentials, so that every synaptic current vanishes at one voltage
     """
-    need_derivatives(model, "drift", "coupling", "fields")
     found, v = structure_of(model), model.symbols[0]
     if not found.pulled[0]:
         raise StudyError("model", f"has no chemical synapses in {v}", "Synapses of conductance > 0")

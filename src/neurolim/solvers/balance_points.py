@@ -42,6 +42,7 @@ from scipy.stats.qmc import Halton
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
 from neurolim.solvers._balance import Network, layer_end
+from neurolim.solvers._needs import NO_WALLS, derivatives
 from neurolim.solvers._synapses import check_synapses, open_pull, reversals
 
 OPTIONS = (
@@ -313,4 +314,5 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
+    needs=(derivatives("drift", "coupling", "fields"), NO_WALLS),
 )

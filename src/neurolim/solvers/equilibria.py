@@ -29,7 +29,7 @@ from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.planar import Equilibrium, Plane
 from neurolim.numerics.return_map import Attractor, follow, stable_cycles
 from neurolim.provenance import code_digest
-from neurolim.solvers._plane import plane_of
+from neurolim.solvers._plane import PLANE, plane_of
 from neurolim.solvers._times import TIME_OPTIONS, record_times
 
 keep_compiled(follow, code_digest(follow.__module__))
@@ -338,4 +338,5 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
+    needs=PLANE,
 )

@@ -28,7 +28,7 @@ from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.lowlevel import stack_array
 from neurolim.numerics.random import BLOCK, STREAM_INITIAL, STREAM_NOISE, normals
 from neurolim.provenance import code_digest
-from neurolim.solvers._plane import plane_of, steepest
+from neurolim.solvers._plane import PLANE, plane_of, steepest
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
 
 _LANES = 8
@@ -264,4 +264,5 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=True,
+    needs=PLANE,
 )

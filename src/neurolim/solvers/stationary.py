@@ -33,6 +33,7 @@ from neurolim.solvers._mean_field import (
     check_one_dimension,
     split_currents,
 )
+from neurolim.solvers._needs import NO_WALLS, derivatives
 from neurolim.solvers._synapses import check_synapses
 
 OPTIONS = (
@@ -258,4 +259,5 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
+    needs=(derivatives(), NO_WALLS),
 )
