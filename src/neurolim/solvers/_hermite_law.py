@@ -23,7 +23,8 @@ _SHARP = 1e-10
 def total_degrees(count: int, modes: int) -> np.ndarray:
     """Return the degrees [J, count] of all Hermite polynomials of y of total degree < modes."""
     grid = itertools.product(range(modes), repeat=count)
-    return np.array([degrees for degrees in grid if sum(degrees) < modes]).reshape(-1, count)
+    found = [degrees for degrees in grid if sum(degrees) < modes]
+    return np.array(found, dtype=int).reshape(len(found), count)
 
 
 class Rest:
