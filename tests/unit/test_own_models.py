@@ -142,7 +142,7 @@ def test_the_shift_moves_with_the_slope_of_the_motion(name):
 
 def test_a_drift_that_cannot_be_differentiated_is_refused_with_what_to_write():
     bent = two_variables(drift=lambda x: (-x.u if x.u > 0 else x.u, -x.y))
-    with pytest.raises(StudyError, match=r"derivatives of drift, .* neurolim\.math\.where"):
+    with pytest.raises(StudyError, match=r"needs derivatives: drift asks .* neurolim\.math\.where"):
         run(bent, "limit")
 
 
@@ -322,7 +322,7 @@ def test_a_site_coupled_to_itself_is_held_more_strongly_and_moves_as_without():
         ("equilibria", {"drift": lambda x: (x.u - x.y, -x.y)}, "degree 1, leading coefficient 1"),
         ("equilibria", {"drift": lambda x: (x.u**2 - x.y, -x.y)}, "degree 2"),
         ("equilibria", {"drift": lambda x, m: (-x.u - x.y, m.u - x.y)}, "the mean of u enters"),
-        ("equilibria", {"coupling": GapJunctions("y", 1.0)}, "first variable: y is the second"),
+        ("equilibria", {"coupling": GapJunctions("y", 1.0)}, "first variable: u has none"),
     ],
     ids=range(15),
 )

@@ -23,7 +23,7 @@ def derivatives(*places: str) -> Need:
         reasons = structure_of(model).untraceable
         return next((f"{place} {reasons[place]}" for place in wanted if place in reasons), "")
 
-    words = f"derivatives of {', '.join(wanted)}"
+    words = f"derivatives of {', '.join(wanted)}" if places else "derivatives"
     return Need(words, fault, "a formula that can be differentiated")
 
 
@@ -155,6 +155,24 @@ def _sent(model: Model) -> str:
 
 
 NO_FIELDS = Need("neurons that see means of states alone", _sent, "a model without fields")
+
+
+def _open(model: Model) -> str:
+    v = model.symbols[0]
+    return "" if structure_of(model).pulled[0] else f"{v} has no chemical synapses"
+
+
+SYNAPSES = Need("synapses in the first variable", _open, "Synapses of conductance > 0")
+
+
+def _bent_synapses(model: Model) -> str:
+    bent = structure_of(model).rates_bend
+    return f"they bend in {', '.join(bent)}" if bent else ""
+
+
+AFFINE_SYNAPSES = Need(
+    "synapses that are affine in means", _bent_synapses, "conductance and current affine in m and c"
+)
 
 
 def one_site(sites: Sites) -> Sites:

@@ -34,8 +34,8 @@ _MAX_DEGREE = 7
 
 
 def _second(model: Model) -> str:
-    coupled = model.symbols[structure_of(model).gapped.index(True)]
-    return "" if coupled == model.symbols[0] else f"{coupled} is the second"
+    first, *others = structure_of(model).gapped
+    return "" if first or not any(others) else f"{model.symbols[0]} has none"
 
 
 def _no_polynomial(model: Model) -> str:

@@ -153,7 +153,7 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse models that are not planar with a polynomial drift.
+    """Refuse coefficients of another form than f(v) + I - w, b v - a w + c, and several sites.
 
     Raises
     ------

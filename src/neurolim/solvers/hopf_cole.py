@@ -111,7 +111,7 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse other networks, and data whose width in v is not that of the limit law.
+    """Refuse data whose width in v is not that of the limit law, or that have none in w.
 
     Raises
     ------

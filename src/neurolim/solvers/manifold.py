@@ -22,8 +22,7 @@ from scipy.integrate import solve_ivp
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
 from neurolim.solvers._balance import Network, layer_end
-from neurolim.solvers._needs import NO_WALLS, derivatives
-from neurolim.solvers._synapses import check_synapses
+from neurolim.solvers._synapses import BALANCING, check_synapses
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
 
 OPTIONS = (
@@ -147,5 +146,5 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
-    needs=(derivatives("drift", "coupling", "fields"), NO_WALLS),
+    needs=BALANCING,
 )
