@@ -373,5 +373,6 @@ def entering(model: Model, p: Any, variable: int) -> tuple[str, ...]:
 def _reason(error: Exception) -> str:
     """Return why a function cannot be traced, in words of its author."""
     if isinstance(error, TypeError) and "truth value of Relational" in str(error):
-        return "asks `if` of a state or mean: write neurolim.math.where(condition, a, b)"
+        of = "a state, a mean or a number's size"
+        return f"asks `if` of {of}: write neurolim.math.where(condition, a, b)"
     return f"cannot be called with symbols: {type(error).__name__}: {' '.join(str(error).split())}"

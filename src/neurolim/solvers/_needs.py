@@ -93,7 +93,8 @@ def _bends(model: Model) -> str:
         return ""
     for symbol, names, entering in zip(model.symbols, found.bends, found.depends, strict=True):
         if names:
-            return f"{', '.join(names)} enters the drift of {symbol} otherwise than affinely"
+            verb = "enter" if len(names) > 1 else "enters"
+            return f"{', '.join(names)} {verb} the drift of {symbol} otherwise than affinely"
         if "t" in entering:
             return f"the drift of {symbol} depends on time"
     if found.fields_bend:

@@ -22,8 +22,8 @@ The stiff parts are implicit: -(lambda k + sum_i N_ii l_i/2), diagonal, and the 
 step up in k, solved by forward substitution; the rest is explicit.  Nothing explicit grows as
 gap -> infinity, so step and cost do not depend on eps.  <.> of f and g is a Gauss rule: exact for
 polynomial drifts.  C_0 = 1, C_1 = 0 and so on for all t: mass and means are exact to rounding.
-Variables of y share one total degree, below ``recovery_modes``; with two of them a run takes some
-ten times as long as with one, and three would take a hundred times: they are refused.
+Variables of y share one total degree, below ``recovery_modes``; with two of them a run takes three
+times as long as with one, and three would take two hundred times as long: they are refused.
 
 A law without width is given a thousandth of a percent of that which noise makes it, to begin with.
 
