@@ -112,12 +112,13 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Return what about 40 steps per unit of time and 60 for the initial layer take."""
     sites = len(model.sites(params).labels)
-    degrees = total_degrees(len(model.state) - 1, options["recovery_modes"])
-    modes = options["voltage_modes"] * len(degrees) ** max(1, len(model.state) - 1)
+    rest = len(model.state) - 1
+    modes = options["voltage_modes"] * len(total_degrees(rest, options["recovery_modes"]))
+    kept = options["voltage_modes"] * options["recovery_modes"] ** rest
     substeps = options["order"] * (options["order"] + 3) / 2
     steps = max(60.0 + 40.0 * options["t_end"], float(options["records"]))
     seconds = 0.05 + steps * substeps * (6e-5 + _SECONDS_PER_MODE * modes * sites)
-    return Cost(seconds, 1e7 + 8.0 * sites * modes * (options["records"] + 20))
+    return Cost(seconds, 1e7 + 8.0 * sites * (kept * options["records"] + 20 * modes))
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
