@@ -12,6 +12,7 @@ from scipy.linalg import expm, solve_banded, solve_continuous_lyapunov
 
 from neurolim import core
 from neurolim.core import (
+    Field,
     GapJunctions,
     Model,
     Noise,
@@ -21,7 +22,7 @@ from neurolim.core import (
     StudyError,
     Synapses,
 )
-from neurolim.math import cos, exp, tanh
+from neurolim.math import cos, exp, sqrt, tanh
 from neurolim.solvers.closure import Closure, Moments
 
 TIMES = {"t_end": 1.0, "records": 2}
@@ -462,6 +463,7 @@ def test_averages_over_two_variables_are_those_of_a_normal_law():
     np.testing.assert_allclose(change[0], [[xx, xy], [xy, yy]], rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_the_mean_of_a_planar_network_is_the_same_with_an_idle_variable_beside_it():
     # Planar networks have formulas of their own; noise is that of a variable's number.
     params = (Param("eps", 0.02), Param("k", 0.3))
@@ -483,6 +485,34 @@ def test_the_mean_of_a_planar_network_is_the_same_with_an_idle_variable_beside_i
     for name in ("mean", "trace"):
         np.testing.assert_allclose(other[name][..., :2], found[name], atol=1e-8, err_msg=name)
     assert np.ptp(found["mean"][:, -1, 0, 0]) > 0.01
+
+
+def test_limit_reduced_mean_and_closure_agree_to_their_orders():
+    # Synapses, gap junctions, a field, time and a bent drift of what nothing holds, all at once.
+    model = of(
+        lambda x, m, t: (0.3 * x.v - x.v**3 - x.w + 0.3 * m.f + 0.2 * cos(t), x.v**2 - x.w),
+        State("v", start=0.5, spread=lambda p: 0.2 * sqrt(p.eps)),
+        State("w", start=0.1),
+        noise=Noise("v", 0.3),
+        fields=(Field("f", lambda x: tanh(2.0 * x.v)),),
+        coupling=(
+            Synapses("v", lambda p: 0.6 / p.eps, lambda m, p: (0.3 + 0.2 * m.f) / p.eps),
+            GapJunctions("v", lambda p: 0.5 / p.eps),
+        ),
+    )
+    times, left = {"t_end": 2.0, "records": 2}, []
+    for eps in (0.02, 0.01):
+        given, many = {"eps": eps}, {"n_neurons": 2**60, "dt": 0.002}
+        closure = run(model, "closure", given, times | TIGHT)["mean"][0, -1, 0]
+        limit = run(model, "limit", given, times)
+        point = limit["mean"][0, -1, 0]
+        reduced = run(model, "reduced", given, times | many)["mean"][0, -1, 0]
+        others = point, point + limit["shift"][0, -1, 0], reduced
+        left.append([np.abs(other - closure).max() for other in others])
+    first, second, third = np.log2(np.array(left[0]) / np.array(left[1]))
+    assert 0.7 < first < 1.3
+    assert second > 1.7
+    assert third > 1.7
 
 
 def planar(first: str, second: str) -> Model:
@@ -533,14 +563,8 @@ def test_without_noise_and_spread_a_law_is_a_point_that_follows_the_drift():
         ],
         (0, 1), [0.3, 0.1], rtol=1e-11, atol=1e-13,
     ).y[:, -1]  # fmt: skip
-    for solver, options in (
-        ("limit", {}),
-        ("closure", {}),
-        ("reduced", {"n_neurons": 1, "dt": 0.01}),
-        ("reduced", {"n_neurons": 50, "dt": 0.01}),
-    ):
-        found = run(still, solver, {}, TIMES | options)
-        # Runge-Kutta of order 4 at h = .01.
+    for solver in ("limit", "closure"):
+        found = run(still, solver, {}, TIMES)
         np.testing.assert_allclose(found["mean"][0, -1, 0], exact, atol=1e-8, err_msg=solver)
         if solver == "closure":
             assert np.abs(found["covariance"]).max() == 0.0

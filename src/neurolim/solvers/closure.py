@@ -106,6 +106,11 @@ class Closure:
         self.slopes, structure = derivatives_of(model), structure_of(model)
         self.noise = np.array([intensity(model, p) for p in sites.params])
         self.upper = np.triu_indices(self.d)
+        #: Pull, target and gap where nothing changes them, so that many sites cost little.
+        self.gaps = None
+        if not (structure.rates_depend or any(structure.pulled)):
+            nowhere = np.zeros((self.count, len(model.means)))
+            self.gaps = self.rates(nowhere, nowhere)
         bent = [model.symbols.index(name[2:]) for name in structure.nonlinear]
         degrees = [_MANY_NODES if n is None else n // 2 + 2 for n in structure.degree]
         nodes, weights = hermite.nodes(max(_NODES, *degrees))
@@ -148,15 +153,20 @@ class Closure:
         steep = self.at_once(self.slopes.drift_x, x, *seen, t=t)
         moved = (drift @ self.weights).T
         slopes = (steep @ self.weights).reshape(self.d, self.d, self.count).transpose(2, 0, 1)
-        for s, p in enumerate(self.params):
-            pull, target, gap = (
-                np.array(part, dtype=float)
-                for part in self.model.equations.relax(tuple(m[s]), tuple(c[s]), p)
-            )
-            moved[s] += pull * (target - mean[s])
-            slopes[s] -= np.diag(pull + gap)
+        pull, target, gap = self.gaps if self.gaps is not None else self.rates(m, c)
+        moved += pull * (target - mean)
+        slopes[:, range(self.d), range(self.d)] -= pull + gap
         turned = slopes @ covariance
         return self.pack(Moments(moved, turned + turned.transpose(0, 2, 1) + self.noise))
+
+    def rates(self, m: np.ndarray, c: np.ndarray) -> np.ndarray:
+        """Return pull, target and gap [3, site, d] at means and inputs [site, ..]."""
+        relax = self.model.equations.relax
+        rows = [
+            relax(tuple(means), tuple(inputs), p)
+            for means, inputs, p in zip(m, c, self.params, strict=True)
+        ]
+        return np.array(rows, dtype=float).transpose(1, 0, 2)
 
     def places(self, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
         """Return the nodes [d, site, n]: of the law where drifts bend, at the means elsewhere."""
