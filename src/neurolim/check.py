@@ -93,16 +93,17 @@ def _model(model: Model, path: Path) -> Iterator[str]:
     found = structure_of(model)
     yield f"  variables: {', '.join(model.symbols)}"
     yield from (f"  {line}" for line in _structure(model, found))
+    yield from solvers_of(model)
+
+
+def solvers_of(model: Model) -> Iterator[str]:
+    """Yield which solvers take a model with its default numbers, and for each other the reason."""
     params = core.resolve(model.params, {})
-    taking, reasons = [], []
-    for name in core.names("solver"):
-        refusal = _refused_by(core.get("solver", name), model, params)
-        if refusal:
-            reasons.append(f"  not {name}: {refusal}")
-        else:
-            taking.append(name)
-    yield f"  solvers: {', '.join(taking)}"
-    yield from reasons
+    refusals = {
+        name: refused_by(core.get("solver", name), model, params) for name in core.names("solver")
+    }
+    yield f"  solvers: {', '.join(name for name, refusal in refusals.items() if not refusal)}"
+    yield from (f"  not {name}: {refusal}" for name, refusal in refusals.items() if refusal)
 
 
 def _structure(model: Model, found: Structure) -> Iterator[str]:
@@ -125,7 +126,7 @@ def _structure(model: Model, found: Structure) -> Iterator[str]:
         yield f"exponential steps: strong order {strong:g}, weak order {weak:g}"
 
 
-def _refused_by(solver: Solver, model: Model, params: dict[str, Any]) -> str:
+def refused_by(solver: Solver, model: Model, params: dict[str, Any]) -> str:
     """Return why a solver with its default options refuses a model, or nothing."""
     given = {param.name: param.default for param in solver.options if param.default is not None}
     try:
@@ -177,7 +178,7 @@ def _solver(solver: Solver, path: Path) -> Iterator[str]:
     for name in core.names("model"):
         model = core.get("model", name)
         params = core.resolve(model.params, {})
-        refusal = _refused_by(solver, model, params)
+        refusal = refused_by(solver, model, params)
         if not refusal:
             break
         refusals.append(f"{name}: {refusal}")

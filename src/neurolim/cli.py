@@ -120,6 +120,14 @@ def list_plugins(
             f"  {param.name:24} {param.default!s:>16}  {param.doc} [{param.unit}; "
             f"{param.describe()}]"
         )
+    if kind == "model":
+        from neurolim.check import solvers_of
+
+        for line in solvers_of(core.get("model", name)):
+            typer.echo(line)
+    if kind == "solver":
+        for need in core.get("solver", name).needs:
+            typer.echo(f"  needs {need.words}")
 
 
 @app.command()

@@ -7,6 +7,7 @@ from decimal import Decimal, localcontext
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
+from scipy.linalg import expm
 
 from neurolim import StudyError, solve
 from neurolim.core import Status
@@ -204,3 +205,26 @@ def test_sites_coupled_by_a_non_symmetric_kernel_follow_their_own_equations():
     network = solve("fitzhugh_nagumo", "particles", params, {**TIMES, "dt": 0.01, "n_neurons": 64})
     # Second order in the step, noise of the mean 1e-4/8.
     np.testing.assert_allclose(network["mean"].values[0], limit["mean"].values, atol=2e-4)
+
+
+def test_a_network_that_nothing_shakes_and_nothing_damps_has_a_law():
+    params = {
+        "eps": 0.05, "leak": 0.4, "a": 0.0, "b": 0.7, "sigma": 0.0, "current": 0.2, "c": 0.1,
+        "voltage_start": 0.5, "initial": "absolute", "voltage_spread": 0.3, "recovery_spread": 0.2,
+    }  # fmt: skip
+    slopes, constant = np.array([[-0.4, -1.0], [0.7, 0.0]]), np.array([0.2, 0.1])
+    rest = -np.linalg.solve(slopes, constant)
+    mean = rest + expm(3.0 * slopes) @ (np.array([0.5, 0.0]) - rest)
+    carried = expm(3.0 * (slopes - np.diag([20.0, 0.0])))
+    law = carried @ np.diag([0.09, 0.04]) @ carried.T
+    for solver, options in (
+        ("moments", {"n_neurons": 2**30}),
+        ("closure", {}),
+        ("limit", {}),
+        ("reduced", {"n_neurons": 2**60}),
+    ):
+        found = solve("linear", solver, params, TIMES | options)
+        got = found["mean"].isel(time=-1).values.reshape(-1)
+        np.testing.assert_allclose(got, mean, atol=1e-7, err_msg=solver)
+        if "covariance" in found:
+            np.testing.assert_allclose(found["covariance"].values[-1, 0], law, atol=1e-8)

@@ -168,6 +168,23 @@ def test_mean_in_time_is_the_drift_of_a_linear_conductance():
     assert (error <= 2.0 * arrays["mean_error"][0, :, 0, 1] + 2e-3).all()
 
 
+def test_the_response_to_the_means_is_the_derivative_of_the_generator():
+    grid = grids({"amplitude": 0.6, "interaction": 0.4, "joint": 0.3, "noise": 0.1}, 12)[0]
+    masses = stationary(grid, third_order=True)
+    means = grid.means(masses)
+    step = 1e-3 * np.eye(means.size)
+    for third_order in (False, True):
+        below, above = (
+            np.array([grid.generator(means + s, third_order) @ masses for s in sign * step])
+            for sign in (-1.0, 1.0)
+        )
+        differences = (above - below).T / 2e-3
+        found = grid.response(means, masses, third_order)
+        assert np.abs(differences).max() > 1e-4
+        # Central differences of second order: the Bernoulli function bends by (dg/noise^2)^3/180.
+        np.testing.assert_allclose(found, differences, atol=1e-5 * np.abs(differences).max())
+
+
 def test_linearised_gap_is_the_gap_where_neurons_do_not_interact_and_differs_where_they_do():
     plain, weak, strong = (
         spectral_gap(grids({"amplitude": 0.6, "interaction": i})[0]) for i in (0.0, 1e-6, 0.4)
@@ -186,7 +203,7 @@ def test_what_is_not_converged_says_so_and_what_cannot_be_solved_is_refused():
         run({}, dt=0.3)
     other = core.get("model", "linear")
     with pytest.raises(StudyError, match="needs a first variable that stays in a range"):
-        SOLVER.check(other, core.resolve(other.params, {}), core.resolve(SOLVER.options, {}))
+        SOLVER.accept(other, core.resolve(other.params, {}), core.resolve(SOLVER.options, {}))
 
 
 @pytest.mark.slow

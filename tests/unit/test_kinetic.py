@@ -12,7 +12,7 @@ from neurolim import StudyError, core, solve
 from neurolim.core import Status
 from neurolim.numerics.extrapolation import StepError, extrapolated_step, integrate
 from neurolim.solvers._gap_network import read_network
-from neurolim.solvers.kinetic import Galerkin
+from neurolim.solvers._hermite_law import Galerkin
 
 TIMES = {"t_end": 1.0, "records": 4}
 TIGHT = {"rtol": 1e-13, "atol": 1e-14}
@@ -180,10 +180,10 @@ def test_records_may_grow_geometrically():
 
 
 def test_what_cannot_be_solved_is_refused_by_name():
-    with pytest.raises(StudyError, match="initial law of recovery has no width"):
+    with pytest.raises(StudyError, match="initial law of w has no width, and no noise gives"):
         solve("fitzhugh_nagumo", "kinetic", {"recovery_noise": 0.0})
-    with pytest.raises(StudyError, match=r"gap junctions in one variable.*: neurons broadcast"):
-        solve("morris_lecar", "closure")
+    with pytest.raises(StudyError, match="needs gap junctions in one variable: no couplings"):
+        solve("morris_lecar", "kinetic")
     with pytest.raises(StudyError, match="theta_start"):
         solve("linear", "kinetic", LINEAR | {"voltage_spread": 1.0}, TIMES | {"theta_start": 0.5})
 

@@ -34,7 +34,7 @@ def run(model: Any, solver: str, params: Any = None, options: Any = None) -> Any
     found, model = get("solver", solver), get("model", model) if isinstance(model, str) else model
     values = resolve(model.params, params or {})
     chosen = resolve(found.options, options or {})
-    found.check(model, values, chosen)
+    found.accept(model, values, chosen)
     solution = found.solve(model, values, chosen, 1, range(1))
     assert solution.status[0] == 0
     return solution.arrays
@@ -142,14 +142,18 @@ def test_the_shift_moves_with_the_slope_of_the_motion(name):
 
 def test_a_drift_that_cannot_be_differentiated_is_refused_with_what_to_write():
     bent = two_variables(drift=lambda x: (-x.u if x.u > 0 else x.u, -x.y))
-    with pytest.raises(StudyError, match=r"derivatives of drift, .* neurolim\.math\.where"):
+    with pytest.raises(StudyError, match=r"needs derivatives: drift asks .* neurolim\.math\.where"):
         run(bent, "limit")
 
 
 def test_an_initial_law_may_be_any_map_of_normals():
     curved = two_variables(initial=lambda z: (0.3 + 0.4 * sin(z.u), 0.5 * z.y - 0.2))
-    own, plain = (run(model, "limit", {}, TIMES) for model in (curved, two_variables()))
-    np.testing.assert_allclose(own["width"], plain["width"], rtol=1e-10)
+    # E sin z = 0, E sin(z)^2 = (1 - e^-2)/2.
+    spread = 0.4 * (0.5 * (1.0 - np.exp(-2.0))) ** 0.5
+    same = two_variables(state=(State("u", start=0.3, spread=spread), two_variables().state[1]))
+    own, plain = (run(model, "limit", {}, TIMES) for model in (curved, same))
+    for name in ("mean", "width"):
+        np.testing.assert_allclose(own[name], plain[name], rtol=1e-8)
 
 
 def test_pairs_are_coupled_where_a_rate_can_ever_act():
@@ -300,22 +304,27 @@ def test_a_site_coupled_to_itself_is_held_more_strongly_and_moves_as_without():
 @pytest.mark.parametrize(
     ("solver", "parts", "words"),
     [
-        ("closure", {"coupling": ()}, "gap junctions in one variable.*: no couplings"),
-        ("closure", {"coupling": GapJunctions("y", 1.0)}, "couplings in y"),
-        ("closure", {"coupling": GapJunctions("u", lambda m: m.u**2)}, r"depends on m\.u"),
-        ("closure", {"drift": lambda x: (x.u * x.y, x.u)}, "drift of u is not affine in y"),
-        ("closure", {"drift": lambda x: (-x.y, x.u**2)}, "drift of y is not affine in u"),
-        ("closure", {"noise": Noise("y", 0.3)}, "no noise in u"),
-        ("closure", {"state": (State("u", spread=0.1), State("y"))}, "law of y has no width"),
-        ("closure", {"initial": lambda z: (z.u + z.y, z.y)}, "product of two normal ones"),
+        ("kinetic", {"coupling": ()}, "gap junctions in one variable: no couplings"),
+        ("kinetic", {"coupling": Synapses("u", 1.0, 0.0)}, "one variable: u has synapses"),
+        ("kinetic", {"coupling": GapJunctions("u", lambda m: m.u**2)}, r"depends on m\.u"),
+        (
+            "kinetic",
+            {"coupling": GapJunctions("u", lambda p: p.k - 0.7)},
+            "gap junctions in u of rate 0",
+        ),
+        ("kinetic", {"drift": lambda x: (x.u * x.y, x.u)}, r"drift of u is not affine in x\.y"),
+        ("hopf_cole", {"drift": lambda x: (-x.y, x.u**2)}, r"drift of y is not affine in x\.u"),
+        ("kinetic", {"noise": Noise("y", 0.3)}, "no noise in u"),
+        ("kinetic", {"initial": lambda z: (z.u + z.y, z.y)}, "product of normal ones"),
         ("equilibria", {"drift": lambda x: (sin(x.u) - x.y, -x.y)}, "polynomial .*: that of u is"),
         ("equilibria", {"drift": lambda x: (-x.u + x.y, -x.y)}, "y enters that of u with slope 1"),
         ("equilibria", {"drift": lambda x: (-x.u - x.y, x.u + x.y)}, "y does not decay"),
         ("equilibria", {"drift": lambda x: (x.u - x.y, -x.y)}, "degree 1, leading coefficient 1"),
         ("equilibria", {"drift": lambda x: (x.u**2 - x.y, -x.y)}, "degree 2"),
         ("equilibria", {"drift": lambda x, m: (-x.u - x.y, m.u - x.y)}, "the mean of u enters"),
+        ("equilibria", {"coupling": GapJunctions("y", 1.0)}, "first variable: u has none"),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_gap_networks_of_another_form_are_refused_with_what_is_missing(solver, parts, words):
     with pytest.raises(StudyError, match=words) as caught:

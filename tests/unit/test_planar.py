@@ -329,4 +329,4 @@ def test_solver_refuses_networks_that_are_not_planar():
         skeleton({"positions": [0.0, 1.0]})
     model, solver = core.get("model", "morris_lecar"), core.get("solver", "equilibria")
     with pytest.raises(StudyError, match="needs gap junctions in one variable"):
-        solver.check(model, core.resolve(model.params, {}), core.resolve(solver.options, {}))
+        solver.accept(model, core.resolve(model.params, {}), core.resolve(solver.options, {}))

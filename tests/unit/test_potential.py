@@ -171,7 +171,7 @@ def test_flow_into_the_box_is_a_status_and_other_data_are_refused():
     found = solve("fitzhugh_nagumo", "hopf_cole", params, TIMES | {"voltage_box": 0.5})
     assert found["status"] == Status.OUT_OF_DOMAIN
     assert np.isnan(found["psi"]).all()
-    with pytest.raises(StudyError, match="voltage_spread"):
+    with pytest.raises(StudyError, match="width of v is not that of the limit law"):
         solve("fitzhugh_nagumo", "hopf_cole", params | {"voltage_spread": 2.0})
 
 

@@ -82,6 +82,17 @@ def test_replicas_do_not_depend_on_company_and_traces_meet_the_records():
     assert len({row.tobytes() for row in whole.arrays["trace"]}) == 11
 
 
+def test_a_single_neuron_is_its_own_mean():
+    options = {"n_neurons": 1, "t_end": 20.0, "records": 4, "dt": 0.02}
+    alone, point = (
+        run(CYCLE, options | {"variance": variance}, replicas=range(2)).arrays["mean"]
+        for variance in ("closure", "limit")
+    )
+    np.testing.assert_array_equal(alone, point)
+    pair = run(CYCLE, options | {"n_neurons": 2}, replicas=range(2)).arrays["mean"]
+    assert not np.array_equal(pair, alone)
+
+
 def test_a_step_too_long_is_a_status_not_a_number():
     found = run(CYCLE, {"dt": 2.0, "t_end": 100.0, "records": 5}, replicas=range(2))
     assert found.status.tolist() == [Status.DIVERGED] * 2

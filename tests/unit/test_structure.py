@@ -136,6 +136,17 @@ def compare_derivatives(model, p, x, m, c):
         all_of = slopes(lambda y, once=once: once(y, m, c, p), x, size * d).reshape(size, d, d)
         expected = np.einsum("kjj->kj", all_of)
         np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-7)
+        names = [f"x.{symbol}" for symbol in model.symbols]
+        pairs = [(names.index(a), names.index(b)) for a, b in structure_of(model).products]
+        kind = name.split("_")[0]
+        mixed = np.array(getattr(found, f"{kind}_mixed")(x, m, c, p)).reshape(size, len(pairs))
+        for (i, j), column in zip(pairs, mixed.T, strict=True):
+            np.testing.assert_allclose(column, all_of[:, i, j], rtol=1e-6, atol=1e-7)
+        # What is in no pair is zero.
+        told = np.zeros((d, d), bool)
+        for a, b in structure_of(model).mixes:
+            told[names.index(a), names.index(b)] = told[names.index(b), names.index(a)] = True
+        assert np.abs(all_of[:, ~told]).max(initial=0.0) < 1e-7
 
 
 def test_the_coefficients_of_a_drift_are_those_of_its_powers():

@@ -25,7 +25,7 @@ from neurolim.core.model_check import check_model
 from neurolim.core.outside import Source
 from neurolim.core.parameters import Param, Var, resolve
 from neurolim.core.registry import KINDS, get, module_of, names
-from neurolim.core.solver import Coord, Cost, Solution, Solver
+from neurolim.core.solver import Coord, Cost, Need, Solution, Solver
 from neurolim.core.statistic import Figure, Statistic
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Figure",
     "GapJunctions",
     "Model",
+    "Need",
     "Noise",
     "Param",
     "Sites",

@@ -35,6 +35,19 @@ class Solution(NamedTuple):
     status: np.ndarray
 
 
+class Need(NamedTuple):
+    """What a solver needs of a model's equations, whatever the parameters.
+
+    words : what is needed, after "needs"
+    fault : model -> what is missing, in words of its author, or ""
+    allowed : what to write instead
+    """
+
+    words: str
+    fault: Callable[[Model], str]
+    allowed: str = ""
+
+
 @dataclass(frozen=True)
 class Solver:
     """One level of description: network of particles, kinetic equation, limit equation.
@@ -51,6 +64,7 @@ class Solver:
     check : (model, params, options) -> None, raises StudyError for combinations refused early
     stochastic : False for solvers that ignore ``key`` (their datasets have no replica dim)
     takes : features of models (``Model.features``) that it knows what to do with
+    needs : what it needs of a model's equations; ``check`` has what depends on parameters
     name : the file's name, filled in by ``get``
     """
 
@@ -64,6 +78,7 @@ class Solver:
     check: Callable[[Model, Mapping[str, Any], Mapping[str, Any]], None]
     stochastic: bool
     takes: frozenset[str] = frozenset()
+    needs: tuple[Need, ...] = ()
     name: str = ""
 
     def accept(self, model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -71,7 +86,8 @@ class Solver:
 
         Raises
         ------
-        StudyError : a feature of the model that the solver does not take; what ``check`` refuses
+        StudyError : a feature of the model that the solver does not take; something that it needs
+            and the model does not have; what ``check`` refuses
         """
         strange = sorted(model.features - self.takes)
         if strange:
@@ -80,4 +96,10 @@ class Solver:
                 f"{self.name} does not take {strange[0]}, which {model.name} has",
                 "particles with scheme: euler_maruyama, which takes every model",
             )
+        for need in self.needs:
+            missing = need.fault(model)
+            if missing:
+                raise StudyError(
+                    "model", f"{self.name} needs {need.words}: {missing}", need.allowed
+                )
         self.check(model, params, options)

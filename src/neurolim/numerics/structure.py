@@ -51,6 +51,8 @@ class Structure:
     powers : degree of the drift of each variable in that variable alone, None where it is no
         polynomial in it [d]
     means_bend : names of m and c that enter the drift otherwise than affinely at a given x
+    mixes : pairs of names of x such that the slope of a drift or field in the one moves with the
+        other, (v, v) where a variable enters otherwise than affinely by itself
     pulled, gapped : variables with synapses, with gap junctions [d]
     rates_depend, targets_depend : names that enter pull and gap, and the targets
     rates_bend : names that enter pull, gap or pull target otherwise than affinely
@@ -60,6 +62,7 @@ class Structure:
         step is of strong order 1, otherwise 1/2
     milstein : (k, j, i) of the numbers of Milstein's correction: variable, and two noises among
         those that are not additive and of every neuron's own
+    start_bends : names of z that enter the initial law otherwise than affinely
     texts : of the derivatives, by name
     """
 
@@ -69,6 +72,7 @@ class Structure:
     degree: tuple[int | None, ...]
     powers: tuple[int | None, ...]
     means_bend: tuple[str, ...]
+    mixes: tuple[tuple[str, str], ...]
     pulled: tuple[bool, ...]
     gapped: tuple[bool, ...]
     rates_depend: tuple[str, ...]
@@ -78,6 +82,7 @@ class Structure:
     normal: bool
     commuting: bool
     milstein: tuple[tuple[int, int, int], ...]
+    start_bends: tuple[str, ...]
     texts: dict[str, str]
 
     @property
@@ -121,15 +126,26 @@ class Structure:
 
     @property
     def linear(self) -> bool:
-        """Return whether drift and fields are affine in x, m, c and the rates constant."""
+        """Return whether drift, fields and currents are affine in x, m, c, the rates constant."""
         return (
             self.traced
             and not any(self.bends)
             and not any("t" in names for names in self.depends)
             and not self.rates_depend
-            and not any(self.pulled)
+            and not self.rates_bend
             and not self.fields_bend
         )
+
+    @property
+    def nonlinear(self) -> tuple[str, ...]:
+        """Return the names of x that enter drifts or fields otherwise than affinely."""
+        names = [name for pair in self.mixes for name in pair]
+        return tuple(sorted(set(names), key=names.index))
+
+    @property
+    def products(self) -> tuple[tuple[str, str], ...]:
+        """Return the pairs of different variables among ``mixes``, as ``drift_mixed`` has them."""
+        return tuple(pair for pair in self.mixes if pair[0] != pair[1])
 
 
 class Derivatives(NamedTuple):
@@ -138,6 +154,8 @@ class Derivatives(NamedTuple):
     drift_x, drift_m, drift_c : d drift_k/d x_j [d, d], d m_j and d c_j [d, d + n_fields]
     drift_xx : d^2 drift_k/d x_j^2 [d, d]
     field_x, field_xx : d field_k/d x_j, d^2 field_k/d x_j^2 [n_fields, d]
+    drift_mixed, field_mixed : d^2/d x_i d x_j of the pairs of ``Structure.products``
+        [d, pairs], [n_fields, pairs]
     initial_z : d initial_k/d z_j at z = x [d, d]
     pull_m, pull_c, gap_m, gap_c, current_m, current_c : d pull_k/d m_j and so on
         [d, d + n_fields], current = pull target
@@ -153,6 +171,8 @@ class Derivatives(NamedTuple):
     drift_xx: Callable[..., Any]
     field_x: Callable[..., Any]
     field_xx: Callable[..., Any]
+    drift_mixed: Callable[..., Any]
+    field_mixed: Callable[..., Any]
     initial_z: Callable[..., Any]
     pull_m: Callable[..., Any]
     pull_c: Callable[..., Any]
@@ -276,7 +296,8 @@ def derive(model: Model) -> Structure:
     variables = (*x, *m, *c, t)
     powers = tuple(symbols.power(f, v) for f, v in zip(drift or (), x, strict=bool(drift)))
     current = tuple(symbols.numbers(a * b) for a, b in zip(pull, target, strict=True))
-    texts = _texts(symbols, drift, sent, start) | {
+    mixes = symbols.mixing([*(drift or ()), *(sent or ())])
+    texts = _texts(symbols, drift, sent, start, mixes) | {
         f"{name}_{key}": symbols.text(f"{name}_{key}", [f.diff(v) for f in rates for v in means])
         for name, rates in (("pull", pull), ("gap", gap), ("current", current))
         for key, means in (("m", m), ("c", c))
@@ -302,6 +323,7 @@ def derive(model: Model) -> Structure:
         degree=tuple(symbols.degree(f) for f in drift or ()),
         powers=powers,
         means_bend=symbols.bending(drift or (), (*m, *c)),
+        mixes=tuple((a.name, b.name) for a, b in mixes),
         pulled=tuple(f != 0 for f in pull),
         gapped=tuple(f != 0 for f in gap),
         rates_depend=symbols.entering([*pull, *gap], variables),
@@ -313,6 +335,7 @@ def derive(model: Model) -> Structure:
         normal=start is not None and symbols.normal(start),
         commuting=commuting,
         milstein=milstein,
+        start_bends=symbols.bending(start or (), symbols.z),
         texts=texts,
     )
 
@@ -382,23 +405,29 @@ def _milstein(
     return commuting, tuple(places), values
 
 
-def _texts(symbols: Symbols, drift: Any, sent: Any, start: Any) -> dict[str, str]:
+def _texts(symbols: Symbols, drift: Any, sent: Any, start: Any, mixes: Any) -> dict[str, str]:
     """Return the texts of the derivatives of drift, fields and initial law, where known."""
     x, m, c = symbols.x, symbols.m, symbols.c
+    products = [(a, b) for a, b in mixes if a != b]
     texts: dict[str, str] = {}
     if drift is not None:
+        mixed = [f.diff(*pair) for f in drift for pair in products]
         taylor = [a for f, v in zip(drift, x, strict=True) for a in symbols.coefficients(f, v)]
         texts |= {
             "drift_x": symbols.text("drift_x", [f.diff(v) for f in drift for v in x]),
             "drift_m": symbols.text("drift_m", [f.diff(v) for f in drift for v in m]),
             "drift_c": symbols.text("drift_c", [f.diff(v) for f in drift for v in c]),
             "drift_xx": symbols.text("drift_xx", [f.diff(v, 2) for f in drift for v in x]),
+            "drift_mixed": symbols.text("drift_mixed", mixed),
             "drift_coefficients": symbols.text("drift_coefficients", taylor),
         }
     if sent is not None:
         texts |= {
             "field_x": symbols.text("field_x", [f.diff(v) for f in sent for v in x]),
             "field_xx": symbols.text("field_xx", [f.diff(v, 2) for f in sent for v in x]),
+            "field_mixed": symbols.text(
+                "field_mixed", [f.diff(*pair) for f in sent for pair in products]
+            ),
         }
     if start is not None:
         at_x = dict(zip(symbols.z, x, strict=True))
@@ -427,5 +456,6 @@ def entering(model: Model, p: Any, variable: int) -> tuple[str, ...]:
 def _reason(error: Exception) -> str:
     """Return why a function cannot be traced, in words of its author."""
     if isinstance(error, TypeError) and "truth value of Relational" in str(error):
-        return "asks `if` of a state or mean: write neurolim.math.where(condition, a, b)"
+        of = "a state, a mean or a number's size"
+        return f"asks `if` of {of}: write neurolim.math.where(condition, a, b)"
     return f"cannot be called with symbols: {type(error).__name__}: {' '.join(str(error).split())}"

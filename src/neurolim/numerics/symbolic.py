@@ -69,6 +69,16 @@ class Symbols:
             if any((self._left(f.diff(v)) or set()) & names for f in expressions)
         )
 
+    def mixing(self, expressions: Iterable[Any]) -> list[tuple[Any, Any]]:
+        """Return the pairs of states such that a slope in the one moves with the other."""
+        slopes = [[self._left(f.diff(v)) or set() for v in self.x] for f in expressions]
+        return [
+            (v, w)
+            for i, v in enumerate(self.x)
+            for w in self.x[i:]
+            if any(w in row[i] for row in slopes)
+        ]
+
     def degree(self, expression: Any) -> int | None:
         """Return the total degree of a polynomial in x, or None."""
         if not expression.is_polynomial(*self.x):

@@ -37,13 +37,14 @@ class Kernels(NamedTuple):
     n_means : state variables and fields
     drift : (v, g, row, means, inputs, component, out [n_v, n_g])
     observe : (v, g, row, out [n_means, n_v, n_g]), what enters the means
-    feels : (v, g, row, means, inputs, coupling), whether the drift changes with means anywhere
+    felt : (v, g, row, means, inputs, coupling, out [2 n_means, n_v, n_g]), slopes of the drift of
+        v, then of that of g, with respect to the means
     """
 
     n_means: int
     drift: Callable[..., None]
     observe: Callable[..., None]
-    feels: Callable[..., bool]
+    felt: Callable[..., None]
 
 
 _compiling = Lock()
@@ -96,7 +97,7 @@ def _build(model: Model) -> Kernels:
     of_means, of_inputs = slopes.drift_m, slopes.drift_c
 
     @compiled
-    def feels(v, g, row, means, inputs, coupling):
+    def felt(v, g, row, means, inputs, coupling, out):
         p = parameters_class(*to_fixed_tuple(row, n_parameters))
         m, c = to_fixed_tuple(means, n_means), to_fixed_tuple(inputs, n_means)
         for i in range(v.size):
@@ -104,11 +105,9 @@ def _build(model: Model) -> Kernels:
                 direct = of_means((v[i], g[j]), m, c, p)
                 carried = of_inputs((v[i], g[j]), m, c, p)
                 for k in range(2 * n_means):
-                    if direct[k] + coupling * carried[k] != 0.0:
-                        return True
-        return False
+                    out[k, i, j] = direct[k] + coupling * carried[k]
 
-    parts = (keep_compiled(part, tag, known) for part in (drift, observe, feels))
+    parts = (keep_compiled(part, tag, known) for part in (drift, observe, felt))
     return Kernels(n_means, *parts)
 
 
@@ -117,6 +116,16 @@ def _bernoulli(x: np.ndarray) -> np.ndarray:
     x = np.clip(x, -700.0, 700.0)
     near = np.abs(x) < 1e-8
     return np.where(near, 1.0 - 0.5 * x, x / np.expm1(np.where(near, 1.0, x)))
+
+
+def _bernoulli_slope(x: np.ndarray) -> np.ndarray:
+    """Return the derivative of x/(e^x - 1), -1/2 at 0, for any x."""
+    x = np.clip(x, -700.0, 700.0)
+    near = np.abs(x) < 0.05
+    series = -0.5 + x / 6.0 - x**3 / 180.0 + x**5 / 5040.0
+    far = np.where(near, 1.0, x)
+    value = far / np.expm1(far)
+    return np.where(near, series, value * (1.0 - value) / far - value)
 
 
 def feels_means(model: Model, known: Callable[[], bool]) -> bool:
@@ -202,11 +211,7 @@ class Grid:
     def nonlinear(self) -> bool:
         """Whether the drift depends on the means of the law."""
         means = self.observed.mean(axis=1)
-        inputs = self.coupling * means
-        return feels_means(
-            self.model,
-            lambda: self.kernels.feels(self.v, self.g, self.row, means, inputs, self.coupling),
-        )
+        return feels_means(self.model, lambda: bool(self.felt(means, self.v, self.g).any()))
 
     def drift(self, means: np.ndarray, component: int, v: np.ndarray, g: np.ndarray) -> np.ndarray:
         """Return one component of the drift [v, g] given the means of the law.
@@ -221,6 +226,19 @@ class Grid:
         self.kernels.drift(v, g, self.row, means, self.coupling * means, component, out)
         return out
 
+    def felt(self, means: np.ndarray, v: np.ndarray, g: np.ndarray) -> np.ndarray:
+        """Return the slopes [2, n_means, v, g] of both drifts with respect to the means.
+
+        Parameters
+        ----------
+        means : of state variables and fields [n_means]
+        v, g : where
+        """
+        out = np.empty((2 * self.kernels.n_means, v.size, g.size))
+        inputs = self.coupling * means
+        self.kernels.felt(v, g, self.row, means, inputs, self.coupling, out)
+        return out.reshape(2, -1, v.size, g.size)
+
     def generator(self, means: np.ndarray, third_order: bool = False) -> sparse.csc_matrix:
         """Return A of dp/dt = A p, p the masses of cells; columns sum to zero.
 
@@ -229,8 +247,60 @@ class Grid:
         means : of the law [n_means]
         third_order : reconstruct the voltage flux (signs are then not kept)
         """
-        nv, ng = self.shape
+        speed, peclet, scale = self._speeds(means)
+        return self._assembled(
+            np.maximum(speed, 0.0),
+            np.maximum(-speed, 0.0),
+            scale * _bernoulli(-peclet),
+            scale * _bernoulli(peclet),
+            third_order,
+        )
+
+    def response(
+        self, means: np.ndarray, masses: np.ndarray, third_order: bool = False
+    ) -> np.ndarray:
+        """Return d(A masses)/d means [cells, n_means], by the slopes of the drift.
+
+        Parameters
+        ----------
+        means : of the law [n_means]
+        masses : of the cells
+        third_order : see ``generator``
+        """
+        speed, peclet, scale = self._speeds(means)
         dv, dg = self.v_faces[1] - self.v_faces[0], self.g_faces[1] - self.g_faces[0]
+        faster = self.felt(means, self.v_faces[1:-1], self.g)[0] / dv
+        steeper = self.felt(means, self.v, self.g_faces[1:-1])[1] * (dg / self.diffusion)
+        columns = [
+            self._assembled(
+                np.where(speed > 0.0, along, 0.0),
+                np.where(speed < 0.0, -along, 0.0),
+                -scale * _bernoulli_slope(-peclet) * across,
+                scale * _bernoulli_slope(peclet) * across,
+                third_order,
+            )
+            @ masses
+            for along, across in zip(faster, steeper, strict=True)
+        ]
+        return np.stack(columns, axis=1)
+
+    def _speeds(self, means: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """Return cells per time in v at its faces, Peclet numbers and diffusion rate in g."""
+        dv, dg = self.v_faces[1] - self.v_faces[0], self.g_faces[1] - self.g_faces[0]
+        speed = self.drift(means, 0, self.v_faces[1:-1], self.g) / dv
+        peclet = self.drift(means, 1, self.v, self.g_faces[1:-1]) * dg / self.diffusion
+        return speed, peclet, float(self.diffusion / dg**2)
+
+    def _assembled(
+        self,
+        up: np.ndarray,
+        down: np.ndarray,
+        above: np.ndarray,
+        below: np.ndarray,
+        third_order: bool,
+    ) -> sparse.csc_matrix:
+        """Return the matrix of rates between cells: up and down in v, above and below in g."""
+        nv, ng = self.shape
         cell = np.arange(nv * ng).reshape(nv, ng)
         rows, columns, values = [], [], []
 
@@ -241,8 +311,6 @@ class Grid:
                 columns.append(source.ravel())
                 values.append(sign * np.broadcast_to(rate, source.shape).ravel())
 
-        speed = self.drift(means, 0, self.v_faces[1:-1], self.g) / dv
-        up, down = np.maximum(speed, 0.0), np.maximum(-speed, 0.0)
         left, right = cell[:-1], cell[1:]
         flux(left, left, right, up)
         flux(right, right, left, down)
@@ -252,11 +320,9 @@ class Grid:
                 flux(source, left[1:], right[1:], weight / 6.0 * up[1:])
             for source, weight in ((left[:-1], 2.0), (right[:-1], -1.0), (right[1:], -1.0)):
                 flux(source, right[:-1], left[:-1], weight / 6.0 * down[:-1])
-        peclet = self.drift(means, 1, self.v, self.g_faces[1:-1]) * dg / self.diffusion
-        scale = self.diffusion / dg**2
         left, right = cell[:, :-1], cell[:, 1:]
-        flux(left, left, right, scale * _bernoulli(-peclet))
-        flux(right, right, left, scale * _bernoulli(peclet))
+        flux(left, left, right, above)
+        flux(right, right, left, below)
         return sparse.csc_matrix(
             (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
             shape=(nv * ng, nv * ng),

@@ -1,9 +1,9 @@
-r"""Networks of the FitzHugh-Nagumo form, derived from a model's equations for mean-field solvers.
+r"""Networks with gap junctions in one variable, the rest linear, as mean-field solvers see them.
 
-    dv = [ f(v) + e w + gap (V - v) ] dt + sigma dW,      dw = [ b v + q w + c ] dt + sigma_w dB,
+    dv = [ f(v) + e y + gap (V - v) ] dt + sigma dW,      dy = [ g(v) + q y ] dt + sigma_y dB,
 
-per site, with f possibly seeing the means of all sites; v is the first variable, V its mean on the
-site.
+per site, with f and g possibly seeing time and the means of all sites; v is the variable with gap
+junctions, V its mean on the site, y all other variables in their order.
 """
 
 from __future__ import annotations
@@ -16,46 +16,71 @@ import numpy as np
 
 from neurolim.core import Model, StudyError
 from neurolim.numerics.structure import derivatives_of, structure_of
-from neurolim.solvers._needs import need_derivatives, noise_key
+from neurolim.solvers._laws import AtOnce
+from neurolim.solvers._needs import (
+    LINEAR_REST,
+    NO_FIELDS,
+    NO_WALLS,
+    NORMAL_START,
+    ONE_GAP,
+    derivatives,
+    noise_key,
+)
+
+#: What ``read_network`` needs of a model.
+GAP_NETWORK = (derivatives(), ONE_GAP, NO_FIELDS, LINEAR_REST, NO_WALLS, NORMAL_START)
 
 
 @dataclass(frozen=True)
 class GapNetwork:
     """The numbers of the module equation [site], and the drift as a function of arrays.
 
+    Variables are in the order v, y here.
+
     Parameters
     ----------
     model : whose drift is evaluated
-    p : the sites' parameters as one tuple; entries that differ between sites are arrays [site, 1]
+    order : positions of v and y among the model's variables
+    at_once : evaluates functions of the model at points of all sites
     coupling : long-range coupling [site, site]
-    gap, sigma, sigma_w, e, b, q : as in the module equation
-    mean, width : mean and standard deviation of the initial law [site, 2]
+    gap, sigma : as in the module equation
+    sigma_y, e : the same [site, d - 1]
+    q : the same [site, d - 1, d - 1]
+    mean, width : mean and standard deviation of the initial law [site, d]
     """
 
     model: Model
-    p: Any
+    order: tuple[int, ...]
+    at_once: AtOnce
     coupling: np.ndarray
     gap: np.ndarray
     sigma: np.ndarray
-    sigma_w: np.ndarray
+    sigma_y: np.ndarray
     e: np.ndarray
-    b: np.ndarray
     q: np.ndarray
     mean: np.ndarray
     width: np.ndarray
 
-    def drift(self, v: np.ndarray, mean: np.ndarray) -> np.ndarray:
-        """Return f(v) + e W and b v + q W + c [2, site, n].
+    @property
+    def places(self) -> np.ndarray:
+        """Return where the model's variables are in the order v, y."""
+        return np.argsort(self.order)
+
+    def drift(self, v: np.ndarray, mean: np.ndarray, t: float = 0.0) -> np.ndarray:
+        """Return f(v) + e Y and g(v) + q Y [d, site, n].
 
         Parameters
         ----------
         v : voltages [site, n]
-        mean : (V, W) of every site [site, 2], which other sites and the equation for w see
+        mean : (V, Y) of every site [site, d], which other sites see, too
+        t : time
         """
-        inputs = self.coupling @ mean
-        m, c = (mean[:, :1], mean[:, 1:]), (inputs[:, :1], inputs[:, 1:])
-        parts = self.model.equations.drift((v, m[1]), m, c, self.p)
-        return np.stack([np.broadcast_to(part, v.shape) for part in parts])
+        means = mean[:, self.places]
+        x = np.repeat(means.T[:, :, None], v.shape[1], axis=2)
+        x[self.order[0]] = v
+        seen = means.T[:, :, None], (self.coupling @ means).T[:, :, None]
+        found = self.at_once(self.model.equations.drift, x, *seen, t=t)
+        return found[list(self.order)]
 
     def frame_variance(self, t: float, start: np.ndarray | None = None) -> np.ndarray:
         """Return s^2 [site]: ds^2/dt = sigma^2 - 2 gap s^2 from ``start``, or the initial law's."""
@@ -65,69 +90,40 @@ class GapNetwork:
 
 
 def read_network(model: Model, params: Mapping[str, Any]) -> GapNetwork:
-    """Return the numbers of the module equation of a network.
+    """Return the numbers of the module equation of a network that has what GAP_NETWORK names.
 
     Raises
     ------
-    StudyError : the model is not of that form, or its initial law has no width
+    StudyError : the gap junctions do not act, or nothing moves v at random
     """
-    check_gap_form(model)
-    if not structure_of(model).normal:
-        problem = "the initial law is not a product of two normal ones"
-        raise StudyError("model", problem, "each variable affine in its own normal")
-    sites = model.sites(params)
-    rows = sites.params
-    columns = [np.array(column, dtype=float) for column in zip(*rows, strict=True)]
-    p = type(rows[0])(
-        *(float(c[0]) if np.ptp(c) == 0.0 else c[:, None] for c in columns)  # same: a plain number
-    )
-    zero, slopes = (0.0, 0.0), derivatives_of(model)
-    gap = np.array([model.equations.relax(zero, zero, row)[2][0] for row in rows], dtype=float)
+    sites, d = model.sites(params), len(model.state)
+    coupled = structure_of(model).gapped.index(True)
+    order = (coupled, *(k for k in range(d) if k != coupled))
+    rows, zero = sites.params, (0.0,) * d
+    at, slopes = (zero, zero, zero), derivatives_of(model)
+    symbol = model.symbols[coupled]
+    gap = np.array([model.equations.relax(zero, zero, row)[2][coupled] for row in rows])
     if (gap <= 0.0).any():
-        raise _needs(f"their rate in {model.symbols[0]} is {gap.min():g}")
-    # Constant slopes: the same at the origin as anywhere.
-    linear = np.array([slopes.drift_x(zero, zero, zero, row) for row in rows], dtype=float)
-    width = np.array([slopes.initial_z(zero, zero, zero, row)[::3] for row in rows], dtype=float)
-    width = np.abs(width)
-    if (width <= 0.0).any():
-        name = model.state[int(np.argmax((width <= 0.0).any(axis=0)))].name
-        raise StudyError("model", f"the initial law of {name} has no width", "a spread > 0")
-    noise = np.array([model.equations.noise(row) for row in rows], dtype=float)
+        raise StudyError("model", f"gap junctions in {symbol} of rate {gap.min():g}", "a rate > 0")
+    # Constant slopes of the rest: the same at the origin as anywhere.
+    linear = np.array([slopes.drift_x(*at, row) for row in rows], dtype=float).reshape(-1, d, d)
+    linear = linear[:, order][:, :, order]
+    width = np.array([slopes.initial_z(*at, row)[:: d + 1] for row in rows], dtype=float)
+    noise = np.array([model.equations.noise(row) for row in rows], dtype=float)[:, order]
     mean = np.array([model.equations.initial(zero, row) for row in rows], dtype=float)
     if (noise[:, 0] <= 0.0).any():
-        key = noise_key(model, model.symbols[0])
-        raise StudyError(key, f"no noise in {model.symbols[0]}", "an amplitude > 0")
-    e, b, q = linear[:, 1], linear[:, 2], linear[:, 3]
-    return GapNetwork(model, p, sites.coupling, gap, noise[:, 0], noise[:, 1], e, b, q, mean, width)
-
-
-def check_gap_form(model: Model) -> None:
-    """Refuse models that are not of the form of the module equation, whatever their parameters.
-
-    Raises
-    ------
-    StudyError
-    """
-    if len(model.state) != 2:
-        raise _needs(f"{len(model.state)} variables, not two")
-    need_derivatives(model, "drift", "coupling", "fields", "initial")
-    found, (v, w) = structure_of(model), model.symbols
-    if model.fields:
-        raise _needs(f"neurons broadcast {model.fields[0].name} beside their state")
-    if found.gapped != (True, False) or any(found.pulled):
-        coupled = [name for name, there in zip((v, w), found.relaxing, strict=True) if there]
-        raise _needs(f"couplings in {', '.join(coupled)}" if coupled else "no couplings")
-    if found.rates_depend:
-        raise _needs(f"their rate depends on {', '.join(found.rates_depend)}")
-    for symbol, names, own in zip((v, w), found.bends, ((w,), (v, w)), strict=True):
-        bent = [name for name in own if f"x.{name}" in names]
-        if bent:
-            raise _needs(f"the drift of {symbol} is not affine in {', '.join(bent)}")
-
-
-def _needs(problem: str) -> StudyError:
-    return StudyError(
-        "model",
-        f"needs gap junctions in one variable, the first of two: {problem}",
-        "dv = f(v) + e w, dw = b v + q w + c beside gap junctions in v",
+        key = noise_key(model, symbol)
+        raise StudyError(key, f"no noise in {symbol}: its law has no density", "an amplitude > 0")
+    return GapNetwork(
+        model=model,
+        order=order,
+        at_once=AtOnce(rows),
+        coupling=sites.coupling,
+        gap=gap,
+        sigma=noise[:, 0],
+        sigma_y=noise[:, 1:],
+        e=linear[:, 0, 1:],
+        q=linear[:, 1:, 1:],
+        mean=mean[:, order],
+        width=np.abs(width[:, order]),
     )

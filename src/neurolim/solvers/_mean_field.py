@@ -18,7 +18,7 @@ import numpy as np
 from neurolim.core import Model, StudyError
 from neurolim.numerics.structure import derivatives_of, entering, structure_of
 from neurolim.solvers._balance import Network
-from neurolim.solvers._needs import need_derivatives, noise_key
+from neurolim.solvers._needs import noise_key
 
 _GAUSS, _WEIGHTS = np.polynomial.legendre.leggauss(3)
 #: A sharp start gets this share of the width it relaxes to.
@@ -40,7 +40,6 @@ def check_one_dimension(model: Model, params: Mapping[str, Any]) -> None:
     ------
     StudyError
     """
-    need_derivatives(model, "drift", "coupling", "fields", "initial")
     d, pulled = len(model.state), structure_of(model).pulled
     sites = model.sites(params)
     starts = [model.equations.initial((0.0,) * d, p) for p in sites.params]

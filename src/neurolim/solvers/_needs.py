@@ -1,28 +1,191 @@
-"""What solvers need of a model's equations, refused by name where it is missing."""
+"""What solvers need of a model's equations: values, from which refusals and documents follow."""
 
 from __future__ import annotations
 
-from neurolim.core import Model, StudyError
+from neurolim.core import Model, Need, Sites, StudyError
+from neurolim.core.model import arguments_of
 from neurolim.numerics.structure import structure_of
 
+#: What a model consists of, in the words of `Structure.untraceable`.
+_EVERYTHING = ("drift", "coupling", "fields", "initial")
 
-def need_derivatives(model: Model, *places: str) -> None:
-    """Refuse a model of which these functions cannot be differentiated.
+
+def derivatives(*places: str) -> Need:
+    """Return the need for functions that can be differentiated, of all of a model by default.
 
     Parameters
     ----------
-    model : the model
-    *places : "drift", "coupling", "fields", "initial"
+    *places : some of "drift", "coupling", "fields", "initial"
+    """
+    wanted = places or _EVERYTHING
+
+    def fault(model: Model) -> str:
+        reasons = structure_of(model).untraceable
+        return next((f"{place} {reasons[place]}" for place in wanted if place in reasons), "")
+
+    words = f"derivatives of {', '.join(wanted)}" if places else "derivatives"
+    return Need(words, fault, "a formula that can be differentiated")
+
+
+def variables(least: int, most: int) -> Need:
+    """Return the need for a number of state variables."""
+    words = f"{least} to {most} variables" if least < most else f"{most} variables"
+
+    def fault(model: Model) -> str:
+        count = len(model.state)
+        return "" if least <= count <= most else f"there are {count}"
+
+    return Need(words, fault, words)
+
+
+def few_nonlinear(most: int) -> Need:
+    """Return the need for few variables that enter drifts or fields otherwise than affinely."""
+
+    def fault(model: Model) -> str:
+        names = structure_of(model).nonlinear
+        return f"they are {', '.join(names)}" if len(names) > most else ""
+
+    return Need(f"at most {most} variables that enter nonlinearly", fault, "a model with fewer")
+
+
+def _walls(model: Model) -> str:
+    walled = (v.symbol for v in model.state if v.floor is not None or v.ceiling is not None)
+    return next((f"{symbol} is reflected" for symbol in walled), "")
+
+
+NO_WALLS = Need("variables without walls", _walls, "State without floor and ceiling")
+
+
+def _sense(model: Model) -> str:
+    for noise in model.noises:
+        if noise.stratonovich and any("x" in arguments_of(f) for _, f in noise.parts):
+            return f"that of {noise.parts[0][0]} is Stratonovich's"
+    return ""
+
+
+ITO = Need(
+    "Ito's integral where noise depends on the state",
+    _sense,
+    "stratonovich=False, with the correction as a part of the drift",
+)
+
+
+def _bent_start(model: Model) -> str:
+    bent = structure_of(model).start_bends
+    return f"{bent[0]} enters otherwise than affinely" if bent else ""
+
+
+GAUSSIAN_START = Need("an initial law that is Gaussian", _bent_start, "start and spread")
+
+
+def _mixed_start(model: Model) -> str:
+    return "" if structure_of(model).normal else "one normal moves several variables, or bends"
+
+
+NORMAL_START = Need(
+    "an initial law that is a product of normal ones", _mixed_start, "start and spread"
+)
+
+
+def _bends(model: Model) -> str:
+    found = structure_of(model)
+    if found.linear:
+        return ""
+    for symbol, names, entering in zip(model.symbols, found.bends, found.depends, strict=True):
+        if names:
+            verb = "enter" if len(names) > 1 else "enters"
+            return f"{', '.join(names)} {verb} the drift of {symbol} otherwise than affinely"
+        if "t" in entering:
+            return f"the drift of {symbol} depends on time"
+    if found.fields_bend:
+        return f"{', '.join(found.fields_bend)} enters fields otherwise than affinely"
+    return f"couplings move with {', '.join((*found.rates_depend, *found.rates_bend))}"
+
+
+LINEAR = Need("a linear model", _bends, "a linear model")
+
+
+def _coupled(model: Model) -> str:
+    found = structure_of(model)
+    if any(found.pulled):
+        return f"{model.symbols[found.pulled.index(True)]} has synapses"
+    if sum(found.gapped) > 1:
+        names = [name for name, there in zip(model.symbols, found.gapped, strict=True) if there]
+        return f"couplings in {', '.join(names)}"
+    if not any(found.gapped):
+        return "no couplings"
+    if found.rates_depend:
+        return f"their rate depends on {', '.join(found.rates_depend)}"
+    return ""
+
+
+ONE_GAP = Need("gap junctions in one variable", _coupled, "GapJunctions, of a rate of p")
+
+
+def _bent_rest(model: Model) -> str:
+    found = structure_of(model)
+    rest = [f"x.{s}" for s, there in zip(model.symbols, found.gapped, strict=True) if not there]
+    for symbol, names in zip(model.symbols, found.bends, strict=True):
+        bent = [name for name in rest if name in names]
+        if bent:
+            return f"the drift of {symbol} is not affine in {', '.join(bent)}"
+    return ""
+
+
+LINEAR_REST = Need(
+    "all but the coupled variable to enter linearly",
+    _bent_rest,
+    "drifts that are affine in them, with constant coefficients",
+)
+
+
+def _bent_gain(model: Model) -> str:
+    found = structure_of(model)
+    for symbol, names, coupled in zip(model.symbols, found.bends, found.gapped, strict=True):
+        bent = [name for name in names if name.startswith("x.")]
+        if bent and not coupled:
+            return f"the drift of {symbol} is not affine in {', '.join(bent)}"
+    return ""
+
+
+LINEAR_GAIN = Need("a linear drift of what is not coupled", _bent_gain, "b v + q w + c")
+
+
+def _sent(model: Model) -> str:
+    return f"they broadcast {model.fields[0].name}" if model.fields else ""
+
+
+NO_FIELDS = Need("neurons that see means of states alone", _sent, "a model without fields")
+
+
+def _open(model: Model) -> str:
+    v = model.symbols[0]
+    return "" if structure_of(model).pulled[0] else f"{v} has no chemical synapses"
+
+
+SYNAPSES = Need("synapses in the first variable", _open, "Synapses of conductance > 0")
+
+
+def _bent_synapses(model: Model) -> str:
+    bent = structure_of(model).rates_bend
+    return f"they bend in {', '.join(bent)}" if bent else ""
+
+
+AFFINE_SYNAPSES = Need(
+    "synapses that are affine in means", _bent_synapses, "conductance and current affine in m and c"
+)
+
+
+def one_site(sites: Sites) -> Sites:
+    """Return the sites of a network that has only one.
 
     Raises
     ------
     StudyError
     """
-    reasons = structure_of(model).untraceable
-    for place in places:
-        if place in reasons:
-            problem = f"needs derivatives of {place}, but it {reasons[place]}"
-            raise StudyError("model", problem, "a formula that can be differentiated")
+    if len(sites.labels) != 1:
+        raise StudyError("model", f"one site needed, got {len(sites.labels)}", "one site")
+    return sites
 
 
 def noise_key(model: Model, symbol: str) -> str:

@@ -14,14 +14,50 @@ from typing import Any
 
 from numpy.polynomial import polynomial as poly
 
-from neurolim.core import Model, StudyError
+from neurolim.core import Model, Need, StudyError
 from neurolim.numerics.closure import Network
 from neurolim.numerics.planar import Plane, real_roots
 from neurolim.numerics.structure import derivatives_of, structure_of
-from neurolim.solvers._gap_network import check_gap_form
+from neurolim.solvers._needs import (
+    LINEAR_GAIN,
+    LINEAR_REST,
+    NO_FIELDS,
+    NO_WALLS,
+    ONE_GAP,
+    derivatives,
+    one_site,
+    variables,
+)
 
 #: Degree up to which the solvers have formulas.
 _MAX_DEGREE = 7
+
+
+def _second(model: Model) -> str:
+    first, *others = structure_of(model).gapped
+    return "" if first or not any(others) else f"{model.symbols[0]} has none"
+
+
+def _no_polynomial(model: Model) -> str:
+    found, v = structure_of(model), model.symbols[0]
+    bent = {name for names in found.bends for name in names if name[0] in "mc"}
+    if found.powers[0] is None:
+        return f"that of {v} is none"
+    return f"{min(bent)} bends it" if bent else ""
+
+
+#: What ``plane_of`` needs of a model.
+PLANE = (
+    derivatives("drift", "coupling", "fields"),
+    variables(2, 2),
+    ONE_GAP,
+    NO_FIELDS,
+    LINEAR_REST,
+    LINEAR_GAIN,
+    NO_WALLS,
+    Need("gap junctions in the first variable", _second, "the coupled variable first"),
+    Need("a polynomial drift of a planar network", _no_polynomial, "dv = f(v) - w"),
+)
 
 
 def plane_of(model: Model, params: Mapping[str, Any]) -> tuple[Plane, float, Network, Any]:
@@ -29,22 +65,14 @@ def plane_of(model: Model, params: Mapping[str, Any]) -> tuple[Plane, float, Net
 
     Parameters
     ----------
-    model, params : one site, of the form of the module equation
+    model, params : one site, of a model that has what PLANE names
 
     Raises
     ------
-    StudyError : any other model, or more than one site
+    StudyError : coefficients of another form, or more than one site
     """
-    check_gap_form(model)
-    found, (v, w) = structure_of(model), model.symbols
-    count = found.powers[0]
-    means = {f"{kind}.{name}" for kind in "mc" for name in (v, w)}
-    bent = means & {name for names in found.bends for name in names}
-    if count is None or bent:
-        raise _needs(f"that of {v} is none" if count is None else f"{min(bent)} bends it")
-    sites = model.sites(params)
-    if len(sites.labels) != 1:
-        raise StudyError("model", f"one site needed, got {len(sites.labels)}", "one position")
+    (v, w), count = model.symbols, structure_of(model).powers[0]
+    sites = one_site(model.sites(params))
     (p,), weight, zero = sites.params, float(sites.coupling[0, 0]), (0.0, 0.0)
     at, slopes = (zero, zero, zero, p), derivatives_of(model)
     own = slopes.drift_x(*at)
@@ -58,7 +86,7 @@ def plane_of(model: Model, params: Mapping[str, Any]) -> tuple[Plane, float, Net
         raise _needs(f"the mean of {v} enters that of {w}, or the mean of {w} any")
     if own[3] >= 0.0:
         raise _needs(f"{w} does not decay", f"a slope of {w} below 0")
-    f = [float(value) for value in slopes.drift_coefficients(*at)[: count + 1]]
+    f = [float(value) for value in slopes.drift_coefficients(*at)[: (count or 0) + 1]]
     f += [0.0] * (2 - len(f))
     f[1] += felt[0]
     current, f[0] = f[0], 0.0

@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 
 from neurolim.core import Model, Sites, StudyError
-from neurolim.numerics.structure import derivatives_of, structure_of
-from neurolim.solvers._needs import need_derivatives
+from neurolim.numerics.structure import derivatives_of
+from neurolim.solvers._needs import AFFINE_SYNAPSES, NO_WALLS, SYNAPSES, derivatives
 
 #: Reversal potentials that differ by less than this share are one, to rounding.
 _EQUAL = 1e-12
+
+
+#: What ``check_synapses`` and ``reversals`` need of a model.
+BALANCING = (derivatives("drift", "coupling", "fields"), NO_WALLS, SYNAPSES, AFFINE_SYNAPSES)
 
 
 def check_synapses(model: Model, params: Mapping[str, Any]) -> None:
@@ -20,18 +24,10 @@ def check_synapses(model: Model, params: Mapping[str, Any]) -> None:
 
     Raises
     ------
-    StudyError : a model without chemical synapses in its first variable, or with such that are not
-        affine in what neurons broadcast; a population that receives none (A_p = 0); equal reversal
-        potentials, so that every synaptic current vanishes at one voltage
+    StudyError : a population that receives none (A_p = 0); equal reversal potentials, so that every
+        synaptic current vanishes at one voltage
     """
-    need_derivatives(model, "drift", "coupling", "fields")
-    found, v = structure_of(model), model.symbols[0]
-    if not found.pulled[0]:
-        raise StudyError("model", f"has no chemical synapses in {v}", "Synapses of conductance > 0")
-    if found.rates_bend:
-        problem = f"synapses in {v} bend in {', '.join(found.rates_bend)}"
-        raise StudyError("model", problem, "conductance and current affine in m and c")
-    sites = model.sites(params)
+    sites, v = model.sites(params), model.symbols[0]
     points = [_Point(model, sites, s) for s in range(len(sites.labels))]
     silent = [point.label for point in points if not point.receives]
     if len(silent) == len(points):

@@ -42,7 +42,7 @@ from scipy.stats.qmc import Halton
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
 from neurolim.solvers._balance import Network, layer_end
-from neurolim.solvers._synapses import check_synapses, open_pull, reversals
+from neurolim.solvers._synapses import BALANCING, check_synapses, open_pull, reversals
 
 OPTIONS = (
     Param("branches", 3, doc="most balance points reported", kind="integer", low=1, high=99),
@@ -313,4 +313,5 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
+    needs=BALANCING,
 )

@@ -1,29 +1,41 @@
-r"""The Gaussian closure of the mean-field equation: five equations per site, a cheap reference.
+r"""The Gaussian closure of the mean-field equation: mean and covariance of each site.
 
-With v, w replaced by a normal law of the same mean (V, W) and covariance (S, C, D),
+With the law of a site replaced by the normal one of the same mean M and covariance P, <.> its
+average, J = <d drift/dx>, K = diag(pull + gap) and Q the intensity of the noise,
 
-    V' = <f> + e W,                        W' = b V + q W + c,
-    S' = 2 (<f'> - gap) S + 2 e C + sigma^2,
-    C' = (<f'> - gap + q) C + e D + b S,
-    D' = 2 q D + 2 b C + sigma_w^2,
+    M' = <drift> + pull (target - M),          P' = (J - K) P + P (J - K)^T + Q,
 
-as <(v - V) f> = S <f'> for normal v; for a cubic f, <f> = f(V) + f'' S/2, <f'> = f'(V) + f''' S/2.
-Exact for linear f; otherwise its means are wrong by O(eps^2), those of the limit by O(eps).
+as <drift (x - M)^T> = J P for a normal law.  Pull, target and gap see the means of the law, means
+of fields among them.  For FitzHugh-Nagumo, with M = (V, W) and P = (S, C; C, D),
+
+    V' = <f> - W,          S' = 2 (<f'> - gap) S - 2 C + sigma^2,    <f> = f(V) + f'' S/2 + ...
+    W' = b V - a W + c,    C' = (<f'> - gap - a) C - D + b S,        D' = 2 b C - 2 a D + sigma_w^2.
+
+Averages are Gauss-Hermite sums over the variables that enter otherwise than affinely, at most
+three; the others stand at their means.  They are exact for polynomials up to degree 7, and of
+higher ones as many nodes are taken as they need; of other functions 12 nodes a variable.
+
+Exact for linear models; otherwise the means are wrong by O(eps^2), those of the limit by O(eps).
 
 Source: docs/mean-field.md; second moments of Quininao & Touboul 2020, sec. 6.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import contextlib
+import itertools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.integrate import solve_ivp
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
+from neurolim.core.model import CORRELATED, TIME
 from neurolim.numerics import hermite
-from neurolim.solvers._gap_network import GapNetwork, read_network
+from neurolim.numerics.structure import derivatives_of, structure_of
+from neurolim.solvers._laws import AtOnce, intensity, start_moments
+from neurolim.solvers._needs import GAUSSIAN_START, NO_WALLS, derivatives, few_nonlinear
 from neurolim.solvers._times import LAYER_OPTIONS, record_times, state_coords
 
 OPTIONS = (
@@ -31,8 +43,12 @@ OPTIONS = (
     Param("rtol", 1e-9, doc="relative tolerance", low=1e-13, high=1e-2),
     Param("atol", 1e-12, doc="absolute tolerance", positive=True, high=1e-2),
 )
-#: Gauss rule exact for polynomial drifts up to degree 7 times v - V.
-_NODES, _WEIGHTS = hermite.nodes(6)
+#: Variables over which averages are taken.
+_MOST_NONLINEAR = 3
+#: Gauss nodes: for polynomials up to degree 7 times x - M, and for what is no polynomial.
+_NODES, _MANY_NODES = 6, 12
+#: A variance below minus this many absolute tolerances is no error of the integrator.
+_NEGATIVE = 1e3
 
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
@@ -55,43 +71,117 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse networks of another form than the module equation, and laws without width.
+    """Refuse record times that cannot be.
 
     Raises
     ------
     StudyError
     """
-    read_network(model, params)
     record_times(options)
 
 
-def closure_slope(network: GapNetwork) -> Callable[[float, np.ndarray], np.ndarray]:
-    """Return the right-hand side of the closure.
+class Moments(NamedTuple):
+    """Means [site, d] and covariances [site, d, d]."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+
+class Closure:
+    """The closure of a network: an ordinary equation for means and covariances, flat.
+
+    A flat state has the means site by site, then, entry by entry of the upper triangle, the
+    covariances of all sites.
 
     Parameters
     ----------
-    network : the network
-
-    Returns
-    -------
-    (t, state) -> rate, both flat: (V, W) per site, then all S, all C, all D
+    model, params : the network
     """
-    sites = len(network.gap)
 
-    def slope(t: float, flat: np.ndarray) -> np.ndarray:
-        mean, (s, c, d) = flat[: 2 * sites].reshape(sites, 2), flat[2 * sites :].reshape(3, sites)
-        root = np.sqrt(np.maximum(s, 1e-300))[:, None]
-        drift = network.drift(mean[:, :1] + root * _NODES, mean)
-        steepness = (drift[0] @ (_WEIGHTS * _NODES)) / root[:, 0]
-        change = np.stack([drift[0] @ _WEIGHTS, drift[1] @ _WEIGHTS], axis=1)
-        covariance = [
-            2.0 * (steepness - network.gap) * s + 2.0 * network.e * c + network.sigma**2,
-            (steepness - network.gap + network.q) * c + network.e * d + network.b * s,
-            2.0 * network.q * d + 2.0 * network.b * c + network.sigma_w**2,
+    def __init__(self, model: Model, params: Mapping[str, Any]) -> None:
+        self.model, sites = model, model.sites(params)
+        self.coupling, self.params = sites.coupling, sites.params
+        self.at_once = AtOnce(sites.params)
+        self.count, self.d = len(sites.labels), len(model.state)
+        self.slopes, structure = derivatives_of(model), structure_of(model)
+        self.noise = np.array([intensity(model, p) for p in sites.params])
+        self.upper = np.triu_indices(self.d)
+        #: Pull, target and gap where nothing changes them, so that many sites cost little.
+        self.gaps = None
+        if not (structure.rates_depend or any(structure.pulled)):
+            nowhere = np.zeros((self.count, len(model.means)))
+            self.gaps = self.rates(nowhere, nowhere)
+        bent = [model.symbols.index(name[2:]) for name in structure.nonlinear]
+        degrees = [_MANY_NODES if n is None else n // 2 + 2 for n in structure.degree]
+        nodes, weights = hermite.nodes(max(_NODES, *degrees))
+        grid = np.array([*itertools.product(range(nodes.size), repeat=len(bent))], dtype=int)
+        grid = grid.reshape(nodes.size ** len(bent), len(bent))
+        #: Variables averaged over, standard normal nodes [variables, n] and weights [n].
+        self.bent = np.array(bent, dtype=int)
+        self.nodes = nodes[grid].T
+        self.weights = weights[grid].prod(axis=1)
+
+    def start(self) -> np.ndarray:
+        """Return the initial law, flat."""
+        laws = [start_moments(self.model, p) for p in self.params]
+        mean, covariance = (np.array(part) for part in zip(*laws, strict=True))
+        return self.pack(Moments(mean, covariance))
+
+    def pack(self, moments: Moments) -> np.ndarray:
+        """Return moments as a flat state."""
+        entries = moments.covariance[:, *self.upper].T
+        return np.concatenate([moments.mean.ravel(), entries.ravel()])
+
+    def unpack(self, flat: np.ndarray) -> Moments:
+        """Return the moments of a flat state."""
+        size = self.count * self.d
+        covariance = np.empty((self.count, self.d, self.d))
+        entries = flat[size:].reshape(-1, self.count).T
+        covariance[:, *self.upper] = entries
+        covariance[:, *self.upper[::-1]] = entries
+        return Moments(flat[:size].reshape(self.count, self.d), covariance)
+
+    def slope(self, t: float, flat: np.ndarray) -> np.ndarray:
+        """Return the time derivative of a flat state."""
+        mean, covariance = self.unpack(flat)
+        x = self.places(mean, covariance)
+        sent = self.at_once(self.model.equations.field, x) @ self.weights
+        m = np.concatenate([mean, sent.T], axis=1)
+        c = self.coupling @ m
+        seen = m.T[:, :, None], c.T[:, :, None]
+        drift = self.at_once(self.model.equations.drift, x, *seen, t=t)
+        steep = self.at_once(self.slopes.drift_x, x, *seen, t=t)
+        moved = (drift @ self.weights).T
+        slopes = (steep @ self.weights).reshape(self.d, self.d, self.count).transpose(2, 0, 1)
+        pull, target, gap = self.gaps if self.gaps is not None else self.rates(m, c)
+        moved += pull * (target - mean)
+        slopes[:, range(self.d), range(self.d)] -= pull + gap
+        turned = slopes @ covariance
+        return self.pack(Moments(moved, turned + turned.transpose(0, 2, 1) + self.noise))
+
+    def rates(self, m: np.ndarray, c: np.ndarray) -> np.ndarray:
+        """Return pull, target and gap [3, site, d] at means and inputs [site, ..]."""
+        relax = self.model.equations.relax
+        rows = [
+            relax(tuple(means), tuple(inputs), p)
+            for means, inputs, p in zip(m, c, self.params, strict=True)
         ]
-        return np.concatenate([change.ravel(), *covariance])
+        return np.array(rows, dtype=float).transpose(1, 0, 2)
 
-    return slope
+    def places(self, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+        """Return the nodes [d, site, n]: of the law where drifts bend, at the means elsewhere."""
+        x = np.repeat(mean.T[:, :, None], self.weights.size, axis=2)
+        if self.bent.size == 1:
+            (k,) = self.bent
+            x[k] += np.sqrt(np.maximum(covariance[:, k, k], 0.0))[:, None] * self.nodes[0]
+        elif self.bent.size:
+            # The symmetric root, which moves smoothly with the covariance.
+            values, vectors = np.linalg.eigh(covariance[:, self.bent[:, None], self.bent])
+            root = (vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]) @ vectors.transpose(
+                0, 2, 1
+            )
+            x[self.bent] += (root @ self.nodes).transpose(1, 0, 2)
+        return x
 
 
 def solve(
@@ -106,35 +196,40 @@ def solve(
     Returns
     -------
     mean [1, time, site, variable], covariance [1, time, site, variable, variable_b]; NaN and
-    NOT_CONVERGED if the integrator gives up, DIVERGED if the variance leaves the positive numbers.
+    NOT_CONVERGED if the integrator gives up, DIVERGED if a moment leaves the finite numbers or a
+    variance the positive ones.
     """
-    network = read_network(model, params)
-    sites = len(network.gap)
+    closure = Closure(model, params)
     times = np.array(record_times(options))
-    variance = network.width**2
-    start = np.concatenate([network.mean.ravel(), variance[:, 0], np.zeros(sites), variance[:, 1]])
-    with np.errstate(all="ignore"):
+    found, status = None, Status.OK
+    # Functions of a model and algebra raise where numbers are no longer finite.
+    with np.errstate(all="ignore"), contextlib.suppress(ArithmeticError, ValueError):
         found = solve_ivp(
-            closure_slope(network),
+            closure.slope,
             (0.0, float(times[-1])),
-            start,
+            closure.start(),
             method="LSODA",
             t_eval=times,
             rtol=options["rtol"],
             atol=options["atol"],
         )
-    mean = np.full((1, len(times), sites, 2), np.nan)
-    covariance = np.full((1, len(times), sites, 2, 2), np.nan)
-    status = Status.OK
-    if not found.success or found.y.shape[1] != len(times):
-        status = Status.NOT_CONVERGED
-    elif not np.isfinite(found.y).all() or found.y[2 * sites : 3 * sites].min() <= 0.0:
+    size = (len(times), closure.count, closure.d)
+    mean, covariance = np.full(size, np.nan), np.full((*size, closure.d), np.nan)
+    if found is None:
         status = Status.DIVERGED
+    elif not found.success or found.y.shape[1] != len(times):
+        status = Status.NOT_CONVERGED
     else:
-        mean[0] = found.y[: 2 * sites].T.reshape(len(times), sites, 2)
-        s, c, d = found.y[2 * sites :].reshape(3, sites, -1).transpose(0, 2, 1)
-        covariance[0] = np.stack([np.stack([s, c], -1), np.stack([c, d], -1)], -1)
-    return Solution({"mean": mean, "covariance": covariance}, np.array([status], np.int8))
+        states = [closure.unpack(row) for row in found.y.T]
+        laws = np.array([state.covariance for state in states])
+        variances = np.diagonal(laws, axis1=2, axis2=3)
+        if np.isfinite(found.y).all() and variances.min() > -_NEGATIVE * options["atol"]:
+            mean, covariance = np.array([state.mean for state in states]), laws
+        else:
+            status = Status.DIVERGED
+    return Solution(
+        {"mean": mean[None], "covariance": covariance[None]}, np.array([status], np.int8)
+    )
 
 
 SOLVER = Solver(
@@ -147,4 +242,6 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
+    takes=frozenset({TIME, CORRELATED}),
+    needs=(derivatives(), NO_WALLS, few_nonlinear(_MOST_NONLINEAR), GAUSSIAN_START),
 )

@@ -29,7 +29,7 @@ from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.planar import Equilibrium, Plane
 from neurolim.numerics.return_map import Attractor, follow, stable_cycles
 from neurolim.provenance import code_digest
-from neurolim.solvers._plane import plane_of
+from neurolim.solvers._plane import PLANE, plane_of
 from neurolim.solvers._times import TIME_OPTIONS, record_times
 
 keep_compiled(follow, code_digest(follow.__module__))
@@ -153,7 +153,7 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse models that are not planar with a polynomial drift.
+    """Refuse coefficients of another form than f(v) + I - w, b v - a w + c, and several sites.
 
     Raises
     ------
@@ -338,4 +338,5 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
+    needs=PLANE,
 )

@@ -8,13 +8,13 @@ mean-field limit).  No mass leaves: b_v points inward at both reversal potential
 b_g f - a^2 d_g f vanishes at g = 0.
 
 Finite volumes on [V_L, V_E] x [0, g_max].  In g the exponentially fitted flux of Scharfetter and
-Gummel, second order; in v the upwind flux, first order, or for the gap the third-order flux
-biased upstream.  With the upwind flux the generator has non-negative rates
-between cells and zero column sums, so implicit Euler keeps mass to rounding and signs for every
-step.  The stationary state comes from one sparse direct solution (a fixed point over the means if
-the equation is non-linear), the spectral gap from shift-invert ARPACK.  Everything, moments in time
-too, is extrapolated over three grids, h, h/1.5 and h/2, with steps in proportion; the difference
-between extrapolation from three and from two grids is the error estimate.
+Gummel, second order; in v the upwind flux, first order, or for the gap the third-order flux biased
+upstream.  With the upwind flux the generator has non-negative rates between cells and zero column
+sums, so implicit Euler keeps mass to rounding and signs for every step.  The stationary state comes
+from one sparse direct solution (a fixed point over the means if the equation is non-linear), the
+spectral gap from shift-invert ARPACK.  Everything, moments in time too, is extrapolated over three
+grids, h, h/1.5 and h/2, with steps in proportion; the difference between extrapolation from three
+and from two grids is the error estimate.
 
 For a non-linear equation the gap is that of the generator linearised about the stationary state,
 whose dependence on the means is a perturbation of low rank (Woodbury's identity).
@@ -32,10 +32,10 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, splu
 
-from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
+from neurolim.core import Coord, Cost, Model, Need, Param, Solution, Solver, Status, StudyError, Var
 from neurolim.numerics.structure import derivatives_of, structure_of
 from neurolim.solvers._cells import Grid, feels_means, top_of
-from neurolim.solvers._needs import need_derivatives, noise_key
+from neurolim.solvers._needs import derivatives, noise_key, one_site, variables
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords, steps_per_record
 
 #: Grids of the extrapolation, in units of the coarsest.
@@ -129,39 +129,44 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse other equations than that of the module, laws without noise, and bad time steps.
+    """Refuse other noise than that of the module equation, several sites, and bad time steps.
 
     Raises
     ------
     StudyError
     """
-    found = structure_of(model)
-    if len(model.state) != 2:
-        raise _needs("two variables, voltage and conductance", f"{len(model.state)} variables")
-    need_derivatives(model, "drift", "coupling", "fields")
-    voltage, conductance = model.state
-    if voltage.range is None:
-        raise _needs("a first variable that stays in a range", f"{voltage.symbol} has none")
-    if conductance.floor is None:
-        raise _needs("a second variable reflected at a floor", f"{conductance.symbol} has none")
-    for var, coupled in zip(model.state, found.relaxing, strict=True):
-        if coupled:
-            raise _needs("neurons that talk through their drift alone", f"{var.symbol} is coupled")
-    sites = model.sites(params)
-    if len(sites.labels) != 1:
-        raise _needs("one site", f"got {len(sites.labels)}")
+    sites, (v, g) = one_site(model.sites(params)), model.symbols
     noise = model.equations.noise(sites.params[0])
     if noise[0] != 0.0:
-        raise _needs("a first variable without noise", f"{voltage.symbol} has noise {noise[0]:g}")
+        raise StudyError(noise_key(model, v), f"{v} has noise {noise[0]:g}", "no noise in it")
     if noise[1] <= 0.0:
-        problem = f"the law has no density without noise in {conductance.symbol}"
-        raise StudyError(noise_key(model, conductance.symbol), problem, "an amplitude > 0")
+        problem = f"the law has no density without noise in {g}"
+        raise StudyError(noise_key(model, g), problem, "an amplitude > 0")
     top_of(model, sites, options["reach"])
     steps_per_record(options)
 
 
-def _needs(what: str, problem: str) -> StudyError:
-    return StudyError("solver", f"fokker_planck needs {what}: {problem}")
+def _no_range(model: Model) -> str:
+    return f"{model.symbols[0]} has none" if model.state[0].range is None else ""
+
+
+def _no_floor(model: Model) -> str:
+    return f"{model.symbols[1]} has none" if model.state[1].floor is None else ""
+
+
+def _is_coupled(model: Model) -> str:
+    strong = zip(model.symbols, structure_of(model).relaxing, strict=True)
+    return next((f"{symbol} is coupled" for symbol, there in strong if there), "")
+
+
+#: What the equation of the module is made of.
+VOLTAGE_AND_CONDUCTANCE = (
+    variables(2, 2),
+    derivatives("drift", "coupling", "fields"),
+    Need("a first variable that stays in a range", _no_range, "State(range=(low, high))"),
+    Need("a second variable reflected at a floor", _no_floor, "State(floor=...)"),
+    Need("neurons that talk through their drift alone", _is_coupled, "no coupling"),
+)
 
 
 def _nonlinear(model: Model, params: Mapping[str, Any]) -> bool:
@@ -234,13 +239,7 @@ def spectral_gap(grid: Grid) -> float:
     low_rank: np.ndarray = np.zeros((n, 0))
     observed = np.zeros((0, n))
     if grid.nonlinear:
-        step = 1e-4
-        change = []
-        for unit in np.eye(len(means)) * step:
-            above = grid.generator(means + unit, third_order=True) @ masses
-            change.append(above - grid.generator(means - unit, third_order=True) @ masses)
-        low_rank = np.stack(change, axis=1) / (2.0 * step)
-        observed = grid.observed
+        low_rank, observed = grid.response(means, masses, third_order=True), grid.observed
     # A little above zero, so that the stationary state is not singular; in units of relaxation.
     shift = 1e-3 * float(-grid.drift(means, 1, grid.v, np.array([0.0, 1.0]))[:, 1].min() + 1.0)
     shift = max(abs(shift), 1e-4)
@@ -397,4 +396,5 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
+    needs=VOLTAGE_AND_CONDUCTANCE,
 )

@@ -27,17 +27,25 @@ diffusion); derivation: docs/mean-field.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from scipy.integrate import solve_ivp
 from scipy.linalg import solve_banded
 from scipy.ndimage import map_coordinates
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
-from neurolim.solvers._gap_network import GapNetwork, read_network
+from neurolim.solvers._background import (
+    Background,
+    Means,
+    Network,
+    antiderivative,
+    data,
+    planar_network,
+)
+from neurolim.solvers._gap_network import GAP_NETWORK
+from neurolim.solvers._needs import LINEAR_GAIN, variables
 from neurolim.solvers._times import LAYER_OPTIONS, record_times, state_coords
-from neurolim.solvers.closure import closure_slope
+from neurolim.solvers.closure import Closure
 
 OPTIONS = (
     *LAYER_OPTIONS,
@@ -63,17 +71,6 @@ OPTIONS = (
 _RESIDUALS = ("mass", "offset")
 #: What multiplies 1, x, x^2, x y and y^2 in log(mu) + gap x^2/(2D) + log s - n(v)/D - psi.
 TERMS = ("1", "x", "x^2", "x y", "y^2")
-
-
-class Background(NamedTuple):
-    """What the equation for psi reads from the closure at one time, [site] each."""
-
-    mean: np.ndarray
-    velocity: np.ndarray
-    acceleration: np.ndarray
-    field_change: np.ndarray
-    error: np.ndarray
-    r: np.ndarray
 
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
@@ -114,20 +111,23 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse other networks, and data whose width in v is not that of the limit law.
+    """Refuse data whose width in v is not that of the limit law, or that have none in w.
 
     Raises
     ------
     StudyError
     """
-    network = read_network(model, params)
+    network = planar_network(model, params)
     record_times(options)
+    if (network.width[:, 1] <= 0.0).any():
+        name = model.state[network.order[1]].name
+        raise StudyError("model", f"the initial law of {name} has no width", "a spread > 0")
     prepared = network.sigma / np.sqrt(2.0 * network.gap)
     if not np.allclose(network.width[:, 0], prepared, rtol=1e-9):
         raise StudyError(
-            "voltage_spread",
-            "the potential needs prepared data in v",
-            "1, initial: prepared_voltage",
+            "model",
+            f"the initial width of {model.symbols[network.order[0]]} is not that of the limit law",
+            "a spread of noise/sqrt(2 gap)",
         )
 
 
@@ -136,54 +136,6 @@ def _grid(options: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     return x, np.linspace(
         -options["recovery_box"], options["recovery_box"], options["recovery_points"]
     )
-
-
-def _primitive(network: GapNetwork, mean: np.ndarray, upto: np.ndarray) -> np.ndarray:
-    """Return int_0^v f dv [site, n] at v [site, n] by a Gauss rule exact for polynomials."""
-    nodes, weights = np.polynomial.legendre.leggauss(8)
-    points = 0.5 * upto[..., None] * (nodes + 1.0)
-    f = network.drift(points.reshape(len(upto), -1), mean)[0] - (network.e * mean[:, 1])[:, None]
-    return 0.5 * upto * (f.reshape(points.shape) @ weights)
-
-
-class _Means:
-    """Means, their rates and the width r as functions of time, from the Gaussian closure."""
-
-    def __init__(self, network: GapNetwork, start: np.ndarray, t_end: float) -> None:
-        self.network = network
-        self.sites = len(network.gap)
-        self.slope = closure_slope(network)
-        found: Any = solve_ivp(
-            self.slope, (0.0, t_end), start, method="LSODA", rtol=1e-10, atol=1e-13,
-            dense_output=True,
-        )  # fmt: skip
-        self.success, self.path = bool(found.success), found.sol
-
-    def __call__(self, t: float) -> Background:
-        n = self.sites
-        flat = self.path(t)
-        rate = self.slope(t, flat)
-        mean, velocity = flat[: 2 * n].reshape(n, 2), rate[: 2 * n].reshape(n, 2)
-        # V'' and d_t B by a short step along the solution.
-        step = 1e-5
-        later = self.slope(t, flat + step * rate)[: 2 * n].reshape(n, 2)
-        moved = mean + step * velocity
-        here = self.network.drift(mean[:, :1], mean)[0][:, 0]
-        there = (
-            self.network.drift(mean[:, :1], moved)[0][:, 0] - self.network.e * (moved - mean)[:, 1]
-        )
-        variance = self.network.width[:, 1] ** 2
-        q, noise = self.network.q, self.network.sigma_w**2
-        grown = np.exp(2.0 * q * t)
-        r2 = variance * grown + noise * (grown - 1.0) / (2.0 * q)
-        return Background(
-            mean,
-            velocity,
-            (later - velocity)[:, 0] / step,
-            (there - here) / step,
-            velocity[:, 0] - here,
-            np.sqrt(r2),
-        )
 
 
 @np.errstate(all="ignore")
@@ -209,13 +161,13 @@ def solve(
     is O(eps): the error of eps log(mu) is O(eps) times that.  In zeta psi is a low polynomial,
     which the interpolation follows nearly exactly.
     """
-    network = read_network(model, params)
+    network = planar_network(model, params)
     times = np.array(record_times(options))
     x, z = _grid(options)
     zeta = z / network.width[:, 1:]
     sites, diffusion = len(network.gap), network.sigma**2 / 2.0
-    start, constant, shift = _start(network)
-    means = _Means(network, start, float(times[-1]))
+    start, constant, shift = data(network)
+    means = Means(network, Closure(model, params), start, float(times[-1]))
     shape = {"mean": (2,), "frame": (2,), "psi": (x.size, z.size), "expansion": (5,)}
     shape |= {"primitive": (x.size,), "mass": (), "offset": ()}
     found = {name: np.full((len(times), sites, *ends), np.nan) for name, ends in shape.items()}
@@ -237,9 +189,9 @@ def solve(
         if status is not Status.OK:
             break
         here = means(t)
-        primitive = _primitive(network, here.mean, here.mean[:, :1] + x)
+        primitive = antiderivative(network, here.mean, here.mean[:, :1] + x)
         steep = here.velocity[:, 0] - network.e * here.mean[:, 1]
-        base = _primitive(network, here.mean, here.mean[:, :1])[:, 0]
+        base = antiderivative(network, here.mean, here.mean[:, :1])[:, 0]
         found["expansion"][place] = np.stack(
             [
                 -np.log(2.0 * np.pi * here.r) - base / diffusion,
@@ -257,12 +209,15 @@ def solve(
             linear = (steep - network.gap * shift)[:, None, None] * x[:, None]
             offset = (base / diffusion + constant)[:, None, None]
             # The data's n sees the other sites at V_0, the primitive above at V.
-            moved = _primitive(network, network.mean, here.mean[:, :1] + x) - primitive
+            moved = antiderivative(network, network.mean, here.mean[:, :1] + x) - primitive
             linear = linear + moved[:, :, None]
             psi[:] = linear / diffusion[:, None, None] + offset - cross
         found["psi"][place], found["primitive"][place] = psi, primitive / diffusion[:, None]
-        found["mean"][place] = here.mean
-        found["frame"][place] = np.stack([np.sqrt(diffusion / network.gap), here.r], axis=1)
+        order = list(network.order)
+        found["mean"][place][:, order] = here.mean
+        found["frame"][place][:, order] = np.stack(
+            [np.sqrt(diffusion / network.gap), here.r], axis=1
+        )
         mass, offset = _moments(network, here, found["expansion"][place], psi, x, zeta)
         found["mass"][place], found["offset"][place] = mass, offset
         if not np.isfinite(psi).all():
@@ -275,7 +230,7 @@ def solve(
 
 
 def _moments(
-    network: GapNetwork,
+    network: Network,
     here: Background,
     expansion: np.ndarray,
     psi: np.ndarray,
@@ -286,7 +241,7 @@ def _moments(
     y = np.linspace(-8.0, 8.0, 161)
     across = y * (network.sigma / np.sqrt(2.0 * network.gap))[:, None]
     diffusion = 0.5 * network.sigma[:, None] ** 2
-    height = _primitive(network, here.mean, here.mean[:, :1] + across) / diffusion
+    height = antiderivative(network, here.mean, here.mean[:, :1] + across) / diffusion
     found = np.empty((2, len(zeta)))
     for s, (r, v) in enumerate(zip(here.r, across[:, :, None], strict=True)):
         places = np.broadcast_arrays(
@@ -300,30 +255,8 @@ def _moments(
     return found
 
 
-def _start(network: GapNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the closure's start for the paper's data, log of its constant, and V - V_0.
-
-    The data are exp(-gap (v - V_0)^2/(2D) + n(v)/D + k) /(2 pi s r) exp(-y^2/(2 r^2)); the constant
-    returned is k - gap (V - V_0)^2/(2D).
-    """
-    diffusion, s = network.sigma**2 / 2.0, network.sigma / np.sqrt(2.0 * network.gap)
-    u, weights = np.polynomial.hermite_e.hermegauss(60)
-    weights = weights / np.sqrt(2.0 * np.pi)
-    points = network.mean[:, :1] + s[:, None] * u
-    height = _primitive(network, network.mean, points) / diffusion[:, None]
-    top = height.max(axis=1)
-    mass = weights * np.exp(height - top[:, None])
-    total = mass.sum(axis=1)
-    shift = s * (mass @ u) / total
-    variance = s**2 * (mass @ u**2) / total - shift**2
-    mean = network.mean + np.stack([shift, np.zeros_like(shift)], axis=1)
-    constant = -np.log(total) - top - network.gap * shift**2 / (2.0 * diffusion)
-    start = np.concatenate([mean.ravel(), variance, np.zeros_like(shift), network.width[:, 1] ** 2])
-    return start, constant, shift
-
-
 def _step(
-    network: GapNetwork,
+    network: Network,
     s: int,
     x: np.ndarray,
     zeta: np.ndarray,
@@ -397,4 +330,5 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
+    needs=(variables(2, 2), *GAP_NETWORK, LINEAR_GAIN),
 )

@@ -3,22 +3,26 @@ r"""The concentrated limit: every site sits at one point, with the width of the 
     dx_s/dt = drift(x_s, m_s, c_s) + pull (target - x_s),   m_s = (x_s, field(x_s)),  c = K m
 
 Gap junctions do not act on a site that sits at one point, so for FitzHugh-Nagumo networks this is
-the plain FitzHugh-Nagumo equation, whatever eps.  The width of the law about that point is given
-to leading order, variable by variable: with rate = gap + pull > 0 an Ornstein-Uhlenbeck process of
-that rate (the drift's own slope is the O(eps) correction that experiments measure), otherwise the
-linearised drift,
+the plain FitzHugh-Nagumo equation, whatever eps.  It holds where the law concentrates
+(``_concentration``): what nothing strong holds has no width, or enters drifts and fields affinely.
+The width of the law about that point is given to leading order: for what is held, of rate = gap +
+pull > 0, an Ornstein-Uhlenbeck process of that rate (the drift's own slope is the O(eps) correction
+that experiments measure), for the rest the linearised drift; with G = -rate on the diagonal of what
+is held and d drift/dx in the columns of the rest, covariances C that matter obey
 
-    d var/dt = noise^2 - 2 rate var     or     d var/dt = noise^2 + 2 (d drift/dx) var.
+    dC/dt = G C + C G^T + Q,        so     d var/dt = noise^2 - 2 rate var   or
+                                           d var/dt = noise^2 + 2 (d drift/dx) var  for one alone.
 
 Where the model has a limit law that width is ``spread``; ``width`` is given for every variable: a
 recovery variable without noise carries its normal initial law along, which is the limit of its
 marginal (Blaustein 2022, eq. (1.5)).  To first order in 1/gap mean and variance differ from this by
 
-    shift' = (d motion/dx) shift + (1/2) sum_k (d^2 drift/dx_k^2) var_k        (k with gap > 0),
-    widening_k = [ d drift_k/dx_k + 2 sum_j (d drift_k/dx_j)^2 var_j / noise_k^2 ] / gap_k,
+    shift' = (d motion/dx) shift + (1/2) sum_ij (d^2 drift/dx_i dx_j) C_ij     (i or j held),
+    gap_k widening_k = d drift_k/dx_k
+                       + (2/noise_k^2) sum_ij (d drift_k/dx_i) (d drift_k/dx_j) C_ij,
 
-with j over variables without gap junctions: for FitzHugh-Nagumo eps (v1, w1) and
-(f' + 2 Var(w)/sigma^2)/gap.
+fields curved in the same way, the second sum over variables that are not held: for FitzHugh-Nagumo
+eps (v1, w1) and (f' + 2 Var(w)/sigma^2)/gap.
 
 Source: Quininao & Touboul 2020, eqs (2.5), (6.4), (6.5); Blaustein 2022, eq. (1.11) (initial
 layer); width of the recovery variable for any start: docs/science.md.
@@ -34,8 +38,11 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
-from neurolim.numerics.structure import derivatives_of
-from neurolim.solvers._needs import need_derivatives
+from neurolim.core.model import CEILING, CORRELATED, MULTIPLICATIVE, TIME
+from neurolim.numerics.structure import derivatives_of, structure_of
+from neurolim.solvers._concentration import carried_pairs, check_concentrates, widths
+from neurolim.solvers._laws import START_MOMENTS, amplitudes, start_moments
+from neurolim.solvers._needs import ITO, derivatives
 from neurolim.solvers._times import LAYER_OPTIONS, record_times, state_coords
 
 OPTIONS = (
@@ -78,13 +85,14 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse models whose slopes are not known.
+    """Refuse networks whose law does not concentrate.
 
     Raises
     ------
     StudyError
     """
-    need_derivatives(model, "drift", "coupling", "fields", "initial")
+    record_times(options)
+    check_concentrates(model, widths(model, model.sites(params)))
 
 
 def solve(
@@ -101,18 +109,17 @@ def solve(
     as in ``outputs`` [1, time, site, variable]; spread is NaN where the model knows no limit law,
     widening where there are no gap junctions.
     Status NOT_CONVERGED if the integrator gives up, DIVERGED if the solution leaves the finite
-    numbers.
+    numbers, OUT_OF_DOMAIN if it leaves the walls of a variable.
 
     Notes
     -----
     Accuracy is the integrator's, ``rtol`` and ``atol`` per step.
     """
     points = _Points(model, params)
-    sites, n_sites, d = points.sites, len(points.sites.labels), len(model.state)
-    start, width = points.start()
+    sites, size = points.sites, points.size
     times = np.array(record_times(options))
 
-    shape = (1, len(times), n_sites, d)
+    shape = (1, len(times), *size)
     arrays = {var.name: np.full(shape, np.nan) for var in outputs(model, options)}
     found = None
     # What integrators and model functions raise once numbers are no longer finite; LinAlgError is
@@ -121,7 +128,7 @@ def solve(
         found = solve_ivp(
             points.slope,
             (0.0, float(times[-1])),
-            np.concatenate([start.ravel(), (width**2).ravel(), np.zeros(n_sites * d)]),
+            points.start(),
             method=options["method"],
             t_eval=times,
             rtol=options["rtol"],
@@ -134,16 +141,26 @@ def solve(
         status = Status.NOT_CONVERGED
     elif not np.isfinite(found.y).all():
         status = Status.DIVERGED
+    elif _beyond_walls(model, found.y[: size[0] * size[1]].T.reshape(-1, size[1])):
+        status = Status.OUT_OF_DOMAIN
     else:
-        states = found.y.T.reshape(len(times), 3, n_sites, d)
-        arrays["mean"][0], arrays["shift"][0] = states[:, 0], states[:, 2]
-        arrays["width"][0] = np.sqrt(np.maximum(states[:, 1], 0.0))
+        states = [points.split(row) for row in found.y.T]
+        for name, part in (("mean", 0), ("shift", 2)):
+            arrays[name][0] = [state[part] for state in states]
+        arrays["width"][0] = np.sqrt(np.maximum([state[1] for state in states], 0.0))
         if model.equations.profile is not None:
             known = np.array([model.equations.profile(p) for p in sites.params]) > 0.0
             arrays["spread"][0] = np.where(known, arrays["width"][0], np.nan)
-        for t, state in enumerate(states):
-            arrays["widening"][0, t] = points.widening(times[t], state[0], state[1])
+        for t, (x, variance, _, mixed) in enumerate(states):
+            arrays["widening"][0, t] = points.widening(times[t], x, variance, mixed)
     return Solution(arrays, np.array([status], np.int8))
+
+
+def _beyond_walls(model: Model, states: np.ndarray) -> bool:
+    """Return whether a state [..., d] is beyond a wall by more than rounding."""
+    low = [-np.inf if var.floor is None else var.floor for var in model.state]
+    high = [np.inf if var.ceiling is None else var.ceiling for var in model.state]
+    return bool((states < np.array(low) - 1e-9).any() or (states > np.array(high) + 1e-9).any())
 
 
 class _Point(NamedTuple):
@@ -161,6 +178,8 @@ class _Point(NamedTuple):
 class _Points:
     """Sites that sit at one point each: motion, variances and first-order corrections.
 
+    The state is [site, d] points, variances and shifts, and [site, pairs] covariances, flat.
+
     Parameters
     ----------
     model, params : the network
@@ -169,19 +188,42 @@ class _Points:
     def __init__(self, model: Model, params: Mapping[str, Any]) -> None:
         self.model, self.sites = model, model.sites(params)
         self.d, self.slopes = len(model.state), derivatives_of(model)
-        self.noise = np.array([model.equations.noise(p) for p in self.sites.params], dtype=float)
-
-    def start(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return centre and standard deviations of the initial law [site, d].
-
-        The law is a map of independent normals; its width is its slope where they are zero.
-        """
-        d, zero = self.d, (0.0,) * len(self.model.means)
-        centre = [self.model.equations.initial((0.0,) * d, p) for p in self.sites.params]
-        own = [
-            self.slopes.initial_z((0.0,) * d, zero, zero, p)[:: d + 1] for p in self.sites.params
+        self.size = (len(self.sites.labels), self.d)
+        self.pairs = carried_pairs(model, widths(model, self.sites))
+        places = {f"x.{symbol}": k for k, symbol in enumerate(model.symbols)}
+        #: Where covariances carried stand among the products of `Derivatives.drift_mixed`.
+        products = [tuple(places[n] for n in pair) for pair in structure_of(model).products]
+        self.n_products = len(products)
+        self.products = [
+            (products.index(pair), place)
+            for place, pair in enumerate(self.pairs)
+            if pair in products
         ]
-        return np.array(centre, dtype=float), np.abs(np.array(own, dtype=float))
+        self.plain = None
+        if model.plain_noise:
+            self.plain = np.array([model.equations.noise(p) for p in self.sites.params]) ** 2
+
+    def start(self) -> np.ndarray:
+        """Return the initial state: mean and covariance of the initial law, no shift."""
+        laws = [start_moments(self.model, p) for p in self.sites.params]
+        mean, variance = (np.array(part) for part in zip(*laws, strict=True))
+        mixed = np.array([[law[i, j] for i, j in self.pairs] for law in variance]).ravel()
+        centred = np.diagonal(variance, axis1=1, axis2=2)
+        return np.concatenate([mean.ravel(), centred.ravel(), np.zeros(mean.size), mixed])
+
+    def split(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return points, variances, shifts [site, d] and covariances [site, pairs]."""
+        n_sites, d = self.size
+        x, variance, shift = flat[: 3 * n_sites * d].reshape(3, n_sites, d)
+        return x, variance, shift, flat[3 * n_sites * d :].reshape(n_sites, len(self.pairs))
+
+    def noise(self, s: int, t: float, at: _Point) -> np.ndarray:
+        """Return the intensity Q [d, d] of the noise of a site."""
+        if self.plain is not None:
+            return np.diag(self.plain[s])
+        columns = amplitudes(self.model)(t, at.x, at.m, at.c, at.p)
+        found: np.ndarray = columns @ columns.T
+        return found
 
     def at(self, x: np.ndarray) -> list[_Point]:
         """Return what the sites see when they sit at x [site, d]."""
@@ -208,30 +250,85 @@ class _Points:
         return np.array(found, dtype=float).reshape(self.d, self.d)
 
     def slope(self, t: float, flat: np.ndarray) -> np.ndarray:
-        """Return the time derivative of points, variances and shifts, flat."""
-        x, variance, shift = flat.reshape(3, -1, self.d)
+        """Return the time derivative of points, variances, shifts and covariances, flat."""
+        x, variance, shift, mixed = self.split(flat)
         points = self.at(x)
         motion, widening, push = np.empty_like(x), np.empty_like(x), np.empty_like(x)
-        moved = self.felt(points, shift)
+        turning = np.empty_like(mixed)
+        moved = self.felt(points, variance, shift, mixed)
         for s, at in enumerate(points):
             drift = self.model.equations.drift(at.x, at.m, at.c, at.p, t)
             motion[s] = np.array(drift) + at.pull * (at.target - x[s])
             own = self.own(t, at)
-            rate = at.pull + at.gap
-            rate = np.where(rate == 0.0, -np.diag(own), rate)
-            widening[s] = self.noise[s] ** 2 - 2.0 * rate * variance[s]
-            bend = self.slopes.drift_xx(at.x, at.m, at.c, at.p, t)
-            bend = np.array(bend, dtype=float).reshape(self.d, self.d)
-            push[s] = 0.5 * bend @ np.where(at.gap > 0.0, variance[s], 0.0)
+            widening[s], turning[s] = self.spreading(s, t, at, own, variance[s], mixed[s])
+            here = (at.x, at.m, at.c, at.p, t)
+            bends = self.slopes.drift_xx(*here), self.slopes.drift_mixed(*here)
+            push[s] = self.excess(*bends, at, variance[s], mixed[s])
             push[s] += own @ shift[s] - at.pull * shift[s] + self.carried(t, at, *moved[s])
-        return np.concatenate([motion.ravel(), widening.ravel(), push.ravel()])
+        return np.concatenate([motion.ravel(), widening.ravel(), push.ravel(), turning.ravel()])
 
-    def felt(self, points: list[_Point], shift: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return how means and inputs of every site change when points move by shift [site, d]."""
+    def spreading(
+        self,
+        s: int,
+        t: float,
+        at: _Point,
+        own: np.ndarray,
+        variance: np.ndarray,
+        mixed: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the time derivatives of variances [d] and covariances [pairs] of a site."""
+        noise, rate = self.noise(s, t, at), at.pull + at.gap
+        alone = np.where(rate == 0.0, -np.diag(own), rate)
+        change: np.ndarray = np.diag(noise) - 2.0 * alone * variance
+        if not self.pairs:
+            return change, np.empty(0)
+        free = rate == 0.0
+        generator = np.where(free[None, :], own, 0.0)
+        np.fill_diagonal(generator, -alone)
+        fed = generator @ self.covariance(variance, mixed)
+        change = np.where(free, np.diag(noise) + 2.0 * np.diag(fed), change)
+        whole = fed + fed.T + noise
+        return change, np.array([whole[i, j] for i, j in self.pairs])
+
+    def covariance(self, variance: np.ndarray, mixed: np.ndarray) -> np.ndarray:
+        """Return the covariance [d, d] of a site: its variances and what is carried beside."""
+        found = np.diag(variance)
+        for (i, j), value in zip(self.pairs, mixed, strict=True):
+            found[i, j] = found[j, i] = value
+        return found
+
+    def excess(
+        self,
+        second: np.ndarray,
+        products: np.ndarray,
+        at: _Point,
+        variance: np.ndarray,
+        mixed: np.ndarray,
+    ) -> np.ndarray:
+        """Return what the width of the law adds to the means of functions with these curvatures."""
+        held = at.pull + at.gap > 0.0
+        bend = np.array(second, dtype=float).reshape(-1, self.d)
+        found: np.ndarray = 0.5 * bend @ np.where(held, variance, 0.0)
+        slopes = np.array(products, dtype=float).reshape(len(found), self.n_products)
+        for product, place in self.products:
+            found = found + slopes[:, product] * mixed[place]
+        return found
+
+    def felt(
+        self, points: list[_Point], variance: np.ndarray, shift: np.ndarray, mixed: np.ndarray
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return how means and inputs of every site change when points move by shift [site, d].
+
+        What neurons broadcast changes by the width of the law, too.
+        """
         means = []
-        for at, moved in zip(points, shift, strict=True):
-            sent = np.array(self.slopes.field_x(at.x, at.m, at.c, at.p), dtype=float)
-            means.append(np.concatenate([moved, sent.reshape(-1, self.d) @ moved]))
+        for s, (at, moved) in enumerate(zip(points, shift, strict=True)):
+            here = (at.x, at.m, at.c, at.p)
+            sent = np.array(self.slopes.field_x(*here), dtype=float)
+            bends = self.slopes.field_xx(*here), self.slopes.field_mixed(*here)
+            change = sent.reshape(-1, self.d) @ moved
+            change = change + self.excess(*bends, at, variance[s], mixed[s])
+            means.append(np.concatenate([moved, change]))
         return [*zip(means, self.sites.coupling @ np.array(means), strict=True)]
 
     def carried(self, t: float, at: _Point, dm: np.ndarray, dc: np.ndarray) -> np.ndarray:
@@ -249,15 +346,18 @@ class _Points:
             found += drift + current - pull * np.array(at.x)
         return found
 
-    def widening(self, t: float, x: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    def widening(
+        self, t: float, x: np.ndarray, variance: np.ndarray, mixed: np.ndarray
+    ) -> np.ndarray:
         """Return the first-order relative change [site, d] of the variances held by gaps."""
         found = np.full_like(x, np.nan)
         for s, at in enumerate(self.at(x)):
             own, free = self.own(t, at), at.gap == 0.0
-            carried = own[:, free] ** 2 @ variance[s, free]
-            for k in np.flatnonzero((at.gap > 0.0) & (self.noise[s] > 0.0)):
-                spread = 2.0 * carried[k] / self.noise[s, k] ** 2
-                found[s, k] = (own[k, k] + spread) / at.gap[k]
+            noise, around = self.noise(s, t, at), self.covariance(variance[s], mixed[s])
+            for k in np.flatnonzero((at.gap > 0.0) & (np.diag(noise) > 0.0)):
+                slopes = np.where(free, own[k], 0.0)
+                carried = slopes @ around @ slopes + slopes @ noise[k]
+                found[s, k] = (own[k, k] + 2.0 * carried / noise[k, k]) / at.gap[k]
         return found
 
 
@@ -272,4 +372,6 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
+    takes=frozenset({TIME, CEILING, MULTIPLICATIVE, CORRELATED}),
+    needs=(derivatives(), ITO, START_MOMENTS),
 )

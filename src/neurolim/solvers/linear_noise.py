@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
+from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
 from neurolim.core.assembly import assemble_step
 from neurolim.core.model import CEILING, COMMON, CORRELATED, MULTIPLICATIVE, TIME
 from neurolim.numerics.structure import derivatives_of
-from neurolim.solvers._needs import need_derivatives
+from neurolim.solvers._needs import derivatives, one_site
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
 
 OPTIONS = (
@@ -59,16 +59,13 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse models whose slopes are not known and more than one site.
+    """Refuse more than one site.
 
     Raises
     ------
     StudyError
     """
-    need_derivatives(model, "drift", "coupling", "fields", "initial")
-    sites = model.sites(params)
-    if len(sites.labels) != 1:
-        raise StudyError("solver", f"linear_noise needs one site, got {len(sites.labels)}", "one")
+    one_site(model.sites(params))
 
 
 class _Linearised:
@@ -212,4 +209,5 @@ SOLVER = Solver(
     check=check,
     stochastic=False,
     takes=frozenset({MULTIPLICATIVE, CORRELATED, COMMON, TIME, CEILING}),
+    needs=(derivatives(),),
 )

@@ -22,7 +22,7 @@ from scipy.integrate import solve_ivp
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
 from neurolim.solvers._balance import Network, layer_end
-from neurolim.solvers._synapses import check_synapses
+from neurolim.solvers._synapses import BALANCING, check_synapses
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
 
 OPTIONS = (
@@ -146,4 +146,5 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
+    needs=BALANCING,
 )

@@ -39,6 +39,7 @@ from neurolim.solvers._mean_field import (
     check_one_dimension,
     split_currents,
 )
+from neurolim.solvers._needs import GAUSSIAN_START, NO_WALLS, derivatives
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
 
 OPTIONS = (
@@ -248,4 +249,5 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
+    needs=(derivatives(), NO_WALLS, GAUSSIAN_START),
 )

@@ -3,14 +3,14 @@ r"""The exact law of a linear network of n neurons: mean and covariances in clos
 With x_i = M + y_i, M the mean of the site, the two parts of a linear network are independent
 Ornstein-Uhlenbeck processes,
 
-    dM = (B M + k) dt + Sigma dWbar,                B = slope of the site mean,  Wbar ~ t/n
-    dy_i = L y_i dt + Sigma (dW_i - dWbar),         L = J - pull - gap,
+    dM = (B M + k) dt + A dWbar + D dW0,      B = slope of the site mean,  Wbar ~ t/n
+    dy_i = L y_i dt + A (dW_i - dWbar),       L = J - pull - gap,
 
-so the expected covariance about the site mean is (1 - 1/n) S(t), S' = L S + S L^T + Sigma^2, and
-the site mean has covariance C(t), C' = B C + C B^T + Sigma^2/n.  Both are carried exactly from one
-record to the next,
+W0 the noise that all neurons share, so the expected covariance about the site mean is
+(1 - 1/n) S(t), S' = L S + S L^T + A A^T, and the site mean has covariance C(t),
+C' = B C + C B^T + A A^T/n + D D^T.  Both are carried exactly from one record to the next,
 
-    S(t + h) = Q + e^{Lh} S(t) e^{L^T h},      Q = int_0^h e^{Ls} Sigma^2 e^{L^T s} ds,
+    S(t + h) = Q + e^{Lh} S(t) e^{L^T h},      Q = int_0^h e^{Ls} A A^T e^{L^T s} ds,
 
 which needs no stationary state, so it holds for neutral and growing directions too.
 
@@ -25,9 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
-from neurolim.numerics.structure import derivatives_of, structure_of
-from neurolim.solvers._needs import need_derivatives
+from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
+from neurolim.core.model import COMMON, CORRELATED
+from neurolim.numerics.structure import derivatives_of
+from neurolim.solvers._laws import intensity, start_moments
+from neurolim.solvers._needs import GAUSSIAN_START, LINEAR, NO_WALLS, derivatives, one_site
 from neurolim.solvers._times import TIME_OPTIONS, state_coords
 
 #: Terms of the series at |L| tau <= 1/4: what is left out, 2^-k/(k + 1)!, is below rounding.
@@ -55,18 +57,13 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse models that are not linear and more than one site.
+    """Refuse more than one site.
 
     Raises
     ------
     StudyError
     """
-    need_derivatives(model, "drift", "coupling", "fields", "initial")
-    if not structure_of(model).linear:
-        raise StudyError("solver", "moments is exact for linear models only", "a linear model")
-    sites = model.sites(params)
-    if len(sites.labels) != 1:
-        raise StudyError("solver", f"moments needs one site, got {len(sites.labels)}", "one site")
+    one_site(model.sites(params))
 
 
 def _generators(model: Model, sites: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -87,11 +84,13 @@ def _generators(model: Model, sites: Any) -> tuple[np.ndarray, np.ndarray, np.nd
     own = matrix(slopes.drift_x(x, m, c, p), d)
     # What the mean of the site adds, through its states and what its neurons broadcast.
     of_mean = np.concatenate([np.eye(d), matrix(slopes.field_x(x, m, c, p), d)])
-    felt = matrix(slopes.drift_m(x, m, c, p), len(m))
-    felt = felt + weight * matrix(slopes.drift_c(x, m, c, p), len(m))
-    gap = np.diag(model.equations.relax(m, c, p)[2])
-    constant = np.array(model.equations.drift(x, m, c, p), dtype=float)
-    return own + felt @ of_mean, constant, own - gap
+    felt = matrix(slopes.drift_m(x, m, c, p), len(m)) + matrix(slopes.current_m(x, m, c, p), len(m))
+    carried = slopes.drift_c(x, m, c, p), slopes.current_c(x, m, c, p)
+    felt = felt + weight * sum(matrix(part, len(m)) for part in carried)
+    pull, target, gap = (np.array(part, dtype=float) for part in model.equations.relax(m, c, p))
+    constant = np.array(model.equations.drift(x, m, c, p), dtype=float) + pull * target
+    own = own - np.diag(pull)
+    return own + felt @ of_mean, constant, own - np.diag(gap)
 
 
 def _step(generator: np.ndarray, noise: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray]:
@@ -168,20 +167,19 @@ def solve(
     """
     sites = model.sites(params)
     (p,) = sites.params
-    d, n = len(model.state), options["n_neurons"]
+    n = options["n_neurons"]
     slope, constant, fluctuation = _generators(model, sites)
     h, records = options["t_end"] / options["records"], options["records"]
-    noise = np.diag(np.array(model.equations.noise(p)) ** 2)
-    start = np.array(model.equations.initial((0.0,) * d, p))
-    zero = (0.0,) * len(model.means)
-    width = np.reshape(derivatives_of(model).initial_z((0.0,) * d, zero, zero, p), (d, d))
-    initial = width @ width.T
+    noise, common = intensity(model, p), intensity(model, p, common=True)
+    start, initial = start_moments(model, p)
     with np.errstate(all="ignore"):
         arrays = {
             "mean": _means(slope, constant, start, h, records)[:, None],
             "covariance": (1.0 - 1.0 / n)
             * _covariances(fluctuation, noise, initial, h, records)[:, None],
-            "mean_covariance": _covariances(slope, noise / n, initial / n, h, records)[:, None],
+            "mean_covariance": _covariances(slope, noise / n + common, initial / n, h, records)[
+                :, None
+            ],
         }
     status = Status.OK
     if not all(np.isfinite(array).all() for array in arrays.values()):
@@ -207,4 +205,6 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
+    takes=frozenset({CORRELATED, COMMON}),
+    needs=(derivatives(), LINEAR, NO_WALLS, GAUSSIAN_START),
 )

@@ -1,13 +1,14 @@
-r"""The mean of a finite network as a stochastic equation in two variables.
+r"""The mean of a finite network as a stochastic equation in as many variables as a neuron has.
 
     dV = [ <f>(V) - W ] dt + sigma/sqrt(n) dB,       dW = [ b V - a W + c ] dt + sigma_w/sqrt(n) dB'
 
     <f> = f + f'' S/2 + f'''' S^2/8,      S = sigma^2 / (2 (1/eps - f' - f''' S/2))
 
+for planar networks; ``_mean_of_network`` has the equation of any model whose law concentrates.
 The noise is that of a mean of n independent neurons; S is the variance about the mean, at which
 the Gaussian closure (``numerics/closure.py``) arrives within a time eps/2.  Neglected are terms of
-relative order eps^2 in S and the fluctuations of S, O(n^{-1/2} eps).  With ``variance: limit`` S
-is 0: the limit equation with noise.
+relative order eps^2 and 1/n in S and the fluctuations of S, O(n^{-1/2} eps).  A single neuron is
+its own mean: S = 0.  With ``variance: limit`` S is 0, too: the limit equation with noise.
 
 Runge-Kutta of order 4 with the noise of a step as a constant force: weak order 2 in h, order 4 in
 the drift, which is what counts near a canard, where trajectories amplify errors of the drift.
@@ -24,11 +25,23 @@ import numpy as np
 from numba import njit
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
+from neurolim.core.model import TIME
+from neurolim.numerics import closure
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.lowlevel import stack_array
+from neurolim.numerics.planar import Plane
 from neurolim.numerics.random import BLOCK, STREAM_INITIAL, STREAM_NOISE, normals
 from neurolim.provenance import code_digest
-from neurolim.solvers._plane import plane_of, steepest
+from neurolim.solvers._concentration import check_concentrates, widths
+from neurolim.solvers._mean_of_network import NANOSECONDS, average_of, simulate
+from neurolim.solvers._needs import (
+    GAUSSIAN_START,
+    NO_WALLS,
+    derivatives,
+    few_nonlinear,
+    one_site,
+)
+from neurolim.solvers._plane import PLANE, plane_of, steepest
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
 
 _LANES = 8
@@ -37,7 +50,7 @@ _BATCH = 8 * BLOCK
 _NANOSECONDS = 20.0
 
 OPTIONS = (
-    Param("n_neurons", 1000, doc="neurons of the network", kind="integer", low=2, high=2**62),
+    Param("n_neurons", 1000, doc="neurons of the network", kind="integer", low=1, high=2**62),
     Param("dt", 0.02, "time", "time step h", positive=True),
     *TIME_OPTIONS,
     Param(
@@ -81,8 +94,11 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Return the measured time per step."""
     _, steps = _steps(options)
-    kept = 16.0 * steps / options["trace_every"] if options["trace_every"] else 0.0
-    return Cost(steps * _NANOSECONDS * 1e-9 + 1e-4, 2.0 * kept + 1e6)
+    per_step = _NANOSECONDS
+    if _plane(model, params) is None:
+        per_step = NANOSECONDS * average_of(model, params, True).weights.size
+    kept = steps / options["trace_every"] if options["trace_every"] else 0.0
+    return Cost(steps * per_step * 1e-9 + 1e-4, 16.0 * len(model.state) * kept + 1e6)
 
 
 def _steps(options: Mapping[str, Any]) -> tuple[int, int]:
@@ -92,14 +108,28 @@ def _steps(options: Mapping[str, Any]) -> tuple[int, int]:
     return stride, stride * options["records"]
 
 
+def _plane(
+    model: Model, params: Mapping[str, Any]
+) -> tuple[Plane, float, closure.Network, Any] | None:
+    """Return the planar system of a network, None where it is of another form."""
+    if any(need.fault(model) for need in PLANE):
+        return None
+    try:
+        return plane_of(model, params)
+    except StudyError:
+        return None
+
+
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse models that are not planar, steps that do not fit, couplings that do not hold.
+    """Refuse laws that do not concentrate, steps that do not fit, couplings that do not hold.
 
     Raises
     ------
     StudyError
     """
-    plane, _, network, _ = plane_of(model, params)
+    planar, sites = _plane(model, params), one_site(model.sites(params))
+    if planar is None:
+        check_concentrates(model, widths(model, sites))
     stride, steps = _steps(options)
     interval = options["t_end"] / options["records"]
     if stride < 1 or abs(stride * options["dt"] / interval - 1.0) > 1e-9:
@@ -110,13 +140,21 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         )
     if steps >= 2**34:
         raise StudyError("dt", "more than 2^34 steps", "a longer step, or a shorter run repeated")
-    if options["variance"] == "closure" and network.coupling <= steepest(plane):
+    if planar is None or not _wide(options):
+        return
+    plane, _, network, _ = planar
+    if network.coupling <= steepest(plane):
         raise StudyError(
-            "eps",
+            "model",
             f"coupling {network.coupling:g} below the largest slope of the drift, "
             f"{steepest(plane):.4g}: no narrow law",
-            f"eps below {1.0 / max(steepest(plane), 1e-300):.4g}, or variance: limit",
+            f"a coupling above {max(steepest(plane), 0.0):.4g}, or variance: limit",
         )
+
+
+def _wide(options: Mapping[str, Any]) -> bool:
+    """Return whether the law has a width about its mean."""
+    return options["variance"] == "closure" and options["n_neurons"] > 1
 
 
 @njit(error_model="numpy", forceinline=True)
@@ -207,6 +245,37 @@ def _run(
 keep_compiled(_run, code_digest(__name__))
 
 
+def _simulate_plane(
+    model: Model,
+    planar: tuple[Plane, float, closure.Network, Any],
+    options: Mapping[str, Any],
+    key: int,
+    replicas: range,
+    mean: np.ndarray,
+    trace: np.ndarray,
+) -> None:
+    """Fill mean [replicas, records + 1, 2] and trace [replicas, samples, 2] of a planar network."""
+    plane, current, network, p = planar
+    f = (*plane.f, *(0.0,) * (8 - len(plane.f)))
+    f = (f[0] + current, *f[1:])
+    half_noise = 0.5 * network.sigma**2 if _wide(options) else 0.0
+    root_n = np.sqrt(float(options["n_neurons"]))
+    n_replicas = len(replicas)
+    z, y = np.empty(BLOCK), np.empty(BLOCK)
+    start = np.empty((n_replicas, 2))
+    for i, replica in enumerate(replicas):
+        normals(z, 0, np.uint64(key), replica, 0, STREAM_INITIAL)
+        normals(y, 0, np.uint64(key), replica, 0, STREAM_INITIAL + 1)
+        start[i] = model.equations.initial((z[0] / root_n, y[0] / root_n), p)
+    for i in range(0, n_replicas, _LANES):
+        here = slice(i, min(i + _LANES, n_replicas))
+        _run(
+            start[here], f, plane.a, plane.b, plane.c, network.coupling, half_noise,
+            network.sigma / root_n, network.sigma_w / root_n, options["dt"], _steps(options)[0],
+            options["trace_every"], np.uint64(key), replicas[i], mean[here], trace[here],
+        )  # fmt: skip
+
+
 def solve(
     model: Model,
     params: Mapping[str, Any],
@@ -221,30 +290,19 @@ def solve(
     mean [replica, time, site, variable], trace [replica, trace_time, site, variable]; DIVERGED
     and NaN where the mean left the finite numbers (a step too long).
     """
-    plane, current, network, p = plane_of(model, params)
-    f = (*plane.f, *(0.0,) * (8 - len(plane.f)))
-    f = (f[0] + current, *f[1:])
-    half_noise = 0.5 * network.sigma**2 if options["variance"] == "closure" else 0.0
-    root_n = np.sqrt(float(options["n_neurons"]))
     stride, steps = _steps(options)
     every = options["trace_every"]
-    samples = steps // every + 1 if every else 0
-    n_replicas = len(replicas)
-    mean = np.full((n_replicas, len(record_times(options)), 2), np.nan)
-    trace = np.full((n_replicas, samples, 2), np.nan)
-    z, y = np.empty(BLOCK), np.empty(BLOCK)
-    start = np.empty((n_replicas, 2))
-    for i, replica in enumerate(replicas):
-        normals(z, 0, np.uint64(key), replica, 0, STREAM_INITIAL)
-        normals(y, 0, np.uint64(key), replica, 0, STREAM_INITIAL + 1)
-        start[i] = model.equations.initial((z[0] / root_n, y[0] / root_n), p)
-    for i in range(0, n_replicas, _LANES):
-        here = slice(i, min(i + _LANES, n_replicas))
-        _run(
-            start[here], f, plane.a, plane.b, plane.c, network.coupling, half_noise,
-            network.sigma / root_n, network.sigma_w / root_n, options["dt"], stride, every,
-            np.uint64(key), replicas[i], mean[here], trace[here],
+    samples, d = steps // every + 1 if every else 0, len(model.state)
+    mean = np.full((len(replicas), len(record_times(options)), d), np.nan)
+    trace = np.full((len(replicas), samples, d), np.nan)
+    planar = _plane(model, params)
+    if planar is None:
+        simulate(
+            model, params, average_of(model, params, _wide(options)),
+            (options["dt"], stride, every), key, replicas, mean, trace, options["n_neurons"],
         )  # fmt: skip
+    else:
+        _simulate_plane(model, planar, options, key, replicas, mean, trace)
     lost = ~np.isfinite(mean).all(axis=(1, 2))
     mean[lost], trace[lost] = np.nan, np.nan
     status = np.where(lost, int(Status.DIVERGED), int(Status.OK)).astype(np.int8)
@@ -255,7 +313,7 @@ def solve(
 
 
 SOLVER = Solver(
-    summary="The mean of a finite network as a stochastic equation in two variables.",
+    summary="The mean of a finite network as a stochastic equation.",
     source="docs/phase-diagrams.md",
     options=OPTIONS,
     outputs=outputs,
@@ -264,4 +322,6 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=True,
+    takes=frozenset({TIME}),
+    needs=(derivatives(), NO_WALLS, GAUSSIAN_START, few_nonlinear(3)),
 )

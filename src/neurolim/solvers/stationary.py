@@ -33,7 +33,8 @@ from neurolim.solvers._mean_field import (
     check_one_dimension,
     split_currents,
 )
-from neurolim.solvers._synapses import check_synapses
+from neurolim.solvers._needs import derivatives
+from neurolim.solvers._synapses import BALANCING, check_synapses
 
 OPTIONS = (
     Param("nodes", 601, doc="quadrature nodes per population", kind="integer", low=51, high=10**5),
@@ -258,4 +259,5 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
+    needs=(derivatives("initial"), *BALANCING),
 )

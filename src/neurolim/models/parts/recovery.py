@@ -38,10 +38,10 @@ NOISE = (Noise("v", "sigma"), Noise("w", "sigma_w"))
 PARAMS = (
     Param("eps", 0.01, "time", "inverse coupling strength", positive=True),
     Param("current", 0.0, "1/time", "input current I, added to the voltage drift"),
-    Param("a", 0.3, "1/time", "decay of the recovery variable", positive=True),
+    Param("a", 0.3, "1/time", "decay of the recovery variable", low=0.0),
     Param("b", 0.1, "1/time", "gain of the recovery variable"),
     Param("c", 0.0, "1/time", "constant drive of the recovery variable"),
-    Param("sigma", 2.0**0.5, "1/sqrt(time)", "voltage noise", positive=True),
+    Param("sigma", 2.0**0.5, "1/sqrt(time)", "voltage noise", low=0.0),
     Param("recovery_noise", 0.0, "1/sqrt(time)", "recovery noise sigma_w", low=0.0),
     Param(
         "recovery_noise_scale",
@@ -75,13 +75,13 @@ def numbers(params: Mapping[str, Any], density: float = 1.0) -> dict[str, float]
     Returns
     -------
     gap = rho0/eps, sigma_w, the start and its spread, and the spread of the limit law,
-    sigma sqrt(eps/(2 rho0)) and sigma_w/sqrt(2 a)
+    sigma sqrt(eps/(2 rho0)) and sigma_w/sqrt(2 a), 0 where nothing decays and there is no such law
     """
     eps, sigma_w = params["eps"], params["recovery_noise"]
     if params["recovery_noise_scale"] == "root_eps":
         sigma_w *= np.sqrt(eps)
     v_spread = params["sigma"] * np.sqrt(eps / (2.0 * density))
-    w_spread = sigma_w / np.sqrt(2.0 * params["a"])
+    w_spread = sigma_w / np.sqrt(2.0 * params["a"]) if params["a"] > 0.0 else 0.0
     v_unit = 1.0 if params["initial"] == "absolute" else v_spread
     w_unit = w_spread if params["initial"] == "prepared" else 1.0
     return {
