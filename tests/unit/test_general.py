@@ -10,6 +10,7 @@ from scipy.special import i0, i1
 
 from neurolim import core
 from neurolim.core import Field, Model, Noise, Param, State, Status, StudyError
+from neurolim.kernels.model_code import compiled_equations
 from neurolim.math import cos, pi, sin
 from neurolim.models import hodgkin_huxley
 
@@ -253,3 +254,32 @@ def test_equations_that_do_not_say_what_a_scheme_needs_are_refused(changes, sche
     options = core.resolve(solver.options, {"scheme": scheme})
     with pytest.raises(StudyError, match=words):
         solver.accept(model, {}, options)
+
+
+def decay(x, p):
+    return p.decay * x.v
+
+
+def helped(x, p):
+    return (-decay(x, p),)
+
+
+def endless(x, p):
+    return endless(x, p)
+
+
+def test_a_helper_may_have_the_name_of_a_parameter_but_not_call_itself():
+    def model_with(drift):
+        return Model(
+            summary="One variable.",
+            source="this test",
+            name="one",
+            state=(State("v", start=1.0),),
+            params=(Param("decay", 2.0, doc="rate"),),
+            drift=drift,
+        )
+
+    found = simulate(model_with(helped), dt=1e-3, n_neurons=4, replicas=1)["mean"][0, -1, 0, 0]
+    assert found == pytest.approx(np.exp(-2.0), abs=2e-3)
+    with pytest.raises(StudyError, match="endless calls itself"):
+        compiled_equations(model_with(endless), "endless")

@@ -24,8 +24,9 @@ from neurolim.check import check
 from neurolim.cli import main
 from neurolim.core import Model
 from neurolim.core.assembly import assemble_step
-from neurolim.core.model import COMMON, LAW, MULTIPLICATIVE
+from neurolim.core.model import COMMON, MULTIPLICATIVE
 from neurolim.kernels.model_code import compiled_equations, kernel_key
+from neurolim.laws import Mixture, Samples, Uniform
 from neurolim.numerics.structure import structure_of
 from neurolim.sweep import engine
 from neurolim.sweep.study import parse_study
@@ -216,7 +217,7 @@ def test_every_kind_of_noise_wall_and_circle_has_a_spelling():
     model = model_of(
         state={
             "v": {"floor": 0, "ceiling": 1, "start": 0.5, "unit": "mV", "long_name": "voltage"},
-            "w": {"period": "2*pi"},
+            "w": {"period": "2*pi", "law": {"uniform": [0, "2*pi"]}},
         },
         drift={"v": "cos(t)", "w": "-w"},
         gap_junctions=None,
@@ -225,7 +226,7 @@ def test_every_kind_of_noise_wall_and_circle_has_a_spelling():
             {"moves": {"w": 0.5}, "common": True},
         ],
     )
-    assert model.features == core.FEATURES - {LAW}
+    assert model.features == core.FEATURES
     first, second = model.noises
     assert (first.variable, first.stratonovich, first.common) == (("v", "w"), True, False)
     assert (second.variable, second.amplitude, second.common) == ("w", 0.5, True)
@@ -537,3 +538,31 @@ def test_the_guide_s_texts_work_as_they_stand(tmp_path):
     results = [run_study(study, tmp_path / study.name)["mean"] for study in (text, again)]
     assert results[0].identical(results[1])
     assert load_study(tmp_path / "second.yaml").the_model.features == {COMMON, MULTIPLICATIVE}
+
+
+@pytest.mark.parametrize(
+    ("law", "same"),
+    [
+        ({"uniform": ["-sigma", 1]}, Uniform(lambda p: -p.sigma, 1.0)),
+        ({"mixture": [[1, "-1", 0.1], [3, "sigma", 0.2]]},
+         Mixture((1.0, -1.0, 0.1), (3.0, "sigma", 0.2))),
+        ({"samples": [1, 2.5, -3]}, Samples((1.0, 2.5, -3.0))),
+    ],
+)  # fmt: skip
+def test_initial_laws_of_a_text_are_those_of_a_file(law, same):
+    model = model_of(state={"v": {"law": law}, "w": {}})
+    (p,) = model.sites(core.resolve(model.params, {})).params
+    given = [a if not callable(a) else a(p) for a in same.arguments]
+    given = [getattr(p, a) if isinstance(a, str) else a for a in given]
+    for z in (-2.0, 0.1, 1.3):
+        assert model.equations.initial((z, 0.0), p)[0] == same.draw(z, *given)
+
+
+@pytest.mark.parametrize(
+    "law", [{}, {"normal": [0, 1]}, {"uniform": [1]}, {"mixture": [[1, 2]]}, {"samples": ["a"]}, 3]
+)
+def test_laws_of_a_text_that_are_none_are_refused_in_one_line(law):
+    with pytest.raises(StudyError, match=r"state\.v\.law"):
+        model_of(state={"v": {"law": law}, "w": {}})
+    with pytest.raises(StudyError, match="a law beside start"):
+        model_of(state={"v": {"law": {"uniform": [0, 1]}, "start": 1}, "w": {}})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dis import get_instructions
 from functools import lru_cache
 from types import FunctionType, ModuleType
 from typing import Any
 
 from numba import njit
 
-from neurolim.core import Equations, Model
+from neurolim.core import Equations, Model, StudyError
 from neurolim.core.assembly import assemble, assemble_noise, assemble_step
 from neurolim.core.digests import model_digest
 from neurolim.kernels.numba_types import Code
@@ -56,8 +57,11 @@ def compiler(tag: object) -> Callable[[Any], Any]:
 
     def take(function: Any) -> Any:
         if id(function) not in made:
+            made[id(function)] = None
             copy = _with_compiled_helpers(function, take)
             made[id(function)] = njit(error_model="numpy", forceinline=True)(named(copy, tag))
+        elif made[id(function)] is None:
+            raise StudyError("model", f"{function.__name__} calls itself", "a formula")
         return made[id(function)]
 
     return take
@@ -71,7 +75,11 @@ def _with_compiled_helpers(function: Any, take: Callable[[Any], Any]) -> Any:
     """
     names = function.__code__.co_names
     space = dict(function.__globals__)
-    for name in names:
+    # A parameter ``p.drift`` is a name, too, but not the function of that name.
+    called = {
+        step.argval for step in get_instructions(function.__code__) if step.opname == "LOAD_GLOBAL"
+    }
+    for name in called:
         value = space.get(name)
         if _is_helper(value):
             space[name] = take(value)

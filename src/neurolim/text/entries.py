@@ -17,6 +17,8 @@ from neurolim.text.tokens import RESERVED
 
 #: Entries of a mapping, and sites.
 MAX_ENTRIES = 100
+#: Numbers an initial law may be made of.
+MAX_SAMPLES = 10_000
 #: Characters of names and of lines of words.
 MAX_NAME = 40
 MAX_WORDS = 1000
@@ -119,6 +121,30 @@ def check_walls(given: Mapping[str, Any], key: str) -> None:
         raise StudyError(f"{key}.floor", f"{ends['floor']:g}", f"below {ends['ceiling']:g}")
     if "period" in ends and (len(ends) > 1 or ends["period"] <= 0.0):
         raise StudyError(f"{key}.period", f"got {show(given['period'])}", "> 0, without walls")
+
+
+def law_of(given: Any, key: str) -> tuple[str, list[Any]]:
+    """Return the kind of an initial law and its numbers.
+
+    Parameters
+    ----------
+    given : {uniform: [low, high]}, {mixture: [[weight, mean, deviation], ...]}, {samples: [...]}
+    key : where it stands
+    """
+    shapes = "{uniform: [low, high]}, {mixture: [[weight, mean, deviation], ...]}, {samples: [...]}"
+    law = mapping(given, key, shapes)
+    check_keys(law, key, ("uniform", "mixture", "samples"))
+    if len(law) != 1:
+        raise StudyError(key, f"{len(law)} laws", shapes)
+    ((kind, values),) = law.items()
+    lengths = {"uniform": (2, 2), "mixture": (1, MAX_ENTRIES), "samples": (1, MAX_SAMPLES)}
+    least, most = lengths[kind]
+    if not isinstance(values, (list, tuple)) or not least <= len(values) <= most:
+        raise StudyError(f"{key}.{kind}", f"got {show(values)[:60]}", shapes)
+    parts = values if kind == "mixture" else ()
+    if any(not isinstance(part, (list, tuple)) or len(part) != 3 for part in parts):
+        raise StudyError(f"{key}.{kind}", f"got {show(values)[:60]}", shapes)
+    return kind, list(values)
 
 
 def sites_of(model: Mapping[str, Any]) -> tuple[str | float, ...]:

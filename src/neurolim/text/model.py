@@ -28,7 +28,7 @@ _KEYS = (
     *("drift", "fields", "gap_junctions", "synapses", "noise", "initial"),
 )
 _STATE_WORDS = ("name", "unit", "long_name")
-_STATE = (*_STATE_WORDS, "start", "spread", *ENDS, "range", "profile")
+_STATE = (*_STATE_WORDS, "start", "spread", "law", *ENDS, "range", "profile")
 #: What is asked for by these names no model can have.
 _UNSUPPORTED = {
     **dict.fromkeys(("reset", "threshold", "refractory", "spikes"), "thresholds with reset"),
@@ -44,6 +44,7 @@ _BEGIN = (
     "from types import SimpleNamespace",
     "from neurolim import Field, GapJunctions, Model, Noise, Param, Sites, State",
     "from neurolim import StudyError, Synapses",
+    "from neurolim.laws import Mixture, Samples, Uniform",
 )
 
 
@@ -201,10 +202,25 @@ class _Program:
                 if not isinstance(ends, (list, tuple)) or len(ends) != 2:
                     raise StudyError(place, f"got {show(ends)}", "[lowest, highest]")
                 text = _tuple(self._term(end, place, "p") for end in ends)
+            elif word == "law":
+                text = self._law(given, place)
             else:
                 text = self._term(given[word], place, "p")
             parts.append(f"{word}={text}")
         return f"State({', '.join(parts)})"
+
+    def _law(self, given: Mapping[str, Any], key: str) -> str:
+        """Return the initial law of a variable, in the place of start and spread."""
+        beside = next((word for word in ("start", "spread") if word in given), "")
+        if beside:
+            raise StudyError(key, f"a law beside {beside}", "one of them")
+        kind, values = entries.law_of(given["law"], key)
+        if kind == "samples":
+            return f"Samples({_tuple(repr(number(value, key)) for value in values)})"
+        if kind == "uniform":
+            return f"Uniform({', '.join(self._term(end, key, 'p') for end in values)})"
+        parts = (_tuple(self._term(value, key, "p") for value in part) for part in values)
+        return f"Mixture({', '.join(parts)})"
 
     def _per_variable(self, key: str) -> Iterator[tuple[str, str, Any]]:
         """Yield (place, symbol, what is said of it) of a section with an entry per variable."""
@@ -228,7 +244,7 @@ class _Program:
         if "initial" not in self._given:
             return "None"
         for symbol, given in self._state.items():
-            for word in ("start", "spread"):
+            for word in ("start", "spread", "law"):
                 if word in (given or {}):
                     problem = "the section `initial` says how variables start"
                     raise StudyError(f"state.{symbol}.{word}", problem, "one of the two")
