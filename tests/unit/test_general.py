@@ -226,7 +226,7 @@ def test_solvers_that_do_not_take_a_feature_say_which():
         (
             {"drift": lambda x: (-x.v if x.v > 0 else x.v,)},
             "exponential",
-            "one.drift asks `if`: write neurolim.math.where",
+            "one.drift asks `if` of a state",
         ),
         (
             {"noise": Noise("v", lambda x: x.v if x.v > 0 else 1.0, stratonovich=True)},

@@ -37,7 +37,7 @@ BAD = [
     ("reference", "limits", "reference", "limit"),
     ("reference", {"solver": "limit", "options": {"rtol": 2}}, "reference.options.rtol", "<="),
     ("reference", {"solver": "limit", "options": {"t_end": 2.0}}, "reference", "time"),
-    ("params/a", 0.0, "params.a", "> 0"),
+    ("params/a", -0.1, "params.a", ">= 0"),
     ("params/a", "fast", "params.a", "number"),
     ("params/a", True, "params.a", "number"),
     ("params/b", float("nan"), "params.b", "number"),

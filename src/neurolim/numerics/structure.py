@@ -111,12 +111,12 @@ class Structure:
     def orders(self, model: Model, scheme: str) -> tuple[float, float]:
         """Return the strong and the weak order of a scheme of the network, away from walls.
 
+        Source: Kloeden & Platen 1992, secs 10.2, 10.3, 14.1, 15.1; docs/science.md, section 4.
+
         Parameters
         ----------
         model : whose structure this is
         scheme : exponential or euler_maruyama
-
-        Source: Kloeden & Platen 1992, secs 10.2, 10.3, 14.1, 15.1; docs/science.md, section 4.
         """
         parts = [part for noise in model.noises for part in noise.parts]
         additive = all(set(arguments_of(amplitude)) <= {"p"} for _, amplitude in parts)

@@ -151,6 +151,8 @@ def _no_range(model: Model) -> str:
 
 
 def _no_floor(model: Model) -> str:
+    if len(model.state) < 2:
+        return "there is no second"
     return f"{model.symbols[1]} has none" if model.state[1].floor is None else ""
 
 
