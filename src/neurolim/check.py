@@ -123,7 +123,8 @@ def _structure(model: Model, found: Structure) -> Iterator[str]:
         yield f"noise on {', '.join(moved)}"
     if found.traced:
         strong, weak = found.orders(model, "exponential")
-        yield f"exponential steps: strong order {strong:g}, weak order {weak:g}"
+        orders = f"strong order {strong:g}, weak order {weak:g}"
+        yield f"exponential steps: {orders}, away from walls"
 
 
 def refused_by(solver: Solver, model: Model, params: dict[str, Any]) -> str:

@@ -112,9 +112,11 @@ def list_plugins(
     if kind == "model":
         from neurolim.numerics.structure import structure_of
 
-        for scheme in ("exponential", "euler_maruyama"):
-            strong, weak = structure_of(plugin).orders(plugin, scheme)
-            typer.echo(f"{scheme} steps: strong order {strong:g}, weak order {weak:g}")
+        found = structure_of(plugin)
+        for scheme in ("exponential", "euler_maruyama") if found.traced else ():
+            strong, weak = found.orders(plugin, scheme)
+            orders = f"strong order {strong:g}, weak order {weak:g}"
+            typer.echo(f"{scheme} steps: {orders}, away from walls")
     for param in plugin.params if kind == "model" else plugin.options:
         typer.echo(
             f"  {param.name:24} {param.default!s:>16}  {param.doc} [{param.unit}; "

@@ -79,6 +79,9 @@ class Mixture:
         if not parts or any(not isinstance(part, tuple) or len(part) != 3 for part in parts):
             given = ", ".join(map(repr, parts)) or "nothing"
             raise StudyError("law", f"a mixture of {given}", "triples (weight, mean, deviation)")
+        numbers = [part[0] for part in parts if isinstance(part[0], (int, float))]
+        if any(not weight > 0.0 for weight in numbers):
+            raise StudyError("law", f"weights {', '.join(map(str, numbers))}", "positive numbers")
         object.__setattr__(self, "parts", parts)
 
     @property

@@ -92,6 +92,17 @@ def test_commuting_noise_is_told_from_other_noise(noise, commuting):
     assert structure_of(model_of(slow, noise)).commuting == commuting
 
 
+def test_orders_of_euler_maruyama_ask_whether_noise_moves_amplitudes():
+    def strong(noise):
+        model = model_of(slow, noise)
+        return structure_of(model).orders(model, "euler_maruyama")[0]
+
+    assert strong(Noise("x", "size")) == 1.0
+    assert strong(Noise("x", lambda t: 1.0 + t)) == 1.0
+    assert strong(Noise("x", lambda x: x.x)) == 0.5
+    assert strong((Noise("x", 1.0), Noise("y", lambda x: x.x))) == 0.5
+
+
 @pytest.mark.parametrize("additive", [True, False], ids=["additive", "of the state"])
 @pytest.mark.parametrize("ratio", [0.5, 50.0], ids=["short steps", "long steps"])
 def test_noise_on_a_stiff_variable_has_its_variance_at_any_step(additive, ratio):

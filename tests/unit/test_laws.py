@@ -24,7 +24,7 @@ def still(x):
 def model_of(**laws):
     given: dict[str, Any] = {
         "flat": Uniform("low", lambda p: p.low + 2.0),
-        "bumps": Mixture((1.0, -2.0, 0.3), (3.0, 1.0, 0.5)),
+        "bumps": Mixture((1.0, -2.0, 0.3), (lambda p: 3, 1.0, 0.5)),
         "drawn": Samples(SEVERAL),
     }
     return Model(
@@ -84,6 +84,7 @@ def test_solvers_of_laws_name_what_they_do_not_take():
             lambda: Mixture(*[(1.0, 2.0)]),  # type: ignore[arg-type]
             "a mixture of \\(1.0, 2.0\\)",
         ),
+        (lambda: Mixture((-1.0, 0.0, 1.0)), "weights -1.0; allowed: positive"),
         (lambda: Samples(()), "samples that are no numbers"),
         (lambda: Samples((1.0, float("nan"))), "no numbers; allowed: at least one"),
         (lambda: core.check_model(model_of(flat="uniform")), "starts.state.flat.law: 'uniform'"),

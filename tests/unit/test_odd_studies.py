@@ -85,7 +85,10 @@ WRONG = {
         {"model": "balanced", "solver": "mean_field", "params": {"sigma": [0.0]}},
         r"params\.sigma: no noise",
     ),
-    "another model": ({"model": "morris_lecar", "solver": "closure"}, "model: closure needs variables"),
+    "another model": (
+        {"model": "morris_lecar", "solver": "closure"},
+        "model: closure needs variables",
+    ),
     "double limit of one axis": (
         study(statistics=["double_limit"], figures=[]), "double_limit: axis n_neurons",
     ),

@@ -237,7 +237,11 @@ def _initial(model: Model, write: _Writer) -> Any:
         if var.law is None:
             laws.append(f"{write.value(var.start)} + {write.value(var.spread)} * z.{var.symbol}")
         else:
-            given = [f"z.{var.symbol}", *map(write.value, var.law.arguments)]
+            # Products with 1.0 are numbers of one kind, whatever a function returns.
+            given = [f"z.{var.symbol}"]
+            for term in var.law.arguments:
+                text = write.value(term)
+                given.append(text if isinstance(term, np.ndarray) else f"1.0 * {text}")
             laws.append(f"{write.constant(write.take(var.law.draw))}({', '.join(given)})")
     return write.function("initial(z, p)", _tuple(laws))
 

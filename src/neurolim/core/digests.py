@@ -33,14 +33,16 @@ def model_digest(model: Model) -> str | None:
 def _text(value: Any, modules: set[str]) -> str:
     """Return a value as text, functions by where they stand and what they do."""
     if is_dataclass(value) and not isinstance(value, type):
-        if is_covered(type(value).__module__):
-            modules.add(type(value).__module__)
+        module = type(value).__module__
+        if is_covered(module):
+            modules.add(module)
         parts = (
             _text(getattr(value, part.name), modules)
             for part in fields(value)
             if part.name not in _WORDS
         )
-        return f"{type(value).__name__}({', '.join(parts)})"
+        own = _text(value.draw, modules) if hasattr(value, "draw") else ""
+        return f"{type(value).__name__}{own}({', '.join(parts)})"
     if isinstance(value, tuple):
         return f"({', '.join(_text(part, modules) for part in value)})"
     if callable(value):

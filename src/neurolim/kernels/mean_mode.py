@@ -439,7 +439,7 @@ def along_the_path(code, network, modes, step):
         flow_slopes(code, around, received, rows, coupling, t, slopes, new_B)
         ratio = _correct_move(part_P2, B, new_B, F, new_F, R, change, new_R)
         if ratio > 1.0 and tau > _SHORTEST * h and healthy:
-            tau *= max(0.1, 0.8 / np.sqrt(ratio))
+            tau = max(_SHORTEST * h, tau * max(0.1, 0.8 / np.sqrt(ratio)))
             continue
         flow_at(code, new_R, excess, rows, coupling, t, around, received, new_F, new_rate)
         _compose(
@@ -455,7 +455,8 @@ def along_the_path(code, network, modes, step):
         left = h - begin
         if left <= 1e-12 * h or not healthy:
             break
-        tau = min(left, tau * min(5.0, max(0.1, 0.8 / np.sqrt(max(ratio, 1e-9)))))
+        tau *= min(5.0, max(0.1, 0.8 / np.sqrt(max(ratio, 1e-9))))
+        tau = min(left, max(_SHORTEST * h, tau))
         flow_slopes(code, around, received, rows, coupling, t, slopes, B)
     _end_modes(vectors, modes.matrices[C], blocks[C_MEAN, 0], site_Q, mean_Q, h)
 

@@ -16,7 +16,12 @@ from neurolim.core.digests import model_digest
 from neurolim.kernels.numba_types import Code
 from neurolim.numerics.cache import named
 from neurolim.numerics.lowlevel import fma
-from neurolim.numerics.structure import Derivatives, derivatives_of, structure_of
+from neurolim.numerics.structure import (
+    Derivatives,
+    derivatives_of,
+    structure_digest,
+    structure_of,
+)
 from neurolim.provenance import code_digest
 
 
@@ -30,7 +35,15 @@ def kernel_key(model: Model, *modules: str) -> tuple[str, bool]:
     """
     digest = model_digest(model)
     known = digest is not None
-    return f"{code_digest(__name__, *modules)}_{digest if known else f'{id(model):x}'}", known
+    if not known:
+        # Held for ever, so that no other model gets its address and its kernels.
+        _uncovered[id(model)] = model
+    own = digest if known else f"{id(model):x}"
+    return f"{code_digest(__name__, 'neurolim.laws', *modules)}_{own}", known
+
+
+#: Models whose functions no digest covers, by the number that stands for them in this process.
+_uncovered: dict[int, Model] = {}
 
 
 def compiled_equations(model: Model, tag: object) -> Equations:
@@ -114,6 +127,8 @@ def _is_helper(value: Any) -> bool:
 def step_code(model: Model) -> Code:
     """Return a model as the first argument of the kernels of time steps."""
     key, kept = kernel_key(model)
+    if any(noise.stratonovich for noise in model.noises):
+        key = f"{key}_{structure_digest(model)}"
     functions = _step_functions(model, compiler(key), key)
     numbers = model.numbers._fields
     return Code(key, model.symbols, model.means, numbers, len(model.noises), kept, functions)
@@ -126,7 +141,7 @@ def exponential_code(model: Model) -> Code:
     Its drift, coupling, fields and noise are traced.
     """
     key, kept = kernel_key(model)
-    key = f"{key}_exponential"
+    key = f"{key}_exponential_{structure_digest(model)}"
     shape, slopes, take = structure_of(model), derivatives_of(model, name=False), compiler(key)
     milstein = take(slopes.milstein) if shape.milstein else None
     noise = assemble_noise(model, take, milstein, shape.milstein)

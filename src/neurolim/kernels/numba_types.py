@@ -266,7 +266,8 @@ state_to_replace = _loader(
     """Return the state of neuron i of rows [variable, i] that ``replace`` is about to write.
 
     Only for a loop that reads a neuron, computes its new state from it and replaces it: loads and
-    stores are marked not to overlap, so that the loop becomes vector code.
+    stores are marked not to overlap, so that the loop becomes vector code.  Every new x_k has to be
+    made from the x_k that was read, as it is in every step.
     """,
     _marked_read,
 )

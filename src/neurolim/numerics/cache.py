@@ -26,6 +26,15 @@ class _KeyedCache(FunctionCache):
         if all(getattr(argument, "kept", True) for argument in sig):
             super().save_overload(sig, data)
 
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return compiled code for these types, or None.
+
+        Two processes that compile for two models at once may put the code of the one under the
+        name of the other: what is found is compared with what was asked for.
+        """
+        found = super().load_overload(sig, target_context)
+        return found if found is None or tuple(found.signature.args) == tuple(sig) else None
+
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
         # The processor is part of the key: code for another one is compiled anew.
         return (sig, codegen.magic_tuple(), self._key)

@@ -204,7 +204,7 @@ def normal_cdf(x):
 def normal_quantile(x):
     """Return the inverse of `normal_cdf`, to 1e-13; x is clipped to [1e-300, 1 - 1e-16].
 
-    Halley's method from the rational approximation of Hastings (Abramowitz & Stegun 26.2.23).
+    Halley's method from the rational approximation of Hastings (Abramowitz & Stegun 26.2.22).
     """
     p = max(min(x, 1.0 - x), _LEAST)
     t = np.sqrt(-2.0 * log(p))

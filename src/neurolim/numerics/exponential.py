@@ -12,7 +12,7 @@ roots are used, so the bits are the same everywhere.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numba import njit
@@ -25,7 +25,7 @@ _SHORT = 0.25
 _RECIPROCALS = tuple(1.0 / k for k in range(1, _TERMS + 3))
 
 
-@lru_cache(maxsize=8)
+@cache
 def propagator(size: int) -> Callable[..., None]:
     """Return the compiled function ``propagate(L, S, h, E, P1, P2, C)`` for small systems.
 

@@ -13,6 +13,7 @@ that asks whether a state is positive (``if x.v > 0``) cannot be traced and says
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -121,7 +122,8 @@ class Structure:
         parts = [part for noise in model.noises for part in noise.parts]
         additive = all(set(arguments_of(amplitude)) <= {"p"} for _, amplitude in parts)
         if scheme == "euler_maruyama":
-            return (1.0 if additive else 0.5), 1.0
+            # Nothing is left of the double integrals where noise moves no amplitude.
+            return (1.0 if self.commuting and not self.milstein else 0.5), 1.0
         return (1.0 if self.commuting else 0.5), (2.0 if additive else 1.0)
 
     @property
@@ -199,6 +201,12 @@ def structure_of(model: Model) -> Structure:
     if path is not None:
         _keep(path, json.dumps(asdict(found)))
     return found
+
+
+def structure_digest(model: Model) -> str:
+    """Return a digest of what was derived, which another SymPy may write otherwise."""
+    text = json.dumps(asdict(structure_of(model)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 @lru_cache(maxsize=64)

@@ -107,10 +107,12 @@ def _brings(noisy: tuple[bool, ...], wide: bool) -> np.ndarray:
     """
     d, own = len(noisy), [k for k, has in enumerate(noisy) if has]
     if not own:
-        return np.full(d, NONE)
+        return np.full(d, NONE, dtype=np.int64)
     after = [] if wide else range(max(own) + 1, d)
     fed = dict(zip(own, after, strict=False))
-    return np.array([NONE if k in fed.values() else fed.get(k, ALONE) for k in range(d)])
+    return np.array(
+        [NONE if k in fed.values() else fed.get(k, ALONE) for k in range(d)], dtype=np.int64
+    )
 
 
 def _noises(model: Model, sites: Sites, exact: bool, wide: bool) -> Noises:
@@ -118,10 +120,12 @@ def _noises(model: Model, sites: Sites, exact: bool, wide: bool) -> Noises:
     d, resolution = len(model.state), np.float64(0.0) if wide else np.float32(0.0)
     if not exact:
         common = np.array([noise.common for noise in model.noises], dtype=bool)
-        return Noises(np.full(d, NONE), _streams(model, sites), common, 1, resolution)
+        return Noises(
+            np.full(d, NONE, dtype=np.int64), _streams(model, sites), common, 1, resolution
+        )
     loose = [noise for noise in model.noises if not noise.exact]
     # Streams that neither the exact noise nor the bridges of walls take.
-    free = np.array([*range(31, 23, -1), *range(15, 7, -1)])
+    free = np.array([*range(31, 23, -1), *range(15, 7, -1)], dtype=np.int64)
     common = np.array([noise.common for noise in loose], dtype=bool)
     brings = _brings(exact_noise(model, sites), wide)
     return Noises(brings, free[: len(loose)], common, 1, resolution)
