@@ -17,6 +17,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from neurolim.numerics.cache import keep_compiled
+from neurolim.provenance import code_digest
+
 #: By what kernels call: the compiled function, and the types to which arguments are cast, if fixed.
 _FUNCTIONS: dict[Any, tuple[Any, tuple[tuple[Any, ...], ...]]] = {}
 _provided: set[str] = set()
@@ -72,6 +75,12 @@ def by_address(function: Any, *signatures: tuple[Any, ...]) -> Any:
     call = intrinsic(with_arity(typer, len(inspect.signature(function.py_func).parameters)))
     _FUNCTIONS[call] = (function, signatures)
     return call
+
+
+def kept_by_address(function: Any, *signatures: tuple[Any, ...]) -> Any:
+    """Return `by_address` of a function that no model changes, kept on disk."""
+    key = code_digest(function.py_func.__module__)
+    return by_address(keep_compiled(function, key), *signatures)
 
 
 def provide(*calls: Any, given: tuple[Any, ...] = (), element: Any = None) -> None:

@@ -45,7 +45,7 @@ from numba import float64, njit
 from numba.extending import overload
 
 from neurolim.core.model import MAX_FIELDS, MAX_VARIABLES
-from neurolim.kernels.by_address import array_type, by_address, provide
+from neurolim.kernels.by_address import array_type, by_address, kept_by_address, provide
 from neurolim.kernels.numba_types import (
     means_at,
     n_means,
@@ -347,14 +347,10 @@ def correct_move(P2, B, new_B, F, new_F, R, change, moved):
 _matrix, _rows, _sites = array_type(2), array_type(3), array_type(4)
 
 
-def _kept(function: Any, *signature: Any) -> Any:
-    return by_address(keep_compiled(function, code_digest(__name__)), signature)
-
-
-_compose = _kept(compose, *(_matrix,) * 8, float64, float64, float64, _matrix)
-_end_modes = _kept(end_modes, _rows, _rows, _matrix, _rows, _matrix, float64)
-_try_move = _kept(try_move, *(_matrix,) * 5)
-_correct_move = _kept(correct_move, *(_matrix,) * 8)
+_compose = kept_by_address(compose, (*(_matrix,) * 8, float64, float64, float64, _matrix))
+_end_modes = kept_by_address(end_modes, (_rows, _rows, _matrix, _rows, _matrix, float64))
+_try_move = kept_by_address(try_move, (_matrix,) * 5)
+_correct_move = kept_by_address(correct_move, (_matrix,) * 8)
 
 
 @njit(error_model="numpy", nogil=True)
@@ -538,5 +534,5 @@ def _product(out, a, b):
 
 for _kernel in (on_its_own, along_the_path):
     keep_compiled(_kernel, code_digest(__name__))
-_predict_means = _kept(predict_means, _rows, _sites)
-_correct_means = _kept(correct_means, _rows, _sites)
+_predict_means = kept_by_address(predict_means, (_rows, _sites))
+_correct_means = kept_by_address(correct_means, (_rows, _sites))

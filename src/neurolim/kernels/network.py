@@ -13,12 +13,10 @@ import numpy as np
 from numba import njit, types
 
 from neurolim.core.model import MAX_FIELDS, MAX_VARIABLES
-from neurolim.kernels.by_address import array_type, by_address, provide
+from neurolim.kernels.by_address import array_type, kept_by_address, provide
 from neurolim.kernels.walls import fold, reflect_bridge, wrap
-from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.columns import add_to_lanes, copy_row, sum_lanes
 from neurolim.numerics.summary import summarise
-from neurolim.provenance import code_digest
 
 #: Most means a site has: state variables and fields.
 MAX_MEANS = MAX_VARIABLES + MAX_FIELDS
@@ -200,8 +198,8 @@ def sample(network, records, step):
 
 
 _array = array_type(3)
-_summarise = by_address(
-    keep_compiled(summarise, code_digest(summarise.__module__)),
+_summarise = kept_by_address(
+    summarise,
     (
         *(_array, types.int64, array_type(2), types.float64, types.float64, array_type(1)),
         *(array_type(2), _array, _array, _array, array_type(3, types.int32)),

@@ -13,16 +13,8 @@ from numba.extending import overload
 
 from neurolim.core.model import MAX_VARIABLES
 from neurolim.kernels import network, noise
-from neurolim.kernels.by_address import array_type, by_address, provide
-from neurolim.numerics.cache import keep_compiled
+from neurolim.kernels.by_address import array_type, kept_by_address, provide
 from neurolim.numerics.exponential import propagator
-from neurolim.provenance import code_digest
-
-
-def _kept(function: Any, *signatures: tuple[Any, ...]) -> Any:
-    key = code_digest(function.py_func.__module__)
-    return by_address(keep_compiled(function, key), *signatures)
-
 
 _vector, _matrix, _rows, _sites = (array_type(dimensions) for dimensions in (1, 2, 3, 4))
 _integers, _bools = array_type(1, int64), array_type(1, types.bool_)
@@ -38,30 +30,32 @@ RECORDS = typeof(
     )
 )
 
-couple = _kept(network.couple, (_matrix, _matrix, _matrix))
-add_states = _kept(network.add_states, (_matrix, int64, _rows, int64, int64, int64, int64))
-add_buffer = _kept(network.add_buffer, (_matrix, int64, _matrix, int64, int64))
-average = _kept(network.average, (_matrix, int64, int64, _vector))
-move = _kept(network.move, (_rows, int64, int64, int64, _vector))
-keep_old = _kept(network.keep_old, (_rows, _rows, int64, int64, int64, int64, _vector))
-keep_inside = _kept(
+couple = kept_by_address(network.couple, (_matrix, _matrix, _matrix))
+add_states = kept_by_address(
+    network.add_states, (_matrix, int64, _rows, int64, int64, int64, int64)
+)
+add_buffer = kept_by_address(network.add_buffer, (_matrix, int64, _matrix, int64, int64))
+average = kept_by_address(network.average, (_matrix, int64, int64, _vector))
+move = kept_by_address(network.move, (_rows, int64, int64, int64, _vector))
+keep_old = kept_by_address(network.keep_old, (_rows, _rows, int64, int64, int64, int64, _vector))
+keep_inside = kept_by_address(
     network.keep_inside,
     (_rows, _rows, *(int64,) * 4, float64, uint64, int64, int64, WALLS),
 )
-sample = _kept(network.sample, (NETWORK, RECORDS, int64))
-record = _kept(network.record, (NETWORK, RECORDS, int64))
+sample = kept_by_address(network.sample, (NETWORK, RECORDS, int64))
+record = kept_by_address(network.record, (NETWORK, RECORDS, int64))
 #: first neuron, neurons, key, replica, step, site, refinement
 _PLACE = (int64, int64, uint64, int64, int64, int64, int64)
 _buffers = (array_type(2, float32), array_type(2, float64))
-draw = _kept(noise.draw, *((z, *_PLACE, _integers, _bools) for z in _buffers))
-draw_variables = _kept(noise.draw_variables, *((z, *_PLACE, _integers) for z in _buffers))
-draw_initial = _kept(
+draw = kept_by_address(noise.draw, *((z, *_PLACE, _integers, _bools) for z in _buffers))
+draw_variables = kept_by_address(noise.draw_variables, *((z, *_PLACE, _integers) for z in _buffers))
+draw_initial = kept_by_address(
     noise.draw_initial, *((z, int64, int64, int64, uint64, int64, int64) for z in _buffers)
 )
 _STEP = (_matrix, _matrix, float64, *(_matrix,) * 4)
 #: By number of variables.
-_PROPAGATE = {d: _kept(propagator(d), _STEP) for d in range(1, MAX_VARIABLES + 1)}
-propagate_any = _kept(propagator(0), _STEP)
+_PROPAGATE = {d: kept_by_address(propagator(d), _STEP) for d in range(1, MAX_VARIABLES + 1)}
+propagate_any = kept_by_address(propagator(0), _STEP)
 
 
 def propagate(code: Any, L: Any, S: Any, h: float, E: Any, P1: Any, P2: Any, C: Any) -> None:
