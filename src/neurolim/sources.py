@@ -112,7 +112,7 @@ def is_covered(module: str) -> bool:
     """Return whether a digest covers what the functions of a module of models do."""
     top = module.split(".")[0]
     if top == PACKAGE:
-        return module.startswith(f"{PACKAGE}.models.")
+        return module.startswith((f"{PACKAGE}.models.", f"{PACKAGE}.laws"))
     return module in _files or top in _packages
 
 
