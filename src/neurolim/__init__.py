@@ -7,6 +7,7 @@ Everything a plug-in in a file of one's own is made of can be imported from here
 from neurolim.core import (
     Coord,
     Cost,
+    Delay,
     Field,
     Figure,
     GapJunctions,
@@ -30,6 +31,7 @@ from neurolim.stages import load_study, run_study, solve
 __all__ = [
     "Coord",
     "Cost",
+    "Delay",
     "Field",
     "Figure",
     "GapJunctions",

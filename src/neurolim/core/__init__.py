@@ -12,6 +12,7 @@ from neurolim.core.errors import Status, StudyError, hint
 from neurolim.core.model import (
     FEATURES,
     MAX_VARIABLES,
+    Delay,
     Equations,
     Field,
     GapJunctions,
@@ -34,6 +35,7 @@ __all__ = [
     "MAX_VARIABLES",
     "Coord",
     "Cost",
+    "Delay",
     "Equations",
     "Field",
     "Figure",

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import inspect
 from collections import namedtuple
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -42,8 +42,9 @@ TIME = "a drift that depends on time"
 CEILING = "a wall from above"
 CIRCLE = "a variable on a circle"
 LAW = "an initial law that is not normal"
+DELAY = "delayed means"
 FEATURES_OF_NOISE = frozenset({MULTIPLICATIVE, CORRELATED, COMMON})
-FEATURES = FEATURES_OF_NOISE | {TIME, CEILING, CIRCLE, LAW}
+FEATURES = FEATURES_OF_NOISE | {TIME, CEILING, CIRCLE, LAW, DELAY}
 
 #: A number, the name of one in p, or a function of (some of) the arguments of its place.
 Term = float | str | Callable[..., Any]
@@ -124,6 +125,25 @@ class Field:
 
     name: str
     value: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """A mean as it was some time ago: ``m.name`` of the own site, ``c.name`` = K m.name of all.
+
+    Every site's mean comes late by the site's own time.  Before the start the network has always
+    been where it starts.
+
+    Parameters
+    ----------
+    name : its name in the equations
+    of : symbol of a state variable, or name of a field
+    time : (time), >= 0: a number, a name in p or a function of p
+    """
+
+    name: str
+    of: str
+    time: Term
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +241,7 @@ class Model:
     coupling : gap junctions and synapses, at most one of each kind per variable
     noise : the noises; any number may move a variable
     fields : what neurons broadcast beside their state
+    delay : means that come late
     derive : parameters by name -> further numbers of p by name (they win over equal names)
     prepare : parameters by name -> Sites; raises StudyError for combinations that make no sense;
         None for a single site with K = 1, so that c = m
@@ -239,6 +260,7 @@ class Model:
     coupling: tuple[GapJunctions | Synapses, ...] | GapJunctions | Synapses = ()
     noise: tuple[Noise, ...] | Noise = ()
     fields: tuple[Field, ...] = ()
+    delay: tuple[Delay, ...] | Delay = ()
     derive: Callable[[Mapping[str, Any]], Mapping[str, float]] | None = None
     prepare: Callable[[Mapping[str, Any]], Sites] | None = None
     initial: Callable[..., Any] | None = None
@@ -254,6 +276,11 @@ class Model:
     def noises(self) -> tuple[Noise, ...]:
         """Return the noises as a tuple."""
         return self.noise if isinstance(self.noise, tuple) else (self.noise,)
+
+    @property
+    def delays(self) -> tuple[Delay, ...]:
+        """Return the delays as a tuple."""
+        return self.delay if isinstance(self.delay, tuple) else (self.delay,)
 
     @cached_property
     def plain_noise(self) -> bool:
@@ -272,6 +299,7 @@ class Model:
             CEILING: any(var.ceiling is not None for var in self.state),
             CIRCLE: any(var.period is not None for var in self.state),
             LAW: any(var.law is not None for var in self.state),
+            DELAY: bool(self.delays),
         }
         return frozenset(words for words, there in found.items() if there)
 
@@ -282,8 +310,19 @@ class Model:
 
     @cached_property
     def means(self) -> tuple[str, ...]:
-        """Return the names of m and c: state variables, then fields."""
-        return (*self.symbols, *(sent.name for sent in self.fields))
+        """Return the names of m and c: state variables, fields, what comes late."""
+        late = (delay.name for delay in self.delays)
+        return (*self.symbols, *(sent.name for sent in self.fields), *late)
+
+    @cached_property
+    def late(self) -> tuple[int, ...]:
+        """Return of which of the means those are that come late, by position."""
+        return tuple(self.means.index(delay.of) for delay in self.delays)
+
+    def means_at_rest(self, x: Sequence[float], p: Any) -> tuple[float, ...]:
+        """Return m of a site whose neurons have always been at x."""
+        now = (*x, *self.equations.field(x, p))
+        return (*now, *(now[k] for k in self.late))
 
     @cached_property
     def numbers(self) -> Any:
@@ -320,7 +359,7 @@ class Model:
 class Equations(NamedTuple):
     """A model's functions as solvers call them.
 
-    x, z [d] and m, c [d + n_fields] are any sequences, p the numbers of a site.
+    x, z [d] and m, c [n_means] are any sequences, p the numbers of a site.
 
     drift : (x, m, c, p, t=0) -> tuple [d]
     relax : (m, c, p) -> (pull, target, gap), tuples [d]: the couplings as pull (target - x) +

@@ -64,7 +64,7 @@ def _check_names(model: Model) -> None:
         )
     for place, count, most in (
         ("noise", len(model.noises), MAX_NOISES),
-        ("fields", len(model.fields), MAX_FIELDS),
+        ("fields", len(model.fields) + len(model.delays), MAX_FIELDS),
     ):
         if count > most:
             raise StudyError(f"{model.name}.{place}", f"{count} of them", f"at most {most}")
@@ -78,6 +78,11 @@ def _check_names(model: Model) -> None:
                 raise StudyError(f"{model.name}.{place}", f"{name!r} is no name", "letters, digits")
             if list(names).count(name) > 1:
                 raise StudyError(f"{model.name}.{place}", f"two things named {name!r}", "one each")
+    present = model.means[: len(model.means) - len(model.delays)]
+    for late in model.delays:
+        if late.of not in present:
+            problem = f"{late.of!r} is no variable and no field{hint(late.of, present)}"
+            raise StudyError(f"{model.name}.delay.{late.name}", problem, present)
     for noise in model.noises:
         if not isinstance(noise.amplitude, tuple):
             continue
@@ -115,6 +120,8 @@ def _terms(model: Model) -> Iterator[tuple[str, Term, tuple[str, ...]]]:
             yield f"noise.{symbol}.amplitude", amplitude, _FLOW
     for sent in model.fields:
         yield f"fields.{sent.name}", sent.value, ("x", "p")
+    for late in model.delays:
+        yield f"delay.{late.name}.time", late.time, ("p",)
     for var in model.state:
         yield f"state.{var.symbol}.start", var.start, ("p",)
         yield f"state.{var.symbol}.spread", var.spread, ("p",)
@@ -155,7 +162,8 @@ def _check_values(model: Model) -> None:
         return _numbers(model, place, function, found, length)
 
     x = value("initial", model.initial, d, lambda: equations.initial((0.0,) * d, p))
-    m = (*x, *value("fields", None, len(model.fields), lambda: equations.field(x, p)))
+    value("fields", None, len(model.fields), lambda: equations.field(x, p))
+    m = model.means_at_rest(x, p)
     c = tuple(float(k) for k in sites.coupling[0, 0] * np.array(m))
     value("drift", model.drift, d, lambda: equations.drift(x, m, c, p))
     kick = assemble_step(model).kick

@@ -17,11 +17,12 @@ from numba import njit, typeof, types
 
 from neurolim.core.model import MAX_FIELDS, MAX_NOISES, MAX_VARIABLES
 from neurolim.kernels.by_address import by_address, provide
+from neurolim.kernels.delays import recall, remember
 from neurolim.kernels.network import MAX_MEANS, is_bridged, is_walled
 from neurolim.kernels.numba_types import (
     means_at,
-    n_means,
     n_noises,
+    n_present,
     n_variables,
     noises_at,
     parameters_at,
@@ -57,7 +58,7 @@ def add_fields(code, lanes, X, s, p, first, count):
     tile = X[:, s, first : first + count]
     for i in range(count):
         put(fields, i, code.field(state_at(code, tile, i), p))
-    add_buffer(lanes, n_variables(code), fields, n_means(code) - n_variables(code), count)
+    add_buffer(lanes, n_variables(code), fields, n_present(code) - n_variables(code), count)
 
 
 @njit(error_model="numpy", nogil=True)
@@ -67,7 +68,7 @@ def start_site(code, network, noises, walls, s, step):
     z = stack_array(noises.wide, MAX_VARIABLES, TILE)
     lanes = stack_array(np.float64, MAX_MEANS, SUM_LANES)
     p = parameters_at(code, network.rows, s)
-    for k in range(n_means(code)):
+    for k in range(n_present(code)):
         lanes[k, :] = 0.0
     for first in range(0, X.shape[2], TILE):
         size = min(TILE, X.shape[2] - first)
@@ -77,9 +78,9 @@ def start_site(code, network, noises, walls, s, step):
             put(tile, i, code.initial(state_at(code, z, i), p))
         count = min(size, n - first)
         add_states(lanes, 0, X, d, s, first, count)
-        if n_means(code) > d:
+        if n_present(code) > d:
             add_fields(code, lanes, X, s, p, first, count)
-    average(lanes, 0, n, network.means[s])
+    average(lanes, 0, n, network.means[s, : n_present(code)])
 
 
 @njit(error_model="numpy", nogil=True)
@@ -91,7 +92,7 @@ def step_site(code, network, noises, walls, s, step):
     lanes = stack_array(np.float64, MAX_MEANS, SUM_LANES)
     still = stack_array(np.float64, 1, MAX_VARIABLES)[0]
     still[:] = 0.0
-    for k in range(n_means(code)):
+    for k in range(n_present(code)):
         lanes[k, :] = 0.0
     for j in range(n_noises(code)):
         z[j, :] = 0.0
@@ -119,9 +120,9 @@ def step_site(code, network, noises, walls, s, step):
         count = min(size, n - first)
         for k in range(d):
             add_to_lanes(lanes, k, X[k, s, first : first + count], count)
-        if n_means(code) > d:
+        if n_present(code) > d:
             add_fields(code, lanes, X, s, p, first, count)
-    average(lanes, 0, n, network.means[s])
+    average(lanes, 0, n, network.means[s, : n_present(code)])
 
 
 #: The kernels of a model, called by address; all are given the same.
@@ -142,6 +143,8 @@ def follow(code, network, noises, walls, records, stride, begin, end):
         if not record(network, records, 0):
             return False
     for step in range(begin, end):
+        remember(code, network, step)
+        recall(code, network, step, network.means)
         couple(network.coupling, network.means, network.inputs)
         for s in sites:
             _step_site(code, network, noises, walls, s, step)

@@ -42,6 +42,7 @@ from numba import njit, typeof, types
 from neurolim.core.model import MAX_FIELDS, MAX_NOISES, MAX_VARIABLES
 from neurolim.kernels import euler, mean_mode
 from neurolim.kernels.by_address import by_address, provide
+from neurolim.kernels.delays import recall, remember
 from neurolim.kernels.euler import add_fields
 from neurolim.kernels.mean_mode import (
     BEND,
@@ -73,8 +74,8 @@ from neurolim.kernels.numba_types import (
     matrix_at,
     means_at,
     n_curved,
-    n_means,
     n_noises,
+    n_present,
     n_variables,
     noises_at,
     normals_at,
@@ -204,7 +205,7 @@ def predict_fields(code, network, modes, noises, walls, s, step):
     fields = stack_array(np.float64, MAX_FIELDS, TILE)
     lanes = stack_array(np.float64, MAX_FIELDS, SUM_LANES)
     p, shift = parameters_at(code, network.rows, s), vector_at(code, modes.vectors[SHIFT], s)
-    for k in range(n_means(code) - d):
+    for k in range(n_present(code) - d):
         lanes[k, :] = 0.0
     for first in range(0, X.shape[2], TILE):
         size = min(TILE, X.shape[2] - first)
@@ -213,8 +214,8 @@ def predict_fields(code, network, modes, noises, walls, s, step):
             put(buffer, i, each_add(state_at(code, tile, i), shift))
         for i in range(size):
             put(fields, i, code.field(state_at(code, buffer, i), p))
-        add_buffer(lanes, 0, fields, n_means(code) - d, min(size, n - first))
-    average(lanes, 0, n, modes.stages[PREDICTED, s, d:])
+        add_buffer(lanes, 0, fields, n_present(code) - d, min(size, n - first))
+    average(lanes, 0, n, modes.stages[PREDICTED, s, d : n_present(code)])
 
 
 @njit(error_model="numpy", nogil=True)
@@ -279,7 +280,7 @@ def settle_site(code, network, modes, noises, walls, s, step):
     lanes = stack_array(np.float64, MAX_MEANS, SUM_LANES)
     p, shift = parameters_at(code, network.rows, s), modes.vectors[SHIFT, s]
     walled = is_walled(walls)
-    for k in range(n_means(code)):
+    for k in range(n_present(code)):
         lanes[k, :] = 0.0
     for first in range(0, X.shape[2], TILE):
         size = min(TILE, X.shape[2] - first)
@@ -291,9 +292,9 @@ def settle_site(code, network, modes, noises, walls, s, step):
             )  # fmt: skip
         count = min(size, n - first)
         add_states(lanes, 0, X, d, s, first, count)
-        if n_means(code) > d:
+        if n_present(code) > d:
             add_fields(code, lanes, X, s, p, first, count)
-    average(lanes, 0, n, network.means[s])
+    average(lanes, 0, n, network.means[s, : n_present(code)])
     shift[:] = 0.0
 
 
@@ -311,6 +312,10 @@ def step_network(code, network, modes, noises, walls, step):
     """
     sites, d = range(network.X.shape[1]), n_variables(code)
     vectors, stages = unowned(modes.vectors), unowned(modes.stages)
+    remember(code, network, step)
+    recall(code, network, step, network.means)
+    # The path keeps what comes late as it is at the start of the step.
+    recall(code, network, step, stages[PREDICTED])
     couple(network.coupling, network.means, network.inputs)
     find_modes(code, network, modes, step)
     for s in sites:
@@ -320,8 +325,9 @@ def step_network(code, network, modes, noises, walls, step):
         for k in range(d):
             stages[PREDICTED, s, k] = vectors[MOVED, s, k]
             vectors[SHIFT, s, k] += vectors[MOVED, s, k]
-        if n_means(code) > d:
+        if n_present(code) > d:
             _predict_fields(code, network, modes, noises, walls, s, step)
+    recall(code, network, step + 1, stages[PREDICTED])
     couple(network.coupling, stages[PREDICTED], stages[RECEIVED])
     for s in sites:
         _correct_site(code, network, modes, noises, walls, s, step)
@@ -332,7 +338,7 @@ def step_network(code, network, modes, noises, walls, step):
         for k in range(d):
             network.means[s, k] = vectors[MOVED, s, k]
             vectors[SHIFT, s, k] += vectors[MOVED, s, k]
-        if is_walled(walls) or n_means(code) > d:
+        if is_walled(walls) or n_present(code) > d:
             _settle_site(code, network, modes, noises, walls, s, step)
 
 

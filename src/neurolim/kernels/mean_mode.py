@@ -49,6 +49,7 @@ from neurolim.kernels.by_address import array_type, by_address, kept_by_address,
 from neurolim.kernels.numba_types import (
     means_at,
     n_means,
+    n_present,
     n_variables,
     parameters_at,
     state_in,
@@ -174,7 +175,7 @@ def flow_at(code, R, excess, rows, coupling, t, means, inputs, F, rate):
         p = parameters_at(code, rows, s)
         write(means, s, vector_at(code, R, s))
         write(fields, 0, code.field(state_in(code, R, s), p))
-        for k in range(n_means(code) - d):
+        for k in range(n_present(code) - d):
             means[s, d + k] = fields[0, k] + excess[s, k]
     couple(coupling, means, inputs)
     for s in range(R.shape[0]):
@@ -218,7 +219,7 @@ def make_slopes(code, n_sites):
         np.zeros((n_sites, d, nm)),
         np.zeros((n_sites, d, nm)),
         np.zeros((n_sites, d, nm)),
-        np.zeros((n_sites, nm - d, d)),
+        np.zeros((n_sites, n_present(code) - d, d)),
     )
 
 
@@ -250,7 +251,7 @@ def flow_slopes(code, means, inputs, rows, coupling, t, slopes, B):
             for k in range(d):
                 for j in range(d):
                     by_m, by_c = slopes.at_m[s, k, j], slopes.at_c[s, k, j]
-                    for a in range(n_means(code) - d):
+                    for a in range(n_present(code) - d):
                         by_m += slopes.at_m[s, k, d + a] * slopes.field[r, a, j]
                         by_c += slopes.at_c[s, k, d + a] * slopes.field[r, a, j]
                     here = slopes.at_x[s, k, j] + by_m if r == s else 0.0
@@ -367,7 +368,7 @@ def start_path(code, network, modes, t, excess, S):
         write(matrices[SLOPE], s, code.drift_x(x, m, c, p, t))
         write(matrices[COVARIANCE], s, code.covariance(p))
         write(fields, 0, code.field(x, p))
-        for k in range(n_means(code) - d):
+        for k in range(n_present(code) - d):
             excess[s, k] = means[s, d + k] - fields[0, k]
         for k in range(d):
             vectors[FORCE, s, k], vectors[KAPPA, s, k], vectors[KAPPA_MEAN, s, k] = 0.0, 0.0, 0.0
@@ -410,7 +411,7 @@ def along_the_path(code, network, modes, step):
     ends = np.zeros((4, n_sites, d))
     new_R, new_F, new_rate, change = ends[0], ends[1], ends[2], ends[3]
     around, received = modes.stages[PREDICTED], modes.stages[RECEIVED]
-    excess, slopes = np.zeros((n_sites, n_means(code) - d)), make_slopes(code, n_sites)
+    excess, slopes = np.zeros((n_sites, n_present(code) - d)), make_slopes(code, n_sites)
     big, site_Q, small = np.zeros((9, size, size)), np.zeros((n_sites, d, d)), np.zeros((d, d))
     S, new_B, mean_E, mean_Q, work = big[0], big[1], big[2], big[3], big[4]
     part_E, part_P1, part_P2, part_C = big[5], big[6], big[7], big[8]

@@ -131,7 +131,10 @@ def step_code(model: Model) -> Code:
         key = f"{key}_{structure_digest(model)}"
     functions = _step_functions(model, compiler(key), key)
     numbers = model.numbers._fields
-    return Code(key, model.symbols, model.means, numbers, len(model.noises), kept, functions)
+    return Code(
+        key, model.symbols, model.means, numbers, len(model.noises), kept, functions,
+        len(model.delays),
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=64)
@@ -155,8 +158,9 @@ def exponential_code(model: Model) -> Code:
         bent or symbol in moved for bent, symbol in zip(shape.curved, model.symbols, strict=True)
     )
     return Code(
-        key, model.symbols, model.means, numbers, loose, kept, functions, curved, shape.rates_move
-    )
+        key, model.symbols, model.means, numbers, loose, kept, functions, len(model.delays),
+        curved, shape.rates_move,
+    )  # fmt: skip
 
 
 def _step_functions(model: Model, take: Callable[[Any], Any], key: str) -> dict[str, Any]:

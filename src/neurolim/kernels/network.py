@@ -33,6 +33,7 @@ class Network(NamedTuple):
     n : neurons per site; X is longer
     h : step
     key, replica : of the noise
+    delays : which means come late, and how they were
     """
 
     X: Any
@@ -45,6 +46,7 @@ class Network(NamedTuple):
     h: float
     key: Any
     replica: int
+    delays: Any
 
 
 class Noises(NamedTuple):

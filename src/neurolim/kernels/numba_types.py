@@ -34,6 +34,7 @@ class Code:
     n_noises : number of noises that a kernel draws one by one
     kept : whether kernels for it may be kept on disk
     functions : compiled, by name
+    n_late : how many of the means, the last ones, come late
     curved : variables whose drift is not affine in x with constant coefficients [d]
     rates_move : pull or gap change with means or fields
     """
@@ -47,21 +48,25 @@ class Code:
         n_noises: int,
         kept: bool,
         functions: dict[str, Any],
+        n_late: int = 0,
         curved: tuple[bool, ...] = (),
         rates_move: bool = False,
     ) -> None:
         self.type = CodeType(digest, state, means, parameters, n_noises, kept)
         self.type.curved = tuple(k for k, bent in enumerate(curved) if bent)
         self.type.rates_move = rates_move
+        self.type.n_present = len(means) - n_late
         _FUNCTIONS[digest] = functions
 
 
 class CodeType(types.Type):
     """The type of `Code`: a type per model."""
 
-    #: Positions of the curved variables; whether pull or gap change with means or fields.
+    #: Positions of the curved variables; whether pull or gap change with means or fields; how many
+    #: means are taken over the neurons as they are.
     curved: tuple[int, ...] = ()
     rates_move: bool = False
+    n_present: int = 0
 
     def __init__(
         self,
@@ -156,7 +161,14 @@ def _constant(count: Callable[[Any], int], doc: str) -> Any:
 
 
 n_variables = _constant(lambda code: len(code.state), "Return the number of state variables.")
-n_means = _constant(lambda code: len(code.means), "Return the number of means: states, fields.")
+n_means = _constant(
+    lambda code: len(code.means),
+    "Return the number of means: those that are "
+    "taken over states and fields, and those that come late.",
+)
+n_present = _constant(
+    lambda code: code.n_present, "Return the number of means that are taken over states and fields."
+)
 n_noises = _constant(lambda code: code.n_noises, "Return the number of noises.")
 n_curved = _constant(lambda code: len(code.curved), "Return the number of curved variables.")
 rates_move = _constant(lambda code: int(code.rates_move), "Return 1 where pull or gap move, or 0.")

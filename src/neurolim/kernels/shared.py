@@ -14,6 +14,7 @@ from numba.extending import overload
 from neurolim.core.model import MAX_VARIABLES
 from neurolim.kernels import network, noise
 from neurolim.kernels.by_address import array_type, kept_by_address, provide
+from neurolim.kernels.delays import Delays
 from neurolim.numerics.exponential import propagator
 
 _vector, _matrix, _rows, _sites = (array_type(dimensions) for dimensions in (1, 2, 3, 4))
@@ -21,8 +22,9 @@ _integers, _bools = array_type(1, int64), array_type(1, types.bool_)
 _flat, _table, _cube, _block = (np.zeros((0,) * dimensions) for dimensions in (1, 2, 3, 4))
 _counts = np.zeros((0,) * 4, np.int32)
 WALLS = typeof(network.Walls(_flat, _flat, _flat, _table))
+_late = Delays(np.zeros(0, np.int64), _table, _cube)
 NETWORK = typeof(
-    network.Network(_cube, _cube, _table, _table, _table, _table, 1, 1.0, np.uint64(0), 0)
+    network.Network(_cube, _cube, _table, _table, _table, _table, 1, 1.0, np.uint64(0), 0, _late)
 )
 RECORDS = typeof(
     network.Records(

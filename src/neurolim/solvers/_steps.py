@@ -9,6 +9,7 @@ import numpy as np
 from neurolim.core import Model, Sites
 from neurolim.core.model import MAX_NOISES, value_of
 from neurolim.kernels import euler, exponential
+from neurolim.kernels.delays import make_delays
 from neurolim.kernels.mean_mode import make_modes
 from neurolim.kernels.model_code import exponential_code, step_code
 from neurolim.kernels.network import Network, Noises, Records, Walls
@@ -61,6 +62,7 @@ class Engine:
             float(h),
             np.uint64(0),
             0,
+            make_delays(model.late, lags(model, sites, h)),
         )
         self.kernels.prepare(self.code, self.network, *self._more())
 
@@ -86,6 +88,15 @@ class Engine:
     def _more(self) -> list[Any]:
         more = [self.noises, self.walls]
         return more if self.modes is None else [self.modes, *more]
+
+
+def lags(model: Model, sites: Sites, h: float) -> np.ndarray:
+    """Return by how many steps h the means come late, at every site [P, n_late]."""
+    found = [[value_of(delay.time, p) / h for delay in model.delays] for p in sites.params]
+    lag = np.array(found, dtype=float).reshape(len(sites.labels), len(model.delays))
+    # A whole number of steps, but for rounding, is one.
+    whole = np.rint(lag)
+    return np.where(np.abs(lag - whole) < 1e-9 * np.maximum(1.0, whole), whole, lag)
 
 
 def exact_noise(model: Model, sites: Sites) -> tuple[bool, ...]:

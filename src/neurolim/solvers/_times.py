@@ -78,7 +78,7 @@ def largest_rate(model: Model, params: Mapping[str, Any], slopes: bool = False) 
     sites = model.sites(params)
     d = len(model.state)
     states = [tuple(float(v) for v in model.equations.initial((0.0,) * d, p)) for p in sites.params]
-    means = [(*x, *model.equations.field(x, p)) for x, p in zip(states, sites.params, strict=True)]
+    means = [model.means_at_rest(x, p) for x, p in zip(states, sites.params, strict=True)]
     largest = 0.0
     for p, m, inputs in zip(sites.params, means, sites.coupling @ np.array(means), strict=True):
         c = tuple(inputs)

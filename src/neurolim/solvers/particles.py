@@ -30,7 +30,7 @@ from neurolim.core.model import arguments_of
 from neurolim.kernels.network import Records
 from neurolim.numerics.structure import structure_of
 from neurolim.numerics.summary import ORDERS
-from neurolim.solvers._steps import Engine, exact_noise
+from neurolim.solvers._steps import Engine, exact_noise, lags
 from neurolim.solvers._times import (
     TIME_OPTIONS,
     largest_rate,
@@ -94,6 +94,8 @@ _RECORD_NANOSECONDS = 4.0
 _SECONDS_PER_STEP = {"euler_maruyama": 2.5e-7, "exponential": 1.8e-6}
 #: Of the common path of P coupled means, per P^3.
 _SECONDS_PER_PATH = 1.3e-6
+#: Means that a network with delays may remember.
+_MOST_REMEMBERED = 1e8
 #: A kernel returns after about so long, so that Ctrl-C is heard.
 _SECONDS_PER_CALL = 1.0
 
@@ -188,7 +190,8 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
         for var in outputs(model, options)
     )
     seconds = steps * _step_seconds(model, sites, options) + records
-    return Cost(seconds, 3.0 * 8.0 * neurons * d + recorded)
+    remembered = 8.0 * lags(model, sites, options["dt"]).max(axis=0, initial=0.0).sum()
+    return Cost(seconds, 3.0 * 8.0 * neurons * d + remembered * len(sites.labels) + recorded)
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -212,6 +215,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         raise StudyError(
             "brownian_refinement", "more than 2^32 fine steps", "fewer steps or a shorter run"
         )
+    _check_delays(model, params, options)
     _check_traced(model, options["scheme"])
     if options["scheme"] != "euler_maruyama":
         return
@@ -223,6 +227,28 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
             f"euler_maruyama",
             f"dt < {2.0 / rate:g}, or scheme: exponential",
         )
+
+
+def _check_delays(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Refuse delays that are none, and steps that the exponential scheme cannot take within one.
+
+    Raises
+    ------
+    StudyError
+    """
+    lag = lags(model, model.sites(params), options["dt"])
+    for delay, row in zip(model.delays, lag.T, strict=True):
+        place = f"{model.name}.delay.{delay.name}"
+        if not (np.isfinite(row).all() and (row >= 0.0).all()):
+            got = row[~(row >= 0.0) | ~np.isfinite(row)][0] * options["dt"]
+            raise StudyError(place, f"a delay of {got:g}", "a time >= 0")
+        if (row * len(row) > _MOST_REMEMBERED).any():
+            problem = f"{row.max():.3g} steps of {len(row)} sites to remember"
+            raise StudyError(place, problem, f"at most {_MOST_REMEMBERED:g} means")
+        if options["scheme"] == "exponential" and (row < 1.0).any():
+            problem = f"{options['dt']:g} is longer than the delay {row.min() * options['dt']:g}"
+            allowed = f"dt <= the delay {place}, or scheme: euler_maruyama"
+            raise StudyError("dt", problem, allowed)
 
 
 def _check_traced(model: Model, scheme: str) -> None:

@@ -75,28 +75,30 @@ class Names:
 
     Parameters
     ----------
-    params, state, fields : names of parameters, state variables and fields
+    params, state, fields, delays : names of parameters, state variables, fields and means that come
+        late
     terms : terms by name, each made of earlier ones
     """
 
     params: Collection[str]
     state: Collection[str]
     fields: Collection[str]
+    delays: Collection[str] = ()
     terms: dict[str, Part] = field(default_factory=dict)
 
     @property
     def all(self) -> list[str]:
         """Return all names of the model."""
-        return [*self.params, *self.state, *self.fields, *self.terms]
+        return [*self.params, *self.state, *self.fields, *self.delays, *self.terms]
 
     def allowed(self, arguments: Collection[str]) -> list[str]:
         """Return what may be written where a function has these arguments."""
-        both = [*self.state, *self.fields]
+        heard, met = [*self.state, *self.fields, *self.delays], [*self.state, *self.delays]
         kinds: Mapping[str, Sequence[str]] = {
             "x": list(self.state),
             "t": ["t"],
-            "m": [*(f"mean({n})" for n in self.state), *(f"field({n})" for n in self.fields)],
-            "c": [f"sum({n})" for n in both],
+            "m": [*(f"mean({n})" for n in met), *(f"field({n})" for n in self.fields)],
+            "c": [f"sum({n})" for n in heard],
             "z": [f"normal({n})" for n in self.state],
             "p": list(self.params),
         }
@@ -185,6 +187,8 @@ class _Reader:
         if name in self.names.all or name == "t":
             if name in self.names.fields:
                 return StudyError("", f"{name!r} is a field", f"field({name}), sum({name})")
+            if name in self.names.delays:
+                return StudyError("", f"{name!r} is a mean", f"mean({name}), sum({name})")
             return StudyError("", f"{name!r} cannot enter here", allowed or "a number")
         if name in RESERVED:
             return StudyError("", f"{name!r} is a function", f"{name}(...)")
@@ -245,9 +249,9 @@ class _Reader:
     def _reader(self, name: str, args: list[ast.expr]) -> Part:
         """Return what `mean`, `field`, `sum` and `normal` read of a variable or field."""
         known = {
-            "mean": list(self.names.state),
+            "mean": [*self.names.state, *self.names.delays],
             "field": list(self.names.fields),
-            "sum": [*self.names.state, *self.names.fields],
+            "sum": [*self.names.state, *self.names.fields, *self.names.delays],
             "normal": list(self.names.state),
         }[name]
         argument = READERS[name]

@@ -25,7 +25,7 @@ from neurolim.text.equations import Names, Part
 
 _KEYS = (
     *("name", "summary", "source", "work", "params", "terms", "sites", "weights", "state"),
-    *("drift", "fields", "gap_junctions", "synapses", "noise", "initial"),
+    *("drift", "fields", "delays", "gap_junctions", "synapses", "noise", "initial"),
 )
 _STATE_WORDS = ("name", "unit", "long_name")
 _STATE = (*_STATE_WORDS, "start", "spread", "law", *ENDS, "range", "profile")
@@ -34,15 +34,13 @@ _UNSUPPORTED = {
     **dict.fromkeys(("reset", "threshold", "refractory", "spikes"), "thresholds with reset"),
     **dict.fromkeys(("jump", "jumps", "poisson"), "jumps"),
     **dict.fromkeys(("plasticity", "learning"), "plastic weights"),
-    **dict.fromkeys(("delay", "delays", "delayed"), "delays"),
-    **dict.fromkeys(("graph", "network", "adjacency"), "sparse graphs"),
 }
 #: What may enter a drift or an amplitude, and a coupling.
 _FLOW = ("t", "x", "m", "c", "p")
 _MEANS = ("m", "c", "p")
 _BEGIN = (
     "from types import SimpleNamespace",
-    "from neurolim import Field, GapJunctions, Model, Noise, Param, Sites, State",
+    "from neurolim import Delay, Field, GapJunctions, Model, Noise, Param, Sites, State",
     "from neurolim import StudyError, Synapses",
     "from neurolim.laws import Mixture, Samples, Uniform",
 )
@@ -100,13 +98,17 @@ class _Program:
         self.params = entries.params_of(self._section("params", "a number each"), bool(self._sites))
         self._state = self._section("state", f"1 to {MAX_VARIABLES} variables")
         self._fields = self._section("fields", "an equation each")
+        self._delays = self._section("delays", "{of: v, time: 1} each")
         for key, count, most in (
             ("state", len(self._state), MAX_VARIABLES),
             ("fields", len(self._fields), MAX_FIELDS),
+            ("delays", len(self._delays), MAX_FIELDS),
         ):
             if count > most or (key == "state" and not count):
                 raise StudyError(key, f"{count} of them", f"1 to {most}")
-        self._names = Names(tuple(self.params), tuple(self._state), tuple(self._fields))
+        self._names = Names(
+            tuple(self.params), tuple(self._state), tuple(self._fields), tuple(self._delays)
+        )
         self._read_terms()
         parts = [
             f"summary={words(given, 'summary', 'A model as text.')!r}",
@@ -117,6 +119,7 @@ class _Program:
             f"coupling={_tuple(self._couplings())}",
             f"noise={_tuple(self._noises())}",
             f"fields={_tuple(self._sent())}",
+            f"delay={_tuple(self._late())}",
             f"derive={self._derive()}",
             f"prepare={self._prepare()}",
             f"initial={self._initial()}",
@@ -133,9 +136,9 @@ class _Program:
         """Read the terms, each made of earlier ones."""
         terms = self._section("terms", "an equation each")
         names = self._names
-        sections = (names.params, names.state, names.fields, terms)
+        sections = (names.params, names.state, names.fields, names.delays, terms)
         entries.check_names(
-            dict(zip(("params", "state", "fields", "terms"), sections, strict=True))
+            dict(zip(("params", "state", "fields", "delays", "terms"), sections, strict=True))
         )
         for name, value in terms.items():
             names.terms[name] = self._read(value, f"terms.{name}", (*_FLOW, "z"))
@@ -293,6 +296,21 @@ class _Program:
     def _sent(self) -> Iterator[str]:
         for name, value in self._fields.items():
             yield f"Field({name!r}, {self._term(value, f'fields.{name}', ('x', 'p'))})"
+
+    def _late(self) -> Iterator[str]:
+        """Yield the means that come late."""
+        shape = "{of: a variable or field, time: a number or a parameter}"
+        for name, value in self._delays.items():
+            key = f"delays.{name}"
+            given = mapping(value, key, shape)
+            check_keys(given, key, ("of", "time"))
+            for word in ("of", "time"):
+                if word not in given:
+                    raise StudyError(f"{key}.{word}", "missing", shape)
+            of, known = given["of"], [*self._names.state, *self._names.fields]
+            if of not in known:
+                raise StudyError(f"{key}.of", f"got {show(of)}", known)
+            yield f"Delay({name!r}, {of!r}, {self._term(given['time'], f'{key}.time', 'p')})"
 
     def _work(self) -> float:
         work = number(self._given.get("work", 1.0), "work")
