@@ -265,7 +265,7 @@ def test_a_text_with_wrong_delays_is_refused(delays, words):
         (Delay("past", "v", "lagg"), {}, {}, "no number 'lagg' in p (did you mean 'lag'?)"),
         (Delay("past", "v", "lag"), {"lag": -1.0}, {}, "a delay of -1"),
         (Delay("past", "v", "lag"), {"lag": 0.05}, {}, "dt: 0.1 is longer than the delay 0.05"),
-        (Delay("past", "v", "lag"), {"lag": 1e9}, {}, "steps of 1 sites to remember"),
+        (Delay("past", "v", "lag"), {"lag": 1e9}, {}, "numbers to remember"),
     ],
 )
 def test_delays_that_cannot_be_are_refused(delay, given, options, words):

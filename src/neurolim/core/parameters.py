@@ -40,9 +40,10 @@ class Param:
     ----------
     name, default, unit, doc : label, default value (None: has to be given), unit, description
     kind : "number", "integer", "boolean", "text", "choice", "vector" (list of numbers),
-        "names" (list of words) or "matrix" (list of equal rows of numbers); three more name parts
-        of a study and are checked against it: "axis" (a numeric positive axis), "parameter" (a
-        number, fixed or on an axis), "record time" (a time before the last record)
+        "names" (list of words), "matrix" (list of equal rows of numbers) or "graph" (list of
+        wires [to, from, weight]); three more name parts of a study and are checked against it:
+        "axis" (a numeric positive axis), "parameter" (a number, fixed or on an axis), "record
+        time" (a time before the last record)
     low, high : closed bounds for numbers (each entry of a vector or matrix)
     positive : exclude zero and below
     choices : the words allowed for "choice"; for "number" words allowed instead of a number
@@ -74,6 +75,7 @@ class Param:
             "integer": "an integer",
             "vector": "a list of numbers",
             "matrix": "a list of equally long lists of numbers",
+            "graph": "a list of wires, [to, from] or [to, from, weight]",
         }[self.kind]
         low = 0.0 if self.positive and self.low < 0 else self.low
         if self.positive and low == 0:
@@ -116,6 +118,8 @@ class Param:
         elif self.kind == "vector":
             if _is_list(value) and len(value) > 0:
                 return tuple(self._number(entry) for entry in value)
+        elif self.kind == "graph":
+            return self._graph(value)
         elif self.kind == "matrix" and (
             _is_list(value)
             and len(value) > 0
@@ -125,6 +129,27 @@ class Param:
         ):
             return tuple(tuple(self._number(entry) for entry in row) for row in value)
         raise StudyError(self.name, f"wrong type: got {show(value)}", self.describe())
+
+    def _graph(self, value: Any) -> tuple[tuple[int, int, float], ...]:
+        """Return the wires (to, from, weight) of a graph; a sparse matrix has them as entries."""
+        if callable(getattr(value, "tocoo", None)):
+            matrix = value.tocoo()
+            columns = (matrix.row.tolist(), matrix.col.tolist(), matrix.data.tolist())
+            value = [*zip(*columns, strict=True)]
+        if not _is_list(value) or not all(_is_list(wire) for wire in value):
+            raise StudyError(self.name, f"wrong type: got {show(value)}", self.describe())
+        node = Param(self.name, 0, kind="integer", low=0)
+        wires = []
+        for row, wire in enumerate(value):
+            if len(wire) not in (2, 3):
+                raise StudyError(self.name, f"wire {row + 1} is {show(wire)}", self.describe())
+            to, source, weight = (*wire, 1.0)[:3]
+            try:
+                wires.append((node.check(to), node.check(source), float(self._number(weight))))
+            except StudyError as error:
+                problem = f"wire {row + 1}: {error.problem}"
+                raise StudyError(self.name, problem, self.describe()) from None
+        return tuple(wires)
 
     def _number(self, value: Any) -> float | int:
         if isinstance(value, (bool, np.bool_)) or not isinstance(

@@ -21,10 +21,17 @@ class Delays(NamedTuple):
     past: Any
 
 
-def make_delays(of: tuple[int, ...], lag: np.ndarray) -> Delays:
-    """Return the means that come late, of a network that has yet to start."""
+def make_delays(of: tuple[int, ...], lag: np.ndarray, each: tuple[int, ...] = ()) -> Delays:
+    """Return the means that come late, of a network that has yet to start.
+
+    Parameters
+    ----------
+    of, lag : as in `Delays`
+    each : (n,) where the past of every neuron is kept, not of the means alone
+    """
     slots = 2 + int(np.ceil(lag.max(initial=0.0))) if of else 0
-    return Delays(np.array(of, dtype=np.int64), lag, np.zeros((slots, *lag.shape)))
+    past = np.zeros((slots, lag.shape[0], *each, lag.shape[1]))
+    return Delays(np.array(of, dtype=np.int64), lag, past)
 
 
 def remember(code: Any, network: Any, step: int) -> None:

@@ -273,6 +273,9 @@ def _writer(own: str, doc: str) -> Any:
 state_at = _loader(lambda code: code.state, "Return the state of neuron i of rows [variable, i].")
 
 
+inputs_at = _loader(lambda code: code.means, "Return the inputs of neuron i of rows [mean, i].")
+
+
 state_to_replace = _loader(
     lambda code: code.state,
     """Return the state of neuron i of rows [variable, i] that ``replace`` is about to write.
@@ -404,6 +407,9 @@ normals_at = _tuple_loader(
     lambda code: len(code.state),
     "Return the normals of neuron i, one per variable, a tuple.",
     _marked_read,
+)
+numbers_at = _tuple_loader(
+    lambda code: len(code.state), "Return the numbers of neuron i, one per variable, a tuple."
 )
 bends_at = _tuple_loader(
     lambda code: len(code.curved), "Return what curved variables of neuron i have.", _marked_read

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from neurolim.core import Model, Sites
-from neurolim.core.model import MAX_NOISES, value_of
+from neurolim.core import Model, Sites, StudyError
+from neurolim.core.model import MAX_NOISES, arguments_of, value_of
 from neurolim.kernels import euler, exponential
 from neurolim.kernels.delays import make_delays
 from neurolim.kernels.mean_mode import make_modes
@@ -16,6 +16,10 @@ from neurolim.kernels.network import Network, Noises, Records, Walls
 from neurolim.kernels.noise import ALONE, NONE
 from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
+from neurolim.numerics.structure import structure_of
+
+#: Numbers that a network with delays may remember.
+_MOST_REMEMBERED = 1e8
 
 
 class Engine:
@@ -45,8 +49,8 @@ class Engine:
         exact = scheme == "exponential"
         self.kernels: Any = exponential if exact else euler
         self.code = exponential_code(model) if exact else step_code(model)
-        self.walls = _walls(model, sites)
-        self.noises = _noises(model, sites, exact, wide)._replace(refinement=refinement)
+        self.walls = walls_of(model, sites)
+        self.noises = noises_of(model, sites, exact, wide)._replace(refinement=refinement)
         along_a_path = exact and self.code.type.rates_move
         self.modes = make_modes(P, d, nm, along_a_path) if exact else None
         n_work = len(self.code.type.curved) + (d if self.walls.deviation.any() else 0)
@@ -99,6 +103,55 @@ def lags(model: Model, sites: Sites, h: float) -> np.ndarray:
     return np.where(np.abs(lag - whole) < 1e-9 * np.maximum(1.0, whole), whole, lag)
 
 
+def check_lags(model: Model, sites: Sites, h: float, least: float = 0.0, held: int = 1) -> None:
+    """Refuse delays that are none, that are too long, or that a step does not fit into.
+
+    Parameters
+    ----------
+    model, sites, h : the network and its step
+    least : steps that a delay has at least
+    held : numbers that are held for each mean that comes late
+
+    Raises
+    ------
+    StudyError
+    """
+    for delay, row in zip(model.delays, lags(model, sites, h).T, strict=True):
+        place = f"{model.name}.delay.{delay.name}"
+        wrong = row[~(row >= 0.0) | ~np.isfinite(row)]
+        if wrong.size:
+            raise StudyError(place, f"a delay of {wrong[0] * h:g}", "a time >= 0")
+        numbers = row.max() * len(row) * held
+        if numbers > _MOST_REMEMBERED:
+            raise StudyError(place, f"{numbers:.3g} numbers to remember", f"{_MOST_REMEMBERED:g}")
+        if row.min() < least:
+            problem = f"{h:g} is longer than the delay {row.min() * h:g} of {delay.name}"
+            raise StudyError("dt", problem, "dt <= the delay, or euler_maruyama")
+
+
+def check_traced(model: Model, scheme: str) -> None:
+    """Refuse a model whose equations do not say what the scheme has to know.
+
+    Raises
+    ------
+    StudyError : no slope of the drift for the exponential scheme, no correction for Stratonovich's
+        noise, or one that the means of a common noise would have to enter
+    """
+    stratonovich = [noise for noise in model.noises if noise.stratonovich]
+    if scheme == "euler_maruyama" and not stratonovich:
+        return
+    reasons = structure_of(model).untraceable
+    needed = ("noise",) if scheme == "euler_maruyama" else ("drift", "coupling", "fields", "noise")
+    for part in needed:
+        if part in reasons:
+            raise StudyError("model", f"{model.name}.{part} {reasons[part]}", "euler_maruyama, Ito")
+    for noise in stratonovich:
+        felt = {name for _, amplitude in noise.parts for name in arguments_of(amplitude)}
+        if noise.common and felt & {"m", "c"}:
+            problem = "common noise whose amplitude depends on means is not taken as Stratonovich's"
+            raise StudyError("model", f"{model.name}: {problem}", "Ito's, with its correction")
+
+
 def exact_noise(model: Model, sites: Sites) -> tuple[bool, ...]:
     """Return which variables have noise at some site that an exponential step takes exactly [d]."""
     found = dict.fromkeys(model.symbols, False)
@@ -126,7 +179,7 @@ def _brings(noisy: tuple[bool, ...], wide: bool) -> np.ndarray:
     )
 
 
-def _noises(model: Model, sites: Sites, exact: bool, wide: bool) -> Noises:
+def noises_of(model: Model, sites: Sites, exact: bool = False, wide: bool = False) -> Noises:
     """Return which random numbers the noises of a network take."""
     d, resolution = len(model.state), np.float64(0.0) if wide else np.float32(0.0)
     if not exact:
@@ -142,7 +195,8 @@ def _noises(model: Model, sites: Sites, exact: bool, wide: bool) -> Noises:
     return Noises(brings, free[: len(loose)], common, 1, resolution)
 
 
-def _walls(model: Model, sites: Sites) -> Walls:
+def walls_of(model: Model, sites: Sites) -> Walls:
+    """Return where the variables of a network are kept."""
     d = len(model.state)
     none = np.zeros((len(sites.labels), d))
     deviation = (

@@ -26,11 +26,9 @@ from neurolim.core import (
     StudyError,
     Var,
 )
-from neurolim.core.model import arguments_of
 from neurolim.kernels.network import Records
-from neurolim.numerics.structure import structure_of
 from neurolim.numerics.summary import ORDERS
-from neurolim.solvers._steps import Engine, exact_noise, lags
+from neurolim.solvers._steps import Engine, check_lags, check_traced, exact_noise, lags
 from neurolim.solvers._times import (
     TIME_OPTIONS,
     largest_rate,
@@ -94,8 +92,6 @@ _RECORD_NANOSECONDS = 4.0
 _SECONDS_PER_STEP = {"euler_maruyama": 2.5e-7, "exponential": 1.8e-6}
 #: Of the common path of P coupled means, per P^3.
 _SECONDS_PER_PATH = 1.3e-6
-#: Means that a network with delays may remember.
-_MOST_REMEMBERED = 1e8
 #: A kernel returns after about so long, so that Ctrl-C is heard.
 _SECONDS_PER_CALL = 1.0
 
@@ -215,8 +211,9 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         raise StudyError(
             "brownian_refinement", "more than 2^32 fine steps", "fewer steps or a shorter run"
         )
-    _check_delays(model, params, options)
-    _check_traced(model, options["scheme"])
+    least = 1.0 if options["scheme"] == "exponential" else 0.0
+    check_lags(model, model.sites(params), options["dt"], least)
+    check_traced(model, options["scheme"])
     if options["scheme"] != "euler_maruyama":
         return
     rate = largest_rate(model, params, slopes=True)
@@ -227,51 +224,6 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
             f"euler_maruyama",
             f"dt < {2.0 / rate:g}, or scheme: exponential",
         )
-
-
-def _check_delays(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse delays that are none, and steps that the exponential scheme cannot take within one.
-
-    Raises
-    ------
-    StudyError
-    """
-    lag = lags(model, model.sites(params), options["dt"])
-    for delay, row in zip(model.delays, lag.T, strict=True):
-        place = f"{model.name}.delay.{delay.name}"
-        if not (np.isfinite(row).all() and (row >= 0.0).all()):
-            got = row[~(row >= 0.0) | ~np.isfinite(row)][0] * options["dt"]
-            raise StudyError(place, f"a delay of {got:g}", "a time >= 0")
-        if (row * len(row) > _MOST_REMEMBERED).any():
-            problem = f"{row.max():.3g} steps of {len(row)} sites to remember"
-            raise StudyError(place, problem, f"at most {_MOST_REMEMBERED:g} means")
-        if options["scheme"] == "exponential" and (row < 1.0).any():
-            problem = f"{options['dt']:g} is longer than the delay {row.min() * options['dt']:g}"
-            allowed = f"dt <= the delay {place}, or scheme: euler_maruyama"
-            raise StudyError("dt", problem, allowed)
-
-
-def _check_traced(model: Model, scheme: str) -> None:
-    """Refuse a model whose equations do not say what the scheme has to know.
-
-    Raises
-    ------
-    StudyError : no slope of the drift for the exponential scheme, no correction for Stratonovich's
-        noise, or one that the means of a common noise would have to enter
-    """
-    stratonovich = [noise for noise in model.noises if noise.stratonovich]
-    if scheme == "euler_maruyama" and not stratonovich:
-        return
-    reasons = structure_of(model).untraceable
-    needed = ("noise",) if scheme == "euler_maruyama" else ("drift", "coupling", "fields", "noise")
-    for part in needed:
-        if part in reasons:
-            raise StudyError("model", f"{model.name}.{part} {reasons[part]}", "euler_maruyama, Ito")
-    for noise in stratonovich:
-        felt = {name for _, amplitude in noise.parts for name in arguments_of(amplitude)}
-        if noise.common and felt & {"m", "c"}:
-            problem = "common noise whose amplitude depends on means is not taken as Stratonovich's"
-            raise StudyError("model", f"{model.name}: {problem}", "Ito's, with its correction")
 
 
 def _bins(options: Mapping[str, Any]) -> tuple[float, float, int]:

@@ -1,0 +1,141 @@
+"""Who hears whom: graphs drawn at random, rings, and graphs that are given wire by wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.stats import binom
+
+from neurolim.core import StudyError
+from neurolim.kernels.graph import Wires
+from neurolim.numerics.random import BLOCK, STREAMS_PER_SITE, uniforms
+
+#: Kinds of graphs.
+KINDS = ("all", "fixed", "binomial", "ring", "given")
+#: Streams of random numbers that lay the wires of a site: degrees, then one per site it hears.
+_STREAM_DEGREE, _STREAM_WIRE = 120, 128
+MOST_SITES = 128
+
+
+def check_graph(n_sites: int, n: int, options: Mapping[str, Any]) -> None:
+    """Refuse graphs that a network of n neurons on so many sites cannot have.
+
+    Raises
+    ------
+    StudyError
+    """
+    kind, degree, graph = options["wires"], options["in_degree"], options["graph"]
+    if n_sites > MOST_SITES:
+        raise StudyError("weights", "too many populations", f"at most {MOST_SITES}")
+    if kind in ("fixed", "binomial") and degree > n:
+        raise StudyError("in_degree", f"{degree} wires from {n} neurons", "at most n_neurons")
+    if kind == "ring" and (degree % 2 or degree >= n):
+        problem = f"{degree} neighbours on a ring of {n} neurons"
+        raise StudyError("in_degree", problem, "an even number below n_neurons")
+    if bool(graph) != (kind == "given"):
+        problem = "no wires" if kind == "given" else f"{len(graph)} wires beside wires: {kind}"
+        raise StudyError("graph", problem, "rows [to, from, weight] with wires: given")
+    for row, (to, source, _) in enumerate(graph):
+        for node in (to, source):
+            if node >= n_sites * n:
+                problem = f"wire {row + 1} ends at node {node} of {n_sites * n}"
+                raise StudyError("graph", problem, f"nodes 0 to {n_sites * n - 1}, site after site")
+
+
+def most_inward(options: Mapping[str, Any], n: int) -> float:
+    """Return the largest sum of weights along which gap junctions act on a neuron.
+
+    For random numbers of wires it is a bound that is passed once in 10^9 neurons.
+    """
+    degree = options["in_degree"]
+    if options["junctions"] == "mean":
+        return 1.0
+    if options["wires"] == "binomial":
+        return float(binom.isf(1e-9, n, degree / n)) / degree
+    if options["wires"] == "given":
+        to, source, weight = (np.array(column) for column in zip(*options["graph"], strict=True))
+        own = to // n == source // n
+        return float(np.bincount(to[own], np.abs(weight[own]), minlength=1).max(initial=0.0))
+    return 1.0
+
+
+def lay_wires(n_sites: int, n: int, options: Mapping[str, Any], key: int, replica: int) -> Wires:
+    """Return the wires of one network: a function of key and replica alone.
+
+    Parameters
+    ----------
+    n_sites, n : sites, neurons per site
+    options : ``wires``, ``in_degree``, ``graph`` and ``junctions``
+    key, replica : of the noise
+    """
+    kind, degree = options["wires"], options["in_degree"]
+    along = options["junctions"] == "wires" and kind != "all"
+    sources: list[np.ndarray] = []
+    if kind == "all":
+        counts, weight = np.zeros((n_sites, n_sites, n), np.int64), np.ones(1)
+    elif kind == "given":
+        sources, counts, weight = _given(n_sites, n, options["graph"])
+    else:
+        sources, counts = _drawn(n_sites, n, kind, degree, key, replica)
+        weight = np.array([1.0 / degree])
+    ends = np.cumsum(counts.ravel()).reshape(counts.shape)
+    place = np.concatenate([(ends - counts)[..., :1], ends], axis=2)
+    source = np.concatenate([np.zeros(0, np.int32), *sources]).astype(np.int32)
+    inward = np.ones((n_sites, n))
+    if along:
+        weights = np.broadcast_to(weight, source.shape) if weight.size == 1 else weight
+        total = np.concatenate([[0.0], np.cumsum(weights)])
+        for s in range(n_sites):
+            inward[s] = total[place[s, s, 1:]] - total[place[s, s, :-1]]
+    return Wires(source, place, weight, inward, kind == "all", along)
+
+
+def _drawn(
+    n_sites: int, n: int, kind: str, degree: int, key: int, replica: int
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return whom each neuron hears, site by site, and how many they are [P, P, n]."""
+    padded = -(-n // BLOCK) * BLOCK
+    counts = np.full((n_sites, n_sites, n), degree, np.int64)
+    sources: list[np.ndarray] = []
+    for s in range(n_sites):
+        streams = s * STREAMS_PER_SITE
+        for r in range(n_sites):
+            if kind == "ring":
+                steps = np.arange(1, degree // 2 + 1)
+                around = np.concatenate([-steps[::-1], steps])
+                sources.append(((np.arange(n)[:, None] + around) % n).ravel())
+                continue
+            if kind == "binomial":
+                u = np.empty(padded)
+                uniforms(u, 0, np.uint64(key), replica, r, streams + _STREAM_DEGREE)
+                counts[s, r] = _binomial(u[:n], n, degree / n)
+            draws = np.empty((counts[s, r].max(), padded))
+            for k in range(len(draws)):
+                uniforms(draws[k], 0, np.uint64(key), replica, k, streams + _STREAM_WIRE + r)
+            chosen = np.arange(len(draws)) < counts[s, r][:, None]
+            sources.append((draws[:, :n].T[chosen] * n).astype(np.int32))
+    return sources, counts
+
+
+def _given(
+    n_sites: int, n: int, graph: tuple[tuple[int, int, float], ...]
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Return whom each neuron hears, how many they are [P, P, n], and the weights."""
+    to, source, weight = (np.array(column) for column in zip(*graph, strict=True))
+    order = np.lexsort((source % n, to % n, source // n, to // n))
+    to, source, weight = to[order], source[order], weight[order].astype(float)
+    counts = np.zeros((n_sites, n_sites, n), np.int64)
+    np.add.at(counts, (to // n, source // n, to % n), 1)
+    # One weight would be taken for that of all wires, which it is.
+    return [source % n], counts, weight
+
+
+def _binomial(u: np.ndarray, n: int, share: float) -> np.ndarray:
+    """Return Binomial(n, share) numbers from uniforms by inverting the distribution."""
+    spread = np.sqrt(n * share * (1.0 - share))
+    low = max(0, int(n * share - 8.0 * spread - 10.0))
+    high = min(n, int(n * share + 8.0 * spread + 10.0))
+    values = np.arange(low, high + 1)
+    return values[np.minimum(np.searchsorted(binom.cdf(values, n, share), u), len(values) - 1)]

@@ -1,0 +1,237 @@
+"""Networks on graphs: any model, fields and gap junctions along weighted wires."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+from scipy.linalg import expm
+from scipy.sparse import coo_matrix
+
+import neurolim
+from neurolim import core
+from neurolim.core import (
+    Delay,
+    Field,
+    GapJunctions,
+    Model,
+    Noise,
+    Param,
+    Sites,
+    State,
+    Status,
+    StudyError,
+    Synapses,
+)
+from neurolim.math import cos, pi, sin
+
+KEY = 7
+
+
+def simulate(model, replicas=1, given=None, **options):
+    solver = core.get("solver", "wired")
+    core.check_model(model)
+    params = core.resolve(model.params, given or {})
+    resolved = core.resolve(solver.options, {"records": 1, "states": True, **options})
+    solver.accept(model, params, resolved)
+    found = solver.solve(model, params, resolved, KEY, range(replicas))
+    assert (found.status == Status.OK).all()
+    return found.arrays
+
+
+def random_graph(n, share=0.3, least=-1.0):
+    """Return weights W[to, from], and the wires in an order of their own."""
+    rng = np.random.default_rng(3)
+    W = rng.uniform(least, 1.0, (n, n)) * (rng.random((n, n)) < share)
+    wires = [(int(i), int(j), float(W[i, j])) for i, j in np.argwhere(W)]
+    rng.shuffle(wires)
+    return W, [tuple(wire) for wire in wires]
+
+
+LINEAR = Model(
+    summary="Linear neurons on gap junctions.",
+    source="this test",
+    name="ohm",
+    state=(State("v", spread=1.0), State("w", spread=0.5)),
+    params=(Param("gap", 1.5, doc="g"), Param("size", 0.0, doc="sigma")),
+    drift=lambda x: (-0.3 * x.v - x.w, 0.2 * x.v - 0.1 * x.w),
+    coupling=GapJunctions("v", "gap"),
+    noise=Noise("v", "size"),
+)
+
+
+def generator(W, gap=1.5):
+    """Return the matrix of the linear network on a graph, (v, w) of neuron after neuron."""
+    n = len(W)
+    laplacian = W - np.diag(W.sum(axis=1))
+    own = np.array([[-0.3, -1.0], [0.2, -0.1]])
+    return np.kron(np.eye(n), own) + gap * np.kron(laplacian, np.diag([1.0, 0.0]))
+
+
+def test_gap_junctions_along_given_wires_follow_the_exponential_of_their_matrix():
+    W, wires = random_graph(12, least=0.0)
+    errors = []
+    for dt in (0.05, 0.025):
+        state = simulate(
+            LINEAR, wires="given", graph=wires, junctions="wires", n_neurons=12, dt=dt, t_end=2.0
+        )["state"][0, :, 0]
+        start, end = state[0].T.ravel(), state[1].T.ravel()
+        errors.append(np.abs(end - expm(2.0 * generator(W)) @ start).max())
+    assert errors[1] < 1e-3
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(2.0, abs=0.2)
+
+
+def test_neighbours_on_a_ring_covary_as_the_fourier_modes_of_the_ring_say():
+    # v only: dv = -(a + g) v + g/k sum of k neighbours + s dW; modes q relax at
+    # a + g (1 - (2/k) sum_j cos(2 pi q j/n)).
+    n, k, a, g, s = 24, 4, 0.5, 3.0, 0.8
+    model = Model(
+        summary="A ring of linear neurons.", source="this test", name="ring",
+        state=(State("v"),), params=(), drift=lambda x: (-0.5 * x.v,),
+        coupling=GapJunctions("v", 3.0), noise=Noise("v", 0.8),
+    )  # fmt: skip
+    replicas = 3000
+    v = simulate(
+        model, replicas, wires="ring", in_degree=k, junctions="wires", n_neurons=n, dt=0.05,
+        t_end=10.0,
+    )["state"][:, -1, 0, 0]  # fmt: skip
+    q = np.arange(n)
+    cosines = np.cos(2 * np.pi * q / n) + np.cos(4 * np.pi * q / n)
+    variance = s * s / (2.0 * (a + g * (1.0 - (2.0 / k) * cosines)))
+    for distance in (0, 1, 2, 5):
+        expected = (variance * np.cos(2 * np.pi * q * distance / n)).mean()
+        found = (v * np.roll(v, distance, axis=1)).mean(axis=1)
+        error = found.std(ddof=1) / np.sqrt(replicas)
+        # Weak order 2: (h (a + g))^2/12 of the variance of what does not move together.
+        assert found.mean() == pytest.approx(expected, abs=4.0 * error + 0.003 * variance.mean())
+
+
+OSCILLATORS = Model(
+    summary="Oscillators that hear each other along wires.",
+    source="Kuramoto 1984",
+    name="phases",
+    state=(State("phi", spread=1.0, period=2.0 * pi), State("omega", spread=0.5)),
+    params=(),
+    drift=lambda x, c: (x.omega + c.sine * cos(x.phi) - c.cosine * sin(x.phi), 0.0),
+    fields=(Field("cosine", lambda x: cos(x.phi)), Field("sine", lambda x: sin(x.phi))),
+    prepare=lambda params: Sites((0.0, 1.0), np.array([[1.0, -0.5], [0.7, 1.2]]), ({}, {})),
+)
+
+
+def test_fields_arrive_along_given_wires_with_their_weights():
+    n = 9
+    W, wires = random_graph(2 * n)
+    K = np.kron(np.array([[1.0, -0.5], [0.7, 1.2]]), np.ones((n, n)))
+    errors = []
+    for dt in (0.05, 0.025):
+        state = simulate(
+            OSCILLATORS, wires="given", graph=wires, n_neurons=n, dt=dt, t_end=2.0
+        )["state"][0]  # fmt: skip
+        phi, omega = state[:, :, 0].reshape(2, -1), state[0, :, 1].ravel()
+
+        def flow(t, y, omega=omega):
+            sine, cosine = (K * W) @ np.sin(y), (K * W) @ np.cos(y)
+            return omega + np.cos(y) * sine - np.sin(y) * cosine
+
+        exact = solve_ivp(flow, (0.0, 2.0), phi[0], rtol=1e-10, atol=1e-10).y[:, -1]
+        errors.append(np.abs(np.angle(np.exp(1j * (phi[1] - exact)))).max())
+    assert errors[1] < 5e-3
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(2.0, abs=0.25)
+
+
+def test_what_comes_late_comes_late_along_the_wires():
+    # Two neurons that hear each other late, and nothing of themselves: the method of steps.
+    model = Model(
+        summary="A late loop.", source="this test", name="loop",
+        state=(State("v", start=0.4, spread=0.3),), params=(),
+        drift=lambda x, c: (-0.5 * x.v - c.before,), delay=Delay("before", "v", 1.3),
+    )  # fmt: skip
+    graph = [(0, 1, 2.0), (1, 0, 0.5)]
+    errors = []
+    for dt in (0.1, 0.05):
+        state = simulate(model, wires="given", graph=graph, n_neurons=2, dt=dt, t_end=3.9)
+        start, end = state["state"][0, :, 0, 0]
+        pieces: list[Any] = [lambda t, start=start: start]
+        y = start
+        for k in range(3):
+            before = pieces[-1]
+            piece = solve_ivp(
+                lambda t, u: -0.5 * u - np.array([2.0, 0.5]) * before(t - 1.3)[::-1],  # noqa: B023
+                (1.3 * k, 1.3 * (k + 1)), y, rtol=1e-11, atol=1e-12, dense_output=True,
+            )  # fmt: skip
+            pieces.append(piece.sol)
+            y = piece.y[:, -1]
+        errors.append(np.abs(end - y).max())
+    assert errors[1] < 1e-3
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(2.0, abs=0.2)
+
+
+def test_all_to_all_is_the_network_of_particles():
+    # Three sites, synapses, fields, gap junctions; two schemes with nothing in common.
+    model = Model(
+        summary="Neurons with synapses.", source="this test", name="mixed",
+        state=(State("v", start=0.3, spread=0.2), State("w")), params=(),
+        drift=lambda x: (x.v - x.v**3 - x.w, 0.2 * (x.v - x.w)),
+        fields=(Field("sent", lambda x: x.v * x.v),),
+        coupling=(Synapses("v", lambda c: 1.0 + c.sent, lambda c: c.sent), GapJunctions("v", 1.0)),
+        prepare=lambda params: Sites(
+            (0.0, 1.0, 2.0), np.array([[1.0, 0.2, 0.0], [0.5, 0.5, 0.1], [0.0, 0.3, 1.0]]),
+            ({}, {}, {}),
+        ),
+    )  # fmt: skip
+    shared = {"n_neurons": 300, "t_end": 1.0, "records": 1}
+    differences = []
+    for dt in (0.02, 0.005):
+        one = neurolim.solve(model, "wired", {}, {**shared, "dt": dt})
+        other = neurolim.solve(
+            model, "particles", {}, {**shared, "dt": dt, "scheme": "euler_maruyama"}
+        )
+        differences.append(float(np.abs(one["mean"] - other["mean"]).max()))
+    # The difference is the error of Euler-Maruyama, of first order.
+    assert differences[1] < 2e-3
+    assert differences[0] / differences[1] == pytest.approx(4.0, abs=1.0)
+
+
+def test_a_sparse_matrix_is_a_graph():
+    W, wires = random_graph(12, least=0.0)
+    options = {"wires": "given", "junctions": "wires", "n_neurons": 12, "dt": 0.1, "t_end": 1.0}
+    one = neurolim.solve(LINEAR, "wired", {}, {**options, "graph": coo_matrix(W), "records": 1})
+    other = neurolim.solve(LINEAR, "wired", {}, {**options, "graph": wires, "records": 1})
+    np.testing.assert_array_equal(one["mean"], other["mean"])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"wires": "given", "graph": [[0, 10]]}, "graph: wire 1 ends at node 10 of 10"),
+        ({"wires": "given", "graph": [[0, 1], [-1, 2]]}, "graph: wire 2: out of range: -1"),
+        ({"wires": "given", "graph": [[0, 1, 1, 1]]}, "graph: wire 1 is [0, 1, 1, 1]"),
+        ({"wires": "given", "graph": [[0, 1.5]]}, "graph: wire 1: not an integer: 1.5"),
+        ({"wires": "given", "graph": [[0, 1, float("nan")]]}, "graph: wire 1: not finite"),
+        ({"wires": "given", "graph": "edges"}, "graph: wrong type: got 'edges'"),
+        ({"wires": "given"}, "graph: no wires"),
+        ({"wires": "ring", "in_degree": 4, "graph": [[0, 1]]}, "1 wires beside wires: ring"),
+        ({"wires": "ring", "in_degree": 3}, "in_degree: 3 neighbours on a ring of 10 neurons"),
+        ({"wires": "ring", "in_degree": 10}, "in_degree: 10 neighbours on a ring of 10 neurons"),
+        ({"wires": "fixed", "in_degree": 11}, "in_degree: 11 wires from 10 neurons"),
+        (
+            {"wires": "given", "graph": [[0, 1, 9.0], [0, 2, 9.0]], "junctions": "wires"},
+            "dt: 0.1 is longer than the relaxation time",
+        ),
+    ],
+)
+def test_graphs_that_do_not_fit_are_refused(options, words):
+    with pytest.raises(StudyError) as refusal:
+        simulate(LINEAR, n_neurons=10, dt=0.1, t_end=1.0, **options)
+    assert words in str(refusal.value)
+
+
+def test_a_drift_too_fast_for_the_step_is_refused():
+    model = Model(
+        summary="Fast.", source="this test", name="fast", state=(State("v"),), params=(),
+        drift=lambda x: (-50.0 * x.v,),
+    )  # fmt: skip
+    with pytest.raises(StudyError, match="beyond the stability limit 2/rate = 0"):
+        simulate(model, n_neurons=10, dt=0.1, t_end=1.0)
