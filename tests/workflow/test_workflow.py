@@ -142,7 +142,7 @@ def test_edits_rerun_exactly_what_they_touch(finished):
         "draw",
     }
     everything = {"simulate", "collect", "reduce", "tabulate", "draw", "account"}
-    assert edited("src/neurolim/kernels/mean_mode.py", "= 1e-6", "= 2e-6") == everything
+    assert edited("src/neurolim/kernels/mean_path.py", "= 1e-6", "= 2e-6") == everything
     assert edited("src/neurolim/numerics/random.py", "2.0**-32", "2.0**-31") == everything
     assert edited(study, "seed: 61", "seed: 62") == everything
     assert planned(finished) == set()

@@ -1,8 +1,8 @@
 r"""Exponential Rosenbrock steps of a network: plain functions with the model as first argument.
 
-About the site means M the network is split into mean modes (``mean_mode.py``) and a fluctuation
-mode, generator L = J - pull - gap with J the slope of the drift at M.  Each mode is a matrix
-Ornstein-Uhlenbeck process and is stepped exactly; what is left is treated by a two-stage
+About the site means M the network is split into mean modes (``mean_mode.py``, ``mean_path.py``) and
+a fluctuation mode, generator L = J - pull - gap with J the slope of the drift at M.  Each mode is a
+matrix Ornstein-Uhlenbeck process and is stepped exactly; what is left is treated by a two-stage
 correction (ETD-RK2), for the fluctuations y = x - M
 
     y^ = E y + P1 [N(y) + kappa u(x)] + C z,      y' = y^ + P2 [N(y^) - N(y)],   N = drift - J y,
@@ -40,7 +40,7 @@ import numpy as np
 from numba import njit, typeof, types
 
 from neurolim.core.model import MAX_FIELDS, MAX_NOISES, MAX_VARIABLES
-from neurolim.kernels import euler, mean_mode
+from neurolim.kernels import euler, mean_path
 from neurolim.kernels.by_address import by_address, provide
 from neurolim.kernels.delays import recall, remember
 from neurolim.kernels.euler import add_fields
@@ -64,8 +64,8 @@ from neurolim.kernels.mean_mode import (
     E,
     _correct_means,
     _predict_means,
-    find_modes,
 )
+from neurolim.kernels.mean_path import find_modes
 from neurolim.kernels.network import MAX_MEANS, is_bridged, is_walled
 from neurolim.kernels.numba_types import (
     as_state,
@@ -375,7 +375,7 @@ def prepare(code: Any, network: Any, modes: Any, noises: Any, walls: Any) -> Non
     """Compile the kernels of a model, or load them from disk, for a network of this kind."""
     provide_steps(wide=isinstance(noises.wide, np.float64))
     model, network, modes, noises, walls = code.type, *map(typeof, (network, modes, noises, walls))
-    mean_mode.provide_modes(code, (model, network, modes, types.int64))
+    mean_path.provide_modes(code, (model, network, modes, types.int64))
     site = (model, network, modes, noises, walls, types.int64, types.int64)
     provide(_predict_site, _correct_site, given=site)
     provide(_predict_fields, _settle_site, given=site)
