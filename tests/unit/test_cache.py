@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 import platform
 import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import pytest
 
 PROGRAM = """
@@ -78,3 +80,35 @@ def test_cached_and_fresh_kernels_of_several_models_do_not_mix(tmp_path):
     assert first[words[0]] == second[words[0]] == third[words[0]]
     assert second == third
     assert len(set(third.values())) == 3
+
+
+def test_what_another_version_has_left_is_compiled_anew(tmp_path):
+    # An index of compiled code holds types, which a later version may no longer have.
+    program = (
+        "from numba import njit\n"
+        "from neurolim.numerics.cache import keep_compiled\n"
+        "@njit\n"
+        "def double(x):\n"
+        "    return 2.0 * x\n"
+        "keep_compiled(double, 'key')\n"
+    )
+    (tmp_path / "doubling.py").write_text(program)
+    run = "import doubling as d; print(d.double(3.0), sum(d.double.stats.cache_hits.values()))"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def once():
+        return subprocess.run(
+            [sys.executable, "-c", run], cwd=tmp_path, env=environment, text=True,
+            capture_output=True, check=True,
+        ).stdout.strip()  # fmt: skip
+
+    compiled, found = "6.0 0", "6.0 1"
+    assert [once(), once()] == [compiled, found]
+    (index,) = (tmp_path / "cache").rglob("*.nbi")
+    head = pickle.dumps(numba.__version__, protocol=-1)
+    assert index.read_bytes().startswith(head)
+    index.write_bytes(head + b"cnowhere\nGone\n.")
+    assert [once(), once()] == [compiled, found]
+    for file in (tmp_path / "cache").rglob("*.nbc"):
+        file.write_bytes(b"half a file")
+    assert [once(), once()] == [compiled, found]

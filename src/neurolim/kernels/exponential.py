@@ -62,8 +62,8 @@ from neurolim.kernels.mean_mode import (
     SLOPE,
     C,
     E,
-    _correct_means,
-    _predict_means,
+    correct_all,
+    predict_all,
 )
 from neurolim.kernels.mean_path import find_modes
 from neurolim.kernels.network import MAX_MEANS, is_bridged, is_walled
@@ -320,7 +320,7 @@ def step_network(code, network, modes, noises, walls, step):
     find_modes(code, network, modes, step)
     for s in sites:
         _predict_site(code, network, modes, noises, walls, s, step)
-    _predict_means(modes.vectors, modes.blocks)
+    predict_all(code, network, modes)
     for s in sites:
         for k in range(d):
             stages[PREDICTED, s, k] = vectors[MOVED, s, k]
@@ -333,7 +333,7 @@ def step_network(code, network, modes, noises, walls, step):
         _correct_site(code, network, modes, noises, walls, s, step)
         for k in range(d):
             vectors[MOVED, s, k] = stages[PREDICTED, s, k]
-    _correct_means(modes.vectors, modes.blocks)
+    correct_all(code, network, modes)
     for s in sites:
         for k in range(d):
             network.means[s, k] = vectors[MOVED, s, k]

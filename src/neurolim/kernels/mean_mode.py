@@ -41,12 +41,23 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import float64, int64, njit
+from numba.extending import overload
 
 from neurolim.core.model import MAX_VARIABLES
-from neurolim.kernels.by_address import array_type, kept_by_address
+from neurolim.kernels.by_address import array_type, kept_by_address, provide
+from neurolim.kernels.mean_slopes import (
+    FIELD,
+    acted_on,
+    fill_slopes,
+    joined,
+    moved_together,
+    own_means_added,
+)
 from neurolim.kernels.numba_types import (
     means_at,
+    n_means,
+    n_present,
     n_variables,
     parameters_at,
     state_in,
@@ -86,27 +97,62 @@ class Modes(NamedTuple):
     blocks : of coupled means [4, blocks, size, size]: P blocks of size d on its own, one of size
         P d along the path
     stages : [2, P, nm]
-    scratch : [5, d, d]
+    room : five matrices [d, d] to work with; then, where means act on each other, the slopes of
+        their flow, the weights K[s, r] of the other sites, [r, s], and |B| of all means together,
+        0 while they are taken one by one.  One array, for every one more costs time at every call
     """
 
     vectors: Any
     matrices: Any
     blocks: Any
     stages: Any
-    scratch: Any
+    room: Any
 
 
-def make_modes(n_sites: int, n_variables: int, n_means: int, along_a_path: bool) -> Modes:
-    """Return the modes of a network that has yet to make a step."""
-    P, d = n_sites, n_variables
+def make_modes(code: Any, coupling: np.ndarray) -> Modes:
+    """Return the modes of a network that has yet to make a step.
+
+    Parameters
+    ----------
+    code : the model
+    coupling : weights K [P, P]
+    """
+    model = code.type
+    P, d, n_means, along_a_path = (
+        len(coupling), len(model.state), len(model.means), model.rates_move,
+    )  # fmt: skip
     blocks, size = (1, P * d) if along_a_path else (P, d)
+    across = np.where(np.eye(P) == 1.0, 0.0, coupling).T.ravel()
+    more = [np.zeros((FIELD + 1) * P * d * n_means), across, np.zeros(1)]
+    if not (along_a_path or model.means_act):
+        more = []
     return Modes(
         np.zeros((SHIFT + 1, P, d)),
         np.zeros((C + 1, P, d, d)),
         np.zeros((C_MEAN + 1, blocks, size, size)),
         np.zeros((RECEIVED + 1, P, n_means)),
-        np.zeros((5, d, d)),
+        np.concatenate([np.zeros(5 * d * d), *more]),
     )
+
+
+@njit(error_model="numpy")
+def scratch_in(room, d):
+    """Return five matrices to work with [5, d, d]."""
+    return unowned(room)[: 5 * d * d].reshape(5, d, d)
+
+
+@njit(error_model="numpy")
+def slopes_in(room, n_sites, d, n_means):
+    """Return the slopes of the flow of the means, as `fill_slopes` fills them."""
+    first, size = 5 * d * d, (FIELD + 1) * n_sites * d * n_means
+    return unowned(room)[first : first + size].reshape(FIELD + 1, n_sites, d * n_means)
+
+
+@njit(error_model="numpy")
+def across_in(room, n_sites):
+    """Return the weights of the other sites, [r, s]."""
+    last = room.size - 1
+    return unowned(room)[last - n_sites * n_sites : last].reshape(n_sites, n_sites)
 
 
 @njit(error_model="numpy")
@@ -126,9 +172,10 @@ def on_its_own(code, network, modes, step):
     t = step * h
     rates = stack_array(np.float64, 2, MAX_VARIABLES)
     vectors, matrices = unowned(modes.vectors), unowned(modes.matrices)
-    blocks, scratch = unowned(modes.blocks), unowned(modes.scratch)
+    blocks, scratch = unowned(modes.blocks), scratch_in(modes.room, d)
     means, inputs = unowned(network.means), unowned(network.inputs)
     L, E_mean = scratch[0], scratch[1]
+    find_slopes(code, network, modes, t)
     for s in range(means.shape[0]):
         p = parameters_at(code, network.rows, s)
         x, m, c = state_in(code, means, s), means_at(code, means, s), means_at(code, inputs, s)
@@ -147,10 +194,13 @@ def on_its_own(code, network, modes, step):
             for j in range(d):
                 B[k, j] = J[k, j] - (rates[0, k] if j == k else 0.0)
                 L[k, j] = B[k, j] - (rates[1, k] if j == k else 0.0)
+        add_own(code, network, modes, s)
+        for k in range(d):
             vectors[KAPPA_MEAN, s, k] = noise_factor(-h * B[k, k], h)
             vectors[KAPPA, s, k] = noise_factor(-h * L[k, k], h)
         propagate(code, B, S, h, E_mean, blocks[P1_MEAN, s], blocks[P2_MEAN, s], blocks[C_MEAN, s])
         propagate(code, L, S, h, matrices[E, s], matrices[P1, s], matrices[P2, s], matrices[C, s])
+    find_joined(code, network, modes)
 
 
 @njit(error_model="numpy")
@@ -188,6 +238,148 @@ def correct_means(vectors, blocks):
                 vectors[MOVED, s, k] += blocks[P2_MEAN, block, i, j] * vectors[RESIDUAL, r, q]
 
 
+@njit(error_model="numpy")
+def predict_together(vectors, blocks, slopes, across, n_fields, h, size):
+    """Fill MOVED like `predict_means`, of means that act on each other.
+
+    Noise that comes in during the step acts on the other means, too, to second order.
+    """
+    own, (n_sites, d) = blocks[GENERATOR], vectors[MOVED].shape
+    room = np.zeros((4, n_sites, d))
+    shaken, steady, rising, moved = room[0], room[1], room[2], room[3]
+    for s in range(n_sites):
+        for k in range(d):
+            steady[s, k] = vectors[FORCE, s, k] + vectors[EXCESS, s, k]
+            steady[s, k] += vectors[KAPPA_MEAN, s, k] * vectors[PUSH, s, k]
+            for j in range(d):
+                shaken[s, k] += blocks[C_MEAN, s, k, j] * vectors[NOISE, s, j]
+    acted_on(own, slopes, across, n_fields, shaken, rising)
+    for s in range(n_sites):
+        for k in range(d):
+            for j in range(d):
+                rising[s, k] -= own[s, k, j] * shaken[s, j]
+    moved_together(own, slopes, across, n_fields, h, size, steady, rising, moved)
+    for s in range(n_sites):
+        for k in range(d):
+            vectors[MOVED, s, k] = vectors[BASE, s, k] + shaken[s, k] + moved[s, k]
+
+
+@njit(error_model="numpy")
+def correct_together(vectors, blocks, slopes, across, n_fields, h, size):
+    """Add to MOVED like `correct_means`, of means that act on each other."""
+    own, (n_sites, d) = blocks[GENERATOR], vectors[MOVED].shape
+    room = np.zeros((4, n_sites, d))
+    gone, rising, steady, moved = room[0], room[1], room[2], room[3]
+    for s in range(n_sites):
+        for k in range(d):
+            gone[s, k] = vectors[MOVED, s, k] - vectors[BASE, s, k]
+    acted_on(own, slopes, across, n_fields, gone, rising)
+    for s in range(n_sites):
+        for k in range(d):
+            rising[s, k] = vectors[RESIDUAL, s, k] - rising[s, k]
+    moved_together(own, slopes, across, n_fields, h, size, steady, rising, moved)
+    for s in range(n_sites):
+        for k in range(d):
+            vectors[MOVED, s, k] += moved[s, k]
+
+
+def find_slopes(code: Any, network: Any, modes: Any, t: float) -> None:
+    """Fill the slopes of the flow, where means act on each other."""
+    raise NotImplementedError  # for kernels only
+
+
+def add_own(code: Any, network: Any, modes: Any, s: int) -> None:
+    """Add to a site's generator what its own means do to it."""
+    raise NotImplementedError  # for kernels only
+
+
+def find_joined(code: Any, network: Any, modes: Any) -> None:
+    """Find whether the means of a network act on each other, for models in which they may."""
+    raise NotImplementedError  # for kernels only
+
+
+def predict_all(code: Any, network: Any, modes: Any) -> None:
+    """Fill where the means of the predictor are, MOVED."""
+    raise NotImplementedError  # for kernels only
+
+
+def correct_all(code: Any, network: Any, modes: Any) -> None:
+    """Correct where the means end, MOVED."""
+    raise NotImplementedError  # for kernels only
+
+
+@overload(find_slopes, jit_options={"error_model": "numpy"})
+def _find_slopes(code, network, modes, t):
+    def find_them(code, network, modes, t):
+        means, inputs = unowned(network.means), unowned(network.inputs)
+        slopes = slopes_in(modes.room, means.shape[0], n_variables(code), n_means(code))
+        fill_slopes(code, means, inputs, network.rows, t, slopes)
+
+    return find_them if code.means_act else lambda code, network, modes, t: None
+
+
+@overload(add_own, jit_options={"error_model": "numpy"})
+def _add_own(code, network, modes, s):
+    def add_them(code, network, modes, s):
+        d, n_fields = n_variables(code), n_present(code) - n_variables(code)
+        slopes = slopes_in(modes.room, network.means.shape[0], d, n_means(code))
+        own_means_added(slopes, network.coupling, s, n_fields, modes.blocks[GENERATOR, s])
+
+    return add_them if code.means_act else lambda code, network, modes, s: None
+
+
+@overload(find_joined, jit_options={"error_model": "numpy"})
+def _find_joined(code, network, modes):
+    def find_size(code, network, modes):
+        own, n_sites, d = modes.blocks[GENERATOR], network.means.shape[0], n_variables(code)
+        slopes = slopes_in(modes.room, n_sites, d, n_means(code))
+        across, n_fields = across_in(modes.room, n_sites), n_present(code) - d
+        if n_sites > 1:
+            modes.room[-1] = joined(own, slopes, across, n_fields, network.h)
+
+    return find_size if code.means_act else lambda code, network, modes: None
+
+
+def _either(alone: Any, together: Any) -> Any:
+    """Return the overload of what is done with means, one by one or together."""
+
+    def choose(code, network, modes):
+        def one_by_one(code, network, modes):
+            alone(modes.vectors, modes.blocks)
+
+        def as_they_act(code, network, modes):
+            vectors, blocks, size = modes.vectors, modes.blocks, modes.room[-1]
+            n_sites, d = network.means.shape[0], n_variables(code)
+            if size > 0.0:
+                slopes = slopes_in(modes.room, n_sites, d, n_means(code))
+                across, n_fields = across_in(modes.room, n_sites), n_present(code) - d
+                together(vectors, blocks, slopes, across, n_fields, network.h, size)
+            else:
+                alone(vectors, blocks)
+
+        return as_they_act if code.means_act else one_by_one
+
+    return choose
+
+
+def provide_means(code: Any) -> None:
+    """Provide what moves the means of a model."""
+    provide(_predict_means, _correct_means)
+    if code.type.means_act:
+        provide(own_means_added, joined, acted_on, moved_together)
+        provide(_predict_together, _correct_together)
+
+
 _predict_means = kept_by_address(predict_means, (array_type(3), array_type(4)))
 _correct_means = kept_by_address(correct_means, (array_type(3), array_type(4)))
+_TOGETHER = (
+    *(array_type(3), array_type(4), array_type(3), array_type(2)), int64, float64, float64,
+)  # fmt: skip
+_predict_together = kept_by_address(predict_together, _TOGETHER)
+_correct_together = kept_by_address(correct_together, _TOGETHER)
+for _function, _choose in (
+    (predict_all, _either(_predict_means, _predict_together)),
+    (correct_all, _either(_correct_means, _correct_together)),
+):
+    overload(_function, jit_options={"error_model": "numpy"})(_choose)
 keep_compiled(on_its_own, code_digest(__name__))

@@ -5,7 +5,7 @@ See ``mean_mode.py`` for what is done with what is found here.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import float64, njit
@@ -32,11 +32,13 @@ from neurolim.kernels.mean_mode import (
     SLOPE,
     C,
     E,
-    _correct_means,
-    _predict_means,
     noise_factor,
     on_its_own,
+    provide_means,
+    scratch_in,
+    slopes_in,
 )
+from neurolim.kernels.mean_slopes import AT_C, AT_M, AT_X, FIELD, fill_slopes
 from neurolim.kernels.numba_types import (
     means_at,
     n_means,
@@ -85,75 +87,22 @@ def flow_at(code, R, excess, rows, coupling, t, means, inputs, F, rate):
         write(rate, s, each_add(pull, gap))
 
 
-class Slopes(NamedTuple):
-    """Derivatives of the flow at every site; nm means, of states and fields.
-
-    at_x, at_m, at_c : of F by the state, the means and the inputs [P, d, d], [P, d, nm]
-    pull, pull_m, pull_c : pull and its derivatives [P, d], [P, d, nm]
-    current_m, current_c : derivatives of pull target [P, d, nm]
-    field : of the fields by the state [P, n_fields, d]
-    """
-
-    at_x: Any
-    at_m: Any
-    at_c: Any
-    pull: Any
-    pull_m: Any
-    pull_c: Any
-    current_m: Any
-    current_c: Any
-    field: Any
-
-
-@njit(error_model="numpy")
-def make_slopes(code, n_sites):
-    """Return room for the slopes of a network."""
-    d, nm = n_variables(code), n_means(code)
-    return Slopes(
-        np.zeros((n_sites, d, d)),
-        np.zeros((n_sites, d, nm)),
-        np.zeros((n_sites, d, nm)),
-        np.zeros((n_sites, d)),
-        np.zeros((n_sites, d, nm)),
-        np.zeros((n_sites, d, nm)),
-        np.zeros((n_sites, d, nm)),
-        np.zeros((n_sites, d, nm)),
-        np.zeros((n_sites, n_present(code) - d, d)),
-    )
-
-
 @njit(error_model="numpy", nogil=True)
 def flow_slopes(code, means, inputs, rows, coupling, t, slopes, B):
     """Fill B = dF/dR [P d, P d] where ``flow_at`` has put means and inputs."""
     d, n_sites = n_variables(code), means.shape[0]
-    for s in range(n_sites):
-        p = parameters_at(code, rows, s)
-        x, m, c = state_in(code, means, s), means_at(code, means, s), means_at(code, inputs, s)
-        pull, _, _ = code.relax(m, c, p)
-        write(slopes.pull, s, pull)
-        write(slopes.at_x, s, code.drift_x(x, m, c, p, t))
-        write(slopes.at_m, s, code.drift_m(x, m, c, p, t))
-        write(slopes.at_c, s, code.drift_c(x, m, c, p, t))
-        write(slopes.pull_m, s, code.pull_m(x, m, c, p, t))
-        write(slopes.pull_c, s, code.pull_c(x, m, c, p, t))
-        write(slopes.current_m, s, code.current_m(x, m, c, p, t))
-        write(slopes.current_c, s, code.current_c(x, m, c, p, t))
-        write(slopes.field, s, code.field_x(x, m, c, p, t))
-        for k in range(d):
-            slopes.at_x[s, k, k] -= slopes.pull[s, k]
-            for a in range(n_means(code)):
-                own = means[s, k]
-                slopes.at_m[s, k, a] += slopes.current_m[s, k, a] - slopes.pull_m[s, k, a] * own
-                slopes.at_c[s, k, a] += slopes.current_c[s, k, a] - slopes.pull_c[s, k, a] * own
+    fill_slopes(code, means, inputs, rows, t, slopes)
+    nm = n_means(code)
     for s in range(n_sites):
         for r in range(n_sites):
             for k in range(d):
                 for j in range(d):
-                    by_m, by_c = slopes.at_m[s, k, j], slopes.at_c[s, k, j]
+                    by_m, by_c = slopes[AT_M, s, k * nm + j], slopes[AT_C, s, k * nm + j]
                     for a in range(n_present(code) - d):
-                        by_m += slopes.at_m[s, k, d + a] * slopes.field[r, a, j]
-                        by_c += slopes.at_c[s, k, d + a] * slopes.field[r, a, j]
-                    here = slopes.at_x[s, k, j] + by_m if r == s else 0.0
+                        by_field = slopes[FIELD, r, a * d + j]
+                        by_m += slopes[AT_M, s, k * nm + d + a] * by_field
+                        by_c += slopes[AT_C, s, k * nm + d + a] * by_field
+                    here = slopes[AT_X, s, k * d + j] + by_m if r == s else 0.0
                     B[s * d + k, r * d + j] = here + coupling[s, r] * by_c
 
 
@@ -281,7 +230,7 @@ def start_path(code, network, modes, t, excess, S):
 def follow_sites(code, modes, site_Q, new_rate, begin, tau, h, work):
     """Take the propagators of the fluctuations along a substep; rates half way are second order."""
     vectors, matrices, scratch = (
-        unowned(modes.vectors), unowned(modes.matrices), unowned(modes.scratch),
+        unowned(modes.vectors), unowned(modes.matrices), scratch_in(modes.room, n_variables(code)),
     )  # fmt: skip
     L, part_E, part_P1, part_P2, part_C = (
         scratch[0], scratch[1], scratch[2], scratch[3], scratch[4],
@@ -310,7 +259,10 @@ def along_the_path(code, network, modes, step):
     ends = np.zeros((4, n_sites, d))
     new_R, new_F, new_rate, change = ends[0], ends[1], ends[2], ends[3]
     around, received = modes.stages[PREDICTED], modes.stages[RECEIVED]
-    excess, slopes = np.zeros((n_sites, n_present(code) - d)), make_slopes(code, n_sites)
+    excess, slopes = (
+        np.zeros((n_sites, n_present(code) - d)),
+        slopes_in(modes.room, n_sites, d, n_means(code)),
+    )
     big, site_Q, small = np.zeros((9, size, size)), np.zeros((n_sites, d, d)), np.zeros((d, d))
     S, new_B, mean_E, mean_Q, work = big[0], big[1], big[2], big[3], big[4]
     part_E, part_P1, part_P2, part_C = big[5], big[6], big[7], big[8]
@@ -377,7 +329,7 @@ _on_its_own, _along_the_path = by_address(on_its_own), by_address(along_the_path
 
 def provide_modes(code: Any, given: tuple[Any, ...]) -> None:
     """Compile or load what finds the modes of a model, for arguments of these types."""
-    provide(_predict_means, _correct_means)
+    provide_means(code)
     provide_exponential(len(code.type.state), code.type.rates_move)
     if code.type.rates_move:
         provide(_compose, _end_modes, _try_move, _correct_move)

@@ -138,13 +138,20 @@ def step_code(model: Model) -> Code:
 
 
 @lru_cache(maxsize=64)
-def exponential_code(model: Model) -> Code:
+def exponential_code(model: Model, coupled: bool = True) -> Code:
     """Return a model as the first argument of the kernels of exponential steps.
 
     Its drift, coupling, fields and noise are traced.
+
+    Parameters
+    ----------
+    model : the model
+    coupled : the weights K do not all vanish
     """
     key, kept = kernel_key(model)
-    key = f"{key}_exponential_{structure_digest(model)}"
+    acting = {name[0] for name in structure_of(model).acting}
+    means_act = "m" in acting or (coupled and "c" in acting)
+    key = f"{key}_exponential_{structure_digest(model)}{'_together' if means_act else ''}"
     shape, slopes, take = structure_of(model), derivatives_of(model, name=False), compiler(key)
     milstein = take(slopes.milstein) if shape.milstein else None
     noise = assemble_noise(model, take, milstein, shape.milstein)
@@ -159,7 +166,7 @@ def exponential_code(model: Model) -> Code:
     )
     return Code(
         key, model.symbols, model.means, numbers, loose, kept, functions, len(model.delays),
-        curved, shape.rates_move,
+        curved, shape.rates_move, means_act and not shape.rates_move,
     )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ class Code:
     n_late : how many of the means, the last ones, come late
     curved : variables whose drift is not affine in x with constant coefficients [d]
     rates_move : pull or gap change with means or fields
+    means_act : means enter the drift or what synapses pull to, and the rates do not move
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class Code:
         n_late: int = 0,
         curved: tuple[bool, ...] = (),
         rates_move: bool = False,
+        means_act: bool = False,
     ) -> None:
         self.type = CodeType(digest, state, means, parameters, n_noises, kept)
         self.type.curved = tuple(k for k, bent in enumerate(curved) if bent)
         self.type.rates_move = rates_move
+        self.type.means_act = means_act
         self.type.n_present = len(means) - n_late
         _FUNCTIONS[digest] = functions
 
@@ -62,10 +65,11 @@ class Code:
 class CodeType(types.Type):
     """The type of `Code`: a type per model."""
 
-    #: Positions of the curved variables; whether pull or gap change with means or fields; how many
-    #: means are taken over the neurons as they are.
+    #: Positions of the curved variables; whether pull or gap change with means or fields; whether
+    #: means act on each other otherwise; how many means are taken over the neurons as they are.
     curved: tuple[int, ...] = ()
     rates_move: bool = False
+    means_act: bool = False
     n_present: int = 0
 
     def __init__(

@@ -11,7 +11,23 @@ import contextlib
 from types import FunctionType
 from typing import Any
 
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+
+class _Files(IndexDataCacheFile):
+    """The files of a function: what cannot be read, for another version wrote it, is not there."""
+
+    def _load_index(self) -> Any:
+        try:
+            return super()._load_index()
+        except Exception:  # whatever unpickling meets: types that are gone, half a file
+            return {}
+
+    def _load_data(self, name: str) -> Any:
+        try:
+            return super()._load_data(name)
+        except Exception as error:
+            raise OSError(name) from error  # which numba takes for a file that is gone
 
 
 class _KeyedCache(FunctionCache):
@@ -20,6 +36,9 @@ class _KeyedCache(FunctionCache):
     def __init__(self, function: Any, key: str) -> None:
         super().__init__(function)
         self._key = key
+        self._cache_file = _Files(
+            self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp()
+        )
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep compiled code, unless an argument's type says that nothing covers its source."""

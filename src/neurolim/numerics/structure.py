@@ -102,6 +102,12 @@ class Structure:
         return bool(self.rates_depend)
 
     @property
+    def acting(self) -> tuple[str, ...]:
+        """Return the names of m and c that enter a drift or what synapses pull to."""
+        names = {*self.targets_depend, *(name for row in self.depends for name in row)}
+        return tuple(sorted(name for name in names if name[:2] in ("m.", "c.")))
+
+    @property
     def curved(self) -> tuple[bool, ...]:
         """Return which drifts are not affine in x alone with constant coefficients [d]."""
         return tuple(

@@ -48,11 +48,11 @@ class Engine:
         d, P, nm = len(model.state), len(sites.labels), len(model.means)
         exact = scheme == "exponential"
         self.kernels: Any = exponential if exact else euler
-        self.code = exponential_code(model) if exact else step_code(model)
+        coupled = bool(np.any(sites.coupling))
+        self.code = exponential_code(model, coupled) if exact else step_code(model)
         self.walls = walls_of(model, sites)
         self.noises = noises_of(model, sites, exact, wide)._replace(refinement=refinement)
-        along_a_path = exact and self.code.type.rates_move
-        self.modes = make_modes(P, d, nm, along_a_path) if exact else None
+        self.modes = make_modes(self.code, np.array(sites.coupling)) if exact else None
         n_work = len(self.code.type.curved) + (d if self.walls.deviation.any() else 0)
         padded = -(-n // BLOCK) * BLOCK
         self.network = Network(
