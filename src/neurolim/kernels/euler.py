@@ -47,11 +47,12 @@ from neurolim.kernels.shared import (
 from neurolim.kernels.vectors import each_add, each_fma, each_less, each_times
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.columns import SUM_LANES, TILE, add_to_lanes
+from neurolim.numerics.compiled import kernel
 from neurolim.numerics.lowlevel import stack_array, unowned
 from neurolim.provenance import code_digest
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def add_fields(code, lanes, X, s, p, first, count):
     """Add the fields of a tile's neurons to the running sums, after those of the states."""
     fields = stack_array(np.float64, MAX_FIELDS, TILE)
@@ -61,7 +62,7 @@ def add_fields(code, lanes, X, s, p, first, count):
     add_buffer(lanes, n_variables(code), fields, n_present(code) - n_variables(code), count)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def start_site(code, network, noises, walls, s, step):
     """Draw the initial states of a site, and their means."""
     X, n, d = unowned(network.X), network.n, n_variables(code)
@@ -83,7 +84,7 @@ def start_site(code, network, noises, walls, s, step):
     average(lanes, 0, n, network.means[s, : n_present(code)])
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def step_site(code, network, noises, walls, s, step):
     """Move the neurons of a site, and fill their new means."""
     X, work, n, d = unowned(network.X), unowned(network.work), network.n, n_variables(code)

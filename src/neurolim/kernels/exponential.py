@@ -118,6 +118,7 @@ from neurolim.kernels.vectors import (
 )
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.columns import SUM_LANES, TILE, add_to_lanes
+from neurolim.numerics.compiled import kernel
 from neurolim.numerics.lowlevel import stack_array, unowned
 from neurolim.provenance import code_digest
 
@@ -125,7 +126,7 @@ from neurolim.provenance import code_digest
 _LANES = 4 * MAX_VARIABLES
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def predict_site(code, network, modes, noises, walls, s, step):
     """First pass over a site: X becomes the predictor of the fluctuations, work the bends.
 
@@ -197,7 +198,7 @@ def predict_site(code, network, modes, noises, walls, s, step):
         vectors[EXCESS, s, k] = vectors[BEND, s, k] - flat
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def predict_fields(code, network, modes, noises, walls, s, step):
     """Fill the mean fields of the predictor, whose states still lack their shift."""
     X, n, d = unowned(network.X), network.n, n_variables(code)
@@ -218,7 +219,7 @@ def predict_fields(code, network, modes, noises, walls, s, step):
     average(lanes, 0, n, modes.stages[PREDICTED, s, d : n_present(code)])
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def correct_site(code, network, modes, noises, walls, s, step):
     """Second pass over a site: X becomes the corrected fluctuations.
 
@@ -273,7 +274,7 @@ def correct_site(code, network, modes, noises, walls, s, step):
         vectors[SHIFT, s, k] = centre
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def settle_site(code, network, modes, noises, walls, s, step):
     """Add the shift, keep the neurons inside, and take the means of what has come out."""
     X, work, n, d = unowned(network.X), unowned(network.work), network.n, n_variables(code)
@@ -303,7 +304,7 @@ _predict_site, _predict_fields = by_address(predict_site), by_address(predict_fi
 _correct_site, _settle_site = by_address(correct_site), by_address(settle_site)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def step_network(code, network, modes, noises, walls, step):
     """Move every neuron by one exponential Rosenbrock step (module docstring).
 

@@ -41,7 +41,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import float64, njit
+from numba import float64
 from numba.extending import overload
 
 from neurolim.core.model import MAX_FIELDS, MAX_VARIABLES
@@ -59,6 +59,7 @@ from neurolim.kernels.numba_types import (
 from neurolim.kernels.shared import couple, propagate, propagate_any, provide_exponential
 from neurolim.kernels.vectors import each_add, each_less, each_times
 from neurolim.numerics.cache import keep_compiled
+from neurolim.numerics.compiled import kernel
 from neurolim.numerics.elementary import exp
 from neurolim.numerics.exponential import cholesky
 from neurolim.numerics.lowlevel import stack_array, unowned
@@ -119,7 +120,7 @@ def make_modes(n_sites: int, n_variables: int, n_means: int, along_a_path: bool)
     )
 
 
-@njit(error_model="numpy")
+@kernel
 def noise_factor(decay, h):
     """Return kappa of a variable whose rate adds up to ``decay`` over the step h."""
     if abs(decay) < 1e-4:
@@ -129,7 +130,7 @@ def noise_factor(decay, h):
     return np.sqrt((1.0 + left) / (1.0 - left) * 0.5 * decay / h)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def on_its_own(code, network, modes, step):
     """Fill the modes of sites whose means relax one by one."""
     d, h = n_variables(code), network.h
@@ -163,7 +164,7 @@ def on_its_own(code, network, modes, step):
         propagate(code, L, S, h, matrices[E, s], matrices[P1, s], matrices[P2, s], matrices[C, s])
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def flow_at(code, R, excess, rows, coupling, t, means, inputs, F, rate):
     """Fill F [P, d] and the rates pull + gap [P, d] of neurons at R [P, d]; means and inputs, too.
 
@@ -206,7 +207,7 @@ class Slopes(NamedTuple):
     field: Any
 
 
-@njit(error_model="numpy")
+@kernel
 def make_slopes(code, n_sites):
     """Return room for the slopes of a network."""
     d, nm = n_variables(code), n_means(code)
@@ -223,7 +224,7 @@ def make_slopes(code, n_sites):
     )
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def flow_slopes(code, means, inputs, rows, coupling, t, slopes, B):
     """Fill B = dF/dR [P d, P d] where ``flow_at`` has put means and inputs."""
     d, n_sites = n_variables(code), means.shape[0]
@@ -258,7 +259,7 @@ def flow_slopes(code, means, inputs, rows, coupling, t, slopes, B):
                     B[s * d + k, r * d + j] = here + coupling[s, r] * by_c
 
 
-@njit(error_model="numpy")
+@kernel
 def compose(E, P1, P2, Q, part_E, part_P1, part_P2, part_C, begin, tau, h, work):
     """Follow propagators over [0, begin] by those of a substep tau; ``work`` is like them.
 
@@ -285,7 +286,7 @@ def compose(E, P1, P2, Q, part_E, part_P1, part_P2, part_C, begin, tau, h, work)
     E[:] = work
 
 
-@njit(error_model="numpy")
+@kernel
 def end_modes(vectors, C_sites, C_means, site_Q, mean_Q, h):
     """Fill the factors of all noise, where the path has ended."""
     cholesky(mean_Q, C_means)
@@ -296,7 +297,7 @@ def end_modes(vectors, C_sites, C_means, site_Q, mean_Q, h):
             vectors[KAPPA_MEAN, s, k] = noise_factor(vectors[KAPPA_MEAN, s, k], h)
 
 
-@njit(error_model="numpy")
+@kernel
 def try_move(P1, F, R, moved, change):
     """Fill moved = R + P1 F and change = P1 F, all [P, d]; return whether F is finite."""
     finite, d = True, R.shape[1]
@@ -310,7 +311,7 @@ def try_move(P1, F, R, moved, change):
     return finite
 
 
-@njit(error_model="numpy")
+@kernel
 def correct_move(P2, B, new_B, F, new_F, R, change, moved):
     """Add the correction of a substep to ``moved``; return its size in units of what is allowed.
 
@@ -354,7 +355,7 @@ _try_move = kept_by_address(try_move, (_matrix,) * 5)
 _correct_move = kept_by_address(correct_move, (_matrix,) * 8)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def start_path(code, network, modes, t, excess, S):
     """Begin the path at the means, with no time passed; fill excess and the noise S [P d, P d]."""
     d, n_sites = n_variables(code), network.means.shape[0]
@@ -378,7 +379,7 @@ def start_path(code, network, modes, t, excess, S):
                 S[s * d + k, s * d + j] = matrices[COVARIANCE, s, k, j]
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def follow_sites(code, modes, site_Q, new_rate, begin, tau, h, work):
     """Take the propagators of the fluctuations along a substep; rates half way are second order."""
     vectors, matrices, scratch = (
@@ -401,7 +402,7 @@ def follow_sites(code, modes, site_Q, new_rate, begin, tau, h, work):
         )  # fmt: skip
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def along_the_path(code, network, modes, step):
     """Fill the modes of sites whose means pull at each other; time stands at the step's start."""
     n_sites, d, h = network.means.shape[0], n_variables(code), network.h
@@ -487,7 +488,7 @@ def provide_modes(code: Any, given: tuple[Any, ...]) -> None:
         provide(_on_its_own, given=given)
 
 
-@njit(error_model="numpy")
+@kernel
 def predict_means(vectors, blocks):
     """Fill MOVED = R + P1_m (force + excess + kappa_m push) + C_m noise."""
     size, d = blocks.shape[2], vectors.shape[2]
@@ -504,7 +505,7 @@ def predict_means(vectors, blocks):
             vectors[MOVED, s, k] = total
 
 
-@njit(error_model="numpy")
+@kernel
 def correct_means(vectors, blocks):
     """Add P2_m [residual - B (MOVED - R)] to MOVED; the residual is spoilt."""
     size, d = blocks.shape[2], vectors.shape[2]
@@ -523,7 +524,7 @@ def correct_means(vectors, blocks):
 
 
 # Products by plain loops: those of a linear algebra library differ from machine to machine.
-@njit(error_model="numpy")
+@kernel
 def _product(out, a, b):
     for i in range(a.shape[0]):
         for j in range(b.shape[1]):

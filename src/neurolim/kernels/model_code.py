@@ -8,13 +8,12 @@ from functools import lru_cache
 from types import FunctionType, ModuleType
 from typing import Any
 
-from numba import njit
-
 from neurolim.core import Equations, Model, StudyError
 from neurolim.core.assembly import assemble, assemble_noise, assemble_step
 from neurolim.core.digests import model_digest
 from neurolim.kernels.numba_types import Code
 from neurolim.numerics.cache import named
+from neurolim.numerics.compiled import inlined
 from neurolim.numerics.lowlevel import fma
 from neurolim.numerics.structure import (
     Derivatives,
@@ -72,7 +71,7 @@ def compiler(tag: object) -> Callable[[Any], Any]:
         if id(function) not in made:
             made[id(function)] = None
             copy = _with_compiled_helpers(function, take)
-            made[id(function)] = njit(error_model="numpy", forceinline=True)(named(copy, tag))
+            made[id(function)] = inlined(named(copy, tag))
         elif made[id(function)] is None:
             raise StudyError("model", f"{function.__name__} calls itself", "a formula")
         return made[id(function)]
@@ -169,7 +168,4 @@ def _step_functions(model: Model, take: Callable[[Any], Any], key: str) -> dict[
     if any(noise.stratonovich for noise in model.noises):
         correction = take(derivatives_of(model, name=False).correction)
     equations = assemble_step(model, take, fma, False, correction)
-    return {
-        name: njit(error_model="numpy", forceinline=True)(named(function, key))
-        for name, function in equations._asdict().items()
-    }
+    return {name: inlined(named(function, key)) for name, function in equations._asdict().items()}

@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from neurolim.core.model import MAX_FIELDS, MAX_VARIABLES
 from neurolim.kernels.by_address import array_type, kept_by_address, provide
 from neurolim.kernels.walls import fold, reflect_bridge, wrap
 from neurolim.numerics.columns import add_to_lanes, copy_row, sum_lanes
+from neurolim.numerics.compiled import kernel
 from neurolim.numerics.summary import summarise
 
 #: Most means a site has: state variables and fields.
@@ -102,7 +103,7 @@ class Records(NamedTuple):
     every: int
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def couple(coupling, means, inputs):
     """Fill inputs = K means: what every site receives from the others."""
     for s in range(means.shape[0]):
@@ -113,28 +114,28 @@ def couple(coupling, means, inputs):
             inputs[s, k] = total
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def add_states(lanes, at, X, rows, s, first, count):
     """Add a tile's first ``rows`` rows of X [row, site, neuron] to the running sums from ``at``."""
     for k in range(rows):
         add_to_lanes(lanes, at + k, X[k, s, first : first + count], count)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def add_buffer(lanes, at, buffer, rows, count):
     """Add the first ``rows`` rows of a buffer [row, TILE] to the running sums from ``at`` on."""
     for k in range(rows):
         add_to_lanes(lanes, at + k, buffer[k, :count], count)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def average(lanes, at, n, out):
     """Fill ``out`` with the running sums from ``at`` on, divided by n."""
     for k in range(out.size):
         out[k] = sum_lanes(lanes, at + k) / n
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def keep_inside(X, old, at, s, first, size, h, key, replica, step, walls):
     """Take a tile of a site back between its walls and onto its circles.
 
@@ -152,7 +153,7 @@ def keep_inside(X, old, at, s, first, size, h, key, replica, step, walls):
             wrap(new, walls.period[k])
 
 
-@njit(error_model="numpy")
+@kernel
 def is_bridged(walls, s):
     """Return whether a wall of a site is kept by the bridge, which asks for the old state."""
     found = False
@@ -161,7 +162,7 @@ def is_bridged(walls, s):
     return found
 
 
-@njit(error_model="numpy")
+@kernel
 def is_walled(walls):
     """Return whether there is a wall or a circle."""
     found = False
@@ -171,7 +172,7 @@ def is_walled(walls):
     return found
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def keep_old(X, old, at, s, first, size, shift):
     """Fill rows of ``old`` from ``at`` on with the states of a tile, moved by their shift [d]."""
     for k in range(X.shape[0]):
@@ -180,7 +181,7 @@ def keep_old(X, old, at, s, first, size, shift):
             before[i] = row[i] + shift[k]
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def move(X, s, first, size, shift):
     """Move the states of a tile by a shift [d]."""
     for k in range(X.shape[0]):
@@ -189,7 +190,7 @@ def move(X, s, first, size, shift):
             row[i] += shift[k]
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def sample(network, records, step):
     """Sample the means after a step, where its number says so."""
     if records.every > 0 and step % records.every == 0:
@@ -209,7 +210,7 @@ _summarise = kept_by_address(
 )
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def record(network, records, t):
     """Fill the records of time t; return whether they are finite."""
     X, n = network.X, network.n

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
 from neurolim.numerics.columns import TILE
+from neurolim.numerics.compiled import kernel
 from neurolim.numerics.lowlevel import stack_array
 from neurolim.numerics.random import (
     BLOCK,
@@ -64,7 +65,7 @@ def _draw_pair(out, points, first, key, replica, step, stream):
     return draw_none
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def draw_initial(z, rows, first, size, key, replica, site):
     """Fill the first ``rows`` rows of z with the normals of the initial state, one per variable."""
     stream = site * STREAMS_PER_SITE + STREAM_INITIAL
@@ -72,7 +73,7 @@ def draw_initial(z, rows, first, size, key, replica, site):
         draw_row(z[k, :size], first, key, replica, 0, stream + k)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def draw(z, first, size, key, replica, step, site, refinement, streams, common):
     """Fill z with the normals of a step: (z_1 + ... + z_r)/sqrt(r) of r finer ones.
 
@@ -104,7 +105,7 @@ def draw(z, first, size, key, replica, step, site, refinement, streams, common):
             row[:] = row[0]
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def draw_variables(z, first, size, key, replica, step, site, refinement, brings):
     """Fill z with the normals of a step, one per variable.
 
@@ -143,13 +144,13 @@ def draw_variables(z, first, size, key, replica, step, site, refinement, brings)
             _divide_by_root(other, fine[0], refinement)
 
 
-@njit(error_model="numpy")
+@kernel
 def _add(row, more):
     for i in range(row.size):
         row[i] += more[i]
 
 
-@njit(error_model="numpy")
+@kernel
 def _divide_by_root(row, room, count):
     # Stored, the factor has the resolution of the normals.
     room[0] = 1.0 / np.sqrt(np.float64(count))

@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from neurolim.numerics.cache import named
+from neurolim.numerics.compiled import inlined
 
 TILE = 256
 #: Most state variables a model may have.
@@ -52,16 +52,16 @@ def tuple_of(size: int, element: Callable[..., Any], tag: object = "") -> Callab
         def empty(args):
             return ()
 
-        return njit(error_model="numpy", forceinline=True)(named(empty, tag))
+        return inlined(named(empty, tag))
     last = size - 1
     before = tuple_of(last, element, tag)
-    at = njit(error_model="numpy", forceinline=True)(named(element, tag))
+    at = inlined(named(element, tag))
 
     def build(args):
         # numba joins tuples, but does not unpack them.
         return before(args) + (at(args, last),)  # noqa: RUF005
 
-    return njit(error_model="numpy", forceinline=True)(named(build, tag))
+    return inlined(named(build, tag))
 
 
 class Access(NamedTuple):
@@ -106,7 +106,7 @@ def _scatter(size: int) -> Callable[..., Any]:
         def nothing(rows, i, x):
             pass
 
-        return njit(error_model="numpy", forceinline=True)(named(nothing, "scatter"))
+        return inlined(named(nothing, "scatter"))
     last = size - 1
     before = _scatter(last)
 
@@ -114,17 +114,17 @@ def _scatter(size: int) -> Callable[..., Any]:
         before(rows, i, x)
         rows[last][i] = x[last]
 
-    return njit(error_model="numpy", forceinline=True)(named(scatter, size))
+    return inlined(named(scatter, size))
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def copy_row(target, source):
     """Copy a row into another of the same length."""
     for i in range(target.size):
         target[i] = source[i]
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def add_to_lanes(lanes, column, row, count):
     """Add the first ``count`` numbers of a tile's row to the SUM_LANES running sums of a column.
 
@@ -148,7 +148,7 @@ def add_to_lanes(lanes, column, row, count):
             lanes[column, lane] += segment[lane]
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def sum_lanes(lanes, column):
     """Return the total of the running sums of a column, added as a tree; destroys the sums."""
     for width in (32, 16, 8):

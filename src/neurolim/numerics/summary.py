@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from neurolim.numerics.columns import MAX_COLUMNS, SUM_LANES, TILE, add_to_lanes, sum_lanes
+from neurolim.numerics.compiled import inlined, kernel
 from neurolim.numerics.lowlevel import stack_array
 
 #: Central moments beyond the covariance.
@@ -20,7 +20,7 @@ _COPIES = 4
 _STEEPEST = 1e300
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def summarise(
     columns, n, scale, low, width, levels, mean, covariance, moments, quantiles, histogram
 ):
@@ -117,7 +117,7 @@ def summarise(
     return finite
 
 
-@njit(error_model="numpy")
+@kernel
 def pick_quantiles(values, centre, spread, levels, quantiles, coarse, counts):
     """Write the quantiles of ``values`` at ``levels``, linear between order statistics.
 
@@ -174,7 +174,7 @@ def pick_quantiles(values, centre, spread, levels, quantiles, coarse, counts):
         quantiles[q] = lower + (exact - position) * (upper - lower)
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def _count(places, counts):
     """Add the number of times every place occurs to ``counts`` [_COPIES, places], whose sum counts.
 
@@ -188,7 +188,7 @@ def _count(places, counts):
         counts[0, np.uint32(places[i])] += 1
 
 
-@njit(error_model="numpy")
+@kernel
 def _bin_of(counts, position):
     """Return the coarse bin that holds a position of the sorted population."""
     low, high = 0, _COARSE - 1
@@ -201,7 +201,7 @@ def _bin_of(counts, position):
     return low
 
 
-@njit(error_model="numpy")
+@kernel
 def _order_statistic(held, counts, position):
     """Return the value at a position of the sorted population, whose bin is among those held."""
     bin_ = _bin_of(counts, position)
