@@ -44,6 +44,7 @@ from neurolim.kernels.shared import draw, keep_inside, keep_old, provide_steps
 from neurolim.kernels.vectors import each_add, each_fma, each_less, each_times
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.columns import TILE
+from neurolim.numerics.compiled import kernel
 from neurolim.numerics.elementary import expm1
 from neurolim.numerics.lowlevel import stack_array, unowned
 from neurolim.provenance import code_digest
@@ -96,7 +97,7 @@ class GraphNetwork(NamedTuple):
     delays: Any
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def send(code, network, s):
     """Fill what the neurons of a site send now, and the means of that."""
     X, sent, d = unowned(network.X), unowned(network.sent), n_variables(code)
@@ -114,7 +115,7 @@ def send(code, network, s):
         means[k] /= network.n
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def remember(code, network, step):
     """Keep what the neurons send at a step for those who hear it late."""
     of, past = network.delays.of, network.delays.past
@@ -125,7 +126,7 @@ def remember(code, network, step):
                 past[slot, s, i, q] = network.sent[s, i, of[q]]
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def recall(code, network, step):
     """Fill what the neurons send late, and its means, with what they are at a step."""
     lag, past, first = network.delays.lag, network.delays.past, n_present(code)
@@ -141,7 +142,7 @@ def recall(code, network, step):
             network.means[s, first + q] = total / network.n
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def add_wires(code, sent, wires, s, r, i, total):
     """Add to total [nm] what neuron i of site s hears of site r, with the weights of wires."""
     source, weight, row = unowned(wires.source), unowned(wires.weight), sent[r]
@@ -158,7 +159,7 @@ def add_wires(code, sent, wires, s, r, i, total):
             total[k] *= weight[0]
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def hear(code, network, wires, s):
     """Fill what the neurons of a site hear, and what their gap junctions act on."""
     sent, heard, near = unowned(network.sent), unowned(network.heard), unowned(network.near)
@@ -189,7 +190,7 @@ def hear(code, network, wires, s):
                 near[k, s, i] = network.means[s, k]
 
 
-@njit(error_model="numpy")
+@kernel
 def phi1(z):
     """Return (1 - e^-z)/z to rounding."""
     near = abs(z) < 1e-3
@@ -198,7 +199,7 @@ def phi1(z):
     return series if near else -expm1(-z) / (1.0 if near else z)
 
 
-@njit(error_model="numpy")
+@kernel
 def phi2(z):
     """Return (1 - phi1(z))/z to rounding."""
     near = abs(z) < 0.02
@@ -210,7 +211,7 @@ def phi2(z):
     return series if near else (1.0 + expm1(-z) / whole) / whole
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def force(code, network, wires, tile, heard, near, s, i, first, t, p, m):
     """Return (a, l) of a neuron: all that moves it, and the rate of what is strong."""
     x, c = state_at(code, tile, i), inputs_at(code, heard, i)
@@ -221,7 +222,7 @@ def force(code, network, wires, tile, heard, near, s, i, first, t, p, m):
     return each_fma(gap, across, flow), each_add(pull, each_times(inward, gap))
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def predict_site(code, network, wires, noises, walls, s, step):
     """Take the neurons of a site to the predictor x^; keep a(x) + l x and l beside it."""
     X, work, n, d, h = (
@@ -262,7 +263,7 @@ def predict_site(code, network, wires, noises, walls, s, step):
                 row[i] += np.sqrt(h * phi1(2.0 * decay)) * pushes[k, i]
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def correct_site(code, network, wires, noises, walls, s, step):
     """Take the neurons of a site from the predictor to the end of the step."""
     X, work, n, d, h = (
@@ -290,7 +291,7 @@ def correct_site(code, network, wires, noises, walls, s, step):
             )
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def listen(code, network, wires, step):
     """Fill all that the neurons of all sites send and hear at a step."""
     sites = range(network.X.shape[1])
