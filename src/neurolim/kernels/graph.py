@@ -24,7 +24,7 @@ from numba import njit, typeof, types
 from neurolim.core.model import MAX_NOISES, MAX_VARIABLES
 from neurolim.kernels import euler
 from neurolim.kernels.by_address import by_address, provide
-from neurolim.kernels.network import MAX_MEANS, is_bridged, is_walled
+from neurolim.kernels.network import MAX_MEANS
 from neurolim.kernels.numba_types import (
     inputs_at,
     means_at,
@@ -243,8 +243,7 @@ def predict_site(code, network, wires, noises, walls, s, step):
             z, first, size, network.key, network.replica, step, s, noises.refinement,
             noises.streams, noises.common,
         )  # fmt: skip
-        if is_bridged(walls, s):
-            keep_old(X, work, 2 * d, s, first, size, still[0])
+        keep_old(code, X, work, 2 * d, s, first, size, still[0], walls)
         tile, rate = X[:, s, first : first + size], rates[:, s, first : first + size]
         heard = network.heard[:, s, first : first + size]
         near = network.near[:, s, first : first + size]
@@ -285,10 +284,9 @@ def correct_site(code, network, wires, noises, walls, s, step):
             for i in range(count):
                 change = forces[k, i] + rate[i] * row[i] - beside[i]
                 row[i] += h * phi2(h * rate[i]) * change
-        if is_walled(walls):
-            keep_inside(
-                X, work, 2 * d, s, first, size, h, network.key, network.replica, step, walls
-            )
+        keep_inside(
+            code, X, work, 2 * d, s, first, size, h, network.key, network.replica, step, walls
+        )
 
 
 @kernel
@@ -384,7 +382,7 @@ def record_rates(code, network, wires, step, k, found):
 
 def prepare(code: Any, network: Any, wires: Any, noises: Any, walls: Any) -> None:
     """Compile the kernels of a model, or load them from disk, for a network of this kind."""
-    provide_steps(wide=isinstance(noises.wide, np.float64))
+    provide_steps(code, wide=isinstance(noises.wide, np.float64))
     model, network, wires, noises, walls = code.type, *map(typeof, (network, wires, noises, walls))
     provide(_listen, given=(model, network, wires, types.int64))
     provide(_start_site, given=(model, network, noises, walls, types.int64, types.int64))

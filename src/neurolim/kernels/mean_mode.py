@@ -59,7 +59,7 @@ from neurolim.kernels.numba_types import (
 from neurolim.kernels.shared import couple, propagate, propagate_any, provide_exponential
 from neurolim.kernels.vectors import each_add, each_less, each_times
 from neurolim.numerics.cache import keep_compiled
-from neurolim.numerics.compiled import kernel
+from neurolim.numerics.compiled import OPTIONS, kernel
 from neurolim.numerics.elementary import exp
 from neurolim.numerics.exponential import cholesky
 from neurolim.numerics.lowlevel import stack_array, unowned
@@ -464,7 +464,7 @@ def find_modes(code: Any, network: Any, modes: Any, step: int) -> None:
     raise NotImplementedError  # for kernels only
 
 
-@overload(find_modes, jit_options={"error_model": "numpy"})
+@overload(find_modes, jit_options=OPTIONS)
 def _find_modes(code, network, modes, step):
     find = _along_the_path if code.rates_move else _on_its_own
 

@@ -132,7 +132,7 @@ def step_code(model: Model) -> Code:
     numbers = model.numbers._fields
     return Code(
         key, model.symbols, model.means, numbers, len(model.noises), kept, functions,
-        len(model.delays),
+        len(model.delays), walled=_is_walled(model),
     )  # fmt: skip
 
 
@@ -158,8 +158,15 @@ def exponential_code(model: Model) -> Code:
     )
     return Code(
         key, model.symbols, model.means, numbers, loose, kept, functions, len(model.delays),
-        curved, shape.rates_move,
+        curved, shape.rates_move, _is_walled(model),
     )  # fmt: skip
+
+
+def _is_walled(model: Model) -> bool:
+    """Return whether a variable has a wall, or lives on a circle."""
+    return any(
+        var.floor is not None or var.ceiling is not None or bool(var.period) for var in model.state
+    )
 
 
 def _step_functions(model: Model, take: Callable[[Any], Any], key: str) -> dict[str, Any]:

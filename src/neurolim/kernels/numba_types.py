@@ -19,6 +19,7 @@ from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import NativeValue, intrinsic, models, register_model, typeof_impl, unbox
 
 from neurolim.core.model import MAX_VARIABLES
+from neurolim.numerics.lowlevel import row_address
 
 #: The functions of the models of this process, by digest.
 _FUNCTIONS: dict[str, dict[str, Any]] = {}
@@ -37,6 +38,7 @@ class Code:
     n_late : how many of the means, the last ones, come late
     curved : variables whose drift is not affine in x with constant coefficients [d]
     rates_move : pull or gap change with means or fields
+    walled : a variable has a wall, or lives on a circle
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class Code:
         n_late: int = 0,
         curved: tuple[bool, ...] = (),
         rates_move: bool = False,
+        walled: bool = False,
     ) -> None:
         self.type = CodeType(digest, state, means, parameters, n_noises, kept)
         self.type.curved = tuple(k for k, bent in enumerate(curved) if bent)
         self.type.rates_move = rates_move
+        self.type.walled = walled
         self.type.n_present = len(means) - n_late
         _FUNCTIONS[digest] = functions
 
@@ -62,10 +66,11 @@ class Code:
 class CodeType(types.Type):
     """The type of `Code`: a type per model."""
 
-    #: Positions of the curved variables; whether pull or gap change with means or fields; how many
-    #: means are taken over the neurons as they are.
+    #: Positions of the curved variables; whether pull or gap change with means or fields; whether
+    #: there are walls or circles; how many means are taken over the neurons as they are.
     curved: tuple[int, ...] = ()
     rates_move: bool = False
+    walled: bool = False
     n_present: int = 0
 
     def __init__(
@@ -80,6 +85,11 @@ class CodeType(types.Type):
         self.digest, self.state, self.means = digest, state, means
         self.parameters, self.n_noises, self.kept = parameters, n_noises, kept
         super().__init__(name=f"Code[{digest}]")
+
+    @property
+    def has_fields(self) -> bool:
+        """Return whether means are taken over fields."""
+        return self.n_present > len(self.state)
 
     @property
     def key(self) -> Any:
@@ -221,11 +231,8 @@ def _as_float64(context: Any, builder: Any, dtype: Any, value: Any) -> Any:
 
 def _pointer(context: Any, builder: Any, typ: Any, array: Any, k: int, i: Any) -> Any:
     """Return the address of array[k, i], the last index contiguous, or of array[k, 0] + i."""
-    view = context.make_array(typ)(context, builder, array)
-    stride = cgutils.unpack_tuple(builder, view.strides)[0]
-    bytes_ = builder.bitcast(view.data, ir.IntType(8).as_pointer())
-    row = builder.gep(bytes_, [builder.mul(stride, context.get_constant(types.intp, k))])
-    return builder.gep(builder.bitcast(row, view.data.type), [i])
+    row = row_address(context, builder, typ, array, context.get_constant(types.intp, k))
+    return builder.gep(row, [i])
 
 
 def _scopes(builder: Any, names: list[str]) -> Any:
@@ -307,7 +314,7 @@ def _row_loader(names: Callable[[Any], tuple[str, ...]], doc: str) -> Any:
         numbers = NumbersType(names(code))
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            row = _row(context, builder, signature.args[1], args[1], args[2])
+            row = row_address(context, builder, signature.args[1], args[1], args[2])
             values = cgutils.create_struct_proxy(numbers)(context, builder)
             for k, name in enumerate(numbers.names):
                 at = builder.gep(row, [context.get_constant(types.intp, k)])
@@ -318,14 +325,6 @@ def _row_loader(names: Callable[[Any], tuple[str, ...]], doc: str) -> Any:
 
     typer.__doc__ = doc
     return intrinsic(typer)
-
-
-def _row(context: Any, builder: Any, typ: Any, array: Any, s: Any) -> Any:
-    """Return the address of array[s, 0, ...]."""
-    view = context.make_array(typ)(context, builder, array)
-    stride = cgutils.unpack_tuple(builder, view.strides)[0]
-    bytes_ = builder.bitcast(view.data, ir.IntType(8).as_pointer())
-    return builder.bitcast(builder.gep(bytes_, [builder.mul(stride, s)]), view.data.type)
 
 
 state_in = _row_loader(lambda code: code.state, "Return a state, the first numbers of row s.")
@@ -342,7 +341,7 @@ def _row_tuple(size: Callable[[Any], int], doc: str) -> Any:
         result = types.UniTuple(types.float64, size(code))
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            row = _row(context, builder, signature.args[1], args[1], args[2])
+            row = row_address(context, builder, signature.args[1], args[1], args[2])
             values = [
                 builder.load(builder.gep(row, [context.get_constant(types.intp, k)]))
                 for k in range(len(result))
@@ -366,7 +365,7 @@ def write(typing_context: Any, array: Any, s: Any, values: Any) -> Any:
     """Write a tuple of numbers to array[s], row by row."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        row = _row(context, builder, signature.args[0], args[0], args[1])
+        row = row_address(context, builder, signature.args[0], args[0], args[1])
         for k, typ in enumerate(signature.args[2]):
             number = context.cast(builder, builder.extract_value(args[2], k), typ, types.float64)
             builder.store(number, builder.gep(row, [context.get_constant(types.intp, k)]))

@@ -13,6 +13,9 @@ from typing import Any
 from numba import njit
 from numba.core.registry import CPUDispatcher
 
+#: Of an ``overload``, which has no entry for Python anyway.
+OPTIONS = {"error_model": "numpy", "no_cfunc_wrapper": True}
+
 
 class _WithoutEntry(CPUDispatcher):
     """A compiled function whose entry is compiled, with a copy of it, once Python calls it."""
