@@ -30,7 +30,7 @@ sys.path.insert(0, str(HERE.parent / "src"))
 import numpy as np
 
 from neurolim import core
-from neurolim.kernels.network import Records
+from neurolim.kernels.records import Records
 from neurolim.solvers._steps import Engine
 
 N, STEPS, ROUNDS, STEP = 5000, 100, 41, 1e-3

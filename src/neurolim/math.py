@@ -15,6 +15,7 @@ import numpy as np
 from numba.extending import overload
 
 from neurolim.numerics import elementary
+from neurolim.numerics.compiled import OPTIONS
 
 __all__ = [
     "cos",
@@ -32,6 +33,8 @@ __all__ = [
 ]
 
 pi = math.pi
+
+_OPTIONS = OPTIONS | {"forceinline": True}
 
 
 def is_symbol(x: Any) -> bool:
@@ -114,7 +117,7 @@ def where(condition: Any, a: Any, b: Any) -> Any:
 
 def _compiles_to(plain: Callable[..., Any], compiled: Callable[..., Any]) -> None:
     """Let numba call ``compiled`` where equations name ``plain``."""
-    overload(plain, jit_options={"error_model": "numpy", "forceinline": True})(lambda x: compiled)
+    overload(plain, jit_options=_OPTIONS)(lambda x: compiled)
 
 
 for _plain, _compiled in (
@@ -131,11 +134,11 @@ for _plain, _compiled in (
     _compiles_to(_plain, _compiled.py_func)
 
 
-@overload(sqrt, jit_options={"error_model": "numpy", "forceinline": True})
+@overload(sqrt, jit_options=_OPTIONS)
 def _sqrt(x):
     return lambda x: np.sqrt(x)
 
 
-@overload(where, jit_options={"error_model": "numpy", "forceinline": True})
+@overload(where, jit_options=_OPTIONS)
 def _where(condition, a, b):
     return lambda condition, a, b: a if condition else b

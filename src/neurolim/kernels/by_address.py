@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 from numba import types
@@ -20,14 +21,23 @@ from numba.extending import intrinsic
 from neurolim.numerics.cache import keep_compiled
 from neurolim.provenance import code_digest
 
-#: By what kernels call: the compiled function, and the types to which arguments are cast, if fixed.
-_FUNCTIONS: dict[Any, tuple[Any, tuple[tuple[Any, ...], ...]]] = {}
+
+class _Called(NamedTuple):
+    """What stands behind a call; see `by_address`."""
+
+    function: Any
+    signatures: tuple[tuple[Any, ...], ...]
+    needed: Callable[[Any], bool] | None
+
+
+#: By what kernels call.
+_CALLS: dict[Any, _Called] = {}
 _provided: set[str] = set()
 
 
-def array_type(dimensions: int, element: Any = types.float64) -> Any:
-    """Return the type of a contiguous array."""
-    return types.Array(element, dimensions, "C")
+def array_type(dimensions: int, element: Any = types.float64, layout: str = "C") -> Any:
+    """Return the type of an array, contiguous unless its layout is "A"."""
+    return types.Array(element, dimensions, layout)
 
 
 def with_arity(typer: Any, arity: int) -> Any:
@@ -41,7 +51,9 @@ def with_arity(typer: Any, arity: int) -> Any:
     return typer
 
 
-def by_address(function: Any, *signatures: tuple[Any, ...]) -> Any:
+def by_address(
+    function: Any, *signatures: tuple[Any, ...], needed: Callable[[Any], bool] | None = None
+) -> Any:
     """Return what a kernel calls in the place of a compiled function.
 
     Parameters
@@ -50,40 +62,47 @@ def by_address(function: Any, *signatures: tuple[Any, ...]) -> Any:
     *signatures : numba types to which a kernel's arguments are cast; of several, those whose
         arrays hold the same.  None for the kernels of a model, which are provided for the types
         they are called with
+    needed : type of a model -> whether its kernels need the call, which does nothing for others.
+        Such a call has the model as its first argument, which only kernels of a model are given
     """
+    dropped = int(needed is not None and bool(signatures))
 
     def typer(typing_context: Any, *given: Any) -> Any:
-        taken = tuple(types.unliteral(part) for part in given)
+        if needed is not None and not needed(given[0]):
+            return types.none(*given), lambda context, *_: context.get_dummy_value()
+        taken = tuple(types.unliteral(part) for part in given[dropped:])
         if signatures:
             taken = next(known for known in signatures if _fits(taken, known))
         result = function.overloads[taken].signature.return_type
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            kind = context.call_conv.get_function_type(signature.return_type, signature.args)
-            symbol = _symbol(function, signature.args)
-            called = cgutils.get_or_insert_function(builder.module, kind, symbol)
+            kind = context.call_conv.get_function_type(result, taken)
+            called = cgutils.get_or_insert_function(builder.module, kind, _symbol(function, taken))
             status, value = context.call_conv.call_function(
-                builder, called, signature.return_type, signature.args, args
+                builder, called, result, taken, args[dropped:]
             )
             with cgutils.if_unlikely(builder, status.is_error):
                 context.call_conv.return_status_propagate(builder, status)
             return value
 
-        return result(*taken), generate
+        return result(*given[:dropped], *taken), generate
 
     typer.__doc__ = function.__doc__
-    call = intrinsic(with_arity(typer, len(inspect.signature(function.py_func).parameters)))
-    _FUNCTIONS[call] = (function, signatures)
+    arity = len(inspect.signature(function.py_func).parameters) + dropped
+    call = intrinsic(with_arity(typer, arity))
+    _CALLS[call] = _Called(function, signatures, needed)
     return call
 
 
-def kept_by_address(function: Any, *signatures: tuple[Any, ...]) -> Any:
+def kept_by_address(function: Any, *signatures: tuple[Any, ...], **options: Any) -> Any:
     """Return `by_address` of a function that no model changes, kept on disk."""
     key = code_digest(function.py_func.__module__)
-    return by_address(keep_compiled(function, key), *signatures)
+    return by_address(keep_compiled(function, key), *signatures, **options)
 
 
-def provide(*calls: Any, given: tuple[Any, ...] = (), element: Any = None) -> None:
+def provide(
+    *calls: Any, given: tuple[Any, ...] = (), element: Any = None, code: Any = None
+) -> None:
     """Fill in addresses; a process does so before it compiles or loads a kernel with these calls.
 
     Parameters
@@ -91,9 +110,12 @@ def provide(*calls: Any, given: tuple[Any, ...] = (), element: Any = None) -> No
     *calls : as `by_address` returns them
     given : types of the arguments, for the kernels of a model
     element : of several signatures, only that whose first array holds this
+    code : type of the model, for calls that some need
     """
     for call in calls:
-        function, signatures = _FUNCTIONS[call]
+        function, signatures, needed = _CALLS[call]
+        if needed is not None and not needed(given[0] if given else code):
+            continue
         for arguments in signatures or (given,):
             symbol = _symbol(function, arguments)
             wanted = element is None or arguments[0].dtype == element

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.extending import overload
 
+from neurolim.numerics.compiled import OPTIONS
+
 
 class Delays(NamedTuple):
     """Means that come late, the last ones of a row of means.
@@ -48,12 +50,12 @@ def recall(code: Any, network: Any, step: int, means: Any) -> None:
     raise NotImplementedError  # for kernels only
 
 
-@overload(remember, jit_options={"error_model": "numpy"})
+@overload(remember, jit_options=OPTIONS)
 def _remember(code, network, step):
     return keep if code.n_present < len(code.means) else lambda code, network, step: None
 
 
-@overload(recall, jit_options={"error_model": "numpy"})
+@overload(recall, jit_options=OPTIONS)
 def _recall(code, network, step, means):
     return look_up if code.n_present < len(code.means) else lambda code, network, step, means: None
 

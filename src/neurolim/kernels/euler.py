@@ -18,7 +18,7 @@ from numba import njit, typeof, types
 from neurolim.core.model import MAX_FIELDS, MAX_NOISES, MAX_VARIABLES
 from neurolim.kernels.by_address import by_address, provide
 from neurolim.kernels.delays import recall, remember
-from neurolim.kernels.network import MAX_MEANS, is_bridged, is_walled
+from neurolim.kernels.network import MAX_MEANS
 from neurolim.kernels.numba_types import (
     means_at,
     n_noises,
@@ -32,97 +32,95 @@ from neurolim.kernels.numba_types import (
     state_to_replace,
 )
 from neurolim.kernels.shared import (
-    add_buffer,
-    add_states,
-    average,
     couple,
     draw,
-    draw_initial,
     keep_inside,
     keep_old,
     provide_steps,
     record,
     sample,
 )
+from neurolim.kernels.sums import add_rows, average, clear
 from neurolim.kernels.vectors import each_add, each_fma, each_less, each_times
 from neurolim.numerics.cache import keep_compiled
-from neurolim.numerics.columns import SUM_LANES, TILE, add_to_lanes
-from neurolim.numerics.lowlevel import stack_array, unowned
+from neurolim.numerics.columns import SUM_LANES, TILE
+from neurolim.numerics.compiled import kernel
+from neurolim.numerics.lowlevel import row_of, stack_array, tile_of
+from neurolim.numerics.random import STREAM_INITIAL, STREAM_NOISE
 from neurolim.provenance import code_digest
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def add_fields(code, lanes, X, s, p, first, count):
     """Add the fields of a tile's neurons to the running sums, after those of the states."""
-    fields = stack_array(np.float64, MAX_FIELDS, TILE)
-    tile = X[:, s, first : first + count]
-    for i in range(count):
+    fields, tile = stack_array(np.float64, MAX_FIELDS, TILE), tile_of(X, s, first, TILE)
+    for i in range(TILE):
         put(fields, i, code.field(state_at(code, tile, i), p))
-    add_buffer(lanes, n_variables(code), fields, n_present(code) - n_variables(code), count)
+    d = n_variables(code)
+    add_rows(fields, n_present(code) - d, count, lanes, d)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def start_site(code, network, noises, walls, s, step):
     """Draw the initial states of a site, and their means."""
-    X, n, d = unowned(network.X), network.n, n_variables(code)
+    X, n, d = network.X, network.n, n_variables(code)
     z = stack_array(noises.wide, MAX_VARIABLES, TILE)
     lanes = stack_array(np.float64, MAX_MEANS, SUM_LANES)
+    streams, common = (
+        stack_array(np.int64, 1, MAX_VARIABLES),
+        stack_array(np.bool_, 1, MAX_VARIABLES),
+    )
     p = parameters_at(code, network.rows, s)
-    for k in range(n_present(code)):
-        lanes[k, :] = 0.0
+    for k in range(d):
+        streams[0, k], common[0, k] = STREAM_INITIAL - STREAM_NOISE + k, False
+    clear(lanes, n_present(code))
     for first in range(0, X.shape[2], TILE):
-        size = min(TILE, X.shape[2] - first)
-        draw_initial(z, d, first, size, network.key, network.replica, s)
-        tile = X[:, s, first : first + size]
-        for i in range(size):
+        draw(
+            z, first, TILE, network.key, network.replica, step, s, 1,
+            row_of(streams, 0, d), row_of(common, 0, d),
+        )  # fmt: skip
+        tile, count = tile_of(X, s, first, TILE), min(TILE, n - first)
+        for i in range(TILE):
             put(tile, i, code.initial(state_at(code, z, i), p))
-        count = min(size, n - first)
-        add_states(lanes, 0, X, d, s, first, count)
+        add_rows(tile, d, count, lanes, 0)
         if n_present(code) > d:
             add_fields(code, lanes, X, s, p, first, count)
-    average(lanes, 0, n, network.means[s, : n_present(code)])
+    average(lanes, 0, n, row_of(network.means, s, n_present(code)))
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def step_site(code, network, noises, walls, s, step):
     """Move the neurons of a site, and fill their new means."""
-    X, work, n, d = unowned(network.X), unowned(network.work), network.n, n_variables(code)
-    h = network.h
+    X, n, d, h = network.X, network.n, n_variables(code), network.h
     z = stack_array(noises.wide, MAX_NOISES, TILE)
     lanes = stack_array(np.float64, MAX_MEANS, SUM_LANES)
-    still = stack_array(np.float64, 1, MAX_VARIABLES)[0]
-    still[:] = 0.0
-    for k in range(n_present(code)):
-        lanes[k, :] = 0.0
-    for j in range(n_noises(code)):
-        z[j, :] = 0.0
-    bridged, walled = is_bridged(walls, s), is_walled(walls)
+    still = stack_array(np.float64, 1, MAX_VARIABLES)
+    clear(still, 1)
+    clear(lanes, n_present(code))
+    clear(z, n_noises(code))
     p, t, root = parameters_at(code, network.rows, s), step * h, np.sqrt(h)
     m, c = means_at(code, network.means, s), means_at(code, network.inputs, s)
     pull, target, gap = code.relax(m, c, p)
     keep = each_less(1.0, each_times(h, each_add(pull, gap)))
     shift = each_times(h, each_add(each_times(pull, target), each_times(gap, m)))
     for first in range(0, X.shape[2], TILE):
-        size = min(TILE, X.shape[2] - first)
         draw(
-            z, first, size, network.key, network.replica, step, s, noises.refinement,
+            z, first, TILE, network.key, network.replica, step, s, noises.refinement,
             noises.streams, noises.common,
         )  # fmt: skip
-        if bridged:
-            keep_old(X, work, 0, s, first, size, still)
-        tile = X[:, s, first : first + size]
-        for i in range(size):
+        keep_old(code, X, network.work, 0, s, first, TILE, row_of(still, 0, d), walls)
+        tile, count = tile_of(X, s, first, TILE), min(TILE, n - first)
+        for i in range(TILE):
             x = state_to_replace(code, tile, i)
             flow = each_fma(h, code.drift(t, x, m, c, p), each_fma(keep, x, shift))
             replace(tile, i, code.kick(t, x, m, c, p, noises_at(code, z, i), root, flow))
-        if walled:
-            keep_inside(X, work, 0, s, first, size, h, network.key, network.replica, step, walls)
-        count = min(size, n - first)
-        for k in range(d):
-            add_to_lanes(lanes, k, X[k, s, first : first + count], count)
+        keep_inside(
+            code, X, network.work, 0, s, first, TILE, h, network.key, network.replica, step, walls
+        )
+        add_rows(tile, d, count, lanes, 0)
         if n_present(code) > d:
             add_fields(code, lanes, X, s, p, first, count)
-    average(lanes, 0, n, network.means[s, : n_present(code)])
+    average(lanes, 0, n, row_of(network.means, s, n_present(code)))
 
 
 #: The kernels of a model, called by address; all are given the same.
@@ -157,7 +155,7 @@ def follow(code, network, noises, walls, records, stride, begin, end):
 
 def prepare(code: Any, network: Any, noises: Any, walls: Any) -> None:
     """Compile the kernels of a model, or load them from disk, for a network of this kind."""
-    provide_steps(wide=isinstance(noises.wide, np.float64))
+    provide_steps(code, wide=isinstance(noises.wide, np.float64))
     given = (code.type, *map(typeof, (network, noises, walls)), types.int64, types.int64)
     provide(_start_site, _step_site, given=given)
 

@@ -66,7 +66,7 @@ from neurolim.kernels.mean_mode import (
     predict_all,
 )
 from neurolim.kernels.mean_path import find_modes
-from neurolim.kernels.network import MAX_MEANS, is_bridged, is_walled
+from neurolim.kernels.network import MAX_MEANS
 from neurolim.kernels.numba_types import (
     as_state,
     bends_at,
@@ -92,19 +92,18 @@ from neurolim.kernels.numba_types import (
     write,
 )
 from neurolim.kernels.shared import (
-    add_buffer,
-    add_states,
-    average,
     couple,
     draw,
     draw_variables,
     keep_inside,
     keep_old,
     move,
+    provide_passes,
     provide_steps,
     record,
     sample,
 )
+from neurolim.kernels.sums import add_rows, average, clear
 from neurolim.kernels.vectors import (
     add_curved,
     add_lower,
@@ -117,52 +116,47 @@ from neurolim.kernels.vectors import (
     stage_change,
 )
 from neurolim.numerics.cache import keep_compiled
-from neurolim.numerics.columns import SUM_LANES, TILE, add_to_lanes
-from neurolim.numerics.lowlevel import stack_array, unowned
+from neurolim.numerics.columns import SUM_LANES, TILE
+from neurolim.numerics.compiled import kernel
+from neurolim.numerics.lowlevel import stack_array, tile_of, unowned
 from neurolim.provenance import code_digest
 
 #: Running sums of the first pass: states, normals, pushes and bends.
 _LANES = 4 * MAX_VARIABLES
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def predict_site(code, network, modes, noises, walls, s, step):
     """First pass over a site: X becomes the predictor of the fluctuations, work the bends.
 
     Sums bends, noise and pushes for the means, and the predictor itself, which centres it.
     """
-    X, work, n, d = unowned(network.X), unowned(network.work), network.n, n_variables(code)
+    X, work, n, d = network.X, network.work, network.n, n_variables(code)
     vectors, matrices = unowned(modes.vectors), unowned(modes.matrices)
     z = stack_array(noises.wide, MAX_VARIABLES, TILE)
     z_push = stack_array(noises.wide, MAX_NOISES, TILE)
     pushes = stack_array(np.float64, MAX_VARIABLES, TILE)
     lanes = stack_array(np.float64, _LANES, SUM_LANES)
-    for k in range(d):
-        z[k, :] = 0.0
-    for j in range(n_noises(code)):
-        z_push[j, :] = 0.0
-    for k in range(4 * d):
-        lanes[k, :] = 0.0
+    clear(z, d)
+    clear(z_push, n_noises(code))
+    clear(lanes, 4 * d)
     p, t, root = parameters_at(code, network.rows, s), step * network.h, np.sqrt(network.h)
     m, c = means_at(code, network.means, s), means_at(code, network.inputs, s)
     shift, kappa = vector_at(code, vectors[SHIFT], s), vector_at(code, vectors[KAPPA], s)
     slope, by_exp = matrix_at(code, matrices[SLOPE], s), matrix_at(code, matrices[E], s)
     by_phi, spread = matrix_at(code, matrices[P1], s), matrix_at(code, matrices[C], s)
-    bridged = is_bridged(walls, s)
     for first in range(0, X.shape[2], TILE):
-        size = min(TILE, X.shape[2] - first)
         draw_variables(
-            z, first, size, network.key, network.replica, step, s, noises.refinement, noises.brings
+            z, first, TILE, network.key, network.replica, step, s, noises.refinement, noises.brings
         )
         if n_noises(code) > 0:
             draw(
-                z_push, first, size, network.key, network.replica, step, s, noises.refinement,
+                z_push, first, TILE, network.key, network.replica, step, s, noises.refinement,
                 noises.streams, noises.common,
             )  # fmt: skip
-        if bridged:
-            keep_old(X, work, n_curved(code), s, first, size, vectors[SHIFT, s])
-        tile, beside = X[:, s, first : first + size], work[:, s, first : first + size]
-        for i in range(size):
+        keep_old(code, X, work, n_curved(code), s, first, TILE, vectors[SHIFT, s], walls)
+        tile, beside = tile_of(X, s, first, TILE), tile_of(work, s, first, TILE)
+        for i in range(TILE):
             x = as_state(code, each_add(state_to_replace(code, tile, i), shift))
             bent = bends(code, code.drift(t, x, m, c, p), slope, x)
             pushed = code.push(t, x, m, c, p, noises_at(code, z_push, i), root)
@@ -171,14 +165,12 @@ def predict_site(code, network, modes, noises, walls, s, step):
             put_beside(beside, i, bent)
             put_buffer(pushes, i, pushed)
             replace(tile, i, add_lower(y, spread, normals_at(code, z, i)))
-        count = min(size, n - first)
-        for k in range(d):
-            add_to_lanes(lanes, k, X[k, s, first : first + count], count)
-            add_to_lanes(lanes, d + k, z[k, :count], count)
-        if n_curved(code) > 0:
-            add_states(lanes, 2 * d, work, n_curved(code), s, first, count)
+        count = min(TILE, n - first)
+        add_rows(tile, d, count, lanes, 0)
+        add_rows(z, d, count, lanes, d)
+        add_rows(beside, n_curved(code), count, lanes, 2 * d)
         if n_noises(code) > 0:
-            add_buffer(lanes, 3 * d, pushes, d, count)
+            add_rows(pushes, d, count, lanes, 3 * d)
     average(lanes, 0, n, vectors[SHIFT, s])
     average(lanes, d, n, vectors[NOISE, s])
     average(lanes, 2 * d, n, vectors[MOVED, s])
@@ -197,41 +189,38 @@ def predict_site(code, network, modes, noises, walls, s, step):
         vectors[EXCESS, s, k] = vectors[BEND, s, k] - flat
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def predict_fields(code, network, modes, noises, walls, s, step):
     """Fill the mean fields of the predictor, whose states still lack their shift."""
-    X, n, d = unowned(network.X), network.n, n_variables(code)
+    X, n, d = network.X, network.n, n_variables(code)
     buffer = stack_array(np.float64, MAX_VARIABLES, TILE)
     fields = stack_array(np.float64, MAX_FIELDS, TILE)
     lanes = stack_array(np.float64, MAX_FIELDS, SUM_LANES)
     p, shift = parameters_at(code, network.rows, s), vector_at(code, modes.vectors[SHIFT], s)
-    for k in range(n_present(code) - d):
-        lanes[k, :] = 0.0
+    clear(lanes, n_present(code) - d)
     for first in range(0, X.shape[2], TILE):
-        size = min(TILE, X.shape[2] - first)
-        tile = X[:, s, first : first + size]
-        for i in range(size):
+        tile = tile_of(X, s, first, TILE)
+        for i in range(TILE):
             put(buffer, i, each_add(state_at(code, tile, i), shift))
-        for i in range(size):
+        for i in range(TILE):
             put(fields, i, code.field(state_at(code, buffer, i), p))
-        add_buffer(lanes, 0, fields, n_present(code) - d, min(size, n - first))
+        add_rows(fields, n_present(code) - d, min(TILE, n - first), lanes, 0)
     average(lanes, 0, n, modes.stages[PREDICTED, s, d : n_present(code)])
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def correct_site(code, network, modes, noises, walls, s, step):
     """Second pass over a site: X becomes the corrected fluctuations.
 
     Fills the residual of the means, and the shift with what centres the correction.
     """
-    X, work, n, d = unowned(network.X), unowned(network.work), network.n, n_variables(code)
+    X, work, n, d = network.X, network.work, network.n, n_variables(code)
     vectors, matrices = unowned(modes.vectors), unowned(modes.matrices)
     changes = stack_array(np.float64, MAX_VARIABLES, TILE)
     lanes = stack_array(np.float64, MAX_VARIABLES, SUM_LANES)
     change = stack_array(np.float64, 1, MAX_VARIABLES)[0]
     rates = stack_array(np.float64, 3, MAX_VARIABLES)
-    for q in range(n_curved(code)):
-        lanes[q, :] = 0.0
+    clear(lanes, n_curved(code))
     p, t = parameters_at(code, network.rows, s), step * network.h + network.h
     at = modes.stages[PREDICTED, s]
     m = means_at(code, modes.stages[PREDICTED], s)
@@ -241,16 +230,14 @@ def correct_site(code, network, modes, noises, walls, s, step):
     shift, slope = vector_at(code, vectors[SHIFT], s), matrix_at(code, matrices[SLOPE], s)
     by_phi = matrix_at(code, matrices[P2], s)
     for first in range(0, X.shape[2], TILE):
-        size = min(TILE, X.shape[2] - first)
-        tile, beside = X[:, s, first : first + size], work[:, s, first : first + size]
-        for i in range(size):
+        tile, beside = tile_of(X, s, first, TILE), tile_of(work, s, first, TILE)
+        for i in range(TILE):
             y = as_state(code, each_add(state_to_replace(code, tile, i), shift))
             bent = bends(code, code.drift(t, y, m, c, p), slope, y)
             bent = each_less(bent, bends_at(code, beside, i))
             put_buffer(changes, i, bent)
             replace(tile, i, add_curved(code, y, by_phi, stage_change(code, bent, new_rate, y)))
-        if n_curved(code) > 0:
-            add_buffer(lanes, 0, changes, n_curved(code), min(size, n - first))
+        add_rows(changes, n_curved(code), min(TILE, n - first), lanes, 0)
     average(lanes, 0, n, change[: n_curved(code)])
     write(rates, 0, pull)
     write(rates, 1, target)
@@ -273,25 +260,21 @@ def correct_site(code, network, modes, noises, walls, s, step):
         vectors[SHIFT, s, k] = centre
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def settle_site(code, network, modes, noises, walls, s, step):
     """Add the shift, keep the neurons inside, and take the means of what has come out."""
-    X, work, n, d = unowned(network.X), unowned(network.work), network.n, n_variables(code)
+    X, n, d = network.X, network.n, n_variables(code)
     lanes = stack_array(np.float64, MAX_MEANS, SUM_LANES)
     p, shift = parameters_at(code, network.rows, s), modes.vectors[SHIFT, s]
-    walled = is_walled(walls)
-    for k in range(n_present(code)):
-        lanes[k, :] = 0.0
+    clear(lanes, n_present(code))
     for first in range(0, X.shape[2], TILE):
-        size = min(TILE, X.shape[2] - first)
-        move(X, s, first, size, shift)
-        if walled:
-            keep_inside(
-                X, work, n_curved(code), s, first, size, network.h, network.key,
-                network.replica, step, walls,
-            )  # fmt: skip
-        count = min(size, n - first)
-        add_states(lanes, 0, X, d, s, first, count)
+        move(X, s, first, TILE, shift)
+        keep_inside(
+            code, X, network.work, n_curved(code), s, first, TILE, network.h, network.key,
+            network.replica, step, walls,
+        )  # fmt: skip
+        count = min(TILE, n - first)
+        add_rows(tile_of(X, s, first, TILE), d, count, lanes, 0)
         if n_present(code) > d:
             add_fields(code, lanes, X, s, p, first, count)
     average(lanes, 0, n, network.means[s, : n_present(code)])
@@ -299,11 +282,12 @@ def settle_site(code, network, modes, noises, walls, s, step):
 
 
 #: The kernels of a model, called by address; all are given the same.
-_predict_site, _predict_fields = by_address(predict_site), by_address(predict_fields)
-_correct_site, _settle_site = by_address(correct_site), by_address(settle_site)
+_predict_site, _correct_site = by_address(predict_site), by_address(correct_site)
+_predict_fields = by_address(predict_fields, needed=lambda code: code.has_fields)
+_settle_site = by_address(settle_site, needed=lambda code: code.walled or code.has_fields)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def step_network(code, network, modes, noises, walls, step):
     """Move every neuron by one exponential Rosenbrock step (module docstring).
 
@@ -325,8 +309,7 @@ def step_network(code, network, modes, noises, walls, step):
         for k in range(d):
             stages[PREDICTED, s, k] = vectors[MOVED, s, k]
             vectors[SHIFT, s, k] += vectors[MOVED, s, k]
-        if n_present(code) > d:
-            _predict_fields(code, network, modes, noises, walls, s, step)
+        _predict_fields(code, network, modes, noises, walls, s, step)
     recall(code, network, step + 1, stages[PREDICTED])
     couple(network.coupling, stages[PREDICTED], stages[RECEIVED])
     for s in sites:
@@ -338,8 +321,7 @@ def step_network(code, network, modes, noises, walls, step):
         for k in range(d):
             network.means[s, k] = vectors[MOVED, s, k]
             vectors[SHIFT, s, k] += vectors[MOVED, s, k]
-        if is_walled(walls) or n_present(code) > d:
-            _settle_site(code, network, modes, noises, walls, s, step)
+        _settle_site(code, network, modes, noises, walls, s, step)
 
 
 _step_network, _start_site = by_address(step_network), by_address(euler.start_site)
@@ -373,7 +355,8 @@ def follow(code, network, modes, noises, walls, records, stride, begin, end):
 
 def prepare(code: Any, network: Any, modes: Any, noises: Any, walls: Any) -> None:
     """Compile the kernels of a model, or load them from disk, for a network of this kind."""
-    provide_steps(wide=isinstance(noises.wide, np.float64))
+    provide_steps(code, wide=isinstance(noises.wide, np.float64))
+    provide_passes(wide=isinstance(noises.wide, np.float64))
     model, network, modes, noises, walls = code.type, *map(typeof, (network, modes, noises, walls))
     mean_path.provide_modes(code, (model, network, modes, types.int64))
     site = (model, network, modes, noises, walls, types.int64, types.int64)

@@ -24,7 +24,7 @@ from numba import njit, typeof, types
 from neurolim.core.model import MAX_NOISES, MAX_VARIABLES
 from neurolim.kernels import euler
 from neurolim.kernels.by_address import by_address, provide
-from neurolim.kernels.network import MAX_MEANS, is_bridged, is_walled
+from neurolim.kernels.network import MAX_MEANS
 from neurolim.kernels.numba_types import (
     inputs_at,
     means_at,
@@ -44,6 +44,7 @@ from neurolim.kernels.shared import draw, keep_inside, keep_old, provide_steps
 from neurolim.kernels.vectors import each_add, each_fma, each_less, each_times
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.columns import TILE
+from neurolim.numerics.compiled import kernel
 from neurolim.numerics.elementary import expm1
 from neurolim.numerics.lowlevel import stack_array, unowned
 from neurolim.provenance import code_digest
@@ -96,7 +97,7 @@ class GraphNetwork(NamedTuple):
     delays: Any
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def send(code, network, s):
     """Fill what the neurons of a site send now, and the means of that."""
     X, sent, d = unowned(network.X), unowned(network.sent), n_variables(code)
@@ -114,7 +115,7 @@ def send(code, network, s):
         means[k] /= network.n
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def remember(code, network, step):
     """Keep what the neurons send at a step for those who hear it late."""
     of, past = network.delays.of, network.delays.past
@@ -125,7 +126,7 @@ def remember(code, network, step):
                 past[slot, s, i, q] = network.sent[s, i, of[q]]
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def recall(code, network, step):
     """Fill what the neurons send late, and its means, with what they are at a step."""
     lag, past, first = network.delays.lag, network.delays.past, n_present(code)
@@ -141,7 +142,7 @@ def recall(code, network, step):
             network.means[s, first + q] = total / network.n
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def add_wires(code, sent, wires, s, r, i, total):
     """Add to total [nm] what neuron i of site s hears of site r, with the weights of wires."""
     source, weight, row = unowned(wires.source), unowned(wires.weight), sent[r]
@@ -158,7 +159,7 @@ def add_wires(code, sent, wires, s, r, i, total):
             total[k] *= weight[0]
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def hear(code, network, wires, s):
     """Fill what the neurons of a site hear, and what their gap junctions act on."""
     sent, heard, near = unowned(network.sent), unowned(network.heard), unowned(network.near)
@@ -189,7 +190,7 @@ def hear(code, network, wires, s):
                 near[k, s, i] = network.means[s, k]
 
 
-@njit(error_model="numpy")
+@kernel
 def phi1(z):
     """Return (1 - e^-z)/z to rounding."""
     near = abs(z) < 1e-3
@@ -198,7 +199,7 @@ def phi1(z):
     return series if near else -expm1(-z) / (1.0 if near else z)
 
 
-@njit(error_model="numpy")
+@kernel
 def phi2(z):
     """Return (1 - phi1(z))/z to rounding."""
     near = abs(z) < 0.02
@@ -210,7 +211,7 @@ def phi2(z):
     return series if near else (1.0 + expm1(-z) / whole) / whole
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def force(code, network, wires, tile, heard, near, s, i, first, t, p, m):
     """Return (a, l) of a neuron: all that moves it, and the rate of what is strong."""
     x, c = state_at(code, tile, i), inputs_at(code, heard, i)
@@ -221,7 +222,7 @@ def force(code, network, wires, tile, heard, near, s, i, first, t, p, m):
     return each_fma(gap, across, flow), each_add(pull, each_times(inward, gap))
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def predict_site(code, network, wires, noises, walls, s, step):
     """Take the neurons of a site to the predictor x^; keep a(x) + l x and l beside it."""
     X, work, n, d, h = (
@@ -242,8 +243,7 @@ def predict_site(code, network, wires, noises, walls, s, step):
             z, first, size, network.key, network.replica, step, s, noises.refinement,
             noises.streams, noises.common,
         )  # fmt: skip
-        if is_bridged(walls, s):
-            keep_old(X, work, 2 * d, s, first, size, still[0])
+        keep_old(code, X, work, 2 * d, s, first, size, still[0], walls)
         tile, rate = X[:, s, first : first + size], rates[:, s, first : first + size]
         heard = network.heard[:, s, first : first + size]
         near = network.near[:, s, first : first + size]
@@ -262,7 +262,7 @@ def predict_site(code, network, wires, noises, walls, s, step):
                 row[i] += np.sqrt(h * phi1(2.0 * decay)) * pushes[k, i]
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def correct_site(code, network, wires, noises, walls, s, step):
     """Take the neurons of a site from the predictor to the end of the step."""
     X, work, n, d, h = (
@@ -284,13 +284,12 @@ def correct_site(code, network, wires, noises, walls, s, step):
             for i in range(count):
                 change = forces[k, i] + rate[i] * row[i] - beside[i]
                 row[i] += h * phi2(h * rate[i]) * change
-        if is_walled(walls):
-            keep_inside(
-                X, work, 2 * d, s, first, size, h, network.key, network.replica, step, walls
-            )
+        keep_inside(
+            code, X, work, 2 * d, s, first, size, h, network.key, network.replica, step, walls
+        )
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def listen(code, network, wires, step):
     """Fill all that the neurons of all sites send and hear at a step."""
     sites = range(network.X.shape[1])
@@ -383,7 +382,7 @@ def record_rates(code, network, wires, step, k, found):
 
 def prepare(code: Any, network: Any, wires: Any, noises: Any, walls: Any) -> None:
     """Compile the kernels of a model, or load them from disk, for a network of this kind."""
-    provide_steps(wide=isinstance(noises.wide, np.float64))
+    provide_steps(code, wide=isinstance(noises.wide, np.float64))
     model, network, wires, noises, walls = code.type, *map(typeof, (network, wires, noises, walls))
     provide(_listen, given=(model, network, wires, types.int64))
     provide(_start_site, given=(model, network, noises, walls, types.int64, types.int64))

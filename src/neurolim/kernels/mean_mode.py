@@ -41,7 +41,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import float64, int64, njit
+from numba import float64, int64
 from numba.extending import overload
 
 from neurolim.core.model import MAX_VARIABLES
@@ -67,6 +67,7 @@ from neurolim.kernels.numba_types import (
 from neurolim.kernels.shared import propagate
 from neurolim.kernels.vectors import each_add, each_less, each_times
 from neurolim.numerics.cache import keep_compiled
+from neurolim.numerics.compiled import OPTIONS, kernel
 from neurolim.numerics.elementary import exp
 from neurolim.numerics.lowlevel import stack_array, unowned
 from neurolim.provenance import code_digest
@@ -135,27 +136,27 @@ def make_modes(code: Any, coupling: np.ndarray) -> Modes:
     )
 
 
-@njit(error_model="numpy")
+@kernel
 def scratch_in(room, d):
     """Return five matrices to work with [5, d, d]."""
     return unowned(room)[: 5 * d * d].reshape(5, d, d)
 
 
-@njit(error_model="numpy")
+@kernel
 def slopes_in(room, n_sites, d, n_means):
     """Return the slopes of the flow of the means, as `fill_slopes` fills them."""
     first, size = 5 * d * d, (FIELD + 1) * n_sites * d * n_means
     return unowned(room)[first : first + size].reshape(FIELD + 1, n_sites, d * n_means)
 
 
-@njit(error_model="numpy")
+@kernel
 def across_in(room, n_sites):
     """Return the weights of the other sites, [r, s]."""
     last = room.size - 1
     return unowned(room)[last - n_sites * n_sites : last].reshape(n_sites, n_sites)
 
 
-@njit(error_model="numpy")
+@kernel
 def noise_factor(decay, h):
     """Return kappa of a variable whose rate adds up to ``decay`` over the step h."""
     if abs(decay) < 1e-4:
@@ -165,7 +166,7 @@ def noise_factor(decay, h):
     return np.sqrt((1.0 + left) / (1.0 - left) * 0.5 * decay / h)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def on_its_own(code, network, modes, step):
     """Fill the modes of sites whose means relax one by one."""
     d, h = n_variables(code), network.h
@@ -203,7 +204,7 @@ def on_its_own(code, network, modes, step):
     find_joined(code, network, modes)
 
 
-@njit(error_model="numpy")
+@kernel
 def predict_means(vectors, blocks):
     """Fill MOVED = R + P1_m (force + excess + kappa_m push) + C_m noise."""
     size, d = blocks.shape[2], vectors.shape[2]
@@ -220,7 +221,7 @@ def predict_means(vectors, blocks):
             vectors[MOVED, s, k] = total
 
 
-@njit(error_model="numpy")
+@kernel
 def correct_means(vectors, blocks):
     """Add P2_m [residual - B (MOVED - R)] to MOVED; the residual is spoilt."""
     size, d = blocks.shape[2], vectors.shape[2]
@@ -238,7 +239,7 @@ def correct_means(vectors, blocks):
                 vectors[MOVED, s, k] += blocks[P2_MEAN, block, i, j] * vectors[RESIDUAL, r, q]
 
 
-@njit(error_model="numpy")
+@kernel
 def predict_together(vectors, blocks, slopes, across, n_fields, h, size):
     """Fill MOVED like `predict_means`, of means that act on each other.
 
@@ -264,7 +265,7 @@ def predict_together(vectors, blocks, slopes, across, n_fields, h, size):
             vectors[MOVED, s, k] = vectors[BASE, s, k] + shaken[s, k] + moved[s, k]
 
 
-@njit(error_model="numpy")
+@kernel
 def correct_together(vectors, blocks, slopes, across, n_fields, h, size):
     """Add to MOVED like `correct_means`, of means that act on each other."""
     own, (n_sites, d) = blocks[GENERATOR], vectors[MOVED].shape
@@ -308,7 +309,7 @@ def correct_all(code: Any, network: Any, modes: Any) -> None:
     raise NotImplementedError  # for kernels only
 
 
-@overload(find_slopes, jit_options={"error_model": "numpy"})
+@overload(find_slopes, jit_options=OPTIONS)
 def _find_slopes(code, network, modes, t):
     def find_them(code, network, modes, t):
         means, inputs = unowned(network.means), unowned(network.inputs)
@@ -318,7 +319,7 @@ def _find_slopes(code, network, modes, t):
     return find_them if code.means_act else lambda code, network, modes, t: None
 
 
-@overload(add_own, jit_options={"error_model": "numpy"})
+@overload(add_own, jit_options=OPTIONS)
 def _add_own(code, network, modes, s):
     def add_them(code, network, modes, s):
         d, n_fields = n_variables(code), n_present(code) - n_variables(code)
@@ -328,7 +329,7 @@ def _add_own(code, network, modes, s):
     return add_them if code.means_act else lambda code, network, modes, s: None
 
 
-@overload(find_joined, jit_options={"error_model": "numpy"})
+@overload(find_joined, jit_options=OPTIONS)
 def _find_joined(code, network, modes):
     def find_size(code, network, modes):
         own, n_sites, d = modes.blocks[GENERATOR], network.means.shape[0], n_variables(code)
@@ -381,5 +382,5 @@ for _function, _choose in (
     (predict_all, _either(_predict_means, _predict_together)),
     (correct_all, _either(_correct_means, _correct_together)),
 ):
-    overload(_function, jit_options={"error_model": "numpy"})(_choose)
+    overload(_function, jit_options=OPTIONS)(_choose)
 keep_compiled(on_its_own, code_digest(__name__))

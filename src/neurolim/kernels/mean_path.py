@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import float64, njit
+from numba import float64
 from numba.extending import overload
 
 from neurolim.core.model import MAX_FIELDS
@@ -52,6 +52,7 @@ from neurolim.kernels.numba_types import (
 from neurolim.kernels.shared import couple, propagate, propagate_any, provide_exponential
 from neurolim.kernels.vectors import each_add, each_less, each_times
 from neurolim.numerics.cache import keep_compiled
+from neurolim.numerics.compiled import OPTIONS, kernel
 from neurolim.numerics.exponential import cholesky
 from neurolim.numerics.lowlevel import stack_array, unowned
 from neurolim.provenance import code_digest
@@ -64,7 +65,7 @@ _FLOOR = 1e-10
 _SHORTEST = 1e-6
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def flow_at(code, R, excess, rows, coupling, t, means, inputs, F, rate):
     """Fill F [P, d] and the rates pull + gap [P, d] of neurons at R [P, d]; means and inputs, too.
 
@@ -87,7 +88,7 @@ def flow_at(code, R, excess, rows, coupling, t, means, inputs, F, rate):
         write(rate, s, each_add(pull, gap))
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def flow_slopes(code, means, inputs, rows, coupling, t, slopes, B):
     """Fill B = dF/dR [P d, P d] where ``flow_at`` has put means and inputs."""
     d, n_sites = n_variables(code), means.shape[0]
@@ -106,7 +107,7 @@ def flow_slopes(code, means, inputs, rows, coupling, t, slopes, B):
                     B[s * d + k, r * d + j] = here + coupling[s, r] * by_c
 
 
-@njit(error_model="numpy")
+@kernel
 def compose(E, P1, P2, Q, part_E, part_P1, part_P2, part_C, begin, tau, h, work):
     """Follow propagators over [0, begin] by those of a substep tau; ``work`` is like them.
 
@@ -133,7 +134,7 @@ def compose(E, P1, P2, Q, part_E, part_P1, part_P2, part_C, begin, tau, h, work)
     E[:] = work
 
 
-@njit(error_model="numpy")
+@kernel
 def end_modes(vectors, C_sites, C_means, site_Q, mean_Q, h):
     """Fill the factors of all noise, where the path has ended."""
     cholesky(mean_Q, C_means)
@@ -144,7 +145,7 @@ def end_modes(vectors, C_sites, C_means, site_Q, mean_Q, h):
             vectors[KAPPA_MEAN, s, k] = noise_factor(vectors[KAPPA_MEAN, s, k], h)
 
 
-@njit(error_model="numpy")
+@kernel
 def try_move(P1, F, R, moved, change):
     """Fill moved = R + P1 F and change = P1 F, all [P, d]; return whether F is finite."""
     finite, d = True, R.shape[1]
@@ -158,7 +159,7 @@ def try_move(P1, F, R, moved, change):
     return finite
 
 
-@njit(error_model="numpy")
+@kernel
 def correct_move(P2, B, new_B, F, new_F, R, change, moved):
     """Add the correction of a substep to ``moved``; return its size in units of what is allowed.
 
@@ -202,7 +203,7 @@ _try_move = kept_by_address(try_move, (_matrix,) * 5)
 _correct_move = kept_by_address(correct_move, (_matrix,) * 8)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def start_path(code, network, modes, t, excess, S):
     """Begin the path at the means, with no time passed; fill excess and the noise S [P d, P d]."""
     d, n_sites = n_variables(code), network.means.shape[0]
@@ -226,7 +227,7 @@ def start_path(code, network, modes, t, excess, S):
                 S[s * d + k, s * d + j] = matrices[COVARIANCE, s, k, j]
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def follow_sites(code, modes, site_Q, new_rate, begin, tau, h, work):
     """Take the propagators of the fluctuations along a substep; rates half way are second order."""
     vectors, matrices, scratch = (
@@ -249,7 +250,7 @@ def follow_sites(code, modes, site_Q, new_rate, begin, tau, h, work):
         )  # fmt: skip
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def along_the_path(code, network, modes, step):
     """Fill the modes of sites whose means pull at each other; time stands at the step's start."""
     n_sites, d, h = network.means.shape[0], n_variables(code), network.h
@@ -314,7 +315,7 @@ def find_modes(code: Any, network: Any, modes: Any, step: int) -> None:
     raise NotImplementedError  # for kernels only
 
 
-@overload(find_modes, jit_options={"error_model": "numpy"})
+@overload(find_modes, jit_options=OPTIONS)
 def _find_modes(code, network, modes, step):
     find = _along_the_path if code.rates_move else _on_its_own
 
@@ -339,7 +340,7 @@ def provide_modes(code: Any, given: tuple[Any, ...]) -> None:
 
 
 # Products by plain loops: those of a linear algebra library differ from machine to machine.
-@njit(error_model="numpy")
+@kernel
 def _product(out, a, b):
     for i in range(a.shape[0]):
         for j in range(b.shape[1]):

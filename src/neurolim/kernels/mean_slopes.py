@@ -12,7 +12,7 @@ they do to a vector is summed up as a Taylor series, to rounding.
 from __future__ import annotations
 
 import numpy as np
-from numba import float64, int64, njit
+from numba import float64, int64
 
 from neurolim.kernels.by_address import array_type, kept_by_address
 from neurolim.kernels.numba_types import (
@@ -23,6 +23,7 @@ from neurolim.kernels.numba_types import (
     state_in,
     write,
 )
+from neurolim.numerics.compiled import kernel
 
 #: A Taylor series of a step longer than this many times 1/|B| is taken in parts.
 _LONGEST = 3.0
@@ -37,7 +38,7 @@ _MOST_TERMS = 60
 AT_X, AT_M, AT_C, PULL, PULL_M, PULL_C, CURRENT_M, CURRENT_C, FIELD = range(9)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def fill_slopes(code, means, inputs, rows, t, slopes):
     """Fill the slopes of the flow where means and inputs are."""
     d, nm = n_variables(code), n_means(code)
@@ -62,7 +63,7 @@ def fill_slopes(code, means, inputs, rows, t, slopes):
                 slopes[AT_C, s, i] += slopes[CURRENT_C, s, i] - slopes[PULL_C, s, i] * own
 
 
-@njit(error_model="numpy")
+@kernel
 def add_own_means(slopes, coupling, s, n_fields, B):
     """Add to B [d, d] what the means of a site do to its own flow."""
     d = B.shape[0]
@@ -77,7 +78,7 @@ def add_own_means(slopes, coupling, s, n_fields, B):
                 B[k, j] += by_field * slopes[FIELD, s, a * d + j]
 
 
-@njit(error_model="numpy")
+@kernel
 def _meet(y, field, n_fields, met):
     """Fill met [nm, P] with the moves of states and fields; what comes late stays where it is."""
     d = y.shape[1]
@@ -90,7 +91,7 @@ def _meet(y, field, n_fields, met):
                 met[d + a, r] += field[r, a * d + j] * y[r, j]
 
 
-@njit(error_model="numpy")
+@kernel
 def _act(own, slopes, across, n_fields, acting, y, met, out):
     """Fill out [P, d] = B y; met [nm + 1, P] is room."""
     _meet(y, slopes[FIELD], n_fields, met[:-1])
@@ -114,7 +115,7 @@ def _act(own, slopes, across, n_fields, acting, y, met, out):
                     out[s, k] += slopes[AT_C, s, k * nm + a] * heard[s]
 
 
-@njit(error_model="numpy")
+@kernel
 def _acting(slopes, d):
     """Return which inputs act on a drift [nm]."""
     found = np.zeros(slopes.shape[2] // d, np.bool_)
@@ -124,7 +125,7 @@ def _acting(slopes, d):
     return found
 
 
-@njit(error_model="numpy")
+@kernel
 def act(own, slopes, across, n_fields, y, out):
     """Fill out [P, d] = B y."""
     acting = _acting(slopes, y.shape[1])
@@ -132,7 +133,7 @@ def act(own, slopes, across, n_fields, y, out):
     _act(own, slopes, across, n_fields, acting, y, room, out)
 
 
-@njit(error_model="numpy")
+@kernel
 def join(own, slopes, across, n_fields, h):
     """Return a bound on |B| if the means move together over a step h, else 0.
 
@@ -169,7 +170,7 @@ def join(own, slopes, across, n_fields, h):
     return size if h * size <= _LONGEST * _MOST_PARTS else 0.0
 
 
-@njit(error_model="numpy")
+@kernel
 def move_together(own, slopes, across, n_fields, h, size, steady, rising, y):
     """Fill y [P, d] with the solution at h of  y' = B y + steady + (t/h) rising,  y(0) = 0.
 

@@ -8,13 +8,12 @@ from functools import lru_cache
 from types import FunctionType, ModuleType
 from typing import Any
 
-from numba import njit
-
 from neurolim.core import Equations, Model, StudyError
 from neurolim.core.assembly import assemble, assemble_noise, assemble_step
 from neurolim.core.digests import model_digest
 from neurolim.kernels.numba_types import Code
 from neurolim.numerics.cache import named
+from neurolim.numerics.compiled import inlined
 from neurolim.numerics.lowlevel import fma
 from neurolim.numerics.structure import (
     Derivatives,
@@ -72,7 +71,7 @@ def compiler(tag: object) -> Callable[[Any], Any]:
         if id(function) not in made:
             made[id(function)] = None
             copy = _with_compiled_helpers(function, take)
-            made[id(function)] = njit(error_model="numpy", forceinline=True)(named(copy, tag))
+            made[id(function)] = inlined(named(copy, tag))
         elif made[id(function)] is None:
             raise StudyError("model", f"{function.__name__} calls itself", "a formula")
         return made[id(function)]
@@ -133,7 +132,7 @@ def step_code(model: Model) -> Code:
     numbers = model.numbers._fields
     return Code(
         key, model.symbols, model.means, numbers, len(model.noises), kept, functions,
-        len(model.delays),
+        len(model.delays), walled=_is_walled(model),
     )  # fmt: skip
 
 
@@ -166,8 +165,15 @@ def exponential_code(model: Model, coupled: bool = True) -> Code:
     )
     return Code(
         key, model.symbols, model.means, numbers, loose, kept, functions, len(model.delays),
-        curved, shape.rates_move, means_act and not shape.rates_move,
+        curved, shape.rates_move, means_act and not shape.rates_move, _is_walled(model),
     )  # fmt: skip
+
+
+def _is_walled(model: Model) -> bool:
+    """Return whether a variable has a wall, or lives on a circle."""
+    return any(
+        var.floor is not None or var.ceiling is not None or bool(var.period) for var in model.state
+    )
 
 
 def _step_functions(model: Model, take: Callable[[Any], Any], key: str) -> dict[str, Any]:
@@ -176,7 +182,4 @@ def _step_functions(model: Model, take: Callable[[Any], Any], key: str) -> dict[
     if any(noise.stratonovich for noise in model.noises):
         correction = take(derivatives_of(model, name=False).correction)
     equations = assemble_step(model, take, fma, False, correction)
-    return {
-        name: njit(error_model="numpy", forceinline=True)(named(function, key))
-        for name, function in equations._asdict().items()
-    }
+    return {name: inlined(named(function, key)) for name, function in equations._asdict().items()}

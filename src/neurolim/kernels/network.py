@@ -1,4 +1,4 @@
-"""What all time steps share: a network and its buffers, sums over neurons, walls, records.
+"""What all time steps share: a network and its buffers, walls.
 
 A network is an array X [variable, site, neuron].  A tile of neurons is worked on at a time: its
 noise is drawn into a buffer on the stack, one loop moves all variables of a neuron at once in
@@ -10,13 +10,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, types
 
 from neurolim.core.model import MAX_FIELDS, MAX_VARIABLES
-from neurolim.kernels.by_address import array_type, kept_by_address, provide
 from neurolim.kernels.walls import fold, reflect_bridge, wrap
-from neurolim.numerics.columns import add_to_lanes, copy_row, sum_lanes
-from neurolim.numerics.summary import summarise
+from neurolim.numerics.compiled import kernel
+from neurolim.numerics.lowlevel import row_of, tile_of
 
 #: Most means a site has: state variables and fields.
 MAX_MEANS = MAX_VARIABLES + MAX_FIELDS
@@ -79,30 +77,7 @@ class Walls(NamedTuple):
     deviation: Any
 
 
-class Records(NamedTuple):
-    """What is recorded of one network; times come first in every array.
-
-    mean, covariance, central_moment, quantile, histogram : as ``numerics.summary`` fills them
-    state : every neuron [time, site, variable, neuron], or no times for none
-    scale, low, width, levels : of histogram and quantiles, as ``numerics.summary`` takes them
-    trace : means [sample, site, variable], sampled after every so many steps, if ``every`` > 0
-    """
-
-    mean: Any
-    covariance: Any
-    central_moment: Any
-    quantile: Any
-    histogram: Any
-    state: Any
-    scale: Any
-    low: float
-    width: float
-    levels: Any
-    trace: Any
-    every: int
-
-
-@njit(error_model="numpy", nogil=True)
+@kernel
 def couple(coupling, means, inputs):
     """Fill inputs = K means: what every site receives from the others."""
     for s in range(means.shape[0]):
@@ -113,118 +88,47 @@ def couple(coupling, means, inputs):
             inputs[s, k] = total
 
 
-@njit(error_model="numpy", nogil=True)
-def add_states(lanes, at, X, rows, s, first, count):
-    """Add a tile's first ``rows`` rows of X [row, site, neuron] to the running sums from ``at``."""
-    for k in range(rows):
-        add_to_lanes(lanes, at + k, X[k, s, first : first + count], count)
-
-
-@njit(error_model="numpy", nogil=True)
-def add_buffer(lanes, at, buffer, rows, count):
-    """Add the first ``rows`` rows of a buffer [row, TILE] to the running sums from ``at`` on."""
-    for k in range(rows):
-        add_to_lanes(lanes, at + k, buffer[k, :count], count)
-
-
-@njit(error_model="numpy", nogil=True)
-def average(lanes, at, n, out):
-    """Fill ``out`` with the running sums from ``at`` on, divided by n."""
-    for k in range(out.size):
-        out[k] = sum_lanes(lanes, at + k) / n
-
-
-@njit(error_model="numpy", nogil=True)
+@kernel
 def keep_inside(X, old, at, s, first, size, h, key, replica, step, walls):
     """Take a tile of a site back between its walls and onto its circles.
 
     ``old`` [row, site, neuron] holds the state before, from row ``at`` on, where a bridge asks.
     """
+    tile, before = tile_of(X, s, first, size), tile_of(old, s, first, size)
     for k in range(X.shape[0]):
-        new, deviation = X[k, s, first : first + size], walls.deviation[s, k]
+        new, deviation = row_of(tile, k, size), walls.deviation[s, k]
         floor, ceiling = walls.floor[k], walls.ceiling[k]
         if deviation > 0.0:
-            before = old[at + k, s, first : first + size]
-            reflect_bridge(before, new, floor, deviation, h, first, key, replica, step, s, k)
+            was = row_of(before, at + k, size)
+            reflect_bridge(was, new, floor, deviation, h, first, key, replica, step, s, k)
         elif floor > -np.inf or ceiling < np.inf:
             fold(new, floor, ceiling)
         if walls.period[k] > 0.0:
             wrap(new, walls.period[k])
 
 
-@njit(error_model="numpy")
-def is_bridged(walls, s):
-    """Return whether a wall of a site is kept by the bridge, which asks for the old state."""
-    found = False
-    for k in range(walls.floor.size):
-        found = found or walls.deviation[s, k] > 0.0
-    return found
+@kernel
+def keep_old(X, old, at, s, first, size, shift, walls):
+    """Fill rows of ``old`` from ``at`` on with the states of a tile, moved by their shift [d].
 
-
-@njit(error_model="numpy")
-def is_walled(walls):
-    """Return whether there is a wall or a circle."""
-    found = False
-    for k in range(walls.floor.size):
-        inside = walls.floor[k] == -np.inf and walls.ceiling[k] == np.inf
-        found = found or not inside or walls.period[k] > 0.0
-    return found
-
-
-@njit(error_model="numpy", nogil=True)
-def keep_old(X, old, at, s, first, size, shift):
-    """Fill rows of ``old`` from ``at`` on with the states of a tile, moved by their shift [d]."""
+    Only where a wall is kept by the bridge, which asks for them.
+    """
+    bridged = False
     for k in range(X.shape[0]):
-        row, before = X[k, s, first : first + size], old[at + k, s, first : first + size]
-        for i in range(size):
-            before[i] = row[i] + shift[k]
+        bridged = bridged or walls.deviation[s, k] > 0.0
+    if bridged:
+        tile, before = tile_of(X, s, first, size), tile_of(old, s, first, size)
+        for k in range(X.shape[0]):
+            row, was = row_of(tile, k, size), row_of(before, at + k, size)
+            for i in range(size):
+                was[i] = row[i] + shift[k]
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def move(X, s, first, size, shift):
     """Move the states of a tile by a shift [d]."""
+    tile = tile_of(X, s, first, size)
     for k in range(X.shape[0]):
-        row = X[k, s, first : first + size]
+        row = row_of(tile, k, size)
         for i in range(size):
             row[i] += shift[k]
-
-
-@njit(error_model="numpy", nogil=True)
-def sample(network, records, step):
-    """Sample the means after a step, where its number says so."""
-    if records.every > 0 and step % records.every == 0:
-        target = records.trace[step // records.every]
-        for s in range(target.shape[0]):
-            for k in range(target.shape[1]):
-                target[s, k] = network.means[s, k]
-
-
-_array = array_type(3)
-_summarise = kept_by_address(
-    summarise,
-    (
-        *(_array, types.int64, array_type(2), types.float64, types.float64, array_type(1)),
-        *(array_type(2), _array, _array, _array, array_type(3, types.int32)),
-    ),
-)
-
-
-@njit(error_model="numpy", nogil=True)
-def record(network, records, t):
-    """Fill the records of time t; return whether they are finite."""
-    X, n = network.X, network.n
-    finite = _summarise(
-        X, n, records.scale, records.low, records.width, records.levels, records.mean[t],
-        records.covariance[t], records.central_moment[t], records.quantile[t],
-        records.histogram[t],
-    )  # fmt: skip
-    if records.state.shape[0] > 0:
-        for s in range(X.shape[1]):
-            for k in range(X.shape[0]):
-                copy_row(records.state[t, s, k], X[k, s, :n])
-    return finite
-
-
-def provide_records() -> None:
-    """Provide what `record` calls."""
-    provide(_summarise)

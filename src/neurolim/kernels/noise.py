@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
 from neurolim.numerics.columns import TILE
-from neurolim.numerics.lowlevel import stack_array
+from neurolim.numerics.compiled import OPTIONS, kernel
+from neurolim.numerics.lowlevel import row_of, stack_array
 from neurolim.numerics.random import (
     BLOCK,
-    STREAM_INITIAL,
     STREAM_NOISE,
     STREAMS_PER_SITE,
     normals,
@@ -32,14 +32,9 @@ def draw_row(out: Any, first: int, key: Any, replica: int, step: int, stream: in
     raise NotImplementedError  # for kernels only
 
 
-@overload(draw_row, jit_options={"error_model": "numpy"})
+@overload(draw_row, jit_options=OPTIONS)
 def _draw_row(out, first, key, replica, step, stream):
-    fill = normals if out.dtype == types.float32 else wide_normals
-
-    def draw_them(out, first, key, replica, step, stream):
-        fill(out, first, key, replica, step, stream)
-
-    return draw_them
+    return (normals if out.dtype == types.float32 else wide_normals).py_func
 
 
 def draw_pair(
@@ -49,30 +44,15 @@ def draw_pair(
     raise NotImplementedError  # for kernels only
 
 
-@overload(draw_pair, jit_options={"error_model": "numpy"})
+@overload(draw_pair, jit_options=OPTIONS)
 def _draw_pair(out, points, first, key, replica, step, stream):
     if out.dtype == types.float32:
-
-        def draw_both(out, points, first, key, replica, step, stream):
-            normals_and_points(out, points, first, key, replica, step, stream)
-
-        return draw_both
-
-    def draw_none(out, points, first, key, replica, step, stream):
-        pass  # wide normals have no angle to spare, and bring nothing
-
-    return draw_none
+        return normals_and_points.py_func
+    # Wide normals have no angle to spare, and bring nothing.
+    return lambda out, points, first, key, replica, step, stream: None
 
 
-@njit(error_model="numpy", nogil=True)
-def draw_initial(z, rows, first, size, key, replica, site):
-    """Fill the first ``rows`` rows of z with the normals of the initial state, one per variable."""
-    stream = site * STREAMS_PER_SITE + STREAM_INITIAL
-    for k in range(rows):
-        draw_row(z[k, :size], first, key, replica, 0, stream + k)
-
-
-@njit(error_model="numpy", nogil=True)
+@kernel
 def draw(z, first, size, key, replica, step, site, refinement, streams, common):
     """Fill z with the normals of a step: (z_1 + ... + z_r)/sqrt(r) of r finer ones.
 
@@ -85,26 +65,28 @@ def draw(z, first, size, key, replica, step, site, refinement, streams, common):
     streams : stream of each noise, negative for one that vanishes: its row is left alone
     common : noises with one path for all neurons of the site
     """
-    fine = stack_array(z.dtype, 1, TILE)[0]
+    fine = stack_array(z.dtype, 1, TILE)
     for j in range(streams.size):
         if streams[j] < 0:
             continue
         stream = site * STREAMS_PER_SITE + STREAM_NOISE + streams[j]
-        row = z[j, :size]
         count, start = (BLOCK, 0) if common[j] else (size, first)
-        if refinement == 1:
-            draw_row(row[:count], start, key, replica, step, stream)
-        else:
-            row[:] = 0.0
-            for part in range(refinement):
-                draw_row(fine[:count], start, key, replica, step * refinement + part, stream)
-                _add(row[:count], fine)
-            _divide_by_root(row[:count], fine, refinement)
+        row = row_of(z, j, count)
+        part = row if refinement == 1 else row_of(fine, 0, count)
+        if refinement > 1:
+            _clear(row)
+        for k in range(refinement):
+            draw_row(part, start, key, replica, step * refinement + k, stream)
+            if refinement > 1:
+                _add(row, part)
+        if refinement > 1:
+            _divide_by_root(row, fine, refinement)
         if common[j]:
-            row[:] = row[0]
+            for i in range(size):
+                z[j, i] = z[j, 0]
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def draw_variables(z, first, size, key, replica, step, site, refinement, brings):
     """Fill z with the normals of a step, one per variable.
 
@@ -120,39 +102,45 @@ def draw_variables(z, first, size, key, replica, step, site, refinement, brings)
         if brings[k] == NONE:
             continue
         stream = site * STREAMS_PER_SITE + STREAM_NOISE + k
-        row, other = z[k, :size], z[max(brings[k], 0), :size]
-        if refinement == 1:
+        row, other = row_of(z, k, size), row_of(z, max(brings[k], 0), size)
+        part = row if refinement == 1 else row_of(fine, 0, size)
+        points = other if refinement == 1 else row_of(fine, 1, size)
+        if refinement > 1:
+            _clear(row)
+            if brings[k] != ALONE:
+                _clear(other)
+        for r in range(refinement):
+            moment = step * refinement + r
             if brings[k] == ALONE:
-                draw_row(row, first, key, replica, step, stream)
+                draw_row(part, first, key, replica, moment, stream)
             else:
-                draw_pair(row, other, first, key, replica, step, stream)
-            continue
-        row[:] = 0.0
-        if brings[k] != ALONE:
-            other[:] = 0.0
-        for part in range(refinement):
-            moment = step * refinement + part
-            if brings[k] == ALONE:
-                draw_row(fine[0, :size], first, key, replica, moment, stream)
-            else:
-                draw_pair(fine[0, :size], fine[1, :size], first, key, replica, moment, stream)
-                _add(other, fine[1])
-            _add(row, fine[0])
-        _divide_by_root(row, fine[0], refinement)
-        if brings[k] != ALONE:
-            _divide_by_root(other, fine[0], refinement)
+                draw_pair(part, points, first, key, replica, moment, stream)
+            if refinement > 1:
+                _add(row, part)
+                if brings[k] != ALONE:
+                    _add(other, points)
+        if refinement > 1:
+            _divide_by_root(row, fine, refinement)
+            if brings[k] != ALONE:
+                _divide_by_root(other, fine, refinement)
 
 
-@njit(error_model="numpy")
+@kernel
+def _clear(row):
+    for i in range(row.size):
+        row[i] = 0.0
+
+
+@kernel
 def _add(row, more):
     for i in range(row.size):
         row[i] += more[i]
 
 
-@njit(error_model="numpy")
+@kernel
 def _divide_by_root(row, room, count):
     # Stored, the factor has the resolution of the normals.
-    room[0] = 1.0 / np.sqrt(np.float64(count))
-    factor = room[0]
+    room[0, 0] = 1.0 / np.sqrt(np.float64(count))
+    factor = room[0, 0]
     for i in range(row.size):
         row[i] *= factor

@@ -19,6 +19,7 @@ from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import NativeValue, intrinsic, models, register_model, typeof_impl, unbox
 
 from neurolim.core.model import MAX_VARIABLES
+from neurolim.numerics.lowlevel import row_address
 
 #: The functions of the models of this process, by digest.
 _FUNCTIONS: dict[str, dict[str, Any]] = {}
@@ -38,6 +39,7 @@ class Code:
     curved : variables whose drift is not affine in x with constant coefficients [d]
     rates_move : pull or gap change with means or fields
     means_act : means enter the drift or what synapses pull to, and the rates do not move
+    walled : a variable has a wall, or lives on a circle
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class Code:
         curved: tuple[bool, ...] = (),
         rates_move: bool = False,
         means_act: bool = False,
+        walled: bool = False,
     ) -> None:
         self.type = CodeType(digest, state, means, parameters, n_noises, kept)
         self.type.curved = tuple(k for k, bent in enumerate(curved) if bent)
         self.type.rates_move = rates_move
         self.type.means_act = means_act
+        self.type.walled = walled
         self.type.n_present = len(means) - n_late
         _FUNCTIONS[digest] = functions
 
@@ -65,11 +69,13 @@ class Code:
 class CodeType(types.Type):
     """The type of `Code`: a type per model."""
 
-    #: Positions of the curved variables; whether pull or gap change with means or fields; whether
-    #: means act on each other otherwise; how many means are taken over the neurons as they are.
+    #: Positions of the curved variables; whether pull or gap change with means or fields, whether
+    #: means act on each other otherwise; whether there are walls or circles; how many means are
+    #: taken over the neurons as they are.
     curved: tuple[int, ...] = ()
     rates_move: bool = False
     means_act: bool = False
+    walled: bool = False
     n_present: int = 0
 
     def __init__(
@@ -84,6 +90,11 @@ class CodeType(types.Type):
         self.digest, self.state, self.means = digest, state, means
         self.parameters, self.n_noises, self.kept = parameters, n_noises, kept
         super().__init__(name=f"Code[{digest}]")
+
+    @property
+    def has_fields(self) -> bool:
+        """Return whether means are taken over fields."""
+        return self.n_present > len(self.state)
 
     @property
     def key(self) -> Any:
@@ -225,11 +236,8 @@ def _as_float64(context: Any, builder: Any, dtype: Any, value: Any) -> Any:
 
 def _pointer(context: Any, builder: Any, typ: Any, array: Any, k: int, i: Any) -> Any:
     """Return the address of array[k, i], the last index contiguous, or of array[k, 0] + i."""
-    view = context.make_array(typ)(context, builder, array)
-    stride = cgutils.unpack_tuple(builder, view.strides)[0]
-    bytes_ = builder.bitcast(view.data, ir.IntType(8).as_pointer())
-    row = builder.gep(bytes_, [builder.mul(stride, context.get_constant(types.intp, k))])
-    return builder.gep(builder.bitcast(row, view.data.type), [i])
+    row = row_address(context, builder, typ, array, context.get_constant(types.intp, k))
+    return builder.gep(row, [i])
 
 
 def _scopes(builder: Any, names: list[str]) -> Any:
@@ -311,7 +319,7 @@ def _row_loader(names: Callable[[Any], tuple[str, ...]], doc: str) -> Any:
         numbers = NumbersType(names(code))
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            row = _row(context, builder, signature.args[1], args[1], args[2])
+            row = row_address(context, builder, signature.args[1], args[1], args[2])
             values = cgutils.create_struct_proxy(numbers)(context, builder)
             for k, name in enumerate(numbers.names):
                 at = builder.gep(row, [context.get_constant(types.intp, k)])
@@ -322,14 +330,6 @@ def _row_loader(names: Callable[[Any], tuple[str, ...]], doc: str) -> Any:
 
     typer.__doc__ = doc
     return intrinsic(typer)
-
-
-def _row(context: Any, builder: Any, typ: Any, array: Any, s: Any) -> Any:
-    """Return the address of array[s, 0, ...]."""
-    view = context.make_array(typ)(context, builder, array)
-    stride = cgutils.unpack_tuple(builder, view.strides)[0]
-    bytes_ = builder.bitcast(view.data, ir.IntType(8).as_pointer())
-    return builder.bitcast(builder.gep(bytes_, [builder.mul(stride, s)]), view.data.type)
 
 
 state_in = _row_loader(lambda code: code.state, "Return a state, the first numbers of row s.")
@@ -346,7 +346,7 @@ def _row_tuple(size: Callable[[Any], int], doc: str) -> Any:
         result = types.UniTuple(types.float64, size(code))
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            row = _row(context, builder, signature.args[1], args[1], args[2])
+            row = row_address(context, builder, signature.args[1], args[1], args[2])
             values = [
                 builder.load(builder.gep(row, [context.get_constant(types.intp, k)]))
                 for k in range(len(result))
@@ -370,7 +370,7 @@ def write(typing_context: Any, array: Any, s: Any, values: Any) -> Any:
     """Write a tuple of numbers to array[s], row by row."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        row = _row(context, builder, signature.args[0], args[0], args[1])
+        row = row_address(context, builder, signature.args[0], args[0], args[1])
         for k, typ in enumerate(signature.args[2]):
             number = context.cast(builder, builder.extract_value(args[2], k), typ, types.float64)
             builder.store(number, builder.gep(row, [context.get_constant(types.intp, k)]))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from neurolim.numerics.columns import TILE
+from neurolim.numerics.compiled import kernel
 from neurolim.numerics.elementary import log
 from neurolim.numerics.lowlevel import stack_array
 from neurolim.numerics.random import STREAM_BRIDGE, STREAMS_PER_SITE, uniforms
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def reflect_bridge(old, new, floor, deviation, h, first, key, replica, step, site, k):
     """Push proposals up by how far the Brownian bridge from old to new went below the floor.
 
@@ -30,7 +30,7 @@ def reflect_bridge(old, new, floor, deviation, h, first, key, replica, step, sit
         new[i] = y + (floor - low if low < floor else 0.0)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def fold(row, floor, ceiling):
     """Mirror what lies beyond a wall; what lies beyond both goes to the wall it left last.
 
@@ -44,7 +44,7 @@ def fold(row, floor, ceiling):
         row[i] = max(x, floor)
 
 
-@njit(error_model="numpy", nogil=True)
+@kernel
 def wrap(row, period):
     """Take a variable on a circle back to [0, period)."""
     for i in range(row.size):

@@ -8,8 +8,8 @@ every processor.  Errors below are the largest found against 40-digit arithmetic
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from neurolim.numerics.compiled import inlined, kernel
 from neurolim.numerics.lowlevel import bits_of_float64, float64_from_bits
 
 _LOG2_E = 1.4426950408889634
@@ -21,13 +21,13 @@ _ROUND = 6755399441055744.0
 _LARGEST, _SMALLEST = 709.0, -708.0
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def _power_of_two(k):
     """Return 2^k for a whole float64 k in [-1022, 1023]."""
     return float64_from_bits((np.int64(k) + 1023) << 52)
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def _reduced(x):
     """Return (2^k, e^r - 1) with x = k ln 2 + r, |r| <= ln(2)/2; x clipped to +-708."""
     x = min(max(x, _SMALLEST), _LARGEST)
@@ -49,34 +49,34 @@ def _reduced(x):
     return _power_of_two(k), q * r * r + r
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def exp(x):
     """Return e^x to 1.5 ulp; arguments are clipped to [-708, 709], so it never overflows."""
     scale, small = _reduced(x)
     return scale * (1.0 + small)
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def expm1(x):
     """Return e^x - 1 to 3 ulp, accurate near 0; arguments are clipped to [-708, 709]."""
     scale, small = _reduced(x)
     return scale * small + (scale - 1.0)
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def tanh(x):
     """Return tanh(x) to 4 ulp, accurate near 0, +-1 far out: expm1(2x)/(expm1(2x) + 2)."""
     t = expm1(min(max(2.0 * x, -80.0), 80.0))
     return t / (t + 2.0)
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def sigmoid(x):
     """Return 1/(1 + e^-x) to 3 ulp for |x| < 700, between 0 and 1 always."""
     return 1.0 / (1.0 + exp(-x))
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def log(x):
     """Return log(x) to 2 ulp for normal positive x (no check: kernels only pass such).
 
@@ -108,7 +108,7 @@ _PI_HALF = (1.57079632673412561417e00, 6.07710050630396597660e-11, 2.02226624879
 _TWO_OVER_PI = 6.36619772367581382433e-01
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def _quarter_turns(x):
     """Return (k mod 4, sin r, cos r) with x = k pi/2 + r, |r| <= pi/4; |x| < 1.6e6."""
     k = (x * _TWO_OVER_PI + _ROUND) - _ROUND
@@ -133,7 +133,7 @@ def _quarter_turns(x):
     return np.int64(k) & 3, r + r * z * s, 1.0 - (0.5 * z - z * z * c)
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def sin(x):
     """Return sin(x) with an error below 2e-16 for |x| < 1.6e6."""
     quarter, s, c = _quarter_turns(x)
@@ -141,7 +141,7 @@ def sin(x):
     return -value if quarter & 2 else value
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def cos(x):
     """Return cos(x) with an error below 2e-16 for |x| < 1.6e6."""
     quarter, s, c = _quarter_turns(x)
@@ -183,7 +183,7 @@ _ROOT_TWO_PI = 2.5066282746310002
 _LEAST = 1e-300
 
 
-@njit(error_model="numpy")
+@kernel
 def _tail(x):
     """Return e^(x^2/2) Phi(-x) for x >= 0, by Clenshaw's recurrence."""
     t = (x - 4.0) / (x + 4.0)
@@ -193,14 +193,14 @@ def _tail(x):
     return (_TAIL[0] + t * now - after) / (1.0 + x)
 
 
-@njit(error_model="numpy")
+@kernel
 def normal_cdf(x):
     """Return the standard normal distribution function, to 5e-15 + x^2 2^-52 relative, x > -37."""
     below = exp(-0.5 * x * x) * _tail(abs(x))
     return below if x < 0.0 else 1.0 - below
 
 
-@njit(error_model="numpy")
+@kernel
 def normal_quantile(x):
     """Return the inverse of `normal_cdf`, to 1e-13; x is clipped to [1e-300, 1 - 1e-16].
 

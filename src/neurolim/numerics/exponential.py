@@ -15,9 +15,9 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from numba import njit
 
 from neurolim.numerics.cache import named
+from neurolim.numerics.compiled import inlined, kernel
 from neurolim.numerics.lowlevel import stack_array
 
 _TERMS = 12
@@ -52,7 +52,7 @@ def propagator(size: int) -> Callable[..., None]:
     def dimension_of(L):
         return size if size > 0 else L.shape[0]
 
-    dimension = njit(error_model="numpy", forceinline=True)(named(dimension_of, size))
+    dimension = inlined(named(dimension_of, size))
 
     def multiply(out, a, b):
         d = dimension(a)
@@ -63,7 +63,7 @@ def propagator(size: int) -> Callable[..., None]:
                     total += a[i, k] * b[k, j]
                 out[i, j] = total
 
-    product = njit(error_model="numpy", forceinline=True)(named(multiply, size))
+    product = inlined(named(multiply, size))
 
     def propagate(L, S, h, E, P1, P2, C):
         d = dimension(L)
@@ -146,10 +146,10 @@ def propagator(size: int) -> Callable[..., None]:
                     E[i, j] += 1.0
         cholesky(Q, C)
 
-    return njit(error_model="numpy")(named(propagate, size))
+    return kernel(named(propagate, size))
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def cholesky(Q, C):
     """Fill C with the lower triangular factor of a covariance Q [d, d] that may be singular.
 

@@ -119,3 +119,55 @@ def unowned(typing_context: Any, array: Any) -> Any:
         return array._getvalue()
 
     return array(array), generate
+
+
+def row_address(context: Any, builder: Any, typ: Any, array: Any, k: Any) -> Any:
+    """Return the address of array[k, 0, ...]."""
+    view = arrayobj.make_array(typ)(context, builder, array)
+    stride = builder.extract_value(view.strides, 0)
+    return _moved(builder, view.data, builder.mul(stride, k))
+
+
+def _moved(builder: Any, pointer: Any, offset: Any) -> Any:
+    """Return a pointer moved by so many bytes."""
+    plain = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+    return builder.bitcast(builder.gep(plain, [offset]), pointer.type)
+
+
+def _view(context: Any, builder: Any, typ: Any, data: Any, shape: Any, strides: Any) -> Any:
+    """Return an array without owner."""
+    view = arrayobj.make_array(typ)(context, builder)
+    itemsize = context.get_constant(
+        types.intp, context.get_abi_sizeof(context.get_data_type(typ.dtype))
+    )
+    arrayobj.populate_array(
+        view, data=data, shape=shape, strides=[*strides, itemsize], itemsize=itemsize, meminfo=None
+    )
+    return view._getvalue()
+
+
+@intrinsic
+def tile_of(typing_context: Any, array: Any, s: Any, first: Any, size: Any) -> Any:
+    """Return array[:, s, first : first + size] of an array [row, site, neuron], without owner."""
+    result = types.Array(array.dtype, 2, "A")
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        view = arrayobj.make_array(signature.args[0])(context, builder, args[0])
+        stride, by_site = (builder.extract_value(view.strides, axis) for axis in (0, 1))
+        site = _moved(builder, view.data, builder.mul(by_site, args[1]))
+        shape = [builder.extract_value(view.shape, 0), args[3]]
+        return _view(context, builder, result, builder.gep(site, [args[2]]), shape, [stride])
+
+    return result(array, types.intp, types.intp, types.intp), generate
+
+
+@intrinsic
+def row_of(typing_context: Any, rows: Any, k: Any, count: Any) -> Any:
+    """Return rows[k, :count] of an array [row, neuron] with contiguous rows, without owner."""
+    result = types.Array(rows.dtype, 1, "C")
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = row_address(context, builder, signature.args[0], args[0], args[1])
+        return _view(context, builder, result, data, [args[2]], [])
+
+    return result(rows, types.intp, types.intp), generate

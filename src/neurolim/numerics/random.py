@@ -25,8 +25,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from neurolim.numerics.compiled import inlined, kernel
 from neurolim.numerics.elementary import log
 from neurolim.numerics.lowlevel import bits_of_float32, float32_from_bits, fma, stack_array
 
@@ -47,7 +47,7 @@ _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _32, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def philox4x32(c0, c1, c2, c3, k0, k1):
     """Return the four words of Philox4x32-10 for one counter and key.
 
@@ -66,7 +66,7 @@ def philox4x32(c0, c1, c2, c3, k0, k1):
     return c0, c1, c2, c3
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def minus_log_float32(word):
     """Return -log(u), u = (word | 1) / 2^32 rounded to float32, to 2 ulp, without branches.
 
@@ -91,7 +91,7 @@ def minus_log_float32(word):
     return fma(np.float32(e), np.float32(-0.6931471805599453), fma(x * x, q, -x))
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def direction_float32(word):
     """Return sqrt(2) (cos, sin) of a random angle as float32, exactly symmetric, to 1e-7.
 
@@ -112,7 +112,7 @@ def direction_float32(word):
     return _with_sign_of(c - s, sign), _with_sign_of(c + s, other)
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def _with_sign_of(x, bits):
     """Return x with its sign flipped where the leading bit of ``bits`` is set."""
     return float32_from_bits(np.int32(bits_of_float32(x) ^ np.int32(bits & np.int32(-(2**31)))))
@@ -124,7 +124,7 @@ _SMALL = np.float32(np.sqrt(1.0 - np.sqrt(2.0 / 3.0)))
 _LARGE = np.float32(np.sqrt(1.0 + 3.0 * np.sqrt(2.0 / 3.0)))
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def points_float32(word):
     """Return two four-point variables from the six last bits of an angle's word.
 
@@ -142,7 +142,7 @@ def points_float32(word):
     )
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def _words(words, group, replica, step, stream, key):
     """Fill words [4, 64] with the Philox output of 64 counters, one per lane."""
     k0, k1 = np.uint64(key) & _LOW, np.uint64(key) >> _32
@@ -162,7 +162,7 @@ def _words(words, group, replica, step, stream, key):
         words[3, lane + half] = np.uint32(y3)
 
 
-@njit(error_model="numpy")
+@kernel
 def normals(out, first, key, replica, step, stream):
     """Fill ``out`` with standard normals of neurons first, first + 1, ... by Box-Muller.
 
@@ -187,7 +187,7 @@ def normals(out, first, key, replica, step, stream):
                 sines[lane] = radius * sine
 
 
-@njit(error_model="numpy")
+@kernel
 def normals_and_points(out, points, first, key, replica, step, stream):
     """Fill ``out`` as ``normals`` does, and ``points`` with four-point variables for nothing more.
 
@@ -212,7 +212,7 @@ def normals_and_points(out, points, first, key, replica, step, stream):
                 ones[lane], others[lane] = points_float32(words[2 * pair + 1, lane])
 
 
-@njit(error_model="numpy")
+@kernel
 def wide_normals(out, first, key, replica, step, stream):
     """Fill ``out`` with standard normals of float64 resolution; arguments as in ``normals``.
 
@@ -234,7 +234,7 @@ def wide_normals(out, first, key, replica, step, stream):
                 sines[lane] = radius * sine
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def direction(high, low):
     """Return sqrt(2) (cos, sin) of a random angle as float64, to 4e-16; see direction_float32.
 
@@ -267,7 +267,7 @@ def direction(high, low):
     return sign * (c - s), other * (c + s)
 
 
-@njit(error_model="numpy")
+@kernel
 def uniforms(out, first, key, replica, step, stream):
     """Fill ``out`` with uniforms in (0, 1) of resolution 2^-32; arguments as in ``normals``."""
     words = stack_array(np.uint32, 4, LANES)

@@ -12,8 +12,9 @@ from neurolim.kernels import euler, exponential
 from neurolim.kernels.delays import make_delays
 from neurolim.kernels.mean_mode import make_modes
 from neurolim.kernels.model_code import exponential_code, step_code
-from neurolim.kernels.network import Network, Noises, Records, Walls
+from neurolim.kernels.network import Network, Noises, Walls
 from neurolim.kernels.noise import ALONE, NONE
+from neurolim.kernels.records import Records
 from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
 from neurolim.numerics.structure import structure_of

@@ -26,8 +26,7 @@ from neurolim.core import (
     StudyError,
     Var,
 )
-from neurolim.kernels.network import Records
-from neurolim.numerics.summary import ORDERS
+from neurolim.kernels.records import ORDERS, Records
 from neurolim.solvers._steps import Engine, check_lags, check_traced, exact_noise, lags
 from neurolim.solvers._times import (
     TIME_OPTIONS,

@@ -1,0 +1,46 @@
+"""How functions are compiled that compiled functions call.
+
+numba gives every function an entry that Python can call.  Unpacking arguments and packing results,
+it is most of what is compiled of a short function, and most functions are never called by Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from numba import njit
+from numba.core.registry import CPUDispatcher
+
+#: Of an ``overload``, which has no entry for Python anyway.
+OPTIONS = {"error_model": "numpy", "no_cfunc_wrapper": True}
+
+
+class _WithoutEntry(CPUDispatcher):
+    """A compiled function whose entry is compiled, with a copy of it, once Python calls it."""
+
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
+        without = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        super().__init__(function, targetoptions={"nopython": True} | options | without)
+
+    def add_overload(self, cres: Any) -> None:
+        """Keep what was compiled for these types out of the table of entries."""
+        self.overloads[tuple(cres.signature.args)] = cres
+
+    def _compile_for_args(self, *args: Any, **kws: Any) -> Any:
+        return self._with_entry
+
+    @cached_property
+    def _with_entry(self) -> Any:
+        return njit(error_model="numpy")(self.py_func)
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Return the function compiled, for kernels to call."""
+    return _WithoutEntry(function, error_model="numpy")
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Return the function compiled as a part of whatever calls it."""
+    return _WithoutEntry(function, error_model="numpy", forceinline=True)
