@@ -16,6 +16,10 @@ means end up.  Two cases:
     with error control, P d equations and no neurons, and the propagators are composed along it.
     Near a balance point one substep is enough at any h gamma.
 
+    Where means enter the drift, though, or what synapses pull to, the own site's part is in L_m,
+    and all sites are taken together: P1_m and P2_m are those of one generator, which act on vectors
+    and are never formed (``mean_slopes.py``).
+
 Both give  R, F = F(R),  B = dF/dR  and propagators with which the kernel does
 
     predictor   M^ = R + P1_m (force + excess + kappa_m <u>) + C_m <z>

@@ -89,8 +89,8 @@ _NANOSECONDS = {"euler_maruyama": 0.35, "exponential": 1.0}
 _NORMAL_NANOSECONDS = {"float32": 0.65, "float64": 2.5}
 _RECORD_NANOSECONDS = 4.0
 _SECONDS_PER_STEP = {"euler_maruyama": 2.5e-7, "exponential": 1.8e-6}
-#: Of the common path of P coupled means, per P^3.
-_SECONDS_PER_PATH = 1.3e-6
+#: Of the common path of P coupled means, per P^3; of means taken together, per P^2.
+_SECONDS_PER_PATH, _SECONDS_PER_PAIR = 1.3e-6, 2e-8
 #: A kernel returns after about so long, so that Ctrl-C is heard.
 _SECONDS_PER_CALL = 1.0
 
@@ -169,6 +169,8 @@ def _step_seconds(model: Model, sites: Sites, options: Mapping[str, Any]) -> flo
     seconds = n_sites * (1e-9 * options["n_neurons"] * each + _SECONDS_PER_STEP[scheme])
     if scheme == "exponential" and model.fields:
         seconds += n_sites**3 * _SECONDS_PER_PATH
+    elif scheme == "exponential" and n_sites > 1:
+        seconds += n_sites**2 * _SECONDS_PER_PAIR
     return seconds
 
 
