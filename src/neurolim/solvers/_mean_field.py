@@ -128,18 +128,8 @@ class MeanField:
 
     def local(self, s: int, v: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return local drift [N] and fields [N, n_fields] of neurons of population s at v [N]."""
-        drift, sent = np.empty(v.size), np.empty((v.size, self.network.n_fields))
-        self.network.compiled.along(
-            np.ascontiguousarray(v),
-            self.start[s, 1:],
-            means[s],
-            self.network.coupling[s] @ means,
-            self.network.rows,
-            s,
-            drift,
-            sent,
-        )
-        return drift, sent
+        inputs = self.network.coupling[s] @ means
+        return self.network.along(s, v, self.start[s, 1:], means[s], inputs)
 
     def log_law(self, s: int, v: np.ndarray, means: np.ndarray, synapses: Synapses) -> np.ndarray:
         """Return (2/sigma^2) int B dv at increasing voltages v [N], zero at the first.
