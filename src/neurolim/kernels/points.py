@@ -63,11 +63,13 @@ def fill_flow(code, x, extra, rows, coupling, weak, out):
 
     Parameters
     ----------
-    x, out : state, and its rate of change [P, d]
+    code : the model
+    x : states [P, d]
     extra : added to the means [P, n_means]
     rows : parameters [P, parameter]
     coupling : K [P, P]
     weak : with the drift of the first variable
+    out : rates of change [P, d]
     """
     m, c = np.empty((x.shape[0], n_means(code))), np.empty((x.shape[0], n_means(code)))
     see(code, x, extra, rows, coupling, m, c)
@@ -85,6 +87,7 @@ def fill_along(code, v, rest, m, c, row, local, sent):
 
     Parameters
     ----------
+    code : the model
     v : first variables [N]
     rest : the others [d - 1]
     m, c : means and inputs [1, n_means]
@@ -121,6 +124,7 @@ def fill_felt(code, x, m, c, rows, own, by_m, by_c):
 
     Parameters
     ----------
+    code : the model
     x, m, c, rows : states, means and inputs, parameters of all populations
     own : d flow_k/d x_j [P, d, d]
     by_m, by_c : d flow_k/d m_i and d c_i [P, d, n_means]
