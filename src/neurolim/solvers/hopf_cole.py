@@ -120,8 +120,8 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     network = planar_network(model, params)
     record_times(options)
     if (network.width[:, 1] <= 0.0).any():
-        name = model.state[network.order[1]].name
-        raise StudyError("model", f"the initial law of {name} has no width", "a spread > 0")
+        symbol = model.symbols[network.order[1]]
+        raise StudyError("model", f"the initial law of {symbol} has no width", "a spread > 0")
     prepared = network.sigma / np.sqrt(2.0 * network.gap)
     if not np.allclose(network.width[:, 0], prepared, rtol=1e-9):
         raise StudyError(
