@@ -260,7 +260,7 @@ def test_van_der_pols_cycle_is_found_without_decay():
 
     events: Any = (upper, extreme)
     events[0].direction = -1.0
-    path = solve_ivp(
+    path: Any = solve_ivp(
         lambda t, x: planar.velocity(plane, 0.0, x),
         (0.0, 60.0),
         [2.0, 0.0],

@@ -5,7 +5,8 @@ r"""Equilibria and their bifurcations, in closed form, of a planar system with p
 Everything that has a formula is a formula here, for f of any odd degree; the current I at which
 something happens is given, because I moves equilibria along the w-nullcline and nothing else.
 Without decay, a = 0, that line is vertical: I moves the equilibrium v = -c/b in w, nothing happens
-at any I, and the functions below find no bifurcation.  Cycles, which have none, are continued in ``cycles.py``.
+at any I, and the functions below find no bifurcation.  Cycles, which have no formula, are
+continued in ``cycles.py``.
 
 Write f2 = f''(v), f3 = f'''(v), d = b - a^2.  At an equilibrium the trace is f' - a and the
 determinant b - a f'.

@@ -14,8 +14,8 @@ is held and d drift/dx in the columns of the rest, covariances C that matter obe
                                            d var/dt = noise^2 + 2 (d drift/dx) var  for one alone.
 
 Where the model has a limit law that width is ``spread``; ``width`` is given for every variable: a
-recovery variable without noise carries its normal initial law along, which is the limit of its
-marginal (Blaustein 2022, eq. (1.5)).  To first order in 1/gap mean and variance differ from this by
+recovery variable without noise carries its initial law along, which is the limit of its marginal
+(Blaustein 2022, eq. (1.5)).  To first order in 1/gap mean and variance differ from this by
 
     shift' = (d motion/dx) shift + (1/2) sum_ij (d^2 drift/dx_i dx_j) C_ij     (i or j held),
     gap_k widening_k = d drift_k/dx_k
@@ -23,6 +23,9 @@ marginal (Blaustein 2022, eq. (1.5)).  To first order in 1/gap mean and variance
 
 fields curved in the same way, the second sum over variables that are not held: for FitzHugh-Nagumo
 eps (v1, w1) and (f' + 2 Var(w)/sigma^2)/gap.
+
+Of an initial law only mean and covariance enter, of any law: what is not held enters affinely, and
+what is held forgets its start.  While it does so, for a time 1/gap, the shift counts it as normal.
 
 Source: Quininao & Touboul 2020, eqs (2.5), (6.4), (6.5); Blaustein 2022, eq. (1.11) (initial
 layer); width of the recovery variable for any start: docs/science.md.
@@ -38,7 +41,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
-from neurolim.core.model import CEILING, CORRELATED, MULTIPLICATIVE, TIME
+from neurolim.core.model import CEILING, CORRELATED, LAW, MULTIPLICATIVE, TIME
 from neurolim.numerics.structure import derivatives_of, structure_of
 from neurolim.solvers._concentration import carried_pairs, check_concentrates, widths
 from neurolim.solvers._laws import START_MOMENTS, amplitudes, start_moments
@@ -372,6 +375,6 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
-    takes=frozenset({TIME, CEILING, MULTIPLICATIVE, CORRELATED}),
-    needs=(derivatives(), ITO, START_MOMENTS),
+    takes=frozenset({TIME, CEILING, MULTIPLICATIVE, CORRELATED, LAW}),
+    needs=(derivatives("drift", "coupling", "fields"), ITO, START_MOMENTS),
 )

@@ -1,4 +1,4 @@
-r"""The exact law of a linear network of n neurons: mean and covariances in closed form.
+r"""A linear network of n neurons: its mean and covariances in closed form, whatever its start.
 
 With x_i = M + y_i, M the mean of the site, the two parts of a linear network are independent
 Ornstein-Uhlenbeck processes,
@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
-from neurolim.core.model import COMMON, CORRELATED
+from neurolim.core.model import COMMON, CORRELATED, LAW
 from neurolim.numerics.structure import derivatives_of
-from neurolim.solvers._laws import intensity, start_moments
-from neurolim.solvers._needs import GAUSSIAN_START, LINEAR, NO_WALLS, derivatives, one_site
+from neurolim.solvers._laws import START_MOMENTS, intensity, start_moments
+from neurolim.solvers._needs import LINEAR, NO_WALLS, derivatives, one_site
 from neurolim.solvers._times import TIME_OPTIONS, state_coords
 
 #: Terms of the series at |L| tau <= 1/4: what is left out, 2^-k/(k + 1)!, is below rounding.
@@ -205,6 +205,6 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
-    takes=frozenset({CORRELATED, COMMON}),
-    needs=(derivatives(), LINEAR, NO_WALLS, GAUSSIAN_START),
+    takes=frozenset({CORRELATED, COMMON, LAW}),
+    needs=(derivatives("drift", "coupling", "fields"), LINEAR, NO_WALLS, START_MOMENTS),
 )
