@@ -155,4 +155,6 @@ def test_the_limit_carries_any_law_of_what_is_not_held(law):
     spread = found["covariance"].values[:, :, 0, 1, 1]
     error = spread.std(axis=0, ddof=1) / 4.0
     # The width of w is that of the limit up to O(eps).
-    assert (np.abs(spread.mean(axis=0) / (variance * decay) - 1.0) < 5 * error / variance + eps).all()
+    assert (
+        np.abs(spread.mean(axis=0) / (variance * decay) - 1.0) < 5 * error / variance + eps
+    ).all()

@@ -20,22 +20,14 @@ _MOST_BENT = 3
 _NODES = (1, 40, 40, 16)
 
 
-def _no_moments(model: Model) -> str:
-    if model.initial is None:
-        return ""
-    found = structure_of(model)
-    if "initial" in found.untraceable:
-        return f"initial {found.untraceable['initial']}"
-    bent = found.start_bends
+def _many_bent(model: Model) -> str:
+    bent = () if model.initial is None else structure_of(model).start_bends
     return f"they are {', '.join(bent)}" if len(bent) > _MOST_BENT else ""
 
 
 #: For solvers that call ``start_moments``.
 START_MOMENTS = Need(
-    f"start, spread or law, or an initial function of at most {_MOST_BENT} normals that enter "
-    "otherwise than affinely",
-    _no_moments,
-    "start and spread",
+    f"at most {_MOST_BENT} normals that enter the initial law otherwise than affinely", _many_bent
 )
 
 

@@ -33,18 +33,17 @@ layer); width of the recovery variable for any start: docs/science.md.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
 from neurolim.core.model import CEILING, CORRELATED, LAW, MULTIPLICATIVE, TIME
 from neurolim.numerics.structure import derivatives_of, structure_of
 from neurolim.solvers._concentration import carried_pairs, check_concentrates, widths
 from neurolim.solvers._laws import START_MOMENTS, amplitudes, start_moments
+from neurolim.solvers._mean_and_covariance import integrate
 from neurolim.solvers._needs import ITO, derivatives
 from neurolim.solvers._times import LAYER_OPTIONS, record_times, state_coords
 
@@ -121,33 +120,12 @@ def solve(
     points = _Points(model, params)
     sites, size = points.sites, points.size
     times = np.array(record_times(options))
-
-    shape = (1, len(times), *size)
-    arrays = {var.name: np.full(shape, np.nan) for var in outputs(model, options)}
-    found = None
-    # What integrators and model functions raise once numbers are no longer finite; LinAlgError is
-    # a ValueError.
-    with np.errstate(all="ignore"), contextlib.suppress(ArithmeticError, ValueError):
-        found = solve_ivp(
-            points.slope,
-            (0.0, float(times[-1])),
-            points.start(),
-            method=options["method"],
-            t_eval=times,
-            rtol=options["rtol"],
-            atol=options["atol"],
-        )
-    status = Status.OK
-    if found is None:
-        status = Status.DIVERGED
-    elif not found.success or found.y.shape[1] != len(times):
-        status = Status.NOT_CONVERGED
-    elif not np.isfinite(found.y).all():
-        status = Status.DIVERGED
-    elif _beyond_walls(model, found.y[: size[0] * size[1]].T.reshape(-1, size[1])):
+    arrays = {var.name: np.full((1, len(times), *size), np.nan) for var in outputs(model, options)}
+    flat, status = integrate(points.slope, points.start(), options, options["method"])
+    if _beyond_walls(model, flat[:, : size[0] * size[1]].reshape(-1, size[1])):
         status = Status.OUT_OF_DOMAIN
-    else:
-        states = [points.split(row) for row in found.y.T]
+    if status is Status.OK:
+        states = [points.split(row) for row in flat]
         for name, part in (("mean", 0), ("shift", 2)):
             arrays[name][0] = [state[part] for state in states]
         arrays["width"][0] = np.sqrt(np.maximum([state[1] for state in states], 0.0))
@@ -376,5 +354,5 @@ SOLVER = Solver(
     check=check,
     stochastic=False,
     takes=frozenset({TIME, CEILING, MULTIPLICATIVE, CORRELATED, LAW}),
-    needs=(derivatives("drift", "coupling", "fields"), ITO, START_MOMENTS),
+    needs=(derivatives(), ITO, START_MOMENTS),
 )
