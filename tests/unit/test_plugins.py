@@ -218,24 +218,6 @@ core.get("model", source._replace(module="_neurolim_four_0"))
     assert "four.py: edited after the study was read" in said.stderr
 
 
-def test_a_program_that_makes_one_model_after_the_other_solves_each_of_them(tmp_path):
-    program = tmp_path / "program.py"
-    program.write_text(
-        """import multiprocessing  # gives the program a second name
-from dataclasses import replace
-from neurolim import State, core, solve
-
-plain = core.get("model", "linear")
-for start in (1.0, 2.0):
-    model = replace(plain, state=(State("v", start=start), State("w")))
-    print(solve(model, "limit", {}, {"records": 1})["mean"].values[0, 0, 0])
-"""
-    )
-    words = [sys.executable, str(program)]
-    said = subprocess.run(words, env=environment(), capture_output=True, text=True, check=True)
-    assert said.stdout.split() == ["1.0", "2.0"]
-
-
 BAD = {
     "syntax": ("import numpy\nx = (1,\n", "2: '(' was never closed"),
     "import": ("import numpy\n\nimport numpyy\n", "3: ModuleNotFoundError: No module named"),
