@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from neurolim.core import StudyError
-from neurolim.core.model import Term
+from neurolim.core.model import Term, value_of
 from neurolim.math import normal_cdf, normal_quantile
 
 
@@ -57,6 +57,11 @@ class Uniform:
         """Return what ``draw`` takes after the normal number."""
         return (self.low, self.high)
 
+    def moments(self, p: Any) -> tuple[float, float]:
+        """Return mean and variance with the numbers p of a site."""
+        low, high = value_of(self.low, p), value_of(self.high, p)
+        return 0.5 * (low + high), (high - low) ** 2 / 12.0
+
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
@@ -89,6 +94,14 @@ class Mixture:
         """Return what ``draw`` takes after the normal number."""
         return tuple(number for part in self.parts for number in part)
 
+    def moments(self, p: Any) -> tuple[float, float]:
+        """Return mean and variance with the numbers p of a site."""
+        numbers = np.array([[value_of(term, p) for term in part] for part in self.parts])
+        share, mean, deviation = numbers.T
+        share = share / share.sum()
+        centre = float(share @ mean)
+        return centre, float(share @ (deviation**2 + (mean - centre) ** 2))
+
 
 @dataclass(frozen=True, slots=True)
 class Samples:
@@ -116,3 +129,7 @@ class Samples:
     def arguments(self) -> tuple[Any, ...]:
         """Return what ``draw`` takes after the normal number."""
         return (np.array(self.values),)
+
+    def moments(self, p: Any) -> tuple[float, float]:
+        """Return mean and variance, whatever the numbers p of a site."""
+        return float(np.mean(self.values)), float(np.var(self.values))

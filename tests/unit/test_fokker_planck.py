@@ -123,7 +123,7 @@ def excess(grid, third_order):
     flux_g = np.outer(averages(p, v), -(noise**2) * h(g) * slope_k)
     source = np.diff(flux_v, axis=0) + np.diff(flux_g, axis=1)
     exact = np.outer(averages(p, v), along)
-    means = np.zeros(grid.kernels.n_means)
+    means = np.zeros(len(MODEL.means))
     generator = grid.generator(means, third_order).tolil()
     # Mass is given, in place of one balance that follows from the others.
     generator[0] = 1.0

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 from scipy.stats import kstest, norm
 
 from neurolim import core, solve
@@ -70,7 +71,7 @@ def test_a_law_is_part_of_what_a_model_is():
 
 
 def test_solvers_of_laws_name_what_they_do_not_take():
-    solver = core.get("solver", "moments")
+    solver = core.get("solver", "closure")
     options = core.resolve(solver.options, {})
     with pytest.raises(StudyError, match="an initial law that is not normal"):
         solver.accept(model_of(), {"low": 0.0}, options)
@@ -94,3 +95,66 @@ def test_solvers_of_laws_name_what_they_do_not_take():
 def test_laws_that_are_none_are_refused_in_one_line(make, words):
     with pytest.raises(StudyError, match=words):
         make()
+
+
+@pytest.mark.parametrize(
+    "law", [Uniform(-0.5, 2.0), Mixture((1.0, -2.0, 0.3), (3, 1.0, 0.5)), Samples(SEVERAL)], ids=str
+)
+def test_moments_of_a_law_are_those_of_its_draws(law):
+    # A midpoint rule over probabilities; its error is that of the tails, below 1/(2 points).
+    normals = ndtri((np.arange(4000) + 0.5) / 4000)
+    draws = np.array([law.draw(float(z), *law.arguments) for z in normals])
+    mean, variance = law.moments(())
+    assert mean == pytest.approx(draws.mean(), abs=1e-3)
+    assert variance == pytest.approx(draws.var(), rel=1e-3)
+
+
+def started(name, **laws):
+    """Return a model of the package whose variables start with other laws."""
+    plain = core.get("model", name)
+    state = tuple(
+        replace(var, start=0.0, spread=0.0, law=laws[var.symbol]) if var.symbol in laws else var
+        for var in plain.state
+    )
+    return replace(plain, name=f"{name}_started", state=state)
+
+
+TWO_BUMPS = Mixture((1.0, -1.0, 0.2), (2.0, 0.8, 0.4))
+RUN = {"t_end": 1.0, "records": 2}
+MANY = RUN | {"dt": 0.01, "n_neurons": 4000, "bins": 1}
+
+
+def test_moments_of_a_linear_network_hold_for_any_start():
+    model = started("linear", v=Uniform(-1.0, 2.0), w=TWO_BUMPS)
+    given = {"eps": 0.5, "a": 0.7, "b": 0.4, "sigma": 0.3}
+    exact = solve(model, "moments", given, RUN | {"n_neurons": MANY["n_neurons"]})
+    found = solve(model, "particles", given, MANY, replicas=16)
+    for name in ("mean", "covariance"):
+        values = found[name].values
+        error = values.std(axis=0, ddof=1) / 4.0
+        # Five standard errors of 16 replicas, each of the 2 + 4 numbers at three times.
+        assert (np.abs(values.mean(axis=0) - exact[name].values) < 5.0 * error + 1e-12).all()
+
+
+@pytest.mark.parametrize("law", [TWO_BUMPS, Uniform(-0.5, 1.5), Samples(SEVERAL)], ids=str)
+def test_the_limit_carries_any_law_of_what_is_not_held(law):
+    eps = 0.005
+    given = {"drift": "canonical", "eps": eps, "a": 0.7, "b": 0.4, "sigma": 0.5}
+    model = started("fitzhugh_nagumo", w=law)
+    limit = solve(model, "limit", given, RUN)
+    mean, variance = law.moments(())
+    assert limit["mean"].values[0, 0, 1] == pytest.approx(mean, rel=1e-14)
+    # w - W obeys y' = -a y, V being the same for all.
+    decay = np.exp(-2.0 * 0.7 * limit["time"].values)
+    np.testing.assert_allclose(limit["width"].values[:, 0, 1] ** 2, variance * decay, rtol=1e-8)
+    found = solve(model, "particles", given, MANY, replicas=16)
+    after = (limit["mean"] + limit["shift"]).values
+    error = found["mean"].values.std(axis=0, ddof=1) / 4.0
+    # What follows the shift is O(eps^2), with slopes of f up to 6 twice.
+    assert (np.abs(found["mean"].values.mean(axis=0) - after) < 5.0 * error + 40.0 * eps**2).all()
+    spread = found["covariance"].values[:, :, 0, 1, 1]
+    error = spread.std(axis=0, ddof=1) / 4.0
+    # The width of w is that of the limit up to O(eps).
+    assert (
+        np.abs(spread.mean(axis=0) / (variance * decay) - 1.0) < 5 * error / variance + eps
+    ).all()

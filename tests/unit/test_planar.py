@@ -243,6 +243,65 @@ def test_attractors_are_found_by_computation_not_by_signs(a, b, current, stable,
     assert len(stable_cycles(plane, current)) == turning
 
 
+def van_der_pol(mu, c=0.0):
+    """Return v' = mu (v - v^3/3) + I - w, w' = v + c: van der Pol's equation, without decay."""
+    return Plane((0.0, mu, 0.0, -mu / 3.0), 0.0, 1.0, c)
+
+
+def test_van_der_pols_cycle_is_found_without_decay():
+    plane = van_der_pol(1.0)
+    (cycle,) = stable_cycles(plane, 0.0)
+
+    def upper(t, x):
+        return x[0]
+
+    def extreme(t, x):
+        return plane.f[1] * x[0] + plane.f[3] * x[0] ** 3 - x[1]
+
+    events: Any = (upper, extreme)
+    events[0].direction = -1.0
+    path: Any = solve_ivp(
+        lambda t, x: planar.velocity(plane, 0.0, x),
+        (0.0, 60.0),
+        [2.0, 0.0],
+        "DOP853",
+        events=events,
+        rtol=1e-12,
+        atol=1e-12,
+    )
+    # Runge-Kutta at h = .01 with slopes of order one; extremes are taken at steps, h^2/8 of v''.
+    assert cycle.period == pytest.approx(np.diff(path.t_events[0])[-1], abs=1e-7)
+    top = np.abs(path.y_events[1][-1][0])
+    assert (-cycle.low, cycle.high) == pytest.approx((top, top), abs=3e-5)
+    # Harmonic at weak nonlinearity, T = 2 pi (1 + mu^2/16 - 5 mu^4/3072 ..).
+    (small,) = stable_cycles(van_der_pol(0.1), 0.0)
+    assert small.period == pytest.approx(2 * np.pi * (1 + 0.01 / 16 - 5e-4 / 3072), abs=1e-6)
+
+
+@pytest.mark.parametrize("current", [-3.0, 2.0])
+def test_without_decay_the_current_moves_the_recovery_alone(current):
+    plane = van_der_pol(1.0, 0.4)
+    (rest,), (moved,) = planar.equilibria(plane, 0.0), planar.equilibria(plane, current)
+    assert (moved.v, moved.w) == pytest.approx((-0.4, rest.w + current))
+    # f'(-.4) = .84 is the trace, the gain the determinant.
+    assert moved.eigenvalues[0] == pytest.approx(0.42 + 1j * np.sqrt(1.0 - 0.42**2))
+    (still,), (turning,) = stable_cycles(plane, 0.0), stable_cycles(plane, current)
+    assert turning == pytest.approx(still, rel=1e-9)
+    for found in (planar.hopf_points, planar.saddle_nodes, planar.canard_currents):
+        assert found(plane) == []
+
+
+def test_without_decay_the_cycle_is_born_where_f_turns():
+    # f'(-c) changes sign at c = 1, with l1 = f3/16 < 0: supercritical.
+    assert stable_cycles(van_der_pol(1.0, 1.001), 0.0) == []
+    (cycle,) = stable_cycles(van_der_pol(1.0, 0.999), 0.0)
+    # Amplitude A of the normal form, A^2 = 8 trace/(-f3) with trace f'(-c) = 1 - c^2, f3 = -2;
+    # what follows is smaller by A^2.
+    square = 4.0 * (1.0 - 0.999**2)
+    assert cycle.period == pytest.approx(2 * np.pi, rel=square)
+    assert 0.5 * (cycle.high - cycle.low) == pytest.approx(np.sqrt(square), rel=square)
+
+
 def test_separatrix_of_the_bistable_example_divides_the_starts():
     plane = cubic(0.3, 0.15)
     saddle = next(point for point in planar.equilibria(plane, 0.0) if point.saddle)
@@ -322,6 +381,23 @@ def test_points_without_an_equilibrium_or_a_branch_have_a_status():
     stuck = skeleton({"a": 0.3, "b": 0.0900001}, branch=3)
     assert stuck.status[0] == Status.NOT_CONVERGED
     assert np.isnan(stuck.arrays["cycle_branch"]).all()
+
+
+def test_the_solver_takes_zero_decay_and_zero_noise():
+    given = {"drift": "canonical", "a": 0.0, "b": 1.0, "c": 0.2, "sigma": 0.0}
+    found = skeleton(given, margin=0.1, curves=20, branch=3, trajectory=True, records=4).arrays
+    (rest,) = planar.equilibria(Plane((0.0, 1.0, 0.0, -1.0), 0.0, 1.0, 0.2), 0.0)
+    np.testing.assert_allclose(found["equilibrium"][0, 0], [-0.2, -0.2 + 0.008], rtol=1e-13)
+    assert found["eigenvalue"][0, 0, 0] == rest.eigenvalues[0].real
+    assert found["turning"][0] == 1.0
+    assert found["limit_class"][0] == 3
+    assert found["robust"][0] == 1
+    # Nothing happens at any current, and the w-nullcline is no function of v.
+    assert np.isnan(found["bifurcation_current"]).all()
+    assert np.isnan(found["cycle_branch"]).all()
+    assert np.isnan(found["nullcline"][0, :, 2]).all()
+    with pytest.raises(StudyError, match="w neither decays nor follows v"):
+        skeleton({"a": 0.0, "b": 0.0})
 
 
 def test_solver_refuses_networks_that_are_not_planar():

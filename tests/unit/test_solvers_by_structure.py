@@ -586,7 +586,7 @@ def test_without_noise_and_spread_a_law_is_a_point_that_follows_the_drift():
         ),
         ("moments", {"drift": lambda x, t: (t - x.v, -x.w)}, "a drift that depends on time"),
         ("moments", {"noise": Noise("v", lambda x: x.v)}, "noise that depends on state"),
-        ("moments", {"initial": lambda z: (z.v**2, z.w)}, r"Gaussian: z\.v enters otherwise"),
+        ("reduced", {"initial": lambda z: (z.v**2, z.w)}, r"Gaussian: z\.v enters otherwise"),
         (
             "moments",
             {"coupling": Synapses("v", lambda m: m.v**2, 0.0)},
@@ -602,6 +602,22 @@ def test_what_a_solver_needs_is_named(solver, parts, words):
     model = both(**({"drift": lambda x: (-x.v - x.w, x.v - x.w)} | parts))
     with pytest.raises(StudyError, match=words):
         run(model, solver)
+
+
+def test_moments_take_a_start_that_bends():
+    # v starts as a square of a normal: mean 1, variance 2; w as v plus a normal.
+    model = both(
+        drift=lambda x: (-x.v, -x.w),
+        initial=lambda z: (z.v**2, z.v**2 + z.w),
+        coupling=(),
+        noise=(),
+    )
+    found = run(model, "moments", options={"t_end": 1.0, "records": 1, "n_neurons": 1000})
+    decay = np.exp([0.0, -1.0])
+    np.testing.assert_allclose(found["mean"][0, :, 0].T, [decay, decay], rtol=1e-12)
+    start = np.array([[2.0, 2.0], [2.0, 3.0]]) * (1.0 - 1e-3)
+    expected = start * decay[:, None, None] ** 2
+    np.testing.assert_allclose(found["covariance"][0, :, 0], expected, rtol=1e-12)
 
 
 def test_what_is_too_much_is_named():

@@ -75,6 +75,9 @@ class InitialLaw(Protocol):
     def arguments(self) -> tuple[Any, ...]:
         """Return what it takes beside z: terms of p, or arrays."""
 
+    def moments(self, p: Any) -> tuple[float, float]:
+        """Return mean and variance with the numbers p of a site."""
+
 
 @dataclass(frozen=True, slots=True)
 class State:

@@ -181,7 +181,7 @@ def _check_laws(model: Model) -> None:
         if var.law is None:
             continue
         place = f"{model.name}.state.{var.symbol}.law"
-        if not callable(getattr(var.law, "draw", None)):
+        if not all(callable(getattr(var.law, part, None)) for part in ("draw", "moments")):
             allowed = "Uniform, Mixture or Samples of neurolim.laws"
             raise StudyError(place, f"{show(var.law)} is no law", allowed)
         if model.initial is not None or var.spread != 0.0 or var.start != 0.0:

@@ -7,6 +7,9 @@ means end up.  Two cases:
 ``on its own``
     Pull and gap do not depend on the fields.  The mean of a site has the generator
     L_m = J - pull, J the slope of the drift at the mean; R is where the mean is now.
+    Where means enter the drift, or what synapses pull to, the own site's part is in L_m,
+    and all sites are taken together: P1_m and P2_m are those of one generator, which act on vectors
+    and are never formed (``mean_slopes.py``).
 
 ``along the path``
     Synapses: pull and target of a site depend on the means of the others, at the rate gamma of
@@ -15,10 +18,6 @@ means end up.  Two cases:
     the step.  The path R is followed to the end of the step by exponential Rosenbrock substeps
     with error control, P d equations and no neurons, and the propagators are composed along it.
     Near a balance point one substep is enough at any h gamma.
-
-    Where means enter the drift, though, or what synapses pull to, the own site's part is in L_m,
-    and all sites are taken together: P1_m and P2_m are those of one generator, which act on vectors
-    and are never formed (``mean_slopes.py``).
 
 Both give  R, F = F(R),  B = dF/dR  and propagators with which the kernel does
 

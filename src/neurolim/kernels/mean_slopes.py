@@ -179,8 +179,11 @@ def move_together(own, slopes, across, n_fields, h, size, steady, rising, y):
     own : B_s of every site [P, d, d]
     slopes : of the network, `fill_slopes`
     across : weights K[s, r] of the other sites, [r, s]
+    n_fields : of the model
+    h : time
     size : |B|, as `join` returns it
     steady, rising : [P, d]
+    y : filled [P, d]
     """
     n_sites, d = y.shape
     acting = _acting(slopes, d)

@@ -15,12 +15,7 @@ from neurolim.kernels.numba_types import Code
 from neurolim.numerics.cache import named
 from neurolim.numerics.compiled import inlined
 from neurolim.numerics.lowlevel import fma
-from neurolim.numerics.structure import (
-    Derivatives,
-    derivatives_of,
-    structure_digest,
-    structure_of,
-)
+from neurolim.numerics.structure import derivatives_of, structure_digest, structure_of
 from neurolim.provenance import code_digest
 
 
@@ -50,12 +45,6 @@ def compiled_equations(model: Model, tag: object) -> Equations:
     take = compiler(tag)
     parts: list[Any] = [part and take(part) for part in assemble(model, take)]
     return Equations(*parts)
-
-
-def compiled_derivatives(model: Model, tag: object) -> Derivatives:
-    """Return `Derivatives` whose functions numba compiles into their callers."""
-    take = compiler(tag)
-    return Derivatives(*(take(part) for part in derivatives_of(model)))
 
 
 def compiler(tag: object) -> Callable[[Any], Any]:

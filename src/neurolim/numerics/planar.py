@@ -4,7 +4,9 @@ r"""Equilibria and their bifurcations, in closed form, of a planar system with p
 
 Everything that has a formula is a formula here, for f of any odd degree; the current I at which
 something happens is given, because I moves equilibria along the w-nullcline and nothing else.
-Cycles, which have none, are continued in ``cycles.py``.
+Without decay, a = 0, that line is vertical: I moves the equilibrium v = -c/b in w, nothing happens
+at any I, and the functions below find no bifurcation.  Cycles, which have no formula, are
+continued in ``cycles.py``.
 
 Write f2 = f''(v), f3 = f'''(v), d = b - a^2.  At an equilibrium the trace is f' - a and the
 determinant b - a f'.
@@ -34,7 +36,10 @@ from scipy.optimize import brentq
 
 
 class Plane(NamedTuple):
-    """The system without its current: f lowest degree first, decay a > 0, gain b, drive c."""
+    """The system without its current: f lowest degree first, decay a >= 0, gain b, drive c.
+
+    b is not zero where a is.
+    """
 
     f: tuple[float, ...]
     a: float
@@ -46,11 +51,11 @@ class Plane(NamedTuple):
         return float(poly.polyval(v, poly.polyder(self.f, order)))
 
     def current(self, v: float) -> float:
-        """Return the current I at which v is an equilibrium: (b v + c)/a - f(v)."""
+        """Return the current I at which v is an equilibrium: (b v + c)/a - f(v); a > 0."""
         return float((self.b * v + self.c) / self.a - poly.polyval(v, self.f))
 
     def recovery(self, v: float) -> float:
-        """Return w on the w-nullcline."""
+        """Return w on the w-nullcline; a > 0."""
         return (self.b * v + self.c) / self.a
 
 
@@ -122,6 +127,10 @@ def equilibria(plane: Plane, current: float) -> list[Equilibrium]:
     plane : the system
     current : I
     """
+    if plane.a == 0.0:
+        v = -plane.c / plane.b
+        w = float(poly.polyval(v, plane.f)) + current
+        return [Equilibrium(v, w, plane.slope(v), plane.b)]
     g = np.array(plane.f, dtype=float)
     g[0] += current - plane.c / plane.a
     g[1] -= plane.b / plane.a
@@ -138,6 +147,8 @@ def equilibria(plane: Plane, current: float) -> list[Equilibrium]:
 
 def saddle_nodes(plane: Plane) -> list[tuple[float, float]]:
     """Return (current, voltage) of all folds of equilibria, lowest voltage first."""
+    if plane.a == 0.0:
+        return []
     return [(plane.current(v), v) for v in _where_slope_is(plane, plane.b / plane.a)]
 
 
@@ -161,9 +172,9 @@ def cusps(plane: Plane) -> list[tuple[float, float, float]]:
 
 
 def hopf_points(plane: Plane) -> list[Hopf]:
-    """Return all Hopf points, lowest voltage first; none unless b > a^2."""
+    """Return all Hopf points, lowest voltage first; none unless b > a^2 > 0."""
     d = plane.b - plane.a**2
-    if d <= 0.0:
+    if d <= 0.0 or plane.a == 0.0:
         return []
     return [
         Hopf(
@@ -206,6 +217,8 @@ def homoclinic_estimates(plane: Plane) -> list[float]:
 
 def canard_currents(plane: Plane) -> list[float]:
     """Return the currents of canard explosions at the folds of f, to O(b^2) at fixed b/a."""
+    if plane.a == 0.0:
+        return []
     found = []
     for v in knees(plane):
         k = 0.5 * plane.slope(v, 2)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from numpy.polynomial.polynomial import polyder, polyval
 
 from neurolim.numerics.planar import Plane, equilibria
 
@@ -52,15 +53,16 @@ def _move(v, w, h, f, a, b, c):
 
 @njit(error_model="numpy", nogil=True)
 def follow(starts, f, a, b, c, edge, side, longest, h, found):
-    """Fill found [k, 4] with (landing v, time, lowest v, highest v) of the return from starts [k].
+    """Fill found [k, 5] with (landing v, w, time, lowest v, highest v) of the return from starts.
 
-    edge, side : the section is the half-line beyond the voltage edge, upwards (+1) or downwards
+    starts : on the section [k, 2]
+    edge, side : the section is the half-line beyond the state edge, upwards (+1) or downwards
     longest : give up, with NaN, after this time
     """
-    for k in range(starts.size):
-        v, w = starts[k], (b * starts[k] + c) / a
+    for k in range(starts.shape[0]):
+        v, w = starts[k, 0], starts[k, 1]
         low = high = v
-        found[k, 0] = np.nan
+        found[k, :2] = np.nan
         before = 0.0
         for step in range(int(longest / h)):
             v_old, w_old = v, w
@@ -80,9 +82,10 @@ def follow(starts, f, a, b, c, edge, side, longest, h, found):
                     else:
                         reach = middle
                 v_mid, w_mid = _move(v_old, w_old, reach, f, a, b, c)
-                if side * (v_mid - edge) > 0.0:
-                    found[k, 0], found[k, 1] = v_mid, step * h + reach
-                    found[k, 2], found[k, 3] = low, high
+                beyond = v_mid - edge[0] if a > 0.0 else w_mid - edge[1]
+                if side * beyond > 0.0:
+                    found[k, 0], found[k, 1], found[k, 2] = v_mid, w_mid, step * h + reach
+                    found[k, 3], found[k, 4] = low, high
                     break
             before = g
 
@@ -95,21 +98,26 @@ def returns(
     Parameters
     ----------
     plane, current : the system
-    starts : voltages beyond the outermost equilibrium [k]
+    starts : places beyond the outermost equilibrium [k]: voltages, recoveries if a = 0
     side : +1 beyond the highest equilibrium, -1 beyond the lowest
     longest : time after which a trajectory counts as lost
 
     Returns
     -------
-    voltage of the return, time, lowest and highest voltage on the way [k, 4]; NaN if lost
+    place of the return, time, lowest and highest voltage on the way [k, 4]; NaN if lost
     """
     f = np.array(plane.f, dtype=float)
     f[0] += current
-    found = np.full((len(starts), 4), np.nan)
-    edge = equilibria(plane, current)[-1 if side > 0.0 else 0].v
+    found = np.full((len(starts), 5), np.nan)
+    edge = equilibria(plane, current)[-1 if side > 0.0 else 0]
     at = np.asarray(starts, float)
-    follow(at, f, plane.a, plane.b, plane.c, edge, side, longest, _STEP, found)
-    return found
+    if plane.a > 0.0:
+        states = np.stack([at, (plane.b * at + plane.c) / plane.a], axis=1)
+    else:
+        states = np.stack([np.full(at.size, edge.v), at], axis=1)
+    corner = np.array([edge.v, edge.w])
+    follow(states, f, plane.a, plane.b, plane.c, corner, side, longest, _STEP, found)
+    return np.delete(found, 1 if plane.a > 0.0 else 0, axis=1)
 
 
 def stable_cycles(
@@ -131,11 +139,16 @@ def stable_cycles(
     for side, point in ((1.0, rest[-1]), (-1.0, rest[0])):
         if side < 0.0 and len(rest) == 1:
             break
-        slow = np.roots(np.polynomial.polynomial.polyder(plane.f)[::-1]).real
+        slow = np.roots(polyder(plane.f)[::-1]).real
         reach = 3.0 * (1.0 + abs(point.v)) + float(np.ptp(slow))
+        centre = point.v
+        if plane.a == 0.0:
+            # In w: w'' = -b w far out where b is large, the v-nullcline where it is small.
+            centre = point.w
+            reach = reach * np.sqrt(1.0 + plane.b) + float(np.ptp(polyval(slow, plane.f)))
         distance = np.geomspace(1e-3, 1.0, samples) * reach
         # Between a Hopf point and the first sample the sign of d is that of the trace.
-        starts = point.v + side * distance
+        starts = centre + side * distance
         landed = returns(plane, current, starts, side, longest)
         moved = side * (landed[:, 0] - starts)
         outwards = np.where(np.isnan(moved), 0.0, np.sign(moved))
@@ -147,9 +160,9 @@ def stable_cycles(
             last = landed[k]
             for _ in range(20):
                 middle = np.sqrt(low * high)
-                at = np.array([point.v + side * middle])
+                at = np.array([centre + side * middle])
                 last = returns(plane, current, at, side, longest)[0]
-                if side * (last[0] - point.v) > middle:
+                if side * (last[0] - centre) > middle:
                     low = middle
                 else:
                     high = middle

@@ -13,102 +13,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import cached_property, lru_cache
-from threading import Lock
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import numpy as np
-from numba import njit
-from numba.np.unsafe.ndarray import to_fixed_tuple
 from scipy import sparse
 from scipy.special import ndtri
 
-from neurolim.core import Model, Sites, StudyError
+from neurolim.core import Model, Need, Sites, StudyError
 from neurolim.core.model import value_of
-from neurolim.kernels.model_code import compiled_derivatives, compiled_equations, kernel_key
-from neurolim.numerics.cache import keep_compiled, named
+from neurolim.kernels import grid
+from neurolim.kernels.model_code import exponential_code
 from neurolim.numerics.structure import derivatives_of, structure_of
-from neurolim.solvers._layout import layout
+from neurolim.solvers._needs import derivatives, variables
 
 
-class Kernels(NamedTuple):
-    """Compiled evaluation of a model on a grid.
-
-    n_means : state variables and fields
-    drift : (v, g, row, means, inputs, component, out [n_v, n_g])
-    observe : (v, g, row, out [n_means, n_v, n_g]), what enters the means
-    felt : (v, g, row, means, inputs, coupling, out [2 n_means, n_v, n_g]), slopes of the drift of
-        v, then of that of g, with respect to the means
-    """
-
-    n_means: int
-    drift: Callable[..., None]
-    observe: Callable[..., None]
-    felt: Callable[..., None]
+def _no_range(model: Model) -> str:
+    return f"{model.symbols[0]} has none" if model.state[0].range is None else ""
 
 
-_compiling = Lock()
+def _no_floor(model: Model) -> str:
+    if len(model.state) < 2:
+        return "there is no second"
+    return f"{model.symbols[1]} has none" if model.state[1].floor is None else ""
 
 
-def kernels(model: Model) -> Kernels:
-    """Return the compiled evaluation of a model's drift and fields on grids, built once.
-
-    Parameters
-    ----------
-    model : with two state variables
-    """
-    with _compiling:
-        return _build(model)
+def _is_coupled(model: Model) -> str:
+    strong = zip(model.symbols, structure_of(model).relaxing, strict=True)
+    return next((f"{symbol} is coupled" for symbol, there in strong if there), "")
 
 
-@lru_cache(maxsize=16)
-def _build(model: Model) -> Kernels:
-    _, _, n_means, parameters_class, n_parameters, _ = layout(model)
-    key, known = kernel_key(model, __name__)
-    tag = f"{key}_law"
-
-    def inline(function: Any) -> Any:
-        return njit(error_model="numpy", forceinline=True)(named(function, tag))
-
-    def compiled(function: Any) -> Any:
-        return njit(error_model="numpy", nogil=True)(named(function, tag))
-
-    slope, _, _, field, _, _ = compiled_equations(model, tag)
-    slopes = compiled_derivatives(model, tag)
-
-    @compiled
-    def drift(v, g, row, means, inputs, component, out):
-        p = parameters_class(*to_fixed_tuple(row, n_parameters))
-        m, c = to_fixed_tuple(means, n_means), to_fixed_tuple(inputs, n_means)
-        for i in range(v.size):
-            for j in range(g.size):
-                both = slope((v[i], g[j]), m, c, p)
-                out[i, j] = both[0] if component == 0 else both[1]
-
-    @compiled
-    def observe(v, g, row, out):
-        p = parameters_class(*to_fixed_tuple(row, n_parameters))
-        for i in range(v.size):
-            for j in range(g.size):
-                found = (v[i], g[j]) + field((v[i], g[j]), p)  # noqa: RUF005
-                for k in range(n_means):
-                    out[k, i, j] = found[k]
-
-    of_means, of_inputs = slopes.drift_m, slopes.drift_c
-
-    @compiled
-    def felt(v, g, row, means, inputs, coupling, out):
-        p = parameters_class(*to_fixed_tuple(row, n_parameters))
-        m, c = to_fixed_tuple(means, n_means), to_fixed_tuple(inputs, n_means)
-        for i in range(v.size):
-            for j in range(g.size):
-                direct = of_means((v[i], g[j]), m, c, p)
-                carried = of_inputs((v[i], g[j]), m, c, p)
-                for k in range(2 * n_means):
-                    out[k, i, j] = direct[k] + coupling * carried[k]
-
-    parts = (keep_compiled(part, tag, known) for part in (drift, observe, felt))
-    return Kernels(n_means, *parts)
+#: What the equation of the law is made of.
+VOLTAGE_AND_CONDUCTANCE = (
+    variables(2, 2),
+    derivatives("drift", "coupling", "fields"),
+    Need("a first variable that stays in a range", _no_range, "State(range=(low, high))"),
+    Need("a second variable reflected at a floor", _no_floor, "State(floor=...)"),
+    Need("neurons that talk through their drift alone", _is_coupled, "no coupling"),
+)
 
 
 def _bernoulli(x: np.ndarray) -> np.ndarray:
@@ -193,8 +135,8 @@ class Grid:
         self, model: Model, params: Mapping[str, Any], shape: tuple[int, int], reach: float
     ) -> None:
         sites = model.sites(params)
-        self.model, self.kernels = model, kernels(model)
-        self.row = np.array([float(value) for value in sites.params[0]])
+        self.model, self.code = model, exponential_code(model)
+        self.row = np.array([[float(value) for value in sites.params[0]]])
         self.coupling = float(sites.coupling[0, 0])
         self.shape = shape
         self.diffusion = 0.5 * model.equations.noise(sites.params[0])[1] ** 2
@@ -203,9 +145,9 @@ class Grid:
         self.g_faces = np.linspace(floor, top_of(model, sites, reach), shape[1] + 1)
         self.v = 0.5 * (self.v_faces[1:] + self.v_faces[:-1])
         self.g = 0.5 * (self.g_faces[1:] + self.g_faces[:-1])
-        observed = np.empty((self.kernels.n_means, *shape))
-        self.kernels.observe(self.v, self.g, self.row, observed)
-        self.observed = observed.reshape(self.kernels.n_means, -1)
+        observed = np.empty((len(model.means), *shape))
+        grid.fill_observed(self.code, self.v, self.g, self.row, observed)
+        self.observed = observed.reshape(len(model.means), -1)
 
     @cached_property
     def nonlinear(self) -> bool:
@@ -223,7 +165,8 @@ class Grid:
         v, g : where
         """
         out = np.empty((v.size, g.size))
-        self.kernels.drift(v, g, self.row, means, self.coupling * means, component, out)
+        m, c = means[None], self.coupling * means[None]
+        grid.fill_drift(self.code, v, g, self.row, m, c, component, out)
         return out
 
     def felt(self, means: np.ndarray, v: np.ndarray, g: np.ndarray) -> np.ndarray:
@@ -234,9 +177,9 @@ class Grid:
         means : of state variables and fields [n_means]
         v, g : where
         """
-        out = np.empty((2 * self.kernels.n_means, v.size, g.size))
-        inputs = self.coupling * means
-        self.kernels.felt(v, g, self.row, means, inputs, self.coupling, out)
+        out = np.empty((2 * means.size, v.size, g.size))
+        m, c = means[None], self.coupling * means[None]
+        grid.fill_felt(self.code, v, g, self.row, m, c, self.coupling, out)
         return out.reshape(2, -1, v.size, g.size)
 
     def generator(self, means: np.ndarray, third_order: bool = False) -> sparse.csc_matrix:

@@ -134,7 +134,8 @@ def carried_pairs(model: Model, found: Widths) -> tuple[tuple[int, int], ...]:
     structure, symbols = structure_of(model), model.symbols
     products = {tuple(symbols.index(name[2:]) for name in pair) for pair in structure.products}
     wide, held = (np.atleast_1d(part.any(axis=0)) for part in (found.wide, found.held))
-    joint = any(len(noise.parts) > 1 for noise in model.noises) or not structure.normal
+    independent = model.initial is None or structure.normal
+    joint = any(len(noise.parts) > 1 for noise in model.noises) or not independent
     among = [k for k in range(len(symbols)) if wide[k]]
     feeding = joint or any(
         f"x.{symbols[j]}" in structure.depends[k] for k in among for j in among if j != k

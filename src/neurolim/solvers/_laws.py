@@ -11,6 +11,7 @@ import numpy as np
 
 from neurolim.core import Model, Need
 from neurolim.core.assembly import assemble_step
+from neurolim.core.model import value_of
 from neurolim.numerics import hermite
 from neurolim.numerics.structure import derivatives_of, structure_of
 
@@ -20,7 +21,7 @@ _NODES = (1, 40, 40, 16)
 
 
 def _many_bent(model: Model) -> str:
-    bent = structure_of(model).start_bends
+    bent = () if model.initial is None else structure_of(model).start_bends
     return f"they are {', '.join(bent)}" if len(bent) > _MOST_BENT else ""
 
 
@@ -33,13 +34,15 @@ START_MOMENTS = Need(
 def start_moments(model: Model, p: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return mean [d] and covariance [d, d] of the initial law of a site.
 
-    Exact where the law is affine in its normals; the others by a Gauss rule, 40 nodes each (16
-    where three bend).
+    Exact where variables are independent or affine in normals; the others by a Gauss rule, 40 nodes
+    each (16 where three bend).
 
     Parameters
     ----------
     model, p : the model and the numbers of the site
     """
+    if model.initial is None:
+        return _moments_of_product(model, p)
     d, zero = len(model.state), (0.0,) * len(model.means)
     origin = (0.0,) * d
     slopes = np.array(derivatives_of(model).initial_z(origin, zero, zero, p), dtype=float)
@@ -58,6 +61,18 @@ def start_moments(model: Model, p: Any) -> tuple[np.ndarray, np.ndarray]:
     mean = share @ x
     plain = np.delete(slopes, bent, axis=1)
     return mean, (x - mean).T @ ((x - mean) * share[:, None]) + plain @ plain.T
+
+
+def _moments_of_product(model: Model, p: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and covariance of variables that start independently."""
+    found = [
+        (value_of(var.start, p), value_of(var.spread, p) ** 2)
+        if var.law is None
+        else var.law.moments(p)
+        for var in model.state
+    ]
+    mean, variance = np.array(found, dtype=float).T
+    return mean, np.diag(variance)
 
 
 @lru_cache(maxsize=64)

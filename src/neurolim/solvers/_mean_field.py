@@ -34,31 +34,31 @@ class Synapses(NamedTuple):
 
 
 def check_one_dimension(model: Model, params: Mapping[str, Any]) -> None:
-    """Refuse networks whose other variables move, or whose voltage has no noise.
+    """Refuse networks whose variables but the first move, or whose first has no noise.
 
     Raises
     ------
     StudyError
     """
     d, pulled = len(model.state), structure_of(model).pulled
-    sites = model.sites(params)
+    sites, (first, *others) = model.sites(params), model.symbols
     starts = [model.equations.initial((0.0,) * d, p) for p in sites.params]
     sent = [(*x, *model.equations.field(x, p)) for x, p in zip(starts, sites.params, strict=True)]
     inputs = sites.coupling @ np.array(sent, dtype=float)
     for label, p, x, m, c in zip(sites.labels, sites.params, starts, sent, inputs, strict=True):
         at, noise = (x, m, tuple(c), p), model.equations.noise(p)
-        for k in range(1, d):
+        where = f" on site {label}" if len(sites.labels) > 1 else ""
+        for k, symbol in enumerate(others, start=1):
             moved = model.equations.drift(*at)[k] != 0.0
             if moved or noise[k] or pulled[k] or _follows(model, k, at):
                 raise StudyError(
-                    "solver",
-                    f"{model.state[k].name} of population {label} moves; this mean field has one "
-                    "dimension",
-                    "variables that start at rest, whatever the voltages",
+                    "model",
+                    f"{symbol} moves{where}: the law of {first} alone does not close",
+                    f"variables beside {first} that start at rest, whatever {first} does",
                 )
         if noise[0] == 0.0:
-            problem = f"no noise in {model.state[0].name} of population {label}"
-            raise StudyError(noise_key(model, model.symbols[0]), problem, "a number > 0")
+            problem = f"no noise in {first}{where}"
+            raise StudyError(noise_key(model, first), problem, "a number > 0")
 
 
 def _follows(model: Model, k: int, at: Any) -> bool:
@@ -128,18 +128,8 @@ class MeanField:
 
     def local(self, s: int, v: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return local drift [N] and fields [N, n_fields] of neurons of population s at v [N]."""
-        drift, sent = np.empty(v.size), np.empty((v.size, self.network.n_fields))
-        self.network.compiled.along(
-            np.ascontiguousarray(v),
-            self.start[s, 1:],
-            means[s],
-            self.network.coupling[s] @ means,
-            self.network.rows,
-            s,
-            drift,
-            sent,
-        )
-        return drift, sent
+        inputs = self.network.coupling[s] @ means
+        return self.network.along(s, v, self.start[s, 1:], means[s], inputs)
 
     def log_law(self, s: int, v: np.ndarray, means: np.ndarray, synapses: Synapses) -> np.ndarray:
         """Return (2/sigma^2) int B dv at increasing voltages v [N], zero at the first.

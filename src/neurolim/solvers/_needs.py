@@ -20,7 +20,9 @@ def derivatives(*places: str) -> Need:
     wanted = places or _EVERYTHING
 
     def fault(model: Model) -> str:
-        reasons = structure_of(model).untraceable
+        reasons = dict(structure_of(model).untraceable)
+        if model.initial is None:
+            reasons.pop("initial", None)  # of laws it is the moments that are known
         return next((f"{place} {reasons[place]}" for place in wanted if place in reasons), "")
 
     words = f"derivatives of {', '.join(wanted)}" if places else "derivatives"

@@ -84,8 +84,10 @@ def plane_of(model: Model, params: Mapping[str, Any]) -> tuple[Plane, float, Net
         raise _needs(f"{w} enters that of {v} with slope {own[1]:g}, not -1")
     if any(felt[1:]):
         raise _needs(f"the mean of {v} enters that of {w}, or the mean of {w} any")
-    if own[3] >= 0.0:
-        raise _needs(f"{w} does not decay", f"a slope of {w} below 0")
+    if own[3] > 0.0:
+        raise _needs(f"{w} grows by itself", f"a slope of at most 0 in {w}")
+    if own[3] == 0.0 and own[2] == 0.0:
+        raise _needs(f"{w} neither decays nor follows {v}", f"{v} or {w} in the drift of {w}")
     f = [float(value) for value in slopes.drift_coefficients(*at)[: (count or 0) + 1]]
     f += [0.0] * (2 - len(f))
     f[1] += felt[0]

@@ -22,19 +22,18 @@ Source: docs/mean-field.md; second moments of Quininao & Touboul 2020, sec. 6.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
-from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
+from neurolim.core import Cost, Model, Param, Solution, Solver, Status, Var
 from neurolim.core.model import CORRELATED, TIME
 from neurolim.numerics import hermite
 from neurolim.numerics.structure import derivatives_of, structure_of
 from neurolim.solvers._laws import AtOnce, intensity, start_moments
+from neurolim.solvers._mean_and_covariance import integrate, site_outputs
 from neurolim.solvers._needs import GAUSSIAN_START, NO_WALLS, derivatives, few_nonlinear
 from neurolim.solvers._times import LAYER_OPTIONS, record_times, state_coords
 
@@ -53,16 +52,7 @@ _NEGATIVE = 1e3
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return mean and covariance."""
-    dims = ("time", "site", "variable")
-    return (
-        Var("mean", "state", "mean of the site", dims),
-        Var("covariance", "state^2", "covariance of the site", (*dims, "variable_b")),
-    )
-
-
-def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
-    """Return time, site and both variable coordinates."""
-    return state_coords(model, params, options)
+    return site_outputs("mean of the site", "covariance of the site")
 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
@@ -200,33 +190,14 @@ def solve(
     variance the positive ones.
     """
     closure = Closure(model, params)
-    times = np.array(record_times(options))
-    found, status = None, Status.OK
-    # Functions of a model and algebra raise where numbers are no longer finite.
-    with np.errstate(all="ignore"), contextlib.suppress(ArithmeticError, ValueError):
-        found = solve_ivp(
-            closure.slope,
-            (0.0, float(times[-1])),
-            closure.start(),
-            method="LSODA",
-            t_eval=times,
-            rtol=options["rtol"],
-            atol=options["atol"],
-        )
-    size = (len(times), closure.count, closure.d)
-    mean, covariance = np.full(size, np.nan), np.full((*size, closure.d), np.nan)
-    if found is None:
+    flat, status = integrate(closure.slope, closure.start(), options)
+    states = [closure.unpack(row) for row in flat]
+    mean = np.array([state.mean for state in states])
+    covariance = np.array([state.covariance for state in states])
+    variances = np.diagonal(covariance, axis1=2, axis2=3)
+    if status is Status.OK and not variances.min() > -_NEGATIVE * options["atol"]:
         status = Status.DIVERGED
-    elif not found.success or found.y.shape[1] != len(times):
-        status = Status.NOT_CONVERGED
-    else:
-        states = [closure.unpack(row) for row in found.y.T]
-        laws = np.array([state.covariance for state in states])
-        variances = np.diagonal(laws, axis1=2, axis2=3)
-        if np.isfinite(found.y).all() and variances.min() > -_NEGATIVE * options["atol"]:
-            mean, covariance = np.array([state.mean for state in states]), laws
-        else:
-            status = Status.DIVERGED
+        mean, covariance = np.full_like(mean, np.nan), np.full_like(covariance, np.nan)
     return Solution(
         {"mean": mean[None], "covariance": covariance[None]}, np.array([status], np.int8)
     )
@@ -237,7 +208,7 @@ SOLVER = Solver(
     source="docs/mean-field.md",
     options=OPTIONS,
     outputs=outputs,
-    coords=coords,
+    coords=state_coords,
     cost=cost,
     solve=solve,
     check=check,

@@ -226,7 +226,9 @@ def solve(
     if options["curves"] > 0:
         arrays["separatrix"] = _border(plane, current, rest, options["curves"])
         v = np.linspace(-3.0, 6.0, options["curves"])
-        straight = (plane.b * v + plane.c) / plane.a
+        straight = np.full_like(v, np.nan)  # vertical without decay, so no function of v
+        if plane.a > 0.0:
+            straight = (plane.b * v + plane.c) / plane.a
         arrays["nullcline"] = np.stack([v, polyval(v, plane.f) + current, straight], axis=1)
     if options["trajectory"]:
         path = solve_ivp(

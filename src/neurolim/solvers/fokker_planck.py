@@ -32,10 +32,10 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, splu
 
-from neurolim.core import Coord, Cost, Model, Need, Param, Solution, Solver, Status, StudyError, Var
-from neurolim.numerics.structure import derivatives_of, structure_of
-from neurolim.solvers._cells import Grid, feels_means, top_of
-from neurolim.solvers._needs import derivatives, noise_key, one_site, variables
+from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
+from neurolim.numerics.structure import derivatives_of
+from neurolim.solvers._cells import VOLTAGE_AND_CONDUCTANCE, Grid, feels_means, top_of
+from neurolim.solvers._needs import noise_key, one_site
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords, steps_per_record
 
 #: Grids of the extrapolation, in units of the coarsest.
@@ -144,31 +144,6 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         raise StudyError(noise_key(model, g), problem, "an amplitude > 0")
     top_of(model, sites, options["reach"])
     steps_per_record(options)
-
-
-def _no_range(model: Model) -> str:
-    return f"{model.symbols[0]} has none" if model.state[0].range is None else ""
-
-
-def _no_floor(model: Model) -> str:
-    if len(model.state) < 2:
-        return "there is no second"
-    return f"{model.symbols[1]} has none" if model.state[1].floor is None else ""
-
-
-def _is_coupled(model: Model) -> str:
-    strong = zip(model.symbols, structure_of(model).relaxing, strict=True)
-    return next((f"{symbol} is coupled" for symbol, there in strong if there), "")
-
-
-#: What the equation of the module is made of.
-VOLTAGE_AND_CONDUCTANCE = (
-    variables(2, 2),
-    derivatives("drift", "coupling", "fields"),
-    Need("a first variable that stays in a range", _no_range, "State(range=(low, high))"),
-    Need("a second variable reflected at a floor", _no_floor, "State(floor=...)"),
-    Need("neurons that talk through their drift alone", _is_coupled, "no coupling"),
-)
 
 
 def _nonlinear(model: Model, params: Mapping[str, Any]) -> bool:

@@ -120,8 +120,8 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     network = planar_network(model, params)
     record_times(options)
     if (network.width[:, 1] <= 0.0).any():
-        name = model.state[network.order[1]].name
-        raise StudyError("model", f"the initial law of {name} has no width", "a spread > 0")
+        symbol = model.symbols[network.order[1]]
+        raise StudyError("model", f"the initial law of {symbol} has no width", "a spread > 0")
     prepared = network.sigma / np.sqrt(2.0 * network.gap)
     if not np.allclose(network.width[:, 0], prepared, rtol=1e-9):
         raise StudyError(
@@ -190,29 +190,10 @@ def solve(
             break
         here = means(t)
         primitive = antiderivative(network, here.mean, here.mean[:, :1] + x)
-        steep = here.velocity[:, 0] - network.e * here.mean[:, 1]
-        base = antiderivative(network, here.mean, here.mean[:, :1])[:, 0]
-        found["expansion"][place] = np.stack(
-            [
-                -np.log(2.0 * np.pi * here.r) - base / diffusion,
-                -steep / diffusion,
-                np.zeros(sites),
-                network.e / diffusion,
-                -0.5 / here.r**2,
-            ],
-            axis=1,
-        )
         if place == 0:
-            # log of the paper's data minus everything but psi.
-            y = zeta * here.r[:, None]
-            cross = (network.e / diffusion)[:, None, None] * x[:, None] * y[:, None, :]
-            linear = (steep - network.gap * shift)[:, None, None] * x[:, None]
-            offset = (base / diffusion + constant)[:, None, None]
-            # The data's n sees the other sites at V_0, the primitive above at V.
-            moved = antiderivative(network, network.mean, here.mean[:, :1] + x) - primitive
-            linear = linear + moved[:, :, None]
-            psi[:] = linear / diffusion[:, None, None] + offset - cross
+            psi[:] = _first_psi(network, here, primitive, constant, shift, x, zeta)
         found["psi"][place], found["primitive"][place] = psi, primitive / diffusion[:, None]
+        found["expansion"][place] = _expansion(network, here)
         order = list(network.order)
         found["mean"][place][:, order] = here.mean
         found["frame"][place][:, order] = np.stack(
@@ -227,6 +208,51 @@ def solve(
     if status is not Status.OK:
         found |= {k: np.full_like(a, np.nan) for k, a in found.items() if k not in _RESIDUALS}
     return Solution({name: a[None] for name, a in found.items()}, np.array([status], np.int8))
+
+
+def _steep(network: Network, here: Background) -> tuple[np.ndarray, np.ndarray]:
+    """Return V' - e W and n(V) [site], what the law's logarithm is expanded about."""
+    steep = here.velocity[:, 0] - network.e * here.mean[:, 1]
+    return steep, antiderivative(network, here.mean, here.mean[:, :1])[:, 0]
+
+
+def _expansion(network: Network, here: Background) -> np.ndarray:
+    """Return what multiplies TERMS in the logarithm of the law [site, term]."""
+    diffusion = network.sigma**2 / 2.0
+    steep, base = _steep(network, here)
+    return np.stack(
+        [
+            -np.log(2.0 * np.pi * here.r) - base / diffusion,
+            -steep / diffusion,
+            np.zeros(base.size),
+            network.e / diffusion,
+            -0.5 / here.r**2,
+        ],
+        axis=1,
+    )
+
+
+def _first_psi(
+    network: Network,
+    here: Background,
+    primitive: np.ndarray,
+    constant: np.ndarray,
+    shift: np.ndarray,
+    x: np.ndarray,
+    zeta: np.ndarray,
+) -> np.ndarray:
+    """Return log of the paper's data minus everything but psi [site, x, zeta]."""
+    diffusion = network.sigma**2 / 2.0
+    steep, base = _steep(network, here)
+    y = zeta * here.r[:, None]
+    cross = (network.e / diffusion)[:, None, None] * x[:, None] * y[:, None, :]
+    linear = (steep - network.gap * shift)[:, None, None] * x[:, None]
+    offset = (base / diffusion + constant)[:, None, None]
+    # The data's n sees the other sites at V_0, the primitive at V.
+    moved = antiderivative(network, network.mean, here.mean[:, :1] + x) - primitive
+    linear = linear + moved[:, :, None]
+    psi: np.ndarray = linear / diffusion[:, None, None] + offset - cross
+    return psi
 
 
 def _moments(

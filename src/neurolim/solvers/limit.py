@@ -14,8 +14,8 @@ is held and d drift/dx in the columns of the rest, covariances C that matter obe
                                            d var/dt = noise^2 + 2 (d drift/dx) var  for one alone.
 
 Where the model has a limit law that width is ``spread``; ``width`` is given for every variable: a
-recovery variable without noise carries its normal initial law along, which is the limit of its
-marginal (Blaustein 2022, eq. (1.5)).  To first order in 1/gap mean and variance differ from this by
+recovery variable without noise carries its initial law along, which is the limit of its marginal
+(Blaustein 2022, eq. (1.5)).  To first order in 1/gap mean and variance differ from this by
 
     shift' = (d motion/dx) shift + (1/2) sum_ij (d^2 drift/dx_i dx_j) C_ij     (i or j held),
     gap_k widening_k = d drift_k/dx_k
@@ -24,24 +24,26 @@ marginal (Blaustein 2022, eq. (1.5)).  To first order in 1/gap mean and variance
 fields curved in the same way, the second sum over variables that are not held: for FitzHugh-Nagumo
 eps (v1, w1) and (f' + 2 Var(w)/sigma^2)/gap.
 
+Of an initial law only mean and covariance enter, of any law: what is not held enters affinely, and
+what is held forgets its start.  While it does so, for a time 1/gap, the shift counts it as normal.
+
 Source: Quininao & Touboul 2020, eqs (2.5), (6.4), (6.5); Blaustein 2022, eq. (1.11) (initial
 layer); width of the recovery variable for any start: docs/science.md.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
-from neurolim.core.model import CEILING, CORRELATED, MULTIPLICATIVE, TIME
+from neurolim.core.model import CEILING, CORRELATED, LAW, MULTIPLICATIVE, TIME
 from neurolim.numerics.structure import derivatives_of, structure_of
 from neurolim.solvers._concentration import carried_pairs, check_concentrates, widths
 from neurolim.solvers._laws import START_MOMENTS, amplitudes, start_moments
+from neurolim.solvers._mean_and_covariance import integrate
 from neurolim.solvers._needs import ITO, derivatives
 from neurolim.solvers._times import LAYER_OPTIONS, record_times, state_coords
 
@@ -118,33 +120,12 @@ def solve(
     points = _Points(model, params)
     sites, size = points.sites, points.size
     times = np.array(record_times(options))
-
-    shape = (1, len(times), *size)
-    arrays = {var.name: np.full(shape, np.nan) for var in outputs(model, options)}
-    found = None
-    # What integrators and model functions raise once numbers are no longer finite; LinAlgError is
-    # a ValueError.
-    with np.errstate(all="ignore"), contextlib.suppress(ArithmeticError, ValueError):
-        found = solve_ivp(
-            points.slope,
-            (0.0, float(times[-1])),
-            points.start(),
-            method=options["method"],
-            t_eval=times,
-            rtol=options["rtol"],
-            atol=options["atol"],
-        )
-    status = Status.OK
-    if found is None:
-        status = Status.DIVERGED
-    elif not found.success or found.y.shape[1] != len(times):
-        status = Status.NOT_CONVERGED
-    elif not np.isfinite(found.y).all():
-        status = Status.DIVERGED
-    elif _beyond_walls(model, found.y[: size[0] * size[1]].T.reshape(-1, size[1])):
+    arrays = {var.name: np.full((1, len(times), *size), np.nan) for var in outputs(model, options)}
+    flat, status = integrate(points.slope, points.start(), options, options["method"])
+    if _beyond_walls(model, flat[:, : size[0] * size[1]].reshape(-1, size[1])):
         status = Status.OUT_OF_DOMAIN
-    else:
-        states = [points.split(row) for row in found.y.T]
+    if status is Status.OK:
+        states = [points.split(row) for row in flat]
         for name, part in (("mean", 0), ("shift", 2)):
             arrays[name][0] = [state[part] for state in states]
         arrays["width"][0] = np.sqrt(np.maximum([state[1] for state in states], 0.0))
@@ -372,6 +353,6 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
-    takes=frozenset({TIME, CEILING, MULTIPLICATIVE, CORRELATED}),
+    takes=frozenset({TIME, CEILING, MULTIPLICATIVE, CORRELATED, LAW}),
     needs=(derivatives(), ITO, START_MOMENTS),
 )

@@ -16,23 +16,28 @@ Source: van Kampen 2007, ch. X (linear noise approximation); docs/science.md, se
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
-from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
+from neurolim.core import Cost, Model, Param, Solution, Solver, Var
 from neurolim.core.assembly import assemble_step
-from neurolim.core.model import CEILING, COMMON, CORRELATED, MULTIPLICATIVE, TIME
+from neurolim.core.model import CEILING, COMMON, CORRELATED, LAW, MULTIPLICATIVE, TIME
 from neurolim.numerics.structure import derivatives_of
-from neurolim.solvers._needs import derivatives, one_site
-from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
+from neurolim.solvers._laws import start_moments
+from neurolim.solvers._mean_and_covariance import (
+    NETWORK_OPTIONS,
+    check_network,
+    integrate,
+    network_arrays,
+    network_outputs,
+)
+from neurolim.solvers._needs import derivatives
+from neurolim.solvers._times import state_coords
 
 OPTIONS = (
-    Param("n_neurons", 1000, doc="neurons of the network", kind="integer", low=1, high=2**30),
-    *TIME_OPTIONS,
+    *NETWORK_OPTIONS,
     Param("rtol", 1e-9, doc="relative tolerance", low=1e-13, high=1e-2),
     Param("atol", 1e-13, doc="absolute tolerance", positive=True, high=1e-2),
 )
@@ -40,32 +45,12 @@ OPTIONS = (
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return the mean, the expected covariance, and the covariance of the site mean."""
-    square = ("time", "site", "variable", "variable_b")
-    return (
-        Var("mean", "state", "mean without noise", ("time", "site", "variable")),
-        Var("covariance", "state^2", "expected covariance about the mean of the site", square),
-        Var("mean_covariance", "state^2", "covariance of the mean of the site", square),
-    )
-
-
-def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
-    """Return time, site and both variable coordinates."""
-    return state_coords(model, params, options)
+    return network_outputs("mean without noise")
 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Return a second per hundred units of time: some ten thousand evaluations."""
     return Cost(0.05 + 0.01 * options["t_end"], 1e6)
-
-
-def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse more than one site.
-
-    Raises
-    ------
-    StudyError
-    """
-    one_site(model.sites(params))
 
 
 class _Linearised:
@@ -86,11 +71,15 @@ class _Linearised:
         self.common = np.array([noise.common for noise in model.noises], dtype=bool)
 
     def start(self) -> np.ndarray:
-        """Return M, S and C of the initial law, flat."""
-        d, zero = self.d, (0.0,) * len(self.model.means)
-        centre = np.array(self.model.equations.initial((0.0,) * d, self.p), dtype=float)
-        width = self.matrix(self.slopes.initial_z((0.0,) * d, zero, zero, self.p))
-        spread = (width @ width.T).ravel()
+        """Return M, S and C of the initial law, flat; of an initial function to first order."""
+        if self.model.initial is None:
+            centre, covariance = start_moments(self.model, self.p)
+        else:
+            d, zero = self.d, (0.0,) * len(self.model.means)
+            centre = np.array(self.model.equations.initial((0.0,) * d, self.p), dtype=float)
+            width = self.matrix(self.slopes.initial_z((0.0,) * d, zero, zero, self.p))
+            covariance = width @ width.T
+        spread = covariance.ravel()
         return np.concatenate([centre, spread, spread / self.n])
 
     def matrix(self, values: Any) -> np.ndarray:
@@ -167,34 +156,9 @@ def solve(
     """
     d, n = len(model.state), options["n_neurons"]
     linearised = _Linearised(model, params, n)
-    times = np.array(record_times(options))
-    moments = np.full((len(times), d + 2 * d * d), np.nan)
-    found = None
-    # What integrators and model functions raise once numbers are no longer finite; LinAlgError is
-    # a ValueError.
-    with np.errstate(all="ignore"), contextlib.suppress(ArithmeticError, ValueError):
-        found = solve_ivp(
-            linearised.slope,
-            (0.0, float(times[-1])),
-            linearised.start(),
-            method="LSODA",
-            t_eval=times,
-            rtol=options["rtol"],
-            atol=options["atol"],
-        )
-    status = Status.OK
-    if found is None or not np.isfinite(found.y).all():
-        status = Status.DIVERGED
-    elif not found.success or found.y.shape[1] != len(times):
-        status = Status.NOT_CONVERGED
-    else:
-        moments = found.y.T
-    squares = moments[:, d:].reshape(1, len(times), 2, 1, d, d)
-    arrays = {
-        "mean": moments[None, :, None, :d].copy(),
-        "covariance": (1.0 - 1.0 / n) * squares[:, :, 0],
-        "mean_covariance": squares[:, :, 1].copy(),
-    }
+    moments, status = integrate(linearised.slope, linearised.start(), options)
+    own, of_mean = moments[:, d:].reshape(-1, 2, d, d).swapaxes(0, 1)
+    arrays = network_arrays(moments[:, :d], own, of_mean, n)
     return Solution(arrays, np.array([status], np.int8))
 
 
@@ -203,11 +167,11 @@ SOLVER = Solver(
     source="van Kampen 2007, ch. X; docs/science.md, section 3",
     options=OPTIONS,
     outputs=outputs,
-    coords=coords,
+    coords=state_coords,
     cost=cost,
     solve=solve,
-    check=check,
+    check=check_network,
     stochastic=False,
-    takes=frozenset({MULTIPLICATIVE, CORRELATED, COMMON, TIME, CEILING}),
+    takes=frozenset({MULTIPLICATIVE, CORRELATED, COMMON, TIME, CEILING, LAW}),
     needs=(derivatives(),),
 )

@@ -1,4 +1,4 @@
-r"""The exact law of a linear network of n neurons: mean and covariances in closed form.
+r"""A linear network of n neurons: its mean and covariances in closed form, whatever its start.
 
 With x_i = M + y_i, M the mean of the site, the two parts of a linear network are independent
 Ornstein-Uhlenbeck processes,
@@ -25,45 +25,31 @@ from typing import Any
 
 import numpy as np
 
-from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
-from neurolim.core.model import COMMON, CORRELATED
+from neurolim.core import Cost, Model, Solution, Solver, Status, Var
+from neurolim.core.model import COMMON, CORRELATED, LAW
 from neurolim.numerics.structure import derivatives_of
-from neurolim.solvers._laws import intensity, start_moments
-from neurolim.solvers._needs import GAUSSIAN_START, LINEAR, NO_WALLS, derivatives, one_site
-from neurolim.solvers._times import TIME_OPTIONS, state_coords
+from neurolim.solvers._laws import START_MOMENTS, intensity, start_moments
+from neurolim.solvers._mean_and_covariance import (
+    NETWORK_OPTIONS,
+    check_network,
+    network_arrays,
+    network_outputs,
+)
+from neurolim.solvers._needs import LINEAR, NO_WALLS, derivatives
+from neurolim.solvers._times import state_coords
 
 #: Terms of the series at |L| tau <= 1/4: what is left out, 2^-k/(k + 1)!, is below rounding.
 _TERMS = 16
 
-OPTIONS = (
-    Param("n_neurons", 1000, doc="neurons of the network", kind="integer", low=1, high=2**30),
-    *TIME_OPTIONS,
-)
-
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return the mean, the expected covariance, and the covariance of the site mean."""
-    square = ("time", "site", "variable", "variable_b")
-    return (
-        Var("mean", "state", "expected mean of the site", ("time", "site", "variable")),
-        Var("covariance", "state^2", "expected covariance about the mean of the site", square),
-        Var("mean_covariance", "state^2", "covariance of the mean of the site", square),
-    )
+    return network_outputs("expected mean of the site")
 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Return three small matrix products per record."""
     return Cost(0.005 + 2e-5 * options["records"], 1e6)
-
-
-def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse more than one site.
-
-    Raises
-    ------
-    StudyError
-    """
-    one_site(model.sites(params))
 
 
 def _generators(model: Model, sites: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -173,38 +159,29 @@ def solve(
     noise, common = intensity(model, p), intensity(model, p, common=True)
     start, initial = start_moments(model, p)
     with np.errstate(all="ignore"):
-        arrays = {
-            "mean": _means(slope, constant, start, h, records)[:, None],
-            "covariance": (1.0 - 1.0 / n)
-            * _covariances(fluctuation, noise, initial, h, records)[:, None],
-            "mean_covariance": _covariances(slope, noise / n + common, initial / n, h, records)[
-                :, None
-            ],
-        }
+        arrays = network_arrays(
+            _means(slope, constant, start, h, records),
+            _covariances(fluctuation, noise, initial, h, records),
+            _covariances(slope, noise / n + common, initial / n, h, records),
+            n,
+        )
     status = Status.OK
     if not all(np.isfinite(array).all() for array in arrays.values()):
         status = Status.DIVERGED
         arrays = {name: np.full_like(array, np.nan) for name, array in arrays.items()}
-    return Solution(
-        {name: array[None] for name, array in arrays.items()}, np.array([status], np.int8)
-    )
-
-
-def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
-    """Return time, site and both variable coordinates."""
-    return state_coords(model, params, options)
+    return Solution(arrays, np.array([status], np.int8))
 
 
 SOLVER = Solver(
     summary="Exact mean and covariances of a linear network of n neurons.",
     source="docs/science.md, section on the linear network",
-    options=OPTIONS,
+    options=NETWORK_OPTIONS,
     outputs=outputs,
-    coords=coords,
+    coords=state_coords,
     cost=cost,
     solve=solve,
-    check=check,
+    check=check_network,
     stochastic=False,
-    takes=frozenset({CORRELATED, COMMON}),
-    needs=(derivatives(), LINEAR, NO_WALLS, GAUSSIAN_START),
+    takes=frozenset({CORRELATED, COMMON, LAW}),
+    needs=(derivatives(), LINEAR, NO_WALLS, START_MOMENTS),
 )
