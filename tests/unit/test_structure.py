@@ -16,7 +16,8 @@ from neurolim import core
 from neurolim.core.digests import model_digest
 from neurolim.math import exp, where
 from neurolim.numerics import structure
-from neurolim.numerics.structure import derivatives_of, derive, entering, structure_of
+from neurolim.numerics.derivation import derive, entering
+from neurolim.numerics.structure import derivatives_of, structure_of
 
 MODELS = core.names("model")
 
