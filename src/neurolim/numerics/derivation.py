@@ -52,14 +52,19 @@ def derive(model: Model) -> Structure:
         terms = traced("noise", lambda: _correction(symbols, model))
         if terms is not None:
             texts["correction"] = symbols.text("correction", list(terms))
-    commuting = True
+    commuting, noises_bend = True, (False,) * len(model.noises)
     milstein: tuple[tuple[int, int, int], ...] = ()
     if not all(noise.exact for noise in model.noises):
         terms = traced("noise", lambda: _amplitudes(symbols, model))
-        commuting = False
+        commuting, noises_bend = False, (True,) * len(model.noises)
         if terms is not None:
             commuting, milstein, values = _milstein(symbols, model, terms)
             texts["milstein"] = symbols.text("milstein", values)
+            rows = [terms[j * d : (j + 1) * d] for j in range(len(model.noises))]
+            noises_bend = tuple(bool(symbols.bending(row, x)) for row in rows)
+            for key, means in (("x", x), ("m", m), ("c", c)):
+                slopes = [f.diff(v) for f in terms for v in means]
+                texts[f"noise_{key}"] = symbols.text(f"noise_{key}", slopes)
     if "coupling" in reasons:
         texts = {name: text for name, text in texts.items() if name.split("_")[0] not in _RATES}
     return Structure(
@@ -81,6 +86,7 @@ def derive(model: Model) -> Structure:
         normal=start is not None and symbols.normal(start),
         commuting=commuting,
         milstein=milstein,
+        noises_bend=noises_bend,
         start_bends=symbols.bending(start or (), symbols.z),
         texts=texts,
     )

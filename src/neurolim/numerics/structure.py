@@ -58,6 +58,8 @@ class Structure:
         step is of strong order 1, otherwise 1/2
     milstein : (k, j, i) of the numbers of Milstein's correction: variable, and two noises among
         those that are not additive and of every neuron's own
+    noises_bend : whether the amplitudes of a noise are otherwise than affine in x, or cannot be
+        traced [n_noises]
     start_bends : names of z that enter the initial law otherwise than affinely
     texts : of the derivatives, by name
     """
@@ -78,6 +80,7 @@ class Structure:
     normal: bool
     commuting: bool
     milstein: tuple[tuple[int, int, int], ...]
+    noises_bend: tuple[bool, ...]
     start_bends: tuple[str, ...]
     texts: dict[str, str]
 
@@ -160,6 +163,9 @@ class Derivatives(NamedTuple):
         ``Structure.powers`` says how many, none where it is no polynomial in x_k
     correction : what Stratonovich's integrals add to the drift of Ito's [d]
     milstein : the numbers of Milstein's correction, as ``Structure.milstein`` lists them
+    noise_x, noise_m, noise_c : d amplitude_jk/d x_i, d m_i and d c_i of noise j on variable k
+        [n_noises, d, d], [n_noises, d, d + n_fields]; not there where all noise is additive and of
+        every neuron's own
     """
 
     drift_x: Callable[..., Any]
@@ -180,6 +186,9 @@ class Derivatives(NamedTuple):
     drift_coefficients: Callable[..., Any]
     correction: Callable[..., Any]
     milstein: Callable[..., Any]
+    noise_x: Callable[..., Any]
+    noise_m: Callable[..., Any]
+    noise_c: Callable[..., Any]
 
 
 @lru_cache(maxsize=256)
