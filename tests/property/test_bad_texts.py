@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.property.test_bad_studies import JUNK, places
 
 from neurolim import Model, StudyError, core
-from neurolim.numerics.structure import derive
+from neurolim.numerics.derivation import derive
 from neurolim.text.model import written
 
 MODEL: dict[str, Any] = {

@@ -187,11 +187,85 @@ def test_linear_noise_knows_common_and_state_dependent_noise():
     params = core.resolve(model.params, {})
     solver.accept(model, params, options)
     arrays = solver.solve(model, params, options, 0, range(1)).arrays
-    # S' = -2 r S + .01 (2 e^(-r t))^2 = -S + .04 e^-t.
-    x = 0.04 * np.exp(-1.0)
+    # E x^2 = 4 e^((-2 r + .01) t), exactly, as the amplitude is linear.
+    x = 4.0 * np.exp(-1.0) * np.expm1(0.01)
     np.testing.assert_allclose(arrays["covariance"][0, 1, 0], [[0.8 * x, 0], [0, 0]], atol=1e-9)
     y = 0.09 * (1.0 - np.exp(-2.0)) / 2.0
     np.testing.assert_allclose(arrays["mean_covariance"][0, 1, 0], [[x / 5, 0], [0, y]], atol=1e-9)
+
+
+def second_moments(n, drift, noises, start, times):
+    """Return mean and covariance [time, 2 n, 2 n] of dX = G X dt + sum (a + B X) dW, all neurons.
+
+    drift : (own, of the mean) slopes [2, 2]; noises : (amplitude, own slope, slope of the mean,
+    common) each; start : mean and deviation of every variable.
+    """
+    average = np.full((n, n), 1.0 / n)
+
+    def spread(own, felt):
+        return np.kron(np.eye(n), own) + np.kron(average, felt)
+
+    generator, kicks = spread(*drift), []
+    for amplitude, own, felt, common in noises:
+        whole, size = spread(own, felt), np.tile(amplitude, n)
+        neuron = np.arange(2 * n) // 2
+        moved = [neuron >= 0] if common else [neuron == i for i in range(n)]
+        kicks += [(size * here, whole * here[:, None]) for here in moved]
+
+    def flow(t, y):
+        mean, whole = y[: 2 * n], y[2 * n :].reshape(2 * n, 2 * n)
+        moved = generator @ whole
+        change = moved + moved.T
+        for a, b in kicks:
+            at = a + b @ mean
+            change = change + np.outer(at, at) + b @ whole @ b.T
+        return np.concatenate([generator @ mean, change.ravel()])
+
+    first = np.tile(start[0], n), np.diag(np.tile(np.square(start[1]), n)).ravel()
+    found = solve_ivp(
+        flow, (0, times[-1]), np.concatenate(first), t_eval=times, rtol=1e-10, atol=1e-12
+    )
+    return found.y[: 2 * n].T, found.y[2 * n :].T.reshape(-1, 2 * n, 2 * n)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_linear_noise_is_exact_for_noise_that_is_affine_in_the_state(n):
+    # Amplitudes that move with the neuron, with the mean of all, on one or two variables, shared.
+    model = core.Model(
+        summary="A linear network with noise of many kinds.",
+        source="this test",
+        name="affine",
+        state=(core.State("x", start=1.0, spread=0.4), core.State("y", start=-0.5, spread=0.2)),
+        params=(core.Param("gap", 0.8),),
+        drift=lambda x, m: (-x.x - x.y + 0.3 * m.y, 0.6 * x.x - 0.4 * x.y),
+        coupling=core.GapJunctions("x", "gap"),
+        noise=(
+            core.Noise("x", lambda x, m: 0.2 + 0.5 * x.x - 0.3 * m.y),
+            core.Noise(("x", "y"), (0.3, lambda x: 0.4 * x.y - 0.1)),
+            core.Noise("y", lambda x, m: 0.1 + 0.3 * x.x + 0.6 * m.x, common=True),
+        ),
+    )
+    times = np.linspace(0.0, 2.0, 5)
+    zero = np.zeros((2, 2))
+    mean, whole = second_moments(
+        n,
+        (np.array([[-1.8, -1.0], [0.6, -0.4]]), np.array([[0.8, 0.3], [0.0, 0.0]])),
+        [
+            ([0.2, 0.0], np.array([[0.5, 0.0], [0.0, 0.0]]), np.array([[0.0, -0.3], [0, 0]]), 0),
+            ([0.3, -0.1], np.array([[0.0, 0.0], [0.0, 0.4]]), zero, 0),
+            ([0.0, 0.1], np.array([[0.0, 0.0], [0.3, 0.0]]), np.array([[0, 0], [0.6, 0]]), 1),
+        ],
+        ([1.0, -0.5], [0.4, 0.2]),
+        times,
+    )
+    blocks = whole.reshape(-1, n, 2, n, 2)
+    of_mean = blocks.mean(axis=(1, 3))
+    own = np.einsum("tiaib->tab", blocks) / n - of_mean
+    options = {"t_end": 2.0, "records": 4, "n_neurons": n}
+    found = neurolim.solve(model, "linear_noise", options=options)
+    np.testing.assert_allclose(found["mean"][:, 0], mean[:, :2], rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(found["mean_covariance"][:, 0], of_mean, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(found["covariance"][:, 0], own, rtol=1e-7, atol=1e-9)
 
 
 def simulate(gap, **params):

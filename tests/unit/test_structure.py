@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurolim import core
+from neurolim import Noise, core
+from neurolim.core.assembly import assemble_step
 from neurolim.core.digests import model_digest
 from neurolim.math import exp, where
 from neurolim.numerics import structure
-from neurolim.numerics.structure import derivatives_of, derive, entering, structure_of
+from neurolim.numerics.derivation import derive, entering
+from neurolim.numerics.structure import derivatives_of, structure_of
 
 MODELS = core.names("model")
 
@@ -122,6 +124,16 @@ def compare_derivatives(model, p, x, m, c):
     for name, part in parts.items():
         first[f"{name}_m"] = (partial(part, c=c), m, d)
         first[f"{name}_c"] = (partial(part, m), c, d)
+    kick, count = assemble_step(model).kick, len(model.noises)
+
+    def amplitudes(x, m, c):
+        units = np.eye(count).tolist()
+        return sum((kick(0.0, x, m, c, p, unit, 1.0, (0.0,) * d) for unit in units), ())
+
+    if "noise_x" in structure_of(model).texts:
+        first["noise_x"] = (lambda y: amplitudes(y, m, c), x, count * d)
+        first["noise_m"] = (lambda y: amplitudes(x, y, c), m, count * d)
+        first["noise_c"] = (lambda y: amplitudes(x, m, y), c, count * d)
     # A law folded at a wall has a kink, which differences straddle.
     if structure_of(model).normal:
         first["initial_z"] = (lambda y: initial(y, p), x, d)
@@ -160,6 +172,19 @@ def test_the_coefficients_of_a_drift_are_those_of_its_powers():
     got = derivatives_of(model).drift_coefficients((7.0, 2.0), (3.0, 0.0), (0.0, 0.0), p)
     # The place of v itself does not matter, and e^w has none.
     assert got == pytest.approx((-8.0 + 3.0 * p.a, 12.0, -6.0, 1.0))
+
+
+def test_amplitudes_that_bend_are_told_from_those_that_are_affine_in_the_state():
+    noises = (
+        Noise("v", 0.3),
+        Noise("v", lambda x, m, p: p.a * m.v * (1.0 - x.v)),
+        Noise(("v", "w"), (0.1, lambda x: x.v * x.w)),
+        Noise("w", lambda x, t: t * x.w),
+    )
+    assert derive(changed(noise=noises)).noises_bend == (False, False, True, False)
+    hidden = Noise("w", lambda x: 1.0 if x.w > 0.0 else 0.0)
+    assert derive(changed(noise=hidden)).noises_bend == (True,)
+    assert derive(changed()).noises_bend == (False, False)
 
 
 def test_what_bends_in_the_means_and_rates_is_told_from_what_is_affine_in_them():
@@ -201,6 +226,12 @@ def test_derivatives_agree_with_finite_differences_at_random_points(name):
     for p in model.sites(core.resolve(model.params, {})).params:
         for _ in range(20):
             x, m, c = (tuple(generator.normal(size=size).tolist()) for size in (d, n, n))
+            # Well between two walls, where amplitudes are not defined beyond them.
+            x = tuple(
+                y if v.ceiling is None or v.floor is None
+                else v.floor + (v.ceiling - v.floor) * (0.2 + 0.6 * (y % 1.0))
+                for y, v in zip(x, model.state, strict=True)
+            )  # fmt: skip
             compare_derivatives(model, p, x, m, c)
 
 

@@ -9,7 +9,7 @@ from scipy.integrate import dblquad, quad, solve_ivp
 from scipy.linalg import solve_continuous_lyapunov
 from scipy.special import gamma, i0, i1
 
-from neurolim import core
+from neurolim import core, solve
 from neurolim.core import Status
 from neurolim.numerics.transitions import BistableUnits, Oscillators
 
@@ -210,6 +210,21 @@ def test_the_linear_part_of_noisy_conductances_has_its_closed_moments():
         assert (np.abs(values.mean(axis=0) - expected) <= 4.0 * error + bias).all()
     # The conductance noise matters here: without it the variance would be another.
     assert exact[-1, 3] > 1.3 * closed_moments(p._replace(conductance_noise=0.0), [4.0])[-1, 3]
+
+
+def test_linear_noise_has_the_closed_moments_of_noisy_conductances():
+    model = core.get("model", "fitzhugh_nagumo_conductances")
+    given = LINEAR | {"conductance": 2.0, "conductance_noise": 1.0, "closing": 0.3}
+    (p,) = model.sites(core.resolve(model.params, given)).params
+    n = 50
+    options = {"t_end": 4.0, "records": 8, "n_neurons": n}
+    found = solve("fitzhugh_nagumo_conductances", "linear_noise", given, options)
+    exact = closed_moments(p, found["time"].values)
+    mean, covariance = found["mean"].values[:, 0], found["covariance"].values[:, 0]
+    np.testing.assert_allclose(mean[:, [2, 0, 1]], exact[:, :3], rtol=1e-6)
+    entries = covariance[:, [0, 0, 1], [0, 1, 1]]
+    np.testing.assert_allclose(entries, (1 - 1 / n) * exact[:, 3:], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found["mean_covariance"][:, 0] * (n - 1), covariance, rtol=1e-6)
 
 
 def test_channel_noise_ends_where_all_channels_are_open_or_closed():

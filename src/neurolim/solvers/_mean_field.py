@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurolim.core import Model, StudyError
-from neurolim.numerics.structure import derivatives_of, entering, structure_of
+from neurolim.numerics.derivation import entering
+from neurolim.numerics.structure import derivatives_of, structure_of
 from neurolim.solvers._balance import Network
 from neurolim.solvers._needs import noise_key
 

@@ -1,17 +1,24 @@
 r"""Mean and covariances of a network of n neurons to first order in its noise.
 
-With M the mean of the site and b(x) the amplitudes of the noises of every neuron's own,
+With M the mean of the site and b_j(x) the amplitudes of noise j, of every neuron's own,
 
     M' = F(M) = drift(M) + pull (target - M),
-    S' = L S + S L^T + b b^T,             L = d drift/dx - pull - gap,
-    C' = A C + C A^T + b b^T/n,           A = dF/dM, through means, fields and rates, too,
+    S' = L S + S L^T + Q,             L = d drift/dx - pull - gap,
+    C' = A C + C A^T + Q/n,           A = dF/dM, through means, fields and rates, too,
+    Q = sum_j [ b_j b_j^T + B_j (1 - 1/n) S B_j^T + A_j C A_j^T ],
 
-the expected covariance about the site mean is (1 - 1/n) S and the site mean has covariance C; noise
-that is common to the site moves C only, undivided.  Exact for linear networks with additive noise
-(``moments``); otherwise what is left out is relatively of the order of S: noise and initial spread
-have to be small, and walls far.
+B_j the slope of b_j along the neuron's state, A_j that along the state of all of them, both zero
+for a noise whose amplitude is not affine in the neuron's state.  The expected covariance about the
+site mean is (1 - 1/n) S and the site mean has covariance C; of noise that is common to the site
+b_j b_j^T + A_j C A_j^T moves C only, undivided, and B_j S B_j^T moves S.
 
-Source: van Kampen 2007, ch. X (linear noise approximation); docs/science.md, section 3.
+Exact where drift and amplitudes are affine in x, m and c and noise is Ito's, and where what
+multiplies them does not fluctuate (as of noisy conductances, docs/science.md, section 7.2);
+otherwise what is left out is relatively of the order of S: noise and initial spread have to be
+small, and walls far.
+
+Source: van Kampen 2007, ch. X (linear noise approximation); Arnold 1974, sec. 8.5 (second moments
+of linear equations); docs/science.md, section 3.
 """
 
 from __future__ import annotations
@@ -22,10 +29,17 @@ from typing import Any
 import numpy as np
 
 from neurolim.core import Cost, Model, Param, Solution, Solver, Var
-from neurolim.core.assembly import assemble_step
-from neurolim.core.model import CEILING, COMMON, CORRELATED, LAW, MULTIPLICATIVE, TIME
-from neurolim.numerics.structure import derivatives_of
-from neurolim.solvers._laws import start_moments
+from neurolim.core.model import (
+    CEILING,
+    COMMON,
+    CORRELATED,
+    LAW,
+    MULTIPLICATIVE,
+    TIME,
+    arguments_of,
+)
+from neurolim.numerics.structure import derivatives_of, structure_of
+from neurolim.solvers._laws import amplitudes, start_moments
 from neurolim.solvers._mean_and_covariance import (
     NETWORK_OPTIONS,
     check_network,
@@ -67,8 +81,16 @@ class _Linearised:
         (self.p,) = sites.params
         self.model, self.d, self.n = model, len(model.state), n
         self.weight = float(sites.coupling[0, 0])
-        self.slopes, self.kick = derivatives_of(model), assemble_step(model).kick
+        self.slopes, self.amplitudes = derivatives_of(model), amplitudes(model)
         self.common = np.array([noise.common for noise in model.noises], dtype=bool)
+        #: Noises whose amplitude moves with x, m or c, and is affine in x
+        self.moving = [
+            j
+            for j, (noise, bends) in enumerate(
+                zip(model.noises, structure_of(model).noises_bend, strict=True)
+            )
+            if not bends and any({*arguments_of(b)} & {"x", "m", "c"} for _, b in noise.parts)
+        ]
 
     def start(self) -> np.ndarray:
         """Return M, S and C of the initial law, flat; of an initial function to first order."""
@@ -91,15 +113,44 @@ class _Linearised:
         m = (*x, *self.model.equations.field(x, self.p))
         return m, tuple(self.weight * value for value in m)
 
-    def amplitudes(self, t: float, x: tuple[float, ...]) -> np.ndarray:
-        """Return the amplitudes of the noises at x [d, noise]."""
+    def carried(self, at: tuple[Any, ...]) -> np.ndarray:
+        """Return the slopes of the means of states and fields in x [d + n_fields, d]."""
+        sent = np.array(self.slopes.field_x(*at), dtype=float).reshape(-1, self.d)
+        return np.concatenate([np.eye(self.d), sent])
+
+    def intensities(
+        self, t: float, x: tuple[float, ...], own: np.ndarray, of_mean: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the intensities [d, d] of the noise of S and of C.
+
+        Parameters
+        ----------
+        t, x : time, and M
+        own, of_mean : S and C
+        """
         m, c = self.means(x)
-        rest = (0.0,) * self.d
-        columns = [
-            self.kick(t, x, m, c, self.p, tuple(unit), 1.0, rest)
-            for unit in np.eye(len(self.common)).tolist()
-        ]
-        return np.array(columns, dtype=float).reshape(-1, self.d).T
+        kicks = self.amplitudes(t, x, m, c, self.p)
+        each, shared = kicks[:, ~self.common], kicks[:, self.common]
+        of_own = each @ each.T
+        of_all = of_own / self.n + shared @ shared.T
+        if not self.moving:
+            return of_own, of_all
+        at = (x, m, c, self.p, t)
+        shape, carried = (len(self.common), self.d, -1), self.carried(at)
+        by_x, by_m, by_c = (
+            np.array(part(*at), dtype=float).reshape(shape)
+            for part in (self.slopes.noise_x, self.slopes.noise_m, self.slopes.noise_c)
+        )
+        for j in self.moving:
+            together = by_x[j] + (by_m[j] + self.weight * by_c[j]) @ carried
+            apart = by_x[j] @ own @ by_x[j].T
+            wandering = together @ of_mean @ together.T
+            if self.common[j]:
+                of_own, of_all = of_own + apart, of_all + wandering
+            else:
+                more = (1.0 - 1.0 / self.n) * apart + wandering
+                of_own, of_all = of_own + more, of_all + more / self.n
+        return of_own, of_all
 
     def generators(self, t: float, x: tuple[float, ...]) -> tuple[np.ndarray, ...]:
         """Return (F, A, L) at x."""
@@ -110,8 +161,7 @@ class _Linearised:
             np.array(part, dtype=float) for part in self.model.equations.relax(m, c, self.p)
         )
         own = matrix(slopes.drift_x(*at)) - np.diag(pull)
-        sent = np.array(slopes.field_x(*at), dtype=float).reshape(-1, self.d)
-        carried = np.concatenate([np.eye(self.d), sent])
+        carried = self.carried(at)
         place = np.array(x)[:, None]
         felt = matrix(slopes.drift_m(*at)) + self.weight * matrix(slopes.drift_c(*at))
         felt += matrix(slopes.current_m(*at)) + self.weight * matrix(slopes.current_c(*at))
@@ -126,12 +176,11 @@ class _Linearised:
         x = tuple(flat[:d].tolist())
         own, of_mean = flat[d:].reshape(2, d, d)
         motion, mean_slope, own_slope = self.generators(t, x)
-        kicks = self.amplitudes(t, x)
-        each, shared = kicks[:, ~self.common], kicks[:, self.common]
+        of_own, of_all = self.intensities(t, x, own, of_mean)
         widening = own_slope @ own
-        widening = widening + widening.T + each @ each.T
+        widening = widening + widening.T + of_own
         wandering = mean_slope @ of_mean
-        wandering = wandering + wandering.T + each @ each.T / self.n + shared @ shared.T
+        wandering = wandering + wandering.T + of_all
         return np.concatenate([motion, widening.ravel(), wandering.ravel()])
 
 
