@@ -44,7 +44,7 @@ class Engine:
         exact = scheme == "exponential"
         self.kernels: Any = exponential if exact else euler
         self.code = exponential_code(model) if exact else step_code(model)
-        self.walls = _walls(model, sites)
+        self.walls = walls_of(model, sites)
         self.noises = _noises(model, sites, exact, wide)._replace(refinement=refinement)
         along_a_path = exact and self.code.type.rates_move
         self.modes = make_modes(P, d, nm, along_a_path) if exact else None
@@ -121,7 +121,7 @@ def _noises(model: Model, sites: Sites, exact: bool, wide: bool) -> Noises:
     if not exact:
         common = np.array([noise.common for noise in model.noises], dtype=bool)
         return Noises(
-            np.full(d, NONE, dtype=np.int64), _streams(model, sites), common, 1, resolution
+            np.full(d, NONE, dtype=np.int64), streams_of(model, sites), common, 1, resolution
         )
     loose = [noise for noise in model.noises if not noise.exact]
     # Streams that neither the exact noise nor the bridges of walls take.
@@ -131,7 +131,8 @@ def _noises(model: Model, sites: Sites, exact: bool, wide: bool) -> Noises:
     return Noises(brings, free[: len(loose)], common, 1, resolution)
 
 
-def _walls(model: Model, sites: Sites) -> Walls:
+def walls_of(model: Model, sites: Sites) -> Walls:
+    """Return where the variables of a network are kept."""
     d = len(model.state)
     none = np.zeros((len(sites.labels), d))
     deviation = (
@@ -145,7 +146,7 @@ def _walls(model: Model, sites: Sites) -> Walls:
     return Walls(floor, ceiling, period, np.where(bridged, deviation, 0.0))
 
 
-def _streams(model: Model, sites: Sites) -> np.ndarray:
+def streams_of(model: Model, sites: Sites) -> np.ndarray:
     """Return the stream of every noise: that of its variable, while it is free; -1 for silence."""
     streams: list[int] = []
     for noise in model.noises:
