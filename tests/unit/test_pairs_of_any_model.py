@@ -13,8 +13,10 @@ from scipy.stats import norm
 
 from neurolim import core
 from neurolim.core import Field, GapJunctions, Model, Noise, Param, Sites, State, Status, StudyError
+from neurolim.kernels.ties import spread_means, take_images
 from neurolim.laws import Uniform
 from neurolim.math import cos, sqrt
+from neurolim.numerics.columns import TILE
 from neurolim.solvers._ties import _groups
 
 SOLVER = core.get("solver", "pairs")
@@ -61,7 +63,7 @@ def test_synchronous_geometric_brownian_motions_contract_at_their_rate(stratonov
     sample = run(model_of(lambda x: (-0.3 * x.x,), noise), **size)["sample"][0, :, -1, 0, 0]
     rates = np.log(np.abs(sample[0] - sample[1]) / 2.0) / t
     rate = -a if stratonovich else -a - 0.5 * s * s
-    # Milstein's steps have the log of |1 + s r z + s^2 h (z^2 - 1)/2|, r^2 = h; drifts are exact.
+    # Milstein's steps have the log of |1 + s r z + s^2 h (z^2 - 1)/2|, r^2 = h.
     z, weights = np.polynomial.hermite_e.hermegauss(60)
     logs = np.log(np.abs(1.0 + s * h**0.5 * z + 0.5 * s * s * h * (z * z - 1.0)))
     scheme = rate + weights @ logs / weights.sum() / h + 0.5 * s * s
@@ -320,18 +322,34 @@ def two_sites(params):
     return Sites(("a", "b"), gain * np.array([[0.0, 1.0], [-1.0, 0.0]]), ({}, {}))
 
 
+TWO_SITES = model_of(
+    lambda x, c: (c.sent - x.x,),
+    Noise("x", "end"),
+    fields=(Field("sent", lambda x: x.x * x.x),),
+    prepare=two_sites,
+)
+
+
 def test_a_second_copy_with_other_weights_is_the_network_with_these():
-    model = model_of(
-        lambda x, c: (c.sent - x.x,),
-        Noise("x", 0.3),
-        fields=(Field("sent", lambda x: x.x * x.x),),
-        prepare=two_sites,
-    )
     size = {"n_neurons": 4, "n_pairs": 20, "dt": 0.05}
-    both = run(model, other={"size": 0.9}, **size)["copy_mean"]
-    alone = run(model, given={"size": 0.9}, **size)["copy_mean"]
+    both = run(TWO_SITES, other={"size": 0.9}, **size)["copy_mean"]
+    alone = run(TWO_SITES, given={"size": 0.9}, **size)["copy_mean"]
     np.testing.assert_array_equal(both[:, 1], alone[:, 0])
     assert (both[:, 0, -1] != both[:, 1, -1]).all()
+
+
+def test_a_drift_that_feels_means_of_its_own_variable_is_followed_to_first_order():
+    exact = solve_ivp(
+        lambda t, x: [0.5 * x[1] ** 2 - x[0], -0.5 * x[0] ** 2 - x[1]],
+        (0, 1), [1.0, 1.0], rtol=1e-12, atol=1e-12,
+    ).y[:, -1]  # fmt: skip
+    size = {"n_neurons": 4, "n_pairs": 1, "given": {"end": 0.0}}
+    errors = [
+        np.abs(run(TWO_SITES, dt=1.0 / k, **size)["copy_mean"][0, 0, -1, :, 0] - exact).max()
+        for k in (16, 32, 64)
+    ]
+    orders = np.log2(errors[:-1] / np.array(errors[1:]))
+    assert np.abs(orders - 1.0).max() < 0.1
 
 
 @pytest.mark.parametrize(
@@ -352,10 +370,49 @@ def test_noise_that_a_coupling_cannot_take_is_refused_by_name(noise, coupling, w
         run(model_of(slow, noise, "xy"), coupling=coupling)
 
 
-def test_a_drift_without_derivatives_is_refused():
-    model = model_of(lambda x: (-x.x if x.x > 0 else x.x,), Noise("x", 1.0))
-    with pytest.raises(StudyError, match=r"derivatives of drift: drift asks `if` of a state"):
-        run(model)
+@pytest.mark.parametrize(
+    ("drift", "noise", "words"),
+    [
+        (
+            lambda x: (-x.x if x.x > 0 else x.x,),
+            Noise("x", 1.0),
+            "derivatives of drift: drift asks `if` of a state",
+        ),
+        (
+            lambda x: (-x.x,),
+            Noise("x", lambda x: x.x if x.x > 0 else 1.0, stratonovich=True),
+            "noise asks `if` of a state",
+        ),
+        (
+            lambda x: (-x.x,),
+            Noise("x", lambda m: m.x, stratonovich=True, common=True),
+            "common noise whose amplitude depends on means",
+        ),
+    ],
+)
+def test_what_has_no_derivatives_is_refused(drift, noise, words):
+    with pytest.raises(StudyError, match=words):
+        run(model_of(drift, noise))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 100, 600])
+def test_every_neuron_of_a_tile_is_given_the_mean_of_its_own_network(n):
+    means, out = np.arange(24.0).reshape(2, 12), np.zeros((3, TILE))
+    for first in range(0, 12 * n, TILE):
+        spread_means(means, n, first, out)
+        neurons = np.minimum((first + np.arange(TILE)) // n, 11)
+        np.testing.assert_array_equal(out[:2], means[:, neurons])
+
+
+def test_images_are_the_nearest_points_on_the_line():
+    rng = np.random.default_rng(0)
+    one, two, out = rng.uniform(0, 3, TILE), rng.uniform(0, 3, TILE), np.zeros(TILE)
+    take_images(one, two, 3.0, out)
+    assert np.abs(out - two).max() <= 1.5
+    turns = (out - one) / 3.0
+    np.testing.assert_allclose(turns, np.round(turns), atol=1e-12)
+    take_images(one, two, 0.0, out)
+    np.testing.assert_array_equal(out, one)
 
 
 def test_noises_are_grouped_by_the_variables_that_link_them():

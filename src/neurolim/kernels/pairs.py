@@ -10,7 +10,8 @@ D, the drift without linear couplings and noise, moves one variable after the ot
 at the time in the middle of what it covers.  Means are taken anew before each S_k into which they
 enter.  What a drift takes beyond a wall goes to the wall, as the Skorokhod map has it.
 
-N, noise and linear couplings with their rates and targets held, is exact for additive noise:
+N, noise and linear couplings with their rates and targets held, is exact in every variable for
+additive noise:
 
     x <- target + (m - target) e^{-pull h} + (x - m) e^{-(pull + gap) h}
          + by_mean <u> + by_own (u - <u>),
@@ -18,12 +19,14 @@ N, noise and linear couplings with their rates and targets held, is exact for ad
 u being amplitudes times normals and Milstein's correction, at the start of N and at the time in the
 middle of the step;  by_own^2 = int_0^h e^{-2 (pull + gap) s} ds,  by_mean the same without gap.
 
-Orders.  S_k is an exponential Euler step with the exact slope, of local error O(h^3); a symmetric
-composition of steps of second order is of second order, and D N D is Strang's splitting: weak order
-2 for additive noise (common, correlated, of amplitudes in time, too) where pull, gap and target are
-constant along N, away from walls.  Otherwise weak order 1: of Milstein's step (Kloeden & Platen
-1992, sec. 14.1), of rates that are held while means move, or of the bridge at a wall.  Strong order
-as the exponential scheme's: 1 where noises commute and no amplitude depends on means, else 1/2.
+Orders.  S_k is an exponential Euler step with the exact slope, of local error O(h^3) if drift_k
+feels no means of x_k or of fields of x_k, which it holds; a symmetric composition of steps of
+second order is of second order, and D N D is Strang's splitting.  Hence weak order 2 for additive
+noise (common, correlated, of amplitudes in time, too) where no drift feels means of its own
+variable and pull, gap and target are constant along N, away from walls.  Otherwise weak order 1: of
+what is held while it moves, of Milstein's step (Kloeden & Platen 1992, sec. 14.1), or of the bridge.
+Strong order 1 where noises commute and no amplitude depends on means, otherwise 1/2: that of what
+Milstein's correction leaves of the double integrals (sec. 10.3).
 """
 
 from __future__ import annotations

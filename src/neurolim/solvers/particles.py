@@ -26,10 +26,10 @@ from neurolim.core import (
     StudyError,
     Var,
 )
-from neurolim.core.model import arguments_of
 from neurolim.kernels.network import Records
 from neurolim.numerics.structure import structure_of
 from neurolim.numerics.summary import ORDERS
+from neurolim.solvers._needs import CORRECTION, no_correction
 from neurolim.solvers._steps import Engine, exact_noise
 from neurolim.solvers._times import (
     TIME_OPTIONS,
@@ -233,19 +233,16 @@ def _check_traced(model: Model, scheme: str) -> None:
     StudyError : no slope of the drift for the exponential scheme, no correction for Stratonovich's
         noise, or one that the means of a common noise would have to enter
     """
-    stratonovich = [noise for noise in model.noises if noise.stratonovich]
-    if scheme == "euler_maruyama" and not stratonovich:
+    if scheme == "euler_maruyama" and not any(noise.stratonovich for noise in model.noises):
         return
     reasons = structure_of(model).untraceable
     needed = ("noise",) if scheme == "euler_maruyama" else ("drift", "coupling", "fields", "noise")
     for part in needed:
         if part in reasons:
             raise StudyError("model", f"{model.name}.{part} {reasons[part]}", "euler_maruyama, Ito")
-    for noise in stratonovich:
-        felt = {name for _, amplitude in noise.parts for name in arguments_of(amplitude)}
-        if noise.common and felt & {"m", "c"}:
-            problem = "common noise whose amplitude depends on means is not taken as Stratonovich's"
-            raise StudyError("model", f"{model.name}: {problem}", "Ito's, with its correction")
+    problem = no_correction(model)
+    if problem:
+        raise StudyError("model", f"{model.name}: {problem}", CORRECTION.allowed)
 
 
 def _bins(options: Mapping[str, Any]) -> tuple[float, float, int]:
