@@ -150,3 +150,12 @@ def test_a_driven_equation_is_of_second_order_in_the_step():
         return abs(found["mean"][0, -1, 0, 0] - exact)
 
     assert np.log2(error(256) / error(512)) == pytest.approx(2.0, abs=0.1)
+
+
+def test_two_noises_that_are_equal_are_two():
+    # dx = s dB + s dB', both common: the mean of a network has the variance 2 s^2 t.
+    noise = (Noise("x", "size", common=True), Noise("x", "size", common=True))
+    model = model_of(lambda x: (0.0,), noise, state=("x",))
+    found = simulate(model, dt=0.5, n_neurons=256, replicas=2000)["mean"][:, -1, 0, 0] - 1.0
+    expected = 2.0 * 0.5**2
+    assert abs(np.mean(found**2) / expected - 1.0) < 4.0 * np.sqrt(2.0 / 2000)

@@ -51,6 +51,7 @@ def sine(x):
     [
         ("exp", Decimal.exp, np.concatenate([NARROW, WIDE]), 1.5),
         ("expm1", lambda x: x.exp() - 1, np.concatenate([NARROW, WIDE, TINY]), 3.0),
+        ("phi1", lambda x: (x.exp() - 1) / x, np.concatenate([NARROW, WIDE, TINY]), 4.0),
         ("log", Decimal.ln, np.concatenate([np.exp(WIDE / 2), 1 + TINY[TINY > -1]]), 2.0),
         ("tanh", tanh, np.concatenate([NARROW, 5 * NARROW, TINY]), 4.0),
         ("sigmoid", lambda x: 1 / (1 + (-x).exp()), np.concatenate([NARROW, WIDE]), 3.0),

@@ -215,7 +215,7 @@ def test_four_variables_with_noisy_gates_between_walls():
 
 
 def test_solvers_that_do_not_take_a_feature_say_which():
-    for name in ("limit", "moments", "kinetic", "pairs"):
+    for name in ("limit", "moments", "kinetic"):
         solver = core.get("solver", name)
         options = core.resolve(solver.options, {})
         with pytest.raises(StudyError, match=f"solver: {name} does not take .*everything has"):

@@ -10,6 +10,7 @@ from scipy.integrate import solve_ivp
 
 from neurolim import core
 from neurolim.core import Status, StudyError
+from neurolim.core.model import MULTIPLICATIVE
 from neurolim.statistics.reflection_bias import chain_mean, stationary_mean
 
 SOLVER = core.get("solver", "pairs")
@@ -190,39 +191,39 @@ GENERIC: dict[str, dict[str, Any]] = {
     "morris_lecar": {"interaction": 0.4, "joint": 0.3},
     "hindmarsh_rose": {"eps": 0.1},
     "morris_lecar_voltage": {"voltage_start": -40.0, "eps": 0.5},
+    "hodgkin_huxley": {"voltage_start": 0.0},
 }
-COUPLED = [name for name in core.names("model") if not core.get("model", name).features]
+STARTS = {"desai_zwanzig": "start", "kuramoto": "spread"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", COUPLED)
+@pytest.mark.parametrize("name", core.names("model"))
 def test_every_model_is_coupled_and_both_copies_have_its_law(name):
     plugin = core.get("model", name)
     given = GENERIC.get(name, {})
     size = {"n_neurons": 20, "t_end": 1.0, "records": 2, "dt": 0.01}
     chosen = core.resolve(core.get("solver", "particles").options, size)
     params = core.resolve(plugin.params, given)
-    try:
-        SOLVER.accept(plugin, params, core.resolve(SOLVER.options, size))
-    except StudyError as refusal:
-        pytest.skip(str(refusal))
     alone = core.get("solver", "particles").solve(plugin, params, chosen, 99, range(320)).arrays
     law = alone["mean"][:, -1]
     same = run(given, 1, name, coupling="synchronous", n_pairs=10, **size)
     assert (same["distance"] == 0.0).all()
-    start = "start" if name == "desai_zwanzig" else "voltage_start"
+    start = STARTS.get(name, "voltage_start")
     there = {"other": [start], "other_values": [first_of(params[start]) + 0.5]}
-    for coupling in ("mirror", "independent", "maximal"):
+    # Under noise that depends on the state copies cannot be made to meet.
+    meets = MULTIPLICATIVE not in plugin.features
+    for coupling in ("mirror", "independent", "maximal")[: 3 if meets else 2]:
         found = run(given, 8, name, coupling=coupling, n_pairs=40, **size, **there)
         means = found["copy_mean"][:, 0, -1]
         error = (means.var(axis=0, ddof=1) / 8 + law.var(axis=0, ddof=1) / 320) ** 0.5
-        # Both schemes are second order in dt.
+        # What both schemes leave at this step.
         bias = 1e-3 * (1.0 + np.abs(means.mean(axis=0)))
         assert (np.abs(means.mean(axis=0) - law.mean(axis=0)) < 5.0 * error + bias).all(), coupling
         assert (found["distance"][:, 0, :, 0] > 0.0).all()
     # Maximally coupled voltages meet neuron by neuron where the model pulls both to one place;
-    # Hindmarsh-Rose networks that start apart are spiking at different times.
-    if name != "hindmarsh_rose":
+    # Hindmarsh-Rose networks that start apart are spiking at different times, and phases that are
+    # spread over an arc and over most of the circle take longer.
+    if meets and name not in ("hindmarsh_rose", "kuramoto"):
         assert found["distance"][:, -1].mean() < 0.9 * found["distance"][:, 0].mean()
 
 

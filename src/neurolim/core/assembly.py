@@ -147,7 +147,7 @@ class SplitNoise(NamedTuple):
 
     covariance : (p) -> flat tuple [d d] (state^2/time), of the noises taken exactly
     push : (t, x, m, c, p, z, r) -> tuple [d], what all others push with, from their normals z; r is
-        the root of the step.  Empty where there are none
+        the root of the step.  Empty where there are none, unless none are taken exactly
     """
 
     covariance: Callable[..., Any]
@@ -159,6 +159,7 @@ def assemble_noise(
     take: Callable[[Any], Any],
     milstein: Callable[..., Any] | None = None,
     entries: Sequence[tuple[int, int, int]] = (),
+    exact: bool = True,
 ) -> SplitNoise:
     """Return a model's noise as an exponential step takes it.
 
@@ -168,33 +169,73 @@ def assemble_noise(
     milstein : (x, m, c, p, t) -> numbers that Milstein's correction adds to the push, times
         z_j z_l - (j == l) and the root of the step
     entries : (k, j, i) of each of these numbers: the variable it moves, and its two noises, counted
-        among those not taken exactly
+        among those that are not `Noise.exact`
+    exact : such noises are taken exactly, otherwise all push
     """
     write = _Writer(model, take, name=False)
     covariance = {(k, j): "0.0" for k in model.symbols for j in model.symbols}
     pushed = dict.fromkeys(model.symbols, "")
-    loose = [noise for noise in model.noises if not noise.exact]
-    for noise in model.noises:
+    pushing = [j for j, noise in enumerate(model.noises) if not (exact and noise.exact)]
+    for index, noise in enumerate(model.noises):
         values = [(symbol, write.value(amplitude)) for symbol, amplitude in noise.parts]
-        if noise.exact:
+        if index not in pushing:
             for k, a in values:
                 for j, b in values:
                     known = covariance[k, j]
                     covariance[k, j] = f"{a} * {b}" + ("" if known == "0.0" else f" + {known}")
         else:
             for k, a in values:
-                pushed[k] += f" + {a} * z[{loose.index(noise)}]"
+                pushed[k] += f" + {a} * z[{pushing.index(index)}]"
     names = list(pushed)
     if milstein is not None:
         write.space["milstein"] = milstein
+        loose = [pushing.index(j) for j, noise in enumerate(model.noises) if not noise.exact]
         for i, (moved, one, two) in enumerate(entries):
-            square = f"(z[{one}] * z[{two}]{' - 1.0' if one == two else ''})"
+            square = f"(z[{loose[one]}] * z[{loose[two]}]{' - 1.0' if one == two else ''})"
             pushed[names[moved]] += f" + r * milstein(x, m, c, p, t)[{i}] * {square}"
-    push = _tuple([text.removeprefix(" + ") or "0.0" for text in pushed.values()] if loose else [])
+    some = pushing or not exact
+    push = _tuple([text.removeprefix(" + ") or "0.0" for text in pushed.values()] if some else [])
     return SplitNoise(
         write.function("covariance(p)", _tuple([*covariance.values()])),
         write.function("push(t, x, m, c, p, z, r)", push),
     )
+
+
+def assemble_sweeps(
+    model: Model, drift: Callable[..., Any], slopes: Callable[..., Any], phi1: Callable[..., Any]
+) -> tuple[Callable[..., Any], ...]:
+    """Return, variable by variable, how it moves alone for a time h.
+
+        x_k' = x_k + h phi1(h d drift_k/d x_k) drift_k
+
+    Parameters
+    ----------
+    model : x, m, c have names already
+    drift : (t, x, m, c, p) -> tuple [d]
+    slopes : (x, m, c, p, t) -> flat tuple [d d]
+    phi1 : z -> (e^z - 1)/z
+
+    Returns
+    -------
+    by variable k, (t, x, m, c, p, h) -> tuple [d], the state with the new x_k
+    """
+    write = _Writer(model, lambda function: function, name=False)
+    write.space |= {"drift": drift, "slopes": slopes, "phi1": phi1}
+    sweeps = []
+    for k, symbol in enumerate(model.symbols):
+        values = {name: f"x.{name}" for name in model.symbols}
+        slope = f"slopes(x, m, c, p, t)[{k * (len(values) + 1)}]"
+        values[symbol] += f" + h * phi1(h * {slope}) * drift(t, x, m, c, p)[{k}]"
+        sweeps.append(write.function("sweep(t, x, m, c, p, h)", _tuple([*values.values()])))
+    return tuple(sweeps)
+
+
+def assemble_own(model: Model, take: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Return (x, p) -> what a neuron adds to the means: a tuple of its state, then its fields."""
+    write = _Writer(model, take, name=False)
+    values = [f"x.{name}" for name in model.symbols]
+    values += [write.value(sent.value) for sent in model.fields]
+    return write.function("own(x, p)", _tuple(values))
 
 
 def _relax(model: Model, write: _Writer) -> Any:

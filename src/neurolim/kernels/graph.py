@@ -45,7 +45,7 @@ from neurolim.kernels.vectors import each_add, each_fma, each_less, each_times
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.columns import TILE
 from neurolim.numerics.compiled import kernel
-from neurolim.numerics.elementary import expm1
+from neurolim.numerics.elementary import phi1
 from neurolim.numerics.lowlevel import stack_array, unowned
 from neurolim.provenance import code_digest
 
@@ -191,24 +191,14 @@ def hear(code, network, wires, s):
 
 
 @kernel
-def phi1(z):
-    """Return (1 - e^-z)/z to rounding."""
-    near = abs(z) < 1e-3
-    # Truncation z^5/720.
-    series = 1.0 - z * (0.5 - z * (1.0 / 6.0 - z * (1.0 / 24.0 - z / 120.0)))
-    return series if near else -expm1(-z) / (1.0 if near else z)
-
-
-@kernel
 def phi2(z):
-    """Return (1 - phi1(z))/z to rounding."""
+    """Return (1 - (1 - e^-z)/z)/z to rounding."""
     near = abs(z) < 0.02
     # Truncation z^6/40320.
     series = 0.5 - z * (
         1.0 / 6.0 - z * (1.0 / 24.0 - z * (1.0 / 120.0 - z * (1.0 / 720.0 - z / 5040.0)))
     )
-    whole = 1.0 if near else z
-    return series if near else (1.0 + expm1(-z) / whole) / whole
+    return series if near else (1.0 - phi1(-z)) / z
 
 
 @kernel
@@ -258,8 +248,8 @@ def predict_site(code, network, wires, noises, walls, s, step):
             for i in range(count):
                 decay = h * rate[k, i]
                 beside[i] = forces[k, i] + rate[k, i] * row[i]
-                row[i] += h * phi1(decay) * forces[k, i]
-                row[i] += np.sqrt(h * phi1(2.0 * decay)) * pushes[k, i]
+                row[i] += h * phi1(-decay) * forces[k, i]
+                row[i] += np.sqrt(h * phi1(-2.0 * decay)) * pushes[k, i]
 
 
 @kernel

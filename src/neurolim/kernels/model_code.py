@@ -9,11 +9,18 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from neurolim.core import Equations, Model, StudyError
-from neurolim.core.assembly import assemble, assemble_noise, assemble_step
+from neurolim.core.assembly import (
+    assemble,
+    assemble_noise,
+    assemble_own,
+    assemble_step,
+    assemble_sweeps,
+)
 from neurolim.core.digests import model_digest
 from neurolim.kernels.numba_types import Code
 from neurolim.numerics.cache import named
 from neurolim.numerics.compiled import inlined
+from neurolim.numerics.elementary import phi1
 from neurolim.numerics.lowlevel import fma
 from neurolim.numerics.structure import derivatives_of, structure_digest, structure_of
 from neurolim.provenance import code_digest
@@ -162,6 +169,32 @@ def _is_walled(model: Model) -> bool:
     """Return whether a variable has a wall, or lives on a circle."""
     return any(
         var.floor is not None or var.ceiling is not None or bool(var.period) for var in model.state
+    )
+
+
+@lru_cache(maxsize=64)
+def pair_codes(model: Model) -> tuple[Code, tuple[Code, ...]]:
+    """Return a model as the first argument of the kernels of pairs, and by variable of its sweeps.
+
+    Its drift is traced.
+    """
+    key, kept = kernel_key(model)
+    key = f"{key}_pairs_{structure_digest(model)}"
+    shape, slopes, take = structure_of(model), derivatives_of(model, name=False), compiler(key)
+    milstein = take(slopes.milstein) if shape.milstein else None
+    noise = assemble_noise(model, take, milstein, shape.milstein, exact=False)
+    functions = _step_functions(model, take, key)
+    own = assemble_own(model, take)
+    functions |= {"push": take(noise.push), "own": take(own)}
+    sweeps = assemble_sweeps(model, functions["drift"], take(slopes.drift_x), phi1)
+
+    def code(tag: str, more: dict[str, Any]) -> Code:
+        sizes = (model.symbols, model.means, model.numbers._fields, len(model.noises))
+        return Code(f"{key}{tag}", *sizes, kept, functions | more)
+
+    return code("", {}), tuple(
+        code(f"_{k}", {"sweep": inlined(named(sweep, f"{key}_{k}"))})
+        for k, sweep in enumerate(sweeps)
     )
 
 

@@ -298,6 +298,9 @@ state_to_replace = _loader(
     """,
     _marked_read,
 )
+means_of = _loader(
+    lambda code: code.means, "Return the means of neuron i of rows [mean, i].", _marked_read
+)
 replace = _writer(
     "state",
     "Write the new state of neuron i of rows [variable, i]; see ``state_to_replace``.",
@@ -420,18 +423,26 @@ bends_at = _tuple_loader(
 )
 
 
-@intrinsic
-def as_state(typing_context: Any, code: Any, values: Any) -> Any:
-    """Return a tuple as a state, with names."""
-    numbers = NumbersType(code.state)
+def _giver(names: Callable[[Any], tuple[str, ...]], doc: str) -> Any:
+    """Return an intrinsic (code, tuple) -> the same numbers with names."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        state = cgutils.create_struct_proxy(numbers)(context, builder)
-        for k, name in enumerate(numbers.names):
-            setattr(state, name, builder.extract_value(args[1], k))
-        return state._getvalue()
+    def typer(typing_context: Any, code: Any, values: Any) -> Any:
+        numbers = NumbersType(names(code))
 
-    return numbers(code, values), generate
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            named = cgutils.create_struct_proxy(numbers)(context, builder)
+            for k, name in enumerate(numbers.names):
+                setattr(named, name, builder.extract_value(args[1], k))
+            return named._getvalue()
+
+        return numbers(code, values), generate
+
+    typer.__doc__ = doc
+    return intrinsic(typer)
+
+
+as_state = _giver(lambda code: code.state, "Return a tuple as a state, with names.")
+as_means = _giver(lambda code: code.means, "Return a tuple as means, with names.")
 
 
 @intrinsic

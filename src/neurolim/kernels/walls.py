@@ -20,13 +20,25 @@ def reflect_bridge(old, new, floor, deviation, h, first, key, replica, step, sit
 
     Source: Lepingle 1995.
     """
-    u = stack_array(np.float64, 1, TILE)[0]
-    stream = site * STREAMS_PER_SITE + STREAM_BRIDGE + k
-    uniforms(u[: new.size], first, key, replica, step, stream)
-    spread = 2.0 * deviation * deviation * h
+    logs = stack_array(np.float64, 1, TILE)[0]
+    draw_logs(logs[: new.size], first, key, replica, step, site, k)
+    push_up(old, new, floor, 2.0 * deviation * deviation * h, logs)
+
+
+@kernel
+def draw_logs(logs, first, key, replica, step, site, k):
+    """Fill a row with the logarithms of the bridges' uniforms, whole blocks of neurons."""
+    uniforms(logs, first, key, replica, step, site * STREAMS_PER_SITE + STREAM_BRIDGE + k)
+    for i in range(logs.size):
+        logs[i] = log(logs[i])
+
+
+@kernel
+def push_up(old, new, floor, spread, logs):
+    """Push proposals up by their bridges; ``spread`` = 2 s^2 h; see `reflect_bridge`."""
     for i in range(new.size):
         x, y = old[i], new[i]
-        low = 0.5 * (x + y - np.sqrt((y - x) * (y - x) - spread * log(u[i])))
+        low = 0.5 * (x + y - np.sqrt((y - x) * (y - x) - spread * logs[i]))
         new[i] = y + (floor - low if low < floor else 0.0)
 
 
@@ -42,6 +54,17 @@ def fold(row, floor, ceiling):
         x = 2.0 * floor - x if x < floor else x
         x = 2.0 * ceiling - x if x > ceiling else x
         row[i] = max(x, floor)
+
+
+@kernel
+def project(row, floor, ceiling):
+    """Take what lies beyond a wall to the wall.
+
+    What the Skorokhod map does to a drift that pushes against it.  For noise of weak order 1/2: the
+    map of a walk pushes less than that of the path through its points.
+    """
+    for i in range(row.size):
+        row[i] = min(max(row[i], floor), ceiling)
 
 
 @kernel

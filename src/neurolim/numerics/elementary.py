@@ -64,6 +64,12 @@ def expm1(x):
 
 
 @inlined
+def phi1(x):
+    """Return (e^x - 1)/x to 4 ulp, 1 at 0: the mean growth over an exponential step."""
+    return 1.0 if x == 0.0 else expm1(x) / x
+
+
+@inlined
 def tanh(x):
     """Return tanh(x) to 4 ulp, accurate near 0, +-1 far out: expm1(2x)/(expm1(2x) + 2)."""
     t = expm1(min(max(2.0 * x, -80.0), 80.0))

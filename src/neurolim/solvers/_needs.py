@@ -72,6 +72,23 @@ ITO = Need(
 )
 
 
+def no_correction(model: Model) -> str:
+    """Return why Stratonovich's noise of a model cannot be made Ito's, or ""."""
+    reasons = structure_of(model).untraceable
+    for noise in model.noises:
+        if noise.stratonovich and "noise" in reasons:
+            return f"noise {reasons['noise']}"
+        felt = {name for _, amplitude in noise.parts for name in arguments_of(amplitude)}
+        if noise.stratonovich and noise.common and felt & {"m", "c"}:
+            return "common noise whose amplitude depends on means is not taken as Stratonovich's"
+    return ""
+
+
+CORRECTION = Need(
+    "noise that is Ito's or can be made so", no_correction, "Ito's, with its correction"
+)
+
+
 def _bent_start(model: Model) -> str:
     bent = structure_of(model).start_bends
     return f"{bent[0]} enters otherwise than affinely" if bent else ""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from neurolim.core import Model, Sites, StudyError
-from neurolim.core.model import MAX_NOISES, arguments_of, value_of
+from neurolim.core.model import MAX_NOISES, value_of
 from neurolim.kernels import euler, exponential
 from neurolim.kernels.delays import make_delays
 from neurolim.kernels.mean_mode import make_modes
@@ -18,6 +18,7 @@ from neurolim.kernels.records import Records
 from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
 from neurolim.numerics.structure import structure_of
+from neurolim.solvers._needs import CORRECTION, no_correction
 
 #: Numbers that a network with delays may remember.
 _MOST_REMEMBERED = 1e8
@@ -138,19 +139,16 @@ def check_traced(model: Model, scheme: str) -> None:
     StudyError : no slope of the drift for the exponential scheme, no correction for Stratonovich's
         noise, or one that the means of a common noise would have to enter
     """
-    stratonovich = [noise for noise in model.noises if noise.stratonovich]
-    if scheme == "euler_maruyama" and not stratonovich:
+    if scheme == "euler_maruyama" and not any(noise.stratonovich for noise in model.noises):
         return
     reasons = structure_of(model).untraceable
     needed = ("noise",) if scheme == "euler_maruyama" else ("drift", "coupling", "fields", "noise")
     for part in needed:
         if part in reasons:
             raise StudyError("model", f"{model.name}.{part} {reasons[part]}", "euler_maruyama, Ito")
-    for noise in stratonovich:
-        felt = {name for _, amplitude in noise.parts for name in arguments_of(amplitude)}
-        if noise.common and felt & {"m", "c"}:
-            problem = "common noise whose amplitude depends on means is not taken as Stratonovich's"
-            raise StudyError("model", f"{model.name}: {problem}", "Ito's, with its correction")
+    problem = no_correction(model)
+    if problem:
+        raise StudyError("model", f"{model.name}: {problem}", CORRECTION.allowed)
 
 
 def exact_noise(model: Model, sites: Sites) -> tuple[bool, ...]:
@@ -186,7 +184,7 @@ def noises_of(model: Model, sites: Sites, exact: bool = False, wide: bool = Fals
     if not exact:
         common = np.array([noise.common for noise in model.noises], dtype=bool)
         return Noises(
-            np.full(d, NONE, dtype=np.int64), _streams(model, sites), common, 1, resolution
+            np.full(d, NONE, dtype=np.int64), streams_of(model, sites), common, 1, resolution
         )
     loose = [noise for noise in model.noises if not noise.exact]
     # Streams that neither the exact noise nor the bridges of walls take.
@@ -211,7 +209,7 @@ def walls_of(model: Model, sites: Sites) -> Walls:
     return Walls(floor, ceiling, period, np.where(bridged, deviation, 0.0))
 
 
-def _streams(model: Model, sites: Sites) -> np.ndarray:
+def streams_of(model: Model, sites: Sites) -> np.ndarray:
     """Return the stream of every noise: that of its variable, while it is free; -1 for silence."""
     streams: list[int] = []
     for noise in model.noises:

@@ -1,22 +1,30 @@
 r"""Two copies of a network on shared noise: couplings of stochastic neurons, pair by pair.
 
-Both copies obey the model's equation; only their Brownian motions are tied,
+Both copies obey the model's equation; only their Brownian motions are tied, noise by noise,
 
     dW = alpha dB + beta dB',      dW' = alpha dB - beta dB',      alpha^2 + beta^2 = 1,
 
 with B, B' independent, so each copy alone has the right law.  ``synchronous`` is beta = 0;
-``mirror`` is beta = 1 where the copies differ by more than the switch scale xi, 0 below xi/2, and
-in between they turn smoothly on the circle; ``independent`` gives each copy its own
+``mirror`` is beta = 1 where what the noise moves differs by more than the switch scale xi, 0 below
+xi/2, and in between they turn smoothly on the circle; ``independent`` gives each copy its own
 noise; ``maximal`` is the reflection-maximal coupling of one step's Gaussians, under which noisy
-variables meet.  Noise is a function of (key, replica, neuron, step, stream): a coupling is nothing
-but streams and a sign, neuron by neuron, for every model.
+variables meet: it needs noise of constant amplitude.  The others take any amplitude.  Noise is a
+function of (key, replica, neuron, step, stream): a coupling is nothing but streams and a sign.
 
-One step of length h is  drift(h/2) noise(h) drift(h/2): the drift is swept component by component
-there and back, each exponentially with its own slope (exact where a component is affine in itself,
-so Morris-Lecar voltages stay in [V_L, V_E]); the noise step is exact with the linear couplings of
-the model, and exact for a reflected Brownian motion when ``reflection`` is ``bridge``.  Weak order
-2 without reflection, 1 with it.  Shared bridge uniforms make the reflected step of the synchronous
-coupling order preserving and non-expansive, as the Skorokhod map is.
+Common noise is the environment of a replica: one path per site for all its pairs and for both
+copies, under every coupling.  What is coupled are the laws given that path: ``independent`` copies
+are independent given it.
+
+The scheme is that of `kernels.pairs`, drift(h/2) noise(h) drift(h/2): the drift swept variable by
+variable there and back, each exponentially with its own slope (exact where a variable is affine in
+itself, so Morris-Lecar voltages stay in [V_L, V_E]); additive noise exact with the linear couplings
+of the model, and exact for a reflected Brownian motion at one wall when ``reflection`` is
+``bridge``.  Weak order 2 for additive noise, rates that do not move and drifts that feel no means
+of their own variable; otherwise 1, as by the bridge or by noise that depends on the state (strong
+order 1 where noises commute, otherwise 1/2).  Where no bridge is known (two walls, amplitudes that
+are not constant) a step is folded back: weak order 1/2 where noise carries a variable to its wall.
+Shared bridge uniforms make the reflected step of the synchronous coupling order preserving and
+non-expansive, as the Skorokhod map is.  On circles distances are the shortest.
 
 Sources: Herda, Monmarche & Perthame 2024, eq. (10), section 3 (couplings, particle by particle);
 Lepingle 1995 (bridge); Bou-Rabee, Eberle & Zimmer 2020 (reflection-maximal step).
@@ -43,9 +51,22 @@ from neurolim.core import (
     Var,
     resolve,
 )
+from neurolim.core.model import CEILING, CIRCLE, FEATURES_OF_NOISE, LAW, TIME
+from neurolim.kernels.model_code import pair_codes
+from neurolim.kernels.pairs import advance, prepare, start
+from neurolim.kernels.ties import STREAM_SECOND_INITIAL
 from neurolim.numerics.random import BLOCK, STREAM_INITIAL
 from neurolim.numerics.structure import derivatives_of, structure_of
-from neurolim.solvers._couplings import COUPLINGS, REFLECTIONS, kernels
+from neurolim.solvers._needs import CORRECTION, derivatives
+from neurolim.solvers._ties import (
+    COUPLINGS,
+    REFLECTIONS,
+    check_noise,
+    is_alone,
+    pairs_of,
+    ties_of,
+    walls_of_both,
+)
 from neurolim.solvers._times import (
     TIME_OPTIONS,
     largest_rate,
@@ -53,9 +74,6 @@ from neurolim.solvers._times import (
     state_coords,
     steps_per_record,
 )
-
-#: Stream of the starts of second copies that start by themselves.
-STREAM_SECOND_INITIAL = 96
 
 OPTIONS = (
     Param("n_neurons", 1, doc="neurons per site of each copy", kind="integer", low=1, high=2**24),
@@ -108,6 +126,15 @@ OPTIONS = (
     Param("samples", 0, doc="pairs whose first neuron is recorded", kind="integer", low=0),
     Param("dt", 0.01, "time", "time step h", positive=True),
     *TIME_OPTIONS,
+    Param(
+        "brownian_refinement",
+        1,
+        doc="a step's noise is the sum of this many finer steps': paths shared between steps "
+        "(not by the bridge of reflected variables)",
+        kind="integer",
+        low=1,
+        high=2**20,
+    ),
 )
 
 
@@ -152,13 +179,14 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
     site = -(-options["n_neurons"] * options["n_pairs"] // BLOCK) * BLOCK
     neurons = len(model.sites(params).labels) * site
     steps = options["t_end"] / options["dt"]
-    d = len(model.state)
-    # Seconds per pair-step and variable; neurons of a network look at their means, others' too.
-    per_step = 18e-9
+    d, noises = len(model.state), len(model.noises)
+    # Nanoseconds of a pair's step, measured on one core with AVX-512.
+    each = 12.0 * d + 3.0 * model.work
     if options["n_neurons"] > 1 or neurons > site or options["limit_copy"]:
-        per_step = 45e-9 if options["mean_over"] == "others" else 36e-9
-    seconds = steps * (neurons * per_step * d + 3e-6) + options["records"] * neurons * 8e-8
-    return Cost(seconds, 8.0 * neurons * (4.0 * d + 16.0))
+        each += 8.0 * d * (2.0 if options["mean_over"] == "others" else 1.0)
+    seconds = steps * (neurons * each * 1e-9 + 3e-6) + options["records"] * neurons * 8e-8
+    # Both copies, their kicks and normals, and what is made of them when they are recorded.
+    return Cost(seconds, 8.0 * neurons * (10.0 * d + 2.0 * noises))
 
 
 def second_params(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
@@ -190,10 +218,12 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     Raises
     ------
     StudyError : step that does not divide the recording interval or does not resolve the
-        coupling; wrong numbers of weights or values; a coupling of noises that differ or vanish;
+        coupling; wrong numbers of weights or values; a coupling that the noise does not allow;
         a mean over the others of a single neuron
     """
-    steps_per_record(options)
+    steps = steps_per_record(options) * options["records"]
+    if steps * options["brownian_refinement"] >= 2**32:
+        raise StudyError("brownian_refinement", "more than 2^32 fine steps", "fewer steps")
     first = model.sites(params)
     try:
         second = model.sites(second_params(model, params, options))
@@ -204,15 +234,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         raise StudyError("weights", f"{len(options['weights'])} values", f"1 or {d} values")
     if second.labels != first.labels:
         raise StudyError("other", "the copies have different sites", "other parameters")
-    noises = [
-        np.array([model.equations.noise(p) for p in sites.params]) for sites in (first, second)
-    ]
-    if options["coupling"] != "synchronous" and not noises[0].any():
-        raise StudyError(
-            "coupling", f"{options['coupling']} needs noise", "synchronous, or noise > 0"
-        )
-    if options["coupling"] in ("mirror", "maximal") and not np.array_equal(noises[0], noises[1]):
-        raise StudyError("other", f"{options['coupling']} copies need equal noise", "other names")
+    check_noise(model, first, second, options["coupling"])
     if options["mean_over"] == "others" and options["n_neurons"] < 2:
         raise StudyError("mean_over", "one neuron has no others", "all, or n_neurons >= 2")
     if options["samples"] > options["n_pairs"]:
@@ -272,62 +294,37 @@ def solve(
     and holds NaN everywhere.
     """
     first, second = model.sites(params), model.sites(second_params(model, params, options))
-    rows = [np.array([[float(v) for v in p] for p in sites.params]) for sites in (first, second)]
-    d, n_sites = len(model.state), len(first.labels)
-    n, n_pairs, stride = options["n_neurons"], options["n_pairs"], steps_per_record(options)
-    n_all = -(-n * n_pairs // BLOCK) * BLOCK
-    weights = np.broadcast_to(np.array(options["weights"], dtype=float), (d,))
-    times = len(record_times(options))
-    run = kernels(model)
-    coupling = np.ascontiguousarray(first.coupling)
-    shapes = {
-        var.name: tuple(
-            {"time": times, "site": n_sites, "copy": 2, "pair": options["samples"]}.get(dim, d)
-            for dim in var.dims
-        )
+    d, n_sites, stride = len(model.state), len(first.labels), steps_per_record(options)
+    times, many = len(record_times(options)), options["n_neurons"] * options["n_pairs"]
+    sizes = {"time": times, "site": n_sites, "copy": 2, "pair": options["samples"]}
+    arrays = {
+        var.name: np.full((len(replicas), *(sizes.get(dim, d) for dim in var.dims)), np.nan)
         for var in outputs(model, options)
     }
-    arrays = {name: np.full((len(replicas), *shape), np.nan) for name, shape in shapes.items()}
     status = np.zeros(len(replicas), np.int8)
-    tied = (
-        COUPLINGS.index(options["coupling"]),
-        options["switch_scale"],
-        REFLECTIONS.index(options["reflection"]),
-        _coupled(model, first, options) or _coupled(model, second, options),
-    )
-    X = np.empty((2, d, n_sites, n_all))
+    ties = ties_of(model, first, second, options)
+    coupled = _coupled(model, first, options) or _coupled(model, second, options)
+    pairs = pairs_of(model, first, second, options, key, coupled, ties.streams)
+    both = walls_of_both(model, first, second, options)
+    code, sweeps = pair_codes(model)
+    alone = True if is_alone(first, options) else None
+    prepare(code, sweeps, alone)
+    second_start = STREAM_INITIAL if options["start"] == "shared" else STREAM_SECOND_INITIAL
     for r, replica in enumerate(replicas):
-        shared = options["start"] == "shared"
-        for copy, stream in enumerate((STREAM_INITIAL, STREAM_SECOND_INITIAL)):
-            run.start(
-                X[copy],
-                rows[copy],
-                np.uint64(key),
-                replica,
-                STREAM_INITIAL if shared else stream,
-            )
-        start: np.ndarray = np.empty(0)
+        pairs = pairs._replace(replica=replica)
+        for copy, stream in enumerate((STREAM_INITIAL, second_start)):
+            start(code, pairs, stream + np.arange(d), copy)
+        norms: np.ndarray = np.empty(0)
         for t in range(times):
-            run.advance(
-                X,
-                *rows,
-                coupling,
-                n,
-                n_pairs,
-                options["dt"],
-                (np.uint64(key), replica),
-                (max(0, t - 1) * stride, t * stride),
-                tied,
-                options["mean_over"] == "others",
-                options["limit_copy"],
-            )
-            now = X[..., : n * n_pairs]
+            if t > 0:
+                advance(code, sweeps, alone, pairs, ties, both, (t - 1) * stride, t * stride)
+            now = pairs.X[..., :many]
             if not np.isfinite(now).all():
                 status[r] = Status.DIVERGED
                 for array in arrays.values():
                     array[r] = np.nan
                 break
-            start = _record(arrays, r, t, now, n, weights, start)
+            norms = _record(arrays, r, t, now, model, options, norms)
     return Solution(arrays, status)
 
 
@@ -336,16 +333,21 @@ def _record(
     r: int,
     t: int,
     x: np.ndarray,
-    n: int,
-    weights: np.ndarray,
+    model: Model,
+    options: Mapping[str, Any],
     start: np.ndarray,
 ) -> np.ndarray:
     """Write what is recorded of x [copy, variable, site, neuron]; return the starting norms."""
+    n, weights = options["n_neurons"], np.array(options["weights"], dtype=float)
     difference = x[0] - x[1]
+    for k, var in enumerate(model.state):
+        if var.period is not None:
+            difference[k] -= var.period * np.round(difference[k] / var.period)
     size = np.abs(difference)
     arrays["distance"][r, t] = size.mean(axis=-1).T
     arrays["distance_squared"][r, t] = (difference**2).mean(axis=-1).T
-    squared = np.tensordot(weights, difference**2, 1).sum(axis=0)
+    every = np.broadcast_to(weights, (len(difference),))
+    squared = np.tensordot(every, difference**2, 1).sum(axis=0)
     norm = np.sqrt(squared.reshape(-1, n).mean(axis=1))
     start = norm if t == 0 else start
     arrays["weighted_distance"][r, t] = norm.mean()
@@ -375,4 +377,6 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=True,
+    takes=FEATURES_OF_NOISE | {TIME, CEILING, CIRCLE, LAW},
+    needs=(derivatives("drift"), CORRECTION),
 )
