@@ -24,7 +24,11 @@ feels no means of x_k or of fields of x_k, which it holds; a symmetric compositi
 second order is of second order, and D N D is Strang's splitting.  Hence weak order 2 for additive
 noise (common, correlated, of amplitudes in time, too) where no drift feels means of its own
 variable and pull, gap and target are constant along N, away from walls.  Otherwise weak order 1: of
+<<<<<<< HEAD
 what is held while it moves, of Milstein's step (Kloeden & Platen 1992, sec. 14.1) or of the bridge.
+=======
+what is held while it moves, of Milstein's step (Kloeden & Platen 1992, sec. 14.1), of the bridge.
+>>>>>>> pairs
 Strong order 1 where noises commute and no amplitude depends on means, otherwise 1/2: that of what
 Milstein's correction leaves of the double integrals (sec. 10.3).
 """
@@ -277,6 +281,7 @@ def advance(code, sweeps, alone, pairs, ties, walls, begin, end):
     alone : True for neurons that feel only themselves, otherwise None
     pairs, ties : what is moved, and how the copies share noise
     walls : of the two copies
+    begin, end : numbers of steps
     """
     X, h, d = unowned(pairs.X), pairs.h, n_variables(code)
     # Neurons alone are done tile by tile, in the cache; networks need their means.
