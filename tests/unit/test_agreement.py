@@ -32,6 +32,17 @@ def test_few_replicas_cannot_agree():
     assert all(verdict.startswith("agrees") for verdict in verdicts(network(64)))
 
 
+def test_what_replicas_share_to_rounding_is_not_compared():
+    dataset = network(64)
+    # Nothing varies but the last bits, and the closed form is another number.
+    bits = np.random.Generator(np.random.PCG64(1)).integers(0, 4, dataset["mean"].shape)
+    dataset["mean"] = 0.3 + 1e-16 * (dataset["mean"] * 0.0 + bits)
+    dataset["covariance"] = dataset["covariance"] * 1e-33
+    found = agreement.apply(dataset, after=0.0)
+    assert np.isnan(found["z_mean"]).all()
+    assert np.isnan(found["z_covariance"]).all()
+
+
 def test_few_replicas_can_disagree():
     dataset = network(4)
     dataset["reference_mean"] = dataset["reference_mean"] + 1.0

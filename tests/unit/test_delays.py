@@ -263,9 +263,10 @@ def test_a_text_with_wrong_delays_is_refused(delays, words):
         (Delay("past", "u", 1.0), {}, {}, "'u' is no variable and no field"),
         (Delay("v", "v", 1.0), {}, {}, "two things named 'v'"),
         (Delay("past", "v", "lagg"), {}, {}, "no number 'lagg' in p (did you mean 'lag'?)"),
-        (Delay("past", "v", "lag"), {"lag": -1.0}, {}, "a delay of -1"),
+        (Delay("past", "v", "lag"), {"lag": -1.0}, {}, "the delay is -1; allowed: a time >= 0"),
         (Delay("past", "v", "lag"), {"lag": 0.05}, {}, "dt: 0.1 is longer than the delay 0.05"),
         (Delay("past", "v", "lag"), {"lag": 1e9}, {}, "numbers to remember"),
+        (Delay("past", "v", lambda p: 1.0 / p.lag), {"lag": 0.0}, {}, "the delay cannot be found"),
     ],
 )
 def test_delays_that_cannot_be_are_refused(delay, given, options, words):

@@ -194,12 +194,35 @@ def test_all_to_all_is_the_network_of_particles():
     assert differences[0] / differences[1] == pytest.approx(4.0, abs=1.0)
 
 
+def test_currents_are_those_of_the_synapses_at_the_start_too():
+    # Three sites that hear .1 v of each, v = .5: c = .15; a conductance that is not zero without
+    # input counts once.  What comes late is at the start what the network starts with.
+    K = np.full((3, 3), 0.1)
+    model = Model(
+        summary="Synapses that leak.", source="this test", name="leaking",
+        state=(State("v", start=0.5),), params=(), drift=lambda x: (0.0,),
+        delay=Delay("past", "v", 0.5), noise=Noise("v", 0.1),
+        coupling=Synapses("v", lambda c: 1.0 + c.past, lambda c: 2.0 * (1.0 + c.past)),
+        prepare=lambda params: Sites((0.0, 1.0, 2.0), K, ({}, {}, {})),
+    )  # fmt: skip
+    for wires in ("all", "fixed"):
+        found = simulate(model, wires=wires, in_degree=4, n_neurons=8, dt=0.1, t_end=0.1)
+        np.testing.assert_allclose(found["excitation"][0, 0], 1.15 * (2.0 - 0.5))
+        np.testing.assert_allclose(found["inhibition"][0, 0], 0.0)
+        np.testing.assert_allclose(found["target_mean"][0, 0], 2.0)
+        np.testing.assert_allclose(found["scale"][0, 0], 0.1 / np.sqrt(2.0 * 1.15))
+
+
 def test_a_sparse_matrix_is_a_graph():
     W, wires = random_graph(12, least=0.0)
     options = {"wires": "given", "junctions": "wires", "n_neurons": 12, "dt": 0.1, "t_end": 1.0}
     one = neurolim.solve(LINEAR, "wired", {}, {**options, "graph": coo_matrix(W), "records": 1})
     other = neurolim.solve(LINEAR, "wired", {}, {**options, "graph": wires, "records": 1})
     np.testing.assert_array_equal(one["mean"], other["mean"])
+    there = neurolim.solve(
+        LINEAR, "wired", {}, {**options, "graph": coo_matrix(W > 0), "dt": 0.05, "records": 1}
+    )
+    assert np.isfinite(there["mean"]).all()
 
 
 @pytest.mark.parametrize(
@@ -216,6 +239,7 @@ def test_a_sparse_matrix_is_a_graph():
         ({"wires": "ring", "in_degree": 3}, "in_degree: 3 neighbours on a ring of 10 neurons"),
         ({"wires": "ring", "in_degree": 10}, "in_degree: 10 neighbours on a ring of 10 neurons"),
         ({"wires": "fixed", "in_degree": 11}, "in_degree: 11 wires from 10 neurons"),
+        ({"wires": "given", "graph": "edges"}, "graph: wrong type"),
         (
             {"wires": "given", "graph": [[0, 1, 9.0], [0, 2, 9.0]], "junctions": "wires"},
             "dt: 0.1 is longer than the relaxation time",

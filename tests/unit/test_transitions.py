@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from scipy.integrate import dblquad, quad, solve_ivp
@@ -12,6 +13,7 @@ from scipy.special import gamma, i0, i1
 from neurolim import core, solve
 from neurolim.core import Status
 from neurolim.numerics.transitions import BistableUnits, Oscillators
+from neurolim.stages import run_study
 
 
 def stationary_mean(h, d, nodes=64):
@@ -225,6 +227,16 @@ def test_linear_noise_has_the_closed_moments_of_noisy_conductances():
     entries = covariance[:, [0, 0, 1], [0, 1, 1]]
     np.testing.assert_allclose(entries, (1 - 1 / n) * exact[:, 3:], rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(found["mean_covariance"][:, 0] * (n - 1), covariance, rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_the_study_of_noisy_conductances_agrees_at_test_size(root, tmp_path):
+    run_study(root / "config" / "tiny" / "noisy-conductances.yaml", tmp_path)
+    found = pd.read_csv(tmp_path / "noisy-conductances" / "tables" / "agreement.csv")
+    # Mean, and covariances of v and w at two points and four times: channels do not fluctuate.
+    assert found["compared"].tolist() == [16, 24, 24]
+    assert found["verdict"].str.startswith("agrees").all()
 
 
 def test_channel_noise_ends_where_all_channels_are_open_or_closed():

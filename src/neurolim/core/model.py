@@ -18,6 +18,7 @@ compiled kernel serves a whole sweep.
 from __future__ import annotations
 
 import inspect
+import math
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from neurolim.core.errors import StudyError
 from neurolim.core.parameters import Param
 
 #: State variables that kernels have room for.
@@ -321,6 +323,24 @@ class Model:
     def late(self) -> tuple[int, ...]:
         """Return of which of the means those are that come late, by position."""
         return tuple(self.means.index(delay.of) for delay in self.delays)
+
+    def delay_time(self, delay: Delay, p: Any) -> float:
+        """Return by which time a mean comes late at a site.
+
+        Raises
+        ------
+        StudyError : no time >= 0
+        """
+        try:
+            time = value_of(delay.time, p)
+        except (ArithmeticError, ValueError) as error:
+            time, why = math.nan, f"cannot be found: {error}"
+        else:
+            why = f"is {time:g}"
+        if not 0.0 <= time < math.inf:
+            place = f"{self.name}.delay.{delay.name}"
+            raise StudyError(place, f"the delay {why}", "a time >= 0")
+        return time
 
     def means_at_rest(self, x: Sequence[float], p: Any) -> tuple[float, ...]:
         """Return m of a site whose neurons have always been at x."""

@@ -64,7 +64,8 @@ def _check_names(model: Model) -> None:
         )
     for place, count, most in (
         ("noise", len(model.noises), MAX_NOISES),
-        ("fields", len(model.fields) + len(model.delays), MAX_FIELDS),
+        ("fields", len(model.fields), MAX_FIELDS),
+        ("delay", len(model.fields) + len(model.delays), MAX_FIELDS),
     ):
         if count > most:
             raise StudyError(f"{model.name}.{place}", f"{count} of them", f"at most {most}")
@@ -79,7 +80,12 @@ def _check_names(model: Model) -> None:
             if list(names).count(name) > 1:
                 raise StudyError(f"{model.name}.{place}", f"two things named {name!r}", "one each")
     present = model.means[: len(model.means) - len(model.delays)]
+    circles = [variable.symbol for variable in model.state if variable.period is not None]
     for late in model.delays:
+        if late.of in circles:
+            problem = f"{late.of!r} lives on a circle, where a mean of places is none"
+            allowed = "a delay of the fields cos and sin of it"
+            raise StudyError(f"{model.name}.delay.{late.name}", problem, allowed)
         if late.of not in present:
             problem = f"{late.of!r} is no variable and no field{hint(late.of, present)}"
             raise StudyError(f"{model.name}.delay.{late.name}", problem, present)
@@ -162,6 +168,8 @@ def _check_values(model: Model) -> None:
         return _numbers(model, place, function, found, length)
 
     x = value("initial", model.initial, d, lambda: equations.initial((0.0,) * d, p))
+    for late in model.delays:
+        model.delay_time(late, p)
     value("fields", None, len(model.fields), lambda: equations.field(x, p))
     m = model.means_at_rest(x, p)
     c = tuple(float(k) for k in sites.coupling[0, 0] * np.array(m))

@@ -134,7 +134,8 @@ class Param:
         """Return the wires (to, from, weight) of a graph; a sparse matrix has them as entries."""
         if callable(getattr(value, "tocoo", None)):
             matrix = value.tocoo()
-            columns = (matrix.row.tolist(), matrix.col.tolist(), matrix.data.tolist())
+            weights = matrix.data.astype(float)
+            columns = (matrix.row.tolist(), matrix.col.tolist(), weights.tolist())
             value = [*zip(*columns, strict=True)]
         if not _is_list(value) or not all(_is_list(wire) for wire in value):
             raise StudyError(self.name, f"wrong type: got {show(value)}", self.describe())

@@ -116,7 +116,7 @@ def send(code, network, s):
 
 
 @kernel
-def remember(code, network, step):
+def remember_sent(code, network, step):
     """Keep what the neurons send at a step for those who hear it late."""
     of, past = network.delays.of, network.delays.past
     slot = step % past.shape[0] if of.size > 0 else 0
@@ -127,7 +127,7 @@ def remember(code, network, step):
 
 
 @kernel
-def recall(code, network, step):
+def recall_sent(code, network, step):
     """Fill what the neurons send late, and its means, with what they are at a step."""
     lag, past, first = network.delays.lag, network.delays.past, n_present(code)
     for s in range(lag.shape[0]):
@@ -285,7 +285,7 @@ def listen(code, network, wires, step):
     sites = range(network.X.shape[1])
     for s in sites:
         send(code, network, s)
-    recall(code, network, step)
+    recall_sent(code, network, step)
     for s in sites:
         hear(code, network, wires, s)
 
@@ -302,11 +302,11 @@ def advance(code, network, wires, noises, walls, begin, end):
     if begin == 0:
         for s in sites:
             _start_site(code, network, noises, walls, s, 0)
-    for step in range(begin, end):
-        for s in sites:
             send(code, network, s)
-        remember(code, network, step)
+        remember_sent(code, network, 0)
+    for step in range(begin, end):
         _listen(code, network, wires, step)
+        remember_sent(code, network, step)
         for s in sites:
             _predict_site(code, network, wires, noises, walls, s, step)
         _listen(code, network, wires, step + 1)
@@ -319,16 +319,19 @@ def record_currents(code, network, wires, step, k, found):
     """Fill found [P, 5] with means over the neurons of what drives variable k by its synapses.
 
     They are the depolarising current, the hyperpolarising current, |E + I|/(|E| + |I|), and mean
-    and variance of the target where they balance.
+    and variance of the target where they balance.  A site's current is what it adds to that of
+    synapses which hear nothing; the latter counts by itself.
     """
     X, n_sites, nm = network.X, network.X.shape[1], n_means(code)
-    heard = np.empty((2, nm))
+    heard = np.zeros((3, nm))
     _listen(code, network, wires, step)
     for s in range(n_sites):
         p, m = parameters_at(code, network.rows, s), means_at(code, network.means, s)
         found[s] = 0.0
         for i in range(network.n):
-            excitation, inhibition = 0.0, 0.0
+            pull, target, _ = code.relax(m, means_at(code, heard, 2), p)
+            silent = pull[k] * (target[k] - X[k, s, i])
+            excitation, inhibition = max(silent, 0.0), min(silent, 0.0)
             heard[1] = 0.0
             for r in range(n_sites):
                 heard[0] = 0.0
@@ -340,7 +343,7 @@ def record_currents(code, network, wires, step, k, found):
                     heard[0, a] *= network.coupling[s, r]
                     heard[1, a] += heard[0, a]
                 pull, target, _ = code.relax(m, means_at(code, heard, 0), p)
-                current = pull[k] * (target[k] - X[k, s, i])
+                current = pull[k] * (target[k] - X[k, s, i]) - silent
                 excitation += max(current, 0.0)
                 inhibition += min(current, 0.0)
             _, target, _ = code.relax(m, means_at(code, heard, 1), p)

@@ -146,6 +146,7 @@ def exponential_code(model: Model, coupled: bool = True) -> Code:
     key, kept = kernel_key(model)
     acting = {name[0] for name in structure_of(model).acting}
     means_act = "m" in acting or (coupled and "c" in acting)
+    means_act = means_act and not structure_of(model).rates_move
     key = f"{key}_exponential_{structure_digest(model)}{'_together' if means_act else ''}"
     shape, slopes, take = structure_of(model), derivatives_of(model, name=False), compiler(key)
     milstein = take(slopes.milstein) if shape.milstein else None
@@ -161,7 +162,7 @@ def exponential_code(model: Model, coupled: bool = True) -> Code:
     )
     return Code(
         key, model.symbols, model.means, numbers, loose, kept, functions, len(model.delays),
-        curved, shape.rates_move, means_act and not shape.rates_move, _is_walled(model),
+        curved, shape.rates_move, means_act, _is_walled(model),
     )  # fmt: skip
 
 

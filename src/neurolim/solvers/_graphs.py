@@ -28,7 +28,7 @@ def check_graph(n_sites: int, n: int, options: Mapping[str, Any]) -> None:
     """
     kind, degree, graph = options["wires"], options["in_degree"], options["graph"]
     if n_sites > MOST_SITES:
-        raise StudyError("weights", "too many populations", f"at most {MOST_SITES}")
+        raise StudyError("wires", f"{n_sites} sites", f"at most {MOST_SITES}")
     if kind in ("fixed", "binomial") and degree > n:
         raise StudyError("in_degree", f"{degree} wires from {n} neurons", "at most n_neurons")
     if kind == "ring" and (degree % 2 or degree >= n):
@@ -44,21 +44,22 @@ def check_graph(n_sites: int, n: int, options: Mapping[str, Any]) -> None:
                 raise StudyError("graph", problem, f"nodes 0 to {n_sites * n - 1}, site after site")
 
 
-def most_inward(options: Mapping[str, Any], n: int) -> float:
-    """Return the largest sum of weights along which gap junctions act on a neuron.
+def most_heard(options: Mapping[str, Any], n_sites: int, n: int) -> tuple[float, float]:
+    """Return the largest sums of weights |w|: of wires from one site, and for gap junctions.
 
-    For random numbers of wires it is a bound that is passed once in 10^9 neurons.
+    For random numbers of wires they are bounds that are passed once in 10^9 neurons.
     """
     degree = options["in_degree"]
-    if options["junctions"] == "mean":
-        return 1.0
     if options["wires"] == "binomial":
-        return float(binom.isf(1e-9, n, degree / n)) / degree
-    if options["wires"] == "given":
-        to, source, weight = (np.array(column) for column in zip(*options["graph"], strict=True))
-        own = to // n == source // n
-        return float(np.bincount(to[own], np.abs(weight[own]), minlength=1).max(initial=0.0))
-    return 1.0
+        most = float(binom.isf(1e-9, n, degree / n)) / degree
+        return most, most if options["junctions"] == "wires" else 1.0
+    if options["wires"] != "given":
+        return 1.0, 1.0
+    to, source, weight = (np.array(column) for column in zip(*options["graph"], strict=True))
+    sums = np.bincount(to * n_sites + source // n, np.abs(weight))
+    own = to // n == source // n
+    inward = np.bincount(to[own], np.abs(weight[own]), minlength=1).max(initial=0.0)
+    return float(sums.max()), float(inward) if options["junctions"] == "wires" else 1.0
 
 
 def lay_wires(n_sites: int, n: int, options: Mapping[str, Any], key: int, replica: int) -> Wires:
@@ -74,7 +75,8 @@ def lay_wires(n_sites: int, n: int, options: Mapping[str, Any], key: int, replic
     along = options["junctions"] == "wires" and kind != "all"
     sources: list[np.ndarray] = []
     if kind == "all":
-        counts, weight = np.zeros((n_sites, n_sites, n), np.int64), np.ones(1)
+        # Nothing is looked up where everyone hears everyone.
+        counts, weight = np.zeros((1, 1, 0), np.int64), np.ones(1)
     elif kind == "given":
         sources, counts, weight = _given(n_sites, n, options["graph"])
     else:
@@ -86,9 +88,9 @@ def lay_wires(n_sites: int, n: int, options: Mapping[str, Any], key: int, replic
     inward = np.ones((n_sites, n))
     if along:
         weights = np.broadcast_to(weight, source.shape) if weight.size == 1 else weight
-        total = np.concatenate([[0.0], np.cumsum(weights)])
-        for s in range(n_sites):
-            inward[s] = total[place[s, s, 1:]] - total[place[s, s, :-1]]
+        target = np.repeat(np.arange(counts.size), counts.ravel())
+        sums = np.bincount(target, weights, minlength=counts.size).reshape(counts.shape)
+        inward = np.array([sums[s, s] for s in range(n_sites)])
     return Wires(source, place, weight, inward, kind == "all", along)
 
 

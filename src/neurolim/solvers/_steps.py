@@ -97,38 +97,59 @@ class Engine:
 
 
 def lags(model: Model, sites: Sites, h: float) -> np.ndarray:
-    """Return by how many steps h the means come late, at every site [P, n_late]."""
-    found = [[value_of(delay.time, p) / h for delay in model.delays] for p in sites.params]
-    lag = np.array(found, dtype=float).reshape(len(sites.labels), len(model.delays))
+    """Return by how many steps h the means come late, at every site [P, n_late].
+
+    Raises
+    ------
+    StudyError : a delay that is no time
+    """
+    lag = np.empty((len(sites.labels), len(model.delays)))
+    for q, delay in enumerate(model.delays):
+        for s, p in enumerate(sites.params):
+            lag[s, q] = model.delay_time(delay, p) / h
     # A whole number of steps, but for rounding, is one.
     whole = np.rint(lag)
     return np.where(np.abs(lag - whole) < 1e-9 * np.maximum(1.0, whole), whole, lag)
 
 
-def check_lags(model: Model, sites: Sites, h: float, least: float = 0.0, held: int = 1) -> None:
-    """Refuse delays that are none, that are too long, or that a step does not fit into.
+def remembered(lag: np.ndarray, each: int = 1) -> float:
+    """Return how many numbers a network remembers whose means come late by so many steps.
+
+    Parameters
+    ----------
+    lag : as `lags` returns it
+    each : numbers per mean
+    """
+    return float((2.0 + lag.max(initial=0.0)) * lag.size * each)
+
+
+def check_lags(
+    model: Model, sites: Sites, h: float, least: float = 0.0, each: int = 1, instead: str = ""
+) -> None:
+    """Refuse delays that are too long, or that a step does not fit into.
 
     Parameters
     ----------
     model, sites, h : the network and its step
     least : steps that a delay has at least
-    held : numbers that are held for each mean that comes late
+    each : numbers that are remembered for each mean that comes late
+    instead : what else to write where a step does not fit
 
     Raises
     ------
     StudyError
     """
-    for delay, row in zip(model.delays, lags(model, sites, h).T, strict=True):
-        place = f"{model.name}.delay.{delay.name}"
-        wrong = row[~(row >= 0.0) | ~np.isfinite(row)]
-        if wrong.size:
-            raise StudyError(place, f"a delay of {wrong[0] * h:g}", "a time >= 0")
-        numbers = row.max() * len(row) * held
-        if numbers > _MOST_REMEMBERED:
-            raise StudyError(place, f"{numbers:.3g} numbers to remember", f"{_MOST_REMEMBERED:g}")
+    lag = lags(model, sites, h)
+    numbers = remembered(lag, each)
+    if model.delays and numbers > _MOST_REMEMBERED:
+        longest = model.delays[int(lag.max(axis=0).argmax())]
+        problem = f"{numbers:.3g} numbers to remember"
+        allowed = f"at most {_MOST_REMEMBERED:g}: a shorter delay or a longer dt"
+        raise StudyError(f"{model.name}.delay.{longest.name}", problem, allowed)
+    for delay, row in zip(model.delays, lag.T, strict=True):
         if row.min() < least:
             problem = f"{h:g} is longer than the delay {row.min() * h:g} of {delay.name}"
-            raise StudyError("dt", problem, "dt <= the delay, or euler_maruyama")
+            raise StudyError("dt", problem, f"dt <= the delay{instead}")
 
 
 def check_traced(model: Model, scheme: str) -> None:

@@ -68,11 +68,22 @@ def steps_per_record(options: Mapping[str, Any]) -> int:
     return int(steps)
 
 
-def largest_rate(model: Model, params: Mapping[str, Any], slopes: bool = False) -> float:
+def largest_rate(
+    model: Model,
+    params: Mapping[str, Any],
+    slopes: bool = False,
+    gain: float = 1.0,
+    inward: float = 1.0,
+) -> float:
     """Return the largest pull + gap (1/time) of the network at the centre of its initial law.
 
-    With ``slopes`` the drift's own decay counts, too: pull + gap - d drift_k/d x_k.  A drift that
-    cannot be differentiated adds nothing: the rate is there to warn of steps that are too long.
+    Parameters
+    ----------
+    model, params : the network
+    slopes : the drift's own decay counts, too: pull + gap - d drift_k/d x_k.  A drift that cannot
+        be differentiated adds nothing: the rate is there to warn of steps that are too long
+    gain : inputs are so many times those of all-to-all wires
+    inward : gap junctions are so many times as strong
     """
     slopes = slopes and "drift" not in structure_of(model).untraceable
     sites = model.sites(params)
@@ -81,13 +92,13 @@ def largest_rate(model: Model, params: Mapping[str, Any], slopes: bool = False) 
     means = [model.means_at_rest(x, p) for x, p in zip(states, sites.params, strict=True)]
     largest = 0.0
     for p, m, inputs in zip(sites.params, means, sites.coupling @ np.array(means), strict=True):
-        c = tuple(inputs)
+        c = tuple(gain * inputs)
         pull, _, gap = model.equations.relax(m, c, p)
         own = (0.0,) * d**2
         if slopes:
             own = derivatives_of(model).drift_x(m[:d], m, c, p)
         for k in range(d):
-            rate = pull[k] + gap[k]
+            rate = pull[k] + inward * gap[k]
             rate -= own[k * (d + 1)]
             largest = max(largest, rate)
     return float(largest)

@@ -27,7 +27,8 @@ from neurolim.core import (
     Var,
 )
 from neurolim.kernels.records import ORDERS, Records
-from neurolim.solvers._steps import Engine, check_lags, check_traced, exact_noise, lags
+from neurolim.numerics.structure import structure_of
+from neurolim.solvers._steps import Engine, check_lags, check_traced, exact_noise, lags, remembered
 from neurolim.solvers._times import (
     TIME_OPTIONS,
     largest_rate,
@@ -167,10 +168,12 @@ def _step_seconds(model: Model, sites: Sites, options: Mapping[str, Any]) -> flo
     each = len(model.state) * model.work * _NANOSECONDS[scheme]
     each += normals * options["brownian_refinement"]
     seconds = n_sites * (1e-9 * options["n_neurons"] * each + _SECONDS_PER_STEP[scheme])
-    if scheme == "exponential" and model.fields:
-        seconds += n_sites**3 * _SECONDS_PER_PATH
-    elif scheme == "exponential" and n_sites > 1:
-        seconds += n_sites**2 * _SECONDS_PER_PAIR
+    if scheme == "exponential" and n_sites > 1:
+        known = structure_of(model)
+        if known.rates_move:
+            seconds += n_sites**3 * _SECONDS_PER_PATH
+        elif known.acting and np.any(sites.coupling):
+            seconds += n_sites**2 * _SECONDS_PER_PAIR
     return seconds
 
 
@@ -187,8 +190,8 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
         for var in outputs(model, options)
     )
     seconds = steps * _step_seconds(model, sites, options) + records
-    remembered = 8.0 * lags(model, sites, options["dt"]).max(axis=0, initial=0.0).sum()
-    return Cost(seconds, 3.0 * 8.0 * neurons * d + remembered * len(sites.labels) + recorded)
+    past = 8.0 * remembered(lags(model, sites, options["dt"])) if model.delays else 0.0
+    return Cost(seconds, 3.0 * 8.0 * neurons * d + past + recorded)
 
 
 def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -213,7 +216,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
             "brownian_refinement", "more than 2^32 fine steps", "fewer steps or a shorter run"
         )
     least = 1.0 if options["scheme"] == "exponential" else 0.0
-    check_lags(model, model.sites(params), options["dt"], least)
+    check_lags(model, model.sites(params), options["dt"], least, instead=", or euler_maruyama")
     check_traced(model, options["scheme"])
     if options["scheme"] != "euler_maruyama":
         return

@@ -42,13 +42,14 @@ from neurolim.core import (
     Synapses,
     Var,
 )
+from neurolim.core.model import arguments_of
 from neurolim.kernels import graph
 from neurolim.kernels.delays import make_delays
 from neurolim.kernels.model_code import step_code
 from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
-from neurolim.solvers._graphs import KINDS, check_graph, lay_wires, most_inward
-from neurolim.solvers._steps import check_lags, check_traced, lags, noises_of, walls_of
+from neurolim.solvers._graphs import KINDS, check_graph, lay_wires, most_heard
+from neurolim.solvers._steps import check_lags, check_traced, lags, noises_of, remembered, walls_of
 from neurolim.solvers._times import (
     TIME_OPTIONS,
     largest_rate,
@@ -170,9 +171,11 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
     )
     nanoseconds = neurons * _NANOSECONDS * len(model.state) + 2 * _PER_WIRE * wires
     steps = options["t_end"] / options["dt"]
-    remembered = 8.0 * neurons * lags(model, sites, options["dt"]).max(axis=0, initial=0.0).sum()
-    kept = 8.0 * (options["records"] + 1) * neurons * len(model.state) * options["states"]
-    memory = neurons * (100.0 + 40.0 * len(model.state)) + 12.0 * wires + remembered + kept
+    n, d, nm = options["n_neurons"], len(model.state), len(model.means)
+    past = 8.0 * remembered(lags(model, sites, options["dt"]), n) if model.delays else 0.0
+    kept = 8.0 * (options["records"] + 1) * neurons * d * options["states"]
+    graph_bytes = 0.0 if options["wires"] == "all" else 24.0 * count**2 * n + 29.0 * wires
+    memory = neurons * (40.0 * d + 16.0 * nm) + graph_bytes + past + kept
     return Cost(steps * nanoseconds * 1e-9, memory)
 
 
@@ -186,19 +189,27 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     steps_per_record(options)
     sites, n = model.sites(params), options["n_neurons"]
     check_graph(len(sites.labels), n, options)
-    rate = largest_rate(model, params) * max(1.0, most_inward(options, n))
+    gain, inward = most_heard(options, len(sites.labels), n)
+    rate = largest_rate(model, params, gain=gain, inward=inward)
     if options["dt"] * rate > _LONGEST:
         raise StudyError(
             "dt",
             f"{options['dt']:g} is longer than the relaxation time 1/(pull + gap) = {1 / rate:g}",
             f"dt <= {_LONGEST / rate:g}",
         )
-    rate = largest_rate(model, params, slopes=True)
+    rate = largest_rate(model, params, slopes=True, gain=gain, inward=inward)
     if options["dt"] * rate >= 2.0:
         problem = f"{options['dt']:g} is beyond the stability limit 2/rate = {2.0 / rate:g}"
         raise StudyError("dt", problem, f"dt < {2.0 / rate:g}")
-    check_lags(model, sites, options["dt"], least=1.0, held=n)
+    check_lags(model, sites, options["dt"], least=1.0, each=n)
     check_traced(model, "euler_maruyama")
+    if options["wires"] != "all":
+        for noise in model.noises:
+            felt = {name for _, amplitude in noise.parts for name in arguments_of(amplitude)}
+            if noise.stratonovich and "c" in felt:
+                # A neuron that hears itself moves its own amplitude, which no correction knows.
+                problem = "Stratonovich's noise whose amplitude depends on what a neuron hears"
+                raise StudyError("model", f"{model.name}: {problem}", "Ito's, or wires: all")
 
 
 def solve(

@@ -32,6 +32,8 @@ from neurolim.statistics._common import AFTER, standard_normal_network, window
 _QUANTITIES = ("mean", "covariance", "mean_covariance")
 #: Family-wise probability below which a disagreement is not taken for chance.
 _LEVEL = 0.01
+#: Replicas that differ by less than this share of a variable's size are one, to rounding.
+_EQUAL = 1e-12
 #: A test that needs more standard errors than this to disagree cannot be said to agree.
 _BLIND = 6.0
 
@@ -49,16 +51,17 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
 
     Returns
     -------
-    z-scores; NaN where the standard error is zero (nothing random to compare)
+    z-scores; NaN where the standard error is zero to rounding (nothing random to compare)
     """
     chosen = window(dataset, after)
+    size = _size(chosen)
     found = {}
-    for name in ("mean", "covariance"):
+    for name, scale in (("mean", size), ("covariance", size * size.rename(variable="variable_b"))):
         samples = chosen[name]
         count = samples.notnull().sum("replica")
         error = samples.std("replica", ddof=1) / np.sqrt(count)
         found[f"z_{name}"] = (samples.mean("replica") - chosen[f"reference_{name}"]) / error.where(
-            error > 0
+            error > _EQUAL * scale
         )
     found["agreement_replicas"] = (dataset["status"] == 0).sum("replica")
     mean = chosen["mean"].drop_vars("variable")
@@ -86,6 +89,15 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
         },
         attrs=dict(dataset.attrs),
     ).assign_coords(variable=dataset["variable"], variable_b=dataset["variable_b"])
+
+
+def _size(chosen: xr.Dataset) -> xr.DataArray:
+    """Return the size of the states of neurons [grid, time, site, variable]: their rms."""
+    plain = chosen[["mean", "covariance"]].drop_vars(("variable", "variable_b"))
+    diagonal = xr.DataArray(np.arange(plain.sizes["variable"]), dims="variable")
+    variance = plain["covariance"].isel(variable=diagonal, variable_b=diagonal)
+    size = (plain["mean"] ** 2 + variance).mean("replica") ** 0.5
+    return size.assign_coords(variable=chosen["variable"])
 
 
 def _tail(z: np.ndarray, freedom: np.ndarray, name: str, diagonal: np.ndarray) -> np.ndarray:
