@@ -41,7 +41,7 @@ def check_model(model: Model) -> None:
     _check_names(model)
     known = model.numbers._fields
     _check_laws(model)
-    for place, term, arguments in _terms(model):
+    for place, term, arguments in terms_of(model):
         if isinstance(term, str):
             if term not in known:
                 problem = f"no number {term!r} in p{hint(term, known)}"
@@ -101,8 +101,8 @@ def _check_names(model: Model) -> None:
             raise StudyError(f"{model.name}.coupling", problem, "one: add up what they do")
 
 
-def _terms(model: Model) -> Iterator[tuple[str, Term, tuple[str, ...]]]:
-    """Yield (place, term, what may enter it)."""
+def terms_of(model: Model) -> Iterator[tuple[str, Term, tuple[str, ...]]]:
+    """Yield (place, term, names of the arguments it may take) of every term of a model."""
     yield "drift", model.drift, _FLOW
     for term in model.couplings:
         if isinstance(term, GapJunctions):

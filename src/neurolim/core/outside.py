@@ -223,8 +223,10 @@ def origin(kind: str, plug_in: Any) -> Source | None:
     None stands for objects that were made in a notebook, a program or by a function, and for
     modules of packages: they have no file that another process could run by itself.
     """
-    for title, module in list(sys.modules.items()):
-        if not isinstance(module, ModuleType) or title == "__main__":
+    # The program itself would run a second time; multiprocessing keeps it under another name, too.
+    program = sys.modules.get("__main__")
+    for module in list(sys.modules.values()):
+        if not isinstance(module, ModuleType) or module is program:
             continue
         names = dict(vars(module))
         file = names.get("__file__") or ""

@@ -21,7 +21,9 @@ class Var:
     name, unit, long_name : label, unit ("1" if dimensionless) and description
     dims : dimensions after the replica dimension, outermost first (empty for state variables)
     dtype : numpy dtype name
-    reflect : lower bound at which a state variable is reflected, or None
+    gaps : whether it may be not finite in runs that went well, too: NaN where there is none of
+        what it says, an infinity as the logarithm of zero
+    residual : whether it has numbers in runs that failed, too: how far they came
     """
 
     name: str
@@ -29,7 +31,8 @@ class Var:
     long_name: str = ""
     dims: tuple[str, ...] = ()
     dtype: str = "float64"
-    reflect: float | None = None
+    gaps: bool = False
+    residual: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,110 @@
+"""What a check is, and how it says what is wrong."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from neurolim import core
+from neurolim.core import Figure, Model, Solver, Statistic, StudyError, outside
+
+PlugIn = Model | Solver | Statistic | Figure
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise of a plug-in, kept if the call returns.
+
+    Parameters
+    ----------
+    kind : "model", "solver", "statistic", "figure"
+    word : a registered name, a file (``file.py``, ``file.py:NAME``) or the plug-in itself
+    function : plug-in -> what there is to say about it, a line each; raises StudyError
+    minutes : whether it compiles networks, and is therefore left out by ``neurolim check``; such a
+        function takes the word, by which another process finds the plug-in
+    """
+
+    kind: str
+    word: Any
+    function: Callable[[Any], list[str]]
+    minutes: bool = False
+
+    def __call__(self) -> list[str]:
+        """Return what there is to say about the plug-in, a line each.
+
+        Raises
+        ------
+        StudyError : what is wrong, in words of the author, with file and line
+        """
+        plug_in = core.get(self.kind, self.word)
+        try:
+            return self.function(self.word if self.minutes else plug_in)
+        except StudyError:
+            raise
+        except Exception as error:
+            raise outside.fault(self.kind, home_of(plug_in), error) from error
+
+    def __str__(self) -> str:
+        """Return the promise in words, by which pytest names a test."""
+        return self.function.__name__
+
+
+def checks_of(
+    kind: str,
+    word: Any,
+    seconds: Sequence[Callable[[Any], list[str]]],
+    minutes: Sequence[Callable[[Any], list[str]]] = (),
+) -> list[Check]:
+    """Return the checks of a plug-in, the quick ones first.
+
+    Parameters
+    ----------
+    kind, word : of the plug-in
+    seconds, minutes : functions of the checks that take as long
+    """
+    word = str(word) if isinstance(word, PathLike) else word
+    quick = [Check(kind, word, function) for function in seconds]
+    return quick + [Check(kind, word, function, minutes=True) for function in minutes]
+
+
+def refusal(function: Any, problem: str, allowed: str = "") -> StudyError:
+    """Return the refusal of a function of a plug-in, with the file and line where it stands."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    place = f"{outside.shown(code.co_filename)}:{code.co_firstlineno}" if code else ""
+    return StudyError("", problem, allowed, place)
+
+
+def home_of(plug_in: PlugIn) -> Path:
+    """Return the file in which the main function of a plug-in stands."""
+    main = {Model: "drift", Solver: "solve", Statistic: "apply", Figure: "draw"}[type(plug_in)]
+    code = getattr(inspect.unwrap(getattr(plug_in, main)), "__code__", None)
+    return Path(code.co_filename if code else plug_in.name).resolve()
+
+
+def is_documented(plug_in: PlugIn) -> list[str]:
+    """Refuse a plug-in without summary or source, or with defaults that it does not allow."""
+    for part in ("summary", "source"):
+        text = getattr(plug_in, part, "-")
+        if not isinstance(text, str) or not text.strip() or "\n" in text:
+            raise StudyError(
+                "", f"{plug_in.name}.{part} is {text!r}", "one line of text", _file(plug_in)
+            )
+    for param in plug_in.params if isinstance(plug_in, Model) else plug_in.options:
+        if param.default is None:
+            continue
+        try:
+            canonical = param.check(param.default)
+        except StudyError as error:
+            raise error.within(f"{plug_in.name}", _file(plug_in)) from None
+        if canonical != param.default:
+            problem = f"the default {param.default!r} of {param.name} is read as {canonical!r}"
+            raise StudyError(plug_in.name, problem, repr(canonical), _file(plug_in))
+    return []
+
+
+def _file(plug_in: PlugIn) -> str:
+    return outside.shown(home_of(plug_in))
