@@ -9,7 +9,9 @@ from neurolim.math import exp, sin, tanh
 
 def model(state, drift, summary, **parts):
     """Return a model of this file."""
-    return Model(summary=summary, source="conformance", state=state, params=_PARAMS, drift=drift, **parts)
+    return Model(
+        summary=summary, source="conformance", state=state, params=_PARAMS, drift=drift, **parts
+    )
 
 
 _PARAMS = (
@@ -25,7 +27,7 @@ def rate(p):
 
 def conducting(x):
     """Return a channel whose noise grows with how open it is."""
-    return (x.v - x.v**3 - x.w - x.g * x.v, x.v - x.w, 0.5 * tanh(x.v) - x.g, -x.s * exp(-x.s**2))
+    return (x.v - x.v**3 - x.w - x.g * x.v, x.v - x.w, 0.5 * tanh(x.v) - x.g, -x.s * exp(-(x.s**2)))
 
 
 FOUR = model(
@@ -33,7 +35,10 @@ FOUR = model(
     conducting,
     "Four variables with noise that grows with a conductance.",
     coupling=GapJunctions("v", rate),
-    noise=(Noise("g", lambda x, p: p.sigma * x.g), Noise(("v", "w"), ("sigma", lambda x: 0.1 * x.w))),
+    noise=(
+        Noise("g", lambda x, p: p.sigma * x.g),
+        Noise(("v", "w"), ("sigma", lambda x: 0.1 * x.w)),
+    ),
 )
 CIRCLE = model(
     (State("phase", law=Uniform(0.0, tau), period=tau), State("pace", start=1.0, spread=0.1)),

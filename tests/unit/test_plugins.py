@@ -225,10 +225,11 @@ BAD = {
     "exit": ("import sys\nsys.exit(1)\n", "2: SystemExit: 1"),
     "missing": (MODEL.replace("MODEL =", "MODLE ="), "1: defines no MODEL (did you mean 'MODLE'"),
     "type": (MODEL + "\nMODEL = 3\n", "25: MODEL is 3"),
-    "word": (MODEL.replace("noise=", "nose="), "11: TypeError"),
+    "word": (MODEL.replace("noise=", "nose="), "11: Model has no 'nose' (did you mean 'noise'?)"),
+    "feature": (MODEL.replace("noise=", "reset="), "11: Model does not take thresholds with reset"),
     "argument": (MODEL.replace("drift(x, p)", "drift(x, q)"), "7: bad.drift: takes (x, q)"),
     "name": (MODEL.replace('Noise("v"', 'Noise("vv"'), "11: bad.noise: Noise on 'vv'"),
-    "value": (MODEL.replace("0.1 * (x.v - x.u)", "1 / x.w"), "7: bad.drift: cannot be called"),
+    "value": (MODEL.replace("0.1 * (x.v - x.u)", "1 / x.w"), "8: bad.drift: cannot be called"),
     "part": (MODEL.replace("params=(", "params=3,\n    fields=("), "no parts of a model"),
 }
 

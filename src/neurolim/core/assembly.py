@@ -21,7 +21,7 @@ def _as_it_is(function: Any) -> Any:
 class _Named:
     """Numbers with names, which kernels know by their names alone."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     def __getitem__(self, place: Any) -> Any:
         raise TypeError(f"numbers have names here: write .{self.__slots__[0]}, not [{place}]")

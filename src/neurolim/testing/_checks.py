@@ -43,10 +43,17 @@ class Check:
         plug_in = core.get(self.kind, self.word)
         try:
             return self.function(self.word if self.minutes else plug_in)
-        except StudyError:
-            raise
+        except StudyError as error:
+            raise error if error.file else error.within(file=self._place(plug_in)) from None
         except Exception as error:
             raise outside.fault(self.kind, home_of(plug_in), error) from error
+
+    def _place(self, plug_in: PlugIn) -> str:
+        """Return where a plug-in stands, by its name in its file if it has one."""
+        if not outside.is_file(self.word):
+            return outside.shown(home_of(plug_in))
+        path, attribute = outside.split(self.word)
+        return f"{outside.shown(path)}:{outside.line_of(path, attribute or self.kind.upper())}"
 
     def __str__(self) -> str:
         """Return the promise in words, by which pytest names a test."""
@@ -86,25 +93,17 @@ def home_of(plug_in: PlugIn) -> Path:
 
 
 def is_documented(plug_in: PlugIn) -> list[str]:
-    """Refuse a plug-in without summary or source, or with defaults that it does not allow."""
-    for part in ("summary", "source"):
-        text = getattr(plug_in, part, "-")
-        if not isinstance(text, str) or not text.strip() or "\n" in text:
-            raise StudyError(
-                "", f"{plug_in.name}.{part} is {text!r}", "one line of text", _file(plug_in)
-            )
+    """Refuse a plug-in that does not say what it is, or with defaults that it does not allow."""
+    if not isinstance(plug_in.summary, str) or len(plug_in.summary.splitlines()) != 1:
+        raise StudyError(f"{plug_in.name}.summary", f"is {plug_in.summary!r}", "one line of text")
     for param in plug_in.params if isinstance(plug_in, Model) else plug_in.options:
         if param.default is None:
             continue
         try:
             canonical = param.check(param.default)
         except StudyError as error:
-            raise error.within(f"{plug_in.name}", _file(plug_in)) from None
+            raise error.within(plug_in.name) from None
         if canonical != param.default:
             problem = f"the default {param.default!r} of {param.name} is read as {canonical!r}"
-            raise StudyError(plug_in.name, problem, repr(canonical), _file(plug_in))
+            raise StudyError(plug_in.name, problem, repr(canonical))
     return []
-
-
-def _file(plug_in: PlugIn) -> str:
-    return outside.shown(home_of(plug_in))

@@ -24,8 +24,8 @@ def tiny_run(
 ) -> tuple[Numbers, Numbers]:
     """Return (parameters, options) of a run that a solver accepts and that takes a moment.
 
-    Where the solver refuses a model as it is by default, widths and noises that are zero are opened,
-    and other words are chosen; where it refuses a time step, that is halved.
+    Where the solver refuses a model as it is by default, widths and noises that are zero are
+    opened, and other words are chosen; where it refuses a time step, that is halved.
 
     Parameters
     ----------

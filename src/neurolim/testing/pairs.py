@@ -35,7 +35,7 @@ class Pair(NamedTuple):
 
     solver: Any
     model: Any
-    options: Mapping[str, Any] = {}  # noqa: RUF012  # nobody changes it
+    options: Mapping[str, Any] = {}  # nobody changes it
 
 
 class Outcome(NamedTuple):
@@ -64,7 +64,7 @@ def check_pairs(pairs: Sequence[Pair]) -> list[str]:
     wrong = [f"{pair}: {words}" for pair, how, words in found if how == "fails"]
     if wrong:
         raise StudyError("", "; ".join(wrong), "a run, or one StudyError")
-    return [f"  {pair} {how}: {words}" for pair, how, words in found]
+    return [f"{pair} {how}: {words}" for pair, how, words in found]
 
 
 def outcomes(pairs: Sequence[Pair]) -> list[Outcome]:

@@ -1,17 +1,12 @@
-"""What a solver promises: labelled arrays, a function of its arguments alone, one refusal or none."""
+"""What a solver promises: to run, or to refuse in one line."""
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from neurolim import core
-from neurolim.core import Model, Solution, Solver, Status, StudyError
-from neurolim.testing._checks import Check, checks_of, is_documented
+from neurolim.core import Solver, StudyError
+from neurolim.testing._checks import Check, checks_of, is_documented, refusal
 from neurolim.testing._solutions import check_solution
 from neurolim.testing._tiny import tiny_run
 from neurolim.testing.pairs import Pair, check_pairs
