@@ -14,7 +14,7 @@ from neurolim import analysis, core, stages
 from neurolim.core import Model, Solver, StudyError, outside
 from neurolim.numerics.structure import Structure, structure_of
 from neurolim.sweep import chunks as planning
-from neurolim.testing import figure_checks, model_checks, solver_checks, statistic_checks
+from neurolim.testing import checks
 
 #: How the names of files end that are studies.
 _STUDIES = (".yaml", ".yml")
@@ -63,7 +63,7 @@ def _plug_in(kind: str, source: str, word: str) -> list[str]:
 
 def _facts(kind: str, source: Any) -> list[str]:
     """Return what there is to say about a plug-in, once it has passed the quick checks."""
-    quick = [check for check in _CHECKS[kind](source) if not check.minutes]
+    quick = [check for check in checks(kind, source) if not check.minutes]
     facts = [f"  {line}" for check in quick for line in check()]
     return [*facts, *_model(core.get(kind, source))] if kind == "model" else facts
 
@@ -130,11 +130,3 @@ def refused_by(solver: Solver, model: Model, params: dict[str, Any]) -> str:
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return ""
-
-
-_CHECKS: dict[str, Any] = {
-    "model": model_checks,
-    "solver": solver_checks,
-    "statistic": statistic_checks,
-    "figure": figure_checks,
-}

@@ -23,6 +23,7 @@ from neurolim.core.model import (
     Term,
     value_of,
 )
+from neurolim.core.parameters import check_defaults
 
 _FLOW = ("t", "x", "m", "c", "p")
 _MEANS = ("m", "c", "p")
@@ -41,6 +42,10 @@ def check_model(model: Model) -> None:
         fails, returns something else than numbers, or is not finite
     """
     _check_names(model)
+    try:
+        check_defaults(model.params)
+    except StudyError as error:
+        raise error.within(f"{model.name}.params") from None
     known = model.numbers._fields
     _check_laws(model)
     for place, term, arguments in terms_of(model):

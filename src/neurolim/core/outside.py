@@ -262,8 +262,16 @@ def shown(path: str | Path) -> str:
     return str(path) if near.startswith(os.pardir) else near
 
 
-def fault(kind: str, path: Path, error: BaseException) -> StudyError:
-    """Return the refusal of a file that fails, with the line of its own that does."""
+def fault(kind: str, path: Path, error: BaseException, line: int = 0) -> StudyError:
+    """Return the refusal of a file that fails, with the line of its own that does.
+
+    Parameters
+    ----------
+    kind : "model", "solver", "statistic", "figure"
+    path : of the file
+    error : what it raises
+    line : to be named where no line of the file fails, as when it is called in a wrong way
+    """
     allowed = "a file that runs"
     if isinstance(error, StudyError) and not error.file:
         text = f"{error.key}: {error.problem}" if error.key else error.problem
@@ -274,6 +282,7 @@ def fault(kind: str, path: Path, error: BaseException) -> StudyError:
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if Path(f.filename).parent == path.parent]
     place = f"{shown(own[-1].filename)}:{own[-1].lineno}" if own else shown(path)
+    place += f":{line}" if line and not own else ""
     return StudyError(kind, f"{place}: {text}", allowed)
 
 

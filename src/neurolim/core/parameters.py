@@ -176,6 +176,20 @@ def resolve(params: Sequence[Param], given: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
+def check_defaults(params: Sequence[Param]) -> None:
+    """Refuse defaults that parameters do not allow, or that are not as `Param.check` gives them.
+
+    Raises
+    ------
+    StudyError
+    """
+    for param in params:
+        if param.default is not None:
+            canonical = param.check(param.default)
+            if canonical != param.default:
+                raise StudyError(param.name, f"the default {show(param.default)}", show(canonical))
+
+
 def _is_word(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 

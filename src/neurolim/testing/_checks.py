@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from neurolim import core
 from neurolim.core import Figure, Model, Solver, Statistic, StudyError, outside
+from neurolim.core.parameters import check_defaults
 
 PlugIn = Model | Solver | Statistic | Figure
 
@@ -44,14 +45,16 @@ class Check:
         try:
             return self.function(self.word if self.minutes else plug_in)
         except StudyError as error:
-            raise error if error.file else error.within(file=self._place(plug_in)) from None
+            at = outside.shown(error.file) if error.file else self._place(plug_in)
+            raise StudyError(error.key, error.problem, error.allowed, at) from None
         except Exception as error:
-            raise outside.fault(self.kind, home_of(plug_in), error) from error
+            main = main_of(plug_in)
+            raise outside.fault(self.kind, main.file.resolve(), error, main.line) from error
 
     def _place(self, plug_in: PlugIn) -> str:
         """Return where a plug-in stands, by its name in its file if it has one."""
         if not outside.is_file(self.word):
-            return outside.shown(home_of(plug_in))
+            return outside.shown(main_of(plug_in).file)
         path, attribute = outside.split(self.word)
         return f"{outside.shown(path)}:{outside.line_of(path, attribute or self.kind.upper())}"
 
@@ -78,32 +81,38 @@ def checks_of(
     return quick + [Check(kind, word, function, minutes=True) for function in minutes]
 
 
+class Place(NamedTuple):
+    """Where a function stands: its file, and its first line (0: not known)."""
+
+    file: Path
+    line: int
+
+
+def place_of(function: Any) -> Place | None:
+    """Return where a function stands, if it is written in Python."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return Place(Path(code.co_filename), code.co_firstlineno) if code else None
+
+
+def main_of(plug_in: PlugIn) -> Place:
+    """Return where the main function of a plug-in stands."""
+    main = {Model: "drift", Solver: "solve", Statistic: "apply", Figure: "draw"}[type(plug_in)]
+    return place_of(getattr(plug_in, main)) or Place(Path(plug_in.name), 0)
+
+
 def refusal(function: Any, problem: str, allowed: str = "") -> StudyError:
     """Return the refusal of a function of a plug-in, with the file and line where it stands."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    place = f"{outside.shown(code.co_filename)}:{code.co_firstlineno}" if code else ""
-    return StudyError("", problem, allowed, place)
-
-
-def home_of(plug_in: PlugIn) -> Path:
-    """Return the file in which the main function of a plug-in stands."""
-    main = {Model: "drift", Solver: "solve", Statistic: "apply", Figure: "draw"}[type(plug_in)]
-    code = getattr(inspect.unwrap(getattr(plug_in, main)), "__code__", None)
-    return Path(code.co_filename if code else plug_in.name).resolve()
+    place = place_of(function)
+    at = f"{outside.shown(place.file)}:{place.line}" if place else ""
+    return StudyError("", problem, allowed, at)
 
 
 def is_documented(plug_in: PlugIn) -> list[str]:
     """Refuse a plug-in that does not say what it is, or with defaults that it does not allow."""
     if not isinstance(plug_in.summary, str) or len(plug_in.summary.splitlines()) != 1:
         raise StudyError(f"{plug_in.name}.summary", f"is {plug_in.summary!r}", "one line of text")
-    for param in plug_in.params if isinstance(plug_in, Model) else plug_in.options:
-        if param.default is None:
-            continue
-        try:
-            canonical = param.check(param.default)
-        except StudyError as error:
-            raise error.within(plug_in.name) from None
-        if canonical != param.default:
-            problem = f"the default {param.default!r} of {param.name} is read as {canonical!r}"
-            raise StudyError(plug_in.name, problem, repr(canonical))
+    try:
+        check_defaults(plug_in.params if isinstance(plug_in, Model) else plug_in.options)
+    except StudyError as error:
+        raise error.within(plug_in.name) from None
     return []

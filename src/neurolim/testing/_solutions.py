@@ -26,7 +26,10 @@ def check_solution(
     """
     replicas = range(3) if solver.stochastic else range(1)
     given = copy.deepcopy((dict(params), dict(options)))
-    found = solver.solve(model, params, options, 5, replicas)
+    try:
+        found = solver.solve(model, params, options, 5, replicas)
+    except StudyError as error:
+        raise _wrong(solver, f"refuses while it solves: {error}", "a refusal by check") from None
     if (dict(params), dict(options)) != given:
         raise _wrong(solver, "changes the parameters or options it is given", "a copy of them")
     _check_labels(solver, model, params, options, found, replicas)

@@ -6,7 +6,7 @@ after it run in the next process.
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import json
 import os
 import signal
@@ -26,6 +26,8 @@ from neurolim.core import Model, Solver, Status, StudyError, outside
 from neurolim.testing._solutions import check_solution
 from neurolim.testing._tiny import tiny_run
 
+#: What the other process does.
+_PROGRAM = f"import sys; from {__name__} import main; main(*sys.argv[1:])"
 #: A name that no solver knows, for the model of every pair.
 _STRANGER = "a_model_that_nobody_knows"
 
@@ -94,11 +96,20 @@ def outcome(pair: Pair) -> Outcome:
 def _outcome(solver: Solver, model: Model, given: Mapping[str, Any]) -> tuple[bool, str]:
     """Return (whether the solver refuses the model, its refusal or how its runs ended)."""
     stranger = replace(model, name=_STRANGER)
+    _check_name(solver, model, stranger, given)
     try:
         params, options = tiny_run(solver, stranger, given)
     except StudyError as refusal:
-        _check_refusal(solver, model, given, refusal)
-        return True, str(refusal)
+        line = str(refusal).replace(_STRANGER, model.name)
+        known = {"model", "solver", *(param.name for param in (*solver.options, *model.params))}
+        for there, what in (
+            (refusal.key.split(".")[0] in known, "no option or parameter"),
+            (refusal.problem, "no problem"),
+            (refusal.allowed, "nothing that is allowed"),
+        ):
+            if not there:
+                raise StudyError("", f"a refusal that names {what}: {line}") from None
+        return True, line
     with warnings.catch_warnings():
         # What numpy has to say of numbers is for the solver to know, and to put into a status.
         warnings.simplefilter("error", RuntimeWarning)
@@ -106,53 +117,52 @@ def _outcome(solver: Solver, model: Model, given: Mapping[str, Any]) -> tuple[bo
         if (found.status != Status.OK).any():
             params, options = tiny_run(solver, stranger, given, "default")
             found = check_solution(solver, stranger, params, options)
-        with contextlib.suppress(_Refused):
-            params, options = _least(solver, stranger, given)
+        try:
+            params, options = tiny_run(solver, stranger, given, "least")
+        except StudyError:
+            pass  # so few may be too few
+        else:
             check_solution(solver, stranger, params, options)
     ends = {Status(status).name for status in found.status.tolist()}
     return False, ", ".join(sorted(ends))
 
 
-class _Refused(Exception):  # noqa: N818  # no error: the least sizes may be too few
-    """A refusal of sizes, which is as good as a run."""
-
-
-def _least(
-    solver: Solver, model: Model, given: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    try:
-        return tiny_run(solver, model, given, "least")
-    except StudyError as error:
-        raise _Refused from error
-
-
-def _check_refusal(
-    solver: Solver, model: Model, given: Mapping[str, Any], refusal: StudyError
-) -> None:
-    """Refuse a refusal that does not say where, what and what else, or that knows the model.
+def _check_name(solver: Solver, model: Model, stranger: Model, given: Mapping[str, Any]) -> None:
+    """Refuse a solver that answers otherwise when it does not know the name of a model.
 
     Raises
     ------
-    AssertionError
+    StudyError
     """
-    known = {"model", "solver", *(param.name for param in (*solver.options, *model.params))}
-    line = str(refusal)
-    assert refusal.key.split(".")[0] in known, f"the refusal names no option or parameter: {line}"
-    assert refusal.problem, f"the refusal names no problem: {line}"
-    assert refusal.allowed, f"the refusal does not say what is allowed: {line}"
+    said = _answer(solver, model, given)
+    unknown = _answer(solver, stranger, given).replace(stranger.name, model.name)
+    if said != unknown:
+        problem = f"{solver.name} knows the name {model.name}: {said}; without it: {unknown}"
+        raise StudyError("", problem, "a condition on its equations")
+
+
+def _answer(solver: Solver, model: Model, given: Mapping[str, Any]) -> str:
+    """Return what a solver says to a model: its refusal, or the run that it accepts."""
     try:
-        tiny_run(solver, model, given)
-    except StudyError as error:
-        known_name, no_name = str(error), line.replace(_STRANGER, model.name)
-        assert known_name == no_name, f"another refusal by that name: {known_name}; else {no_name}"
-    else:
-        raise AssertionError(f"accepted by the name {model.name}, else: {line}")
+        return str(tiny_run(solver, model, given))
+    except StudyError as refusal:
+        return str(refusal)
+
+
+def refusals_by_name() -> tuple[int, int]:
+    """Return (pairs in which the model's name matters, pairs) of all that is registered."""
+    count, pairs = 0, [*itertools.product(*(core.names(kind) for kind in ("solver", "model")))]
+    for names in pairs:
+        solver, model = (core.get(*item) for item in zip(("solver", "model"), names, strict=True))
+        try:
+            _check_name(solver, model, replace(model, name=_STRANGER), {})
+        except StudyError:
+            count += 1
+    return count, len(pairs)
 
 
 def _in_one_line(error: BaseException) -> str:
     """Return what an error says, in one line; numba's errors begin with a line about themselves."""
-    if isinstance(error, AssertionError) and error.args:
-        return str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[min(isinstance(error, NumbaError), len(lines) - 1)] if lines else ""
     return f"{type(error).__name__}: {text}"
@@ -198,7 +208,7 @@ def _process(pairs: list[Pair]) -> tuple[int, list[str], str]:
         asked.write_text(json.dumps(pairs), "utf-8")
         answered.touch()
         done = subprocess.run(
-            [sys.executable, "-m", __name__, str(asked), str(answered)],
+            [sys.executable, "-c", _PROGRAM, str(asked), str(answered)],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -218,7 +228,3 @@ def main(asked: str, answered: str) -> None:
     with Path(answered).open("w", encoding="utf-8", buffering=1) as stream:
         for pair in json.loads(Path(asked).read_text("utf-8")):
             stream.write(json.dumps(outcome(Pair(*pair))) + "\n")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

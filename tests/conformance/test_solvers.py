@@ -1,0 +1,43 @@
+"""Solver x model: a run, or one refusal; never anything else (``neurolim.testing``)."""
+
+from __future__ import annotations
+
+import pytest
+from tests.conformance.test_models import OUTSIDE
+
+from neurolim import core
+from neurolim.testing import solver_checks
+from neurolim.testing.pairs import Pair, check_pairs
+
+#: Those that compile a network for every model.
+NETWORKS = [name for name in core.names("solver") if core.get("solver", name).stochastic]
+EVERY = [name for name in core.names("solver") if name not in NETWORKS]
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(
+            check,
+            id=f"{name}-{check}",
+            marks=[pytest.mark.slow] if check.minutes and name in NETWORKS else [],
+        )
+        for name in core.names("solver")
+        for check in solver_checks(name)
+    ],
+)
+def test_a_solver_keeps_its_promises(check):
+    check()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_solver_runs_or_refuses_the_models_of_a_stranger(name):
+    check_pairs([Pair(name, word) for word in OUTSIDE])
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_runs_or_refuses_some_of_the_models(name):
+    every = [*core.names("model"), *OUTSIDE]
+    check_pairs([Pair(name, word) for word in every[NETWORKS.index(name) :: 7]])
