@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.conformance import awaited
 from tests.conformance.test_models import OUTSIDE
 
 from neurolim import core
@@ -20,7 +21,10 @@ EVERY = [name for name in core.names("solver") if name not in NETWORKS]
         pytest.param(
             check,
             id=f"{name}-{check}",
-            marks=[pytest.mark.slow] if check.minutes and name in NETWORKS else [],
+            marks=[
+                *([pytest.mark.slow] if check.minutes and name in NETWORKS else []),
+                *([awaited.PAIRS] if name == "pairs" and "solves" in str(check) else []),
+            ],
         )
         for name in core.names("solver")
         for check in solver_checks(name)
@@ -37,7 +41,10 @@ def test_a_solver_runs_or_refuses_the_models_of_a_stranger(name):
 
 @pytest.mark.slow
 @pytest.mark.ci
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[awaited.PAIRS] if n == "pairs" else []) for n in NETWORKS],
+)
 def test_a_network_runs_or_refuses_some_of_the_models(name):
     every = [*core.names("model"), *OUTSIDE]
     check_pairs([Pair(name, word) for word in every[NETWORKS.index(name) :: 7]])

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from neurolim import core
 from neurolim.check import check
 from neurolim.cli import main
+from neurolim.testing.statistics import variables_given
 
 MODEL = '''"""A neuron of two variables."""
 
@@ -258,3 +260,21 @@ def test_a_mistake_is_one_line_with_file_and_line(
     assert said.count("\n") == 1
     line = told if told[0].isdigit() else rf"\d+: .*{told}"
     assert re.match(rf"((model|solver|statistic|figure|file): )?bad\.py:{line}", said), said
+
+
+def test_what_nobody_gives_is_said_with_file_and_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(STATISTIC.replace('"mean"', '"maen"'))
+    first, known, unknown = check("own.py")
+    assert first.endswith(". ok")
+    assert known == "  1 known answer reproduced"
+    assert re.match(r"  own\.py:20: needs 'maen', which no solver .*did you mean 'mean'", unknown)
+
+
+def test_everything_that_statistics_need_is_given_by_something_registered():
+    for statistic in (core.get("statistic", name) for name in core.names("statistic")):
+        for dataset, options, _ in statistic.exact():
+            for name in statistic.needs(options):
+                # Some names are those of an option, or of coordinates.
+                given = name in str(options) or name in dataset.coords
+                assert given or name.removeprefix("reference_") in variables_given(), name

@@ -6,13 +6,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.running import environment
 
 from neurolim import StudyError, core
-from neurolim.core import Cost, Solution, Solver, Status, Var
+from neurolim.core import Cost, Param, Solution, Solver, Status, Var
 from neurolim.testing import (
     checks,
     figure_checks,
@@ -72,15 +73,13 @@ def test_a_pair_that_ends_its_process_is_named_and_the_others_go_on(tmp_path):
     assert found[1].words.startswith("ended by SIGSEGV")
     assert found[2].words == "ended by exit code 7"
     assert found[3] == ("own x hodgkin_huxley", "fails", "AssertionError: four")
-    with pytest.raises(
-        StudyError, match=r"own\.py x desai_zwanzig: ended by SIGSEGV.*; .*exit code 7"
-    ):
-        check_pairs([Pair(str(path), name) for name in models])
+    with pytest.raises(StudyError, match=r"^.*own\.py x desai_zwanzig: ended by SIGSEGV"):
+        check_pairs([Pair(str(path), name) for name in models[:2]])
 
 
 def one(**parts):
     """Return a solver that gives 1, with some parts replaced."""
-    given = {
+    given: dict[str, Any] = {
         "summary": "One.",
         "source": "nobody",
         "options": (),
@@ -97,7 +96,7 @@ def one(**parts):
 def refusing(*words):
     """Return a check that refuses with these words."""
 
-    def check(model, params, options):
+    def check(*given):
         raise StudyError(*words)
 
     return check
@@ -119,6 +118,15 @@ def knows(model, params, options):
         ),
         (one(check=refusing("model", "", "so")), "a refusal that names no problem"),
         (one(check=refusing("model", "it is")), "names nothing that is allowed: model: it is"),
+        (
+            one(
+                options=(Param("size", 9, kind="integer", low=1),),
+                check=lambda model, params, options: (
+                    refusing("size", "1", "2")() if options["size"] < 2 else None
+                ),
+            ),
+            "refuses the least values that its options allow: size: 1; allowed: 2",
+        ),
         (one(check=lambda *given: 1 / 0), "ZeroDivisionError: division by zero"),
         (one(solve=lambda *given: np.zeros(1) / 0.0), "RuntimeWarning: invalid value"),
         (one(solve=lambda *given: sys.exit("enough")), "SystemExit: enough"),

@@ -119,10 +119,10 @@ def _outcome(solver: Solver, model: Model, given: Mapping[str, Any]) -> tuple[bo
             found = check_solution(solver, stranger, params, options)
         try:
             params, options = tiny_run(solver, stranger, given, "least")
-        except StudyError:
-            pass  # so few may be too few
-        else:
-            check_solution(solver, stranger, params, options)
+        except StudyError as refusal:
+            problem = f"refuses the least values that its options allow: {refusal}"
+            raise StudyError("", problem, "limits of the options that hold") from None
+        check_solution(solver, stranger, params, options)
     ends = {Status(status).name for status in found.status.tolist()}
     return False, ", ".join(sorted(ends))
 
@@ -192,7 +192,7 @@ def _elsewhere(pairs: list[Pair]) -> Iterator[Outcome]:
         for line in lines:
             yield Outcome(*json.loads(line))
         begun += len(lines)
-        if returned and begun < len(pairs):
+        if begun < len(pairs):
             pair = pairs[begun]
             end = signal.Signals(-returned).name if returned < 0 else f"exit code {returned}"
             last = said.strip().splitlines()[-1:]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import xarray as xr
 
-from neurolim.core import Statistic, hint
+from neurolim import core
+from neurolim.core import Param, Statistic, StudyError, hint
 from neurolim.testing._checks import Check, checks_of, is_documented, refusal
 
 _EXACT = "[(dataset, options, [(variable, where, answer, tolerance)])]"
@@ -42,7 +45,54 @@ def reproduces_known_answers(statistic: Statistic) -> list[str]:
         count += len(answers)
     if not count:
         raise refusal(statistic.exact, f"{statistic.name}: no known answer", "at least one")
-    return [f"{count} known answer{'s' if count > 1 else ''} reproduced"]
+    return [
+        f"{count} known answer{'s' if count > 1 else ''} reproduced",
+        *(str(_unknown(statistic, name)) for name in _not_given(statistic, cases)),
+    ]
+
+
+def _not_given(statistic: Statistic, cases: Sequence[Any]) -> list[str]:
+    """Return what a statistic needs, whatever its options say, and nothing registered gives."""
+    needs = {
+        name: name.removeprefix("reference_")
+        for _, options, _ in cases
+        for name in statistic.needs(options)
+        if name not in str(options)
+    }
+    return [name for name, plain in needs.items() if plain not in variables_given()]
+
+
+def _unknown(statistic: Statistic, name: str) -> StudyError:
+    problem = f"needs {name!r}, which no solver or statistic that is registered gives"
+    return refusal(statistic.needs, problem + hint(name, variables_given()))
+
+
+@lru_cache(maxsize=1)
+def variables_given() -> frozenset[str]:
+    """Return the names of the variables that registered solvers and statistics give."""
+    found = {"status"}
+    models = [core.get("model", name) for name in core.names("model")]
+    for solver in (core.get("solver", name) for name in core.names("solver")):
+        options = {option.name: _switched_on(option) for option in solver.options}
+        for model in models:
+            # Outputs are asked of models, too, that the solver would refuse.
+            with contextlib.suppress(Exception):
+                found |= {var.name for var in solver.outputs(model, options)}
+    state = tuple(dict.fromkeys(var.name for model in models for var in model.state))
+    for statistic in (core.get("statistic", name) for name in core.names("statistic")):
+        # What depends on an option without default is named by the study.
+        with contextlib.suppress(Exception):
+            found |= set(statistic.gives({o.name: o.default for o in statistic.options}, state))
+    return frozenset(found)
+
+
+def _switched_on(option: Param) -> Any:
+    """Return a value of an option with which all outputs are there that depend on it."""
+    if option.kind == "boolean":
+        return True
+    if option.default == 0 and option.kind in ("integer", "number"):
+        return min(1, option.high)
+    return option.default
 
 
 def _is_case(case: Any) -> bool:
