@@ -196,6 +196,8 @@ MISTAKES = {
             "    raise StudyError('model', 'strange')",
             "10: bad accepts none of the models",
         ),
+        ("return Solution(", "return (", "14: bad: returns tuple; allowed: Solution"),
+        ('"start": numbers', '"start": 1.0', "14: bad: start is of type float; allowed: a numpy"),
         ("1e-5, 1e3", "float('nan'), 1e3", r"25: bad: the cost is \(nan, 1000.0\)"),
     ],
     STATISTIC: [

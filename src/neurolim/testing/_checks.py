@@ -14,6 +14,8 @@ from neurolim.core import Figure, Model, Solver, Statistic, StudyError, outside
 from neurolim.core.parameters import check_defaults
 
 PlugIn = Model | Solver | Statistic | Figure
+#: The function that a plug-in is about, by kind.
+_MAIN = {"model": "drift", "solver": "solve", "statistic": "apply", "figure": "draw"}
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,13 @@ class Check:
             at = outside.shown(error.file) if error.file else self._place(plug_in)
             raise StudyError(error.key, error.problem, error.allowed, at) from None
         except Exception as error:
-            main = main_of(plug_in)
+            main = _main(self.kind, plug_in)
             raise outside.fault(self.kind, main.file.resolve(), error, main.line) from error
 
     def _place(self, plug_in: PlugIn) -> str:
         """Return where a plug-in stands, by its name in its file if it has one."""
         if not outside.is_file(self.word):
-            return outside.shown(main_of(plug_in).file)
+            return outside.shown(_main(self.kind, plug_in).file)
         path, attribute = outside.split(self.word)
         return f"{outside.shown(path)}:{outside.line_of(path, attribute or self.kind.upper())}"
 
@@ -94,10 +96,9 @@ def place_of(function: Any) -> Place | None:
     return Place(Path(code.co_filename), code.co_firstlineno) if code else None
 
 
-def main_of(plug_in: PlugIn) -> Place:
+def _main(kind: str, plug_in: PlugIn) -> Place:
     """Return where the main function of a plug-in stands."""
-    main = {Model: "drift", Solver: "solve", Statistic: "apply", Figure: "draw"}[type(plug_in)]
-    return place_of(getattr(plug_in, main)) or Place(Path(plug_in.name), 0)
+    return place_of(getattr(plug_in, _MAIN[kind])) or Place(Path(plug_in.name), 0)
 
 
 def refusal(function: Any, problem: str, allowed: str = "") -> StudyError:

@@ -30,6 +30,9 @@ def check_solution(
         found = solver.solve(model, params, options, 5, replicas)
     except StudyError as error:
         raise _wrong(solver, f"refuses while it solves: {error}", "a refusal by check") from None
+    if not isinstance(found, Solution):
+        problem = f"returns {type(found).__name__}"
+        raise _wrong(solver, problem, "Solution(arrays by name, status)")
     if (dict(params), dict(options)) != given:
         raise _wrong(solver, "changes the parameters or options it is given", "a copy of them")
     _check_labels(solver, model, params, options, found, replicas)
@@ -61,8 +64,8 @@ def _check_labels(
     coords = solver.coords(model, params, options)
     if set(found.arrays) != set(outputs):
         raise _wrong(solver, f"gives {sorted(found.arrays)}", f"outputs: {sorted(outputs)}")
-    if found.status.shape != (len(replicas),):
-        raise _wrong(solver, f"status has the shape {found.status.shape}", "one per replica")
+    if np.shape(found.status) != (len(replicas),):
+        raise _wrong(solver, f"status has the shape {np.shape(found.status)}", "one per replica")
     if not set(found.status.tolist()) <= set(Status):
         raise _wrong(solver, f"status is {found.status.tolist()}", "values of Status")
     failed = found.status != Status.OK
@@ -72,6 +75,8 @@ def _check_labels(
             problem = f"no values of {strange[0]}, a dimension of {name}"
             raise _wrong(solver, problem, function=solver.coords)
         array = found.arrays[name]
+        if not isinstance(array, np.ndarray):
+            raise _wrong(solver, f"{name} is of type {type(array).__name__}", "a numpy array")
         shape = (len(replicas), *(len(coords[dim].values) for dim in var.dims))
         if array.shape != shape:
             raise _wrong(solver, f"{name} has the shape {array.shape}", f"{shape}")

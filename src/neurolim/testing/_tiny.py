@@ -11,8 +11,11 @@ from neurolim.solvers._times import largest_rate
 
 #: Neurons, records, nodes, ... of a tiny run, where an option allows so few.
 FEW = 5
-#: Steps of a tiny run, in units of the time of the model's largest rate.
+#: Steps of a tiny run, in units of the time of the model's largest rate; in units of time where
+#: there is no rate.
 _STEP = 0.1
+#: What widths and noises are opened to.
+_OPEN = 0.1
 #: Steps halved so often are no steps.
 _HALVINGS = 20
 
@@ -54,7 +57,7 @@ def _parameters(model: Model) -> Iterator[Numbers]:
     params = core.resolve(model.params, {})
     yield params
     opened = {
-        param.name: min(_STEP, param.high)
+        param.name: min(_OPEN, param.high)
         for param in model.params
         if param.kind == "number" and params[param.name] == 0.0 and param.low == 0.0
     }
@@ -84,13 +87,9 @@ def _options(solver: Solver, model: Model, params: Numbers, size: str) -> Number
     if "dt" in options:
         options["dt"] = step
     if "t_end" in options:
-        options["records"] = _FEWEST[size]
+        options["records"] = 1 if size == "least" else FEW
         options["t_end"] = step * options["records"]
     return options
-
-
-#: Records of a tiny run, whatever else its size.
-_FEWEST = {"few": FEW, "least": 1, "default": FEW}
 
 
 def _size(option: Param, size: str) -> int:
