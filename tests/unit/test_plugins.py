@@ -352,6 +352,22 @@ def test_an_object_of_an_imported_file_is_the_file(study, tmp_path, monkeypatch)
     assert by_object["mean"].identical(by_name["mean"])
 
 
+def test_a_program_that_solves_its_own_model_runs_once(tmp_path):
+    (tmp_path / "program.py").write_text(
+        MODEL.replace("from rates import pull", "def pull(p):\n    return 1.0 / p.eps")
+        + """
+import multiprocessing
+import neurolim
+
+found = neurolim.solve(MODEL, "limit", options={"t_end": 0.1, "records": 1})
+print(__name__, found.attrs["model"])
+"""
+    )
+    words = [sys.executable, str(tmp_path / "program.py")]
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["__main__", "model"]
+
+
 def test_a_new_model_works_as_it_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert new("model", "mine", Path()).name == "mine.py"

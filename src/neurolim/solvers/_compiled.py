@@ -80,7 +80,7 @@ def _in_one_line(error: Exception) -> str:
 
 
 def _at(term: Callable[..., Any], error: Exception) -> str:
-    """Return file and line of what cannot be compiled, or of its function."""
+    """Return file and line of what cannot be compiled, innermost first, or of its function."""
     code: Any = getattr(term, "__code__", None)
     if code is None:
         return ""
@@ -89,7 +89,7 @@ def _at(term: Callable[..., Any], error: Exception) -> str:
         for match in _LINE.finditer(str(error))
         if Path(match["file"]).name == Path(code.co_filename).name
     ]
-    return f"{outside.shown(code.co_filename)}:{own[-1] if own else code.co_firstlineno}"
+    return f"{outside.shown(code.co_filename)}:{own[0] if own else code.co_firstlineno}"
 
 
 def _fault(model: Model) -> str:

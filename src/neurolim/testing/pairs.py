@@ -81,16 +81,21 @@ def outcomes(pairs: Sequence[Pair]) -> list[Outcome]:
 
 def outcome(pair: Pair) -> Outcome:
     """Return how a pair goes, in this process."""
-    solver, model = core.get("solver", pair.solver), core.get("model", pair.model)
-    words = f"{solver.name} x {model.name}"
-    words += "".join(f" {key}={value}" for key, value in pair.options.items())
+    words = _words(pair.solver, pair.model, pair.options)
     try:
+        solver, model = core.get("solver", pair.solver), core.get("model", pair.model)
+        words = _words(solver.name, model.name, pair.options)
         refused, line = _outcome(solver, model, pair.options)
     except StudyError as error:
         return Outcome(words, "fails", str(error))
     except (Exception, SystemExit) as error:
         return Outcome(words, "fails", _in_one_line(error))
     return Outcome(words, "refuses" if refused else "runs", line)
+
+
+def _words(solver: Any, model: Any, options: Mapping[str, Any]) -> str:
+    """Return what a pair is called."""
+    return " ".join([f"{solver} x {model}", *(f"{key}={word}" for key, word in options.items())])
 
 
 def _outcome(solver: Solver, model: Model, given: Mapping[str, Any]) -> tuple[bool, str]:
@@ -193,11 +198,10 @@ def _elsewhere(pairs: list[Pair]) -> Iterator[Outcome]:
             yield Outcome(*json.loads(line))
         begun += len(lines)
         if begun < len(pairs):
-            pair = pairs[begun]
             end = signal.Signals(-returned).name if returned < 0 else f"exit code {returned}"
             last = said.strip().splitlines()[-1:]
             words = f"ended by {end}" + "".join(f": {line.strip()}" for line in last)
-            yield Outcome(f"{pair.solver} x {pair.model}", "fails", words)
+            yield Outcome(_words(*pairs[begun]), "fails", words)
             begun += 1
 
 
