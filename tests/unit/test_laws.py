@@ -158,3 +158,12 @@ def test_the_limit_carries_any_law_of_what_is_not_held(law):
     assert (
         np.abs(spread.mean(axis=0) / (variance * decay) - 1.0) < 5 * error / variance + eps
     ).all()
+
+
+def test_weights_below_zero_are_no_law():
+    law = Mixture(("share", 0.0, 1.0), (1.0, 2.0, 1.0))
+    draws = [
+        [law.draw(z, share, 0.0, 1.0, 1.0, 2.0, 1.0) for z in (-1.0, 0.3)] for share in (-1, 1)
+    ]
+    assert np.isnan(draws[0]).all()
+    assert np.isfinite(draws[1]).all()

@@ -35,6 +35,7 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, splu
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
 from neurolim.numerics.structure import derivatives_of
 from neurolim.solvers._cells import VOLTAGE_AND_CONDUCTANCE, Grid, feels_means, top_of
+from neurolim.solvers._compiled import COMPILED
 from neurolim.solvers._needs import noise_key, one_site
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords, steps_per_record
 
@@ -373,5 +374,5 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
-    needs=VOLTAGE_AND_CONDUCTANCE,
+    needs=(*VOLTAGE_AND_CONDUCTANCE, COMPILED),
 )

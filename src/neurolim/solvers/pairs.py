@@ -57,6 +57,7 @@ from neurolim.kernels.pairs import advance, prepare, start
 from neurolim.kernels.ties import STREAM_SECOND_INITIAL
 from neurolim.numerics.random import BLOCK, STREAM_INITIAL
 from neurolim.numerics.structure import derivatives_of, structure_of
+from neurolim.solvers._compiled import COMPILED
 from neurolim.solvers._needs import CORRECTION, derivatives
 from neurolim.solvers._ties import (
     COUPLINGS,
@@ -378,5 +379,5 @@ SOLVER = Solver(
     check=check,
     stochastic=True,
     takes=FEATURES_OF_NOISE | {TIME, CEILING, CIRCLE, LAW},
-    needs=(derivatives("drift"), CORRECTION),
+    needs=(derivatives("drift"), CORRECTION, COMPILED),
 )

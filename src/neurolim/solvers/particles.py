@@ -28,6 +28,7 @@ from neurolim.core import (
 )
 from neurolim.kernels.records import ORDERS, Records
 from neurolim.numerics.structure import structure_of
+from neurolim.solvers._compiled import COMPILED
 from neurolim.solvers._steps import Engine, check_lags, check_traced, exact_noise, lags, remembered
 from neurolim.solvers._times import (
     TIME_OPTIONS,
@@ -322,4 +323,5 @@ SOLVER = Solver(
     check=check,
     stochastic=True,
     takes=FEATURES,
+    needs=(COMPILED,),
 )

@@ -48,6 +48,7 @@ from neurolim.kernels.delays import make_delays
 from neurolim.kernels.model_code import step_code
 from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
+from neurolim.solvers._compiled import COMPILED
 from neurolim.solvers._graphs import KINDS, check_graph, lay_wires, most_heard
 from neurolim.solvers._steps import check_lags, check_traced, lags, noises_of, remembered, walls_of
 from neurolim.solvers._times import (
@@ -320,4 +321,5 @@ SOLVER = Solver(
     check=check,
     stochastic=True,
     takes=FEATURES,
+    needs=(COMPILED,),
 )
