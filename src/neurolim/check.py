@@ -61,23 +61,30 @@ def _plug_in(kind: str, source: str, word: str) -> list[str]:
     return [f"{word}: {kind} {plug_in.name}: {plug_in.summary} ok", *facts]
 
 
-def _facts(kind: str, source: Any) -> list[str]:
+def _facts(kind: str, plug_in: Any) -> list[str]:
     """Return what there is to say about a plug-in, once it has passed the quick checks."""
-    quick = [check for check in checks(kind, source) if not check.minutes]
+    quick = [check for check in checks(kind, plug_in) if not check.minutes]
     facts = [f"  {line}" for check in quick for line in check()]
-    return [*facts, *_model(core.get(kind, source))] if kind == "model" else facts
+    return [*facts, *_model(core.get(kind, plug_in))] if kind == "model" else facts
 
 
 def _study(word: str) -> list[str]:
     """Return what a study is, what it is going to do, and what follows from its equations."""
     study = stages.load_study(word)
     plan, model = planning.plan(study), study.the_model
+    try:
+        facts = _facts("model", model)
+    except StudyError as error:
+        if outside.is_file(study.model):
+            raise
+        # A model as text has no file but that of the study.
+        raise StudyError(error.key, error.problem, error.allowed, word) from None
     return [
         f"{word}: study {study.name}: {study.title}. ok",
         f"  {plan.points} points, {plan.runs} runs, about {plan.core_seconds:.2g} core-seconds",
         f"  tables: {', '.join(analysis.table_names(study))}",
         f"  model {model.name}: {model.summary}",
-        *_facts("model", study.model),
+        *facts,
     ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from neurolim import core
+from neurolim import StudyError, core
 from neurolim.check import check
 from neurolim.cli import main
 from neurolim.testing.statistics import variables_given
@@ -262,6 +262,26 @@ def test_a_mistake_is_one_line_with_file_and_line(
     assert said.count("\n") == 1
     line = told if told[0].isdigit() else rf"\d+: .*{told}"
     assert re.match(rf"((model|solver|statistic|figure|file): )?bad\.py:{line}", said), said
+
+
+STUDY = """title: Two variables
+model:
+  params: {sigma: 0.1}
+  state: {v: {spread: 0.3}}
+  drift: {v: "log(v + 0.1) - v"}
+  noise: {v: sigma}
+solver: particles
+options: {n_neurons: 5, dt: 0.01, t_end: 0.1, records: 1, scheme: euler_maruyama}
+"""
+
+
+def test_a_mistake_in_a_study_names_the_study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("own.yaml").write_text(STUDY)
+    with pytest.raises(StudyError, match=r"^own\.yaml: model\.drift: is not finite at the start"):
+        check("own.yaml")
+    Path("own.yaml").write_text(STUDY.replace("v + 0.1", "v^2 + 0.1"))
+    assert check("own.yaml")[0] == "own.yaml: study own: Two variables. ok"
 
 
 def test_what_nobody_gives_is_said_with_file_and_line(tmp_path, monkeypatch):
