@@ -59,10 +59,10 @@ from neurolim.kernels.numba_types import (
 from neurolim.kernels.shared import couple, propagate, propagate_any, provide_exponential
 from neurolim.kernels.vectors import each_add, each_less, each_times
 from neurolim.numerics.cache import keep_compiled
-from neurolim.numerics.compiled import OPTIONS, kernel
+from neurolim.numerics.compiled import OPTIONS, kernel, maker
 from neurolim.numerics.elementary import exp
 from neurolim.numerics.exponential import cholesky
-from neurolim.numerics.lowlevel import stack_array, unowned
+from neurolim.numerics.lowlevel import stack_array
 from neurolim.provenance import code_digest
 
 #: A substep of the path may correct itself by this share of its length.
@@ -136,9 +136,9 @@ def on_its_own(code, network, modes, step):
     d, h = n_variables(code), network.h
     t = step * h
     rates = stack_array(np.float64, 2, MAX_VARIABLES)
-    vectors, matrices = unowned(modes.vectors), unowned(modes.matrices)
-    blocks, scratch = unowned(modes.blocks), unowned(modes.scratch)
-    means, inputs = unowned(network.means), unowned(network.inputs)
+    vectors, matrices = modes.vectors, modes.matrices
+    blocks, scratch = modes.blocks, modes.scratch
+    means, inputs = network.means, network.inputs
     L, E_mean = scratch[0], scratch[1]
     for s in range(means.shape[0]):
         p = parameters_at(code, network.rows, s)
@@ -207,7 +207,7 @@ class Slopes(NamedTuple):
     field: Any
 
 
-@kernel
+@maker
 def make_slopes(code, n_sites):
     """Return room for the slopes of a network."""
     d, nm = n_variables(code), n_means(code)
@@ -283,7 +283,9 @@ def compose(E, P1, P2, Q, part_E, part_P1, part_P2, part_C, begin, tau, h, work)
                 spread += part_C[i, k] * part_C[j, k]
             Q[i, j] = total + spread
     _product(work, part_E, E)
-    E[:] = work
+    for i in range(size):
+        for j in range(size):
+            E[i, j] = work[i, j]
 
 
 @kernel
@@ -311,7 +313,7 @@ def try_move(P1, F, R, moved, change):
     return finite
 
 
-@kernel
+@maker
 def correct_move(P2, B, new_B, F, new_F, R, change, moved):
     """Add the correction of a substep to ``moved``; return its size in units of what is allowed.
 
@@ -360,8 +362,8 @@ def start_path(code, network, modes, t, excess, S):
     """Begin the path at the means, with no time passed; fill excess and the noise S [P d, P d]."""
     d, n_sites = n_variables(code), network.means.shape[0]
     fields = stack_array(np.float64, 1, MAX_FIELDS)
-    vectors, matrices = unowned(modes.vectors), unowned(modes.matrices)
-    means, inputs = unowned(network.means), unowned(network.inputs)
+    vectors, matrices = modes.vectors, modes.matrices
+    means, inputs = network.means, network.inputs
     for s in range(n_sites):
         p = parameters_at(code, network.rows, s)
         x, m, c = state_in(code, means, s), means_at(code, means, s), means_at(code, inputs, s)
@@ -382,9 +384,7 @@ def start_path(code, network, modes, t, excess, S):
 @kernel
 def follow_sites(code, modes, site_Q, new_rate, begin, tau, h, work):
     """Take the propagators of the fluctuations along a substep; rates half way are second order."""
-    vectors, matrices, scratch = (
-        unowned(modes.vectors), unowned(modes.matrices), unowned(modes.scratch),
-    )  # fmt: skip
+    vectors, matrices, scratch = modes.vectors, modes.matrices, modes.scratch
     L, part_E, part_P1, part_P2, part_C = (
         scratch[0], scratch[1], scratch[2], scratch[3], scratch[4],
     )  # fmt: skip
@@ -402,7 +402,7 @@ def follow_sites(code, modes, site_Q, new_rate, begin, tau, h, work):
         )  # fmt: skip
 
 
-@kernel
+@maker
 def along_the_path(code, network, modes, step):
     """Fill the modes of sites whose means pull at each other; time stands at the step's start."""
     n_sites, d, h = network.means.shape[0], n_variables(code), network.h

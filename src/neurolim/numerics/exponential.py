@@ -17,7 +17,7 @@ from functools import cache
 import numpy as np
 
 from neurolim.numerics.cache import named
-from neurolim.numerics.compiled import inlined, kernel
+from neurolim.numerics.compiled import inlined, maker
 from neurolim.numerics.lowlevel import stack_array
 
 _TERMS = 12
@@ -146,7 +146,7 @@ def propagator(size: int) -> Callable[..., None]:
                     E[i, j] += 1.0
         cholesky(Q, C)
 
-    return kernel(named(propagate, size))
+    return maker(named(propagate, size))
 
 
 @inlined

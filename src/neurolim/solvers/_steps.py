@@ -49,9 +49,12 @@ class Engine:
         d, P, nm = len(model.state), len(sites.labels), len(model.means)
         exact = scheme == "exponential"
         self.kernels: Any = exponential if exact else euler
-        self.code = exponential_code(model) if exact else step_code(model)
         self.walls = walls_of(model, sites)
-        self.noises = noises_of(model, sites, exact, wide)._replace(refinement=refinement)
+        noises = noises_of(model, sites, exact, wide)._replace(refinement=refinement)
+        live = noises.streams >= 0
+        self.noises = noises._replace(streams=noises.streams[live], common=noises.common[live])
+        drawn = tuple(bool(one) for one in live)
+        self.code = exponential_code(model) if exact else step_code(model, drawn)
         along_a_path = exact and self.code.type.rates_move
         self.modes = make_modes(P, d, nm, along_a_path) if exact else None
         n_work = len(self.code.type.curved) + (d if self.walls.deviation.any() else 0)
