@@ -6,6 +6,7 @@ import inspect
 import math
 from collections import namedtuple
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -130,6 +131,7 @@ def assemble_step(
     fma: Callable[..., Any] = lambda a, b, c: a * b + c,
     name: bool = True,
     correction: Callable[..., Any] | None = None,
+    live: Sequence[bool] = (),
 ) -> StepEquations:
     """Return a model's functions as a time step calls them.
 
@@ -140,11 +142,12 @@ def assemble_step(
     name : the arguments are plain sequences, to be given their names
     correction : (x, m, c, p, t) -> what turns Stratonovich's integrals into Ito's, added to the
         drift
+    live : which noises there are normals for; all by default
     """
     write = _Writer(model, take, name)
     write.space |= {"target_of": take(_target_of), "fma": fma}
     moved = {symbol: f"y[{k}]" for k, symbol in enumerate(model.symbols)}
-    for j, noise in enumerate(model.noises):
+    for j, noise in enumerate(compress(model.noises, live) if live else model.noises):
         for symbol, amplitude in noise.parts:
             moved[symbol] = f"fma(r * {write.value(amplitude)}, z[{j}], {moved[symbol]})"
     drift = write.function("drift(t, x, m, c, p)", write.value(model.drift))

@@ -13,20 +13,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, typeof, types
+from numba import typeof, types
 
 from neurolim.core.model import MAX_FIELDS, MAX_NOISES, MAX_VARIABLES
 from neurolim.kernels.by_address import by_address, provide
 from neurolim.kernels.delays import recall, remember
 from neurolim.kernels.network import MAX_MEANS
 from neurolim.kernels.numba_types import (
+    is_walled,
     means_at,
-    n_noises,
     n_present,
     n_variables,
     noises_at,
     parameters_at,
     put,
+    put_buffer,
     replace,
     state_at,
     state_to_replace,
@@ -40,12 +41,12 @@ from neurolim.kernels.shared import (
     record,
     sample,
 )
-from neurolim.kernels.sums import add_rows, average, clear
-from neurolim.kernels.vectors import each_add, each_fma, each_less, each_times
+from neurolim.kernels.sums import add_rows, add_sums, average, clear
+from neurolim.kernels.vectors import each_add, each_fma, each_less, each_times, relaxed
 from neurolim.numerics.cache import keep_compiled
-from neurolim.numerics.columns import SUM_LANES, TILE
-from neurolim.numerics.compiled import kernel
-from neurolim.numerics.lowlevel import row_of, stack_array, tile_of
+from neurolim.numerics.columns import STRIP, SUM_LANES, TILE
+from neurolim.numerics.compiled import entry, inlined, kernel
+from neurolim.numerics.lowlevel import columns_of, row_of, stack_array, tile_of
 from neurolim.numerics.random import STREAM_INITIAL, STREAM_NOISE
 from neurolim.provenance import code_digest
 
@@ -88,38 +89,58 @@ def start_site(code, network, noises, walls, s, step):
     average(lanes, 0, n, row_of(network.means, s, n_present(code)))
 
 
+@inlined
+def move_neuron(code, tile, z, i, t, m, c, p, h, keep, shift):
+    """Move neuron i of a tile; return its new state."""
+    x, noise = state_to_replace(code, tile, i), noises_at(code, z, i)
+    flow = each_fma(h, code.drift(t, x, m, c, p), relaxed(code, keep, x, shift))
+    moved = code.kick(t, x, m, c, p, noise, np.sqrt(h), flow)
+    replace(tile, i, moved)
+    return moved
+
+
 @kernel
 def step_site(code, network, noises, walls, s, step):
     """Move the neurons of a site, and fill their new means."""
-    X, n, d, h = network.X, network.n, n_variables(code), network.h
-    z = stack_array(noises.wide, MAX_NOISES, TILE)
+    X, n, d, h, t = network.X, network.n, n_variables(code), network.h, step * network.h
+    z = stack_array(noises.wide, MAX_NOISES, STRIP)
     lanes = stack_array(np.float64, MAX_MEANS, SUM_LANES)
+    sums = stack_array(np.float64, MAX_VARIABLES, SUM_LANES)
     still = stack_array(np.float64, 1, MAX_VARIABLES)
     clear(still, 1)
     clear(lanes, n_present(code))
-    clear(z, n_noises(code))
-    p, t, root = parameters_at(code, network.rows, s), step * h, np.sqrt(h)
+    p = parameters_at(code, network.rows, s)
     m, c = means_at(code, network.means, s), means_at(code, network.inputs, s)
     pull, target, gap = code.relax(m, c, p)
     keep = each_less(1.0, each_times(h, each_add(pull, gap)))
     shift = each_times(h, each_add(each_times(pull, target), each_times(gap, m)))
-    for first in range(0, X.shape[2], TILE):
+    for first in range(0, X.shape[2], STRIP):
+        size = min(STRIP, X.shape[2] - first)
         draw(
-            z, first, TILE, network.key, network.replica, step, s, noises.refinement,
+            z, first, size, network.key, network.replica, step, s, noises.refinement,
             noises.streams, noises.common,
         )  # fmt: skip
-        keep_old(code, X, network.work, 0, s, first, TILE, row_of(still, 0, d), walls)
-        tile, count = tile_of(X, s, first, TILE), min(TILE, n - first)
-        for i in range(TILE):
-            x = state_to_replace(code, tile, i)
-            flow = each_fma(h, code.drift(t, x, m, c, p), each_fma(keep, x, shift))
-            replace(tile, i, code.kick(t, x, m, c, p, noises_at(code, z, i), root, flow))
-        keep_inside(
-            code, X, network.work, 0, s, first, TILE, h, network.key, network.replica, step, walls
-        )
-        add_rows(tile, d, count, lanes, 0)
-        if n_present(code) > d:
-            add_fields(code, lanes, X, s, p, first, count)
+        for start in range(first, first + size, TILE):
+            keep_old(code, X, network.work, 0, s, start, TILE, row_of(still, 0, d), walls)
+            tile, normals = tile_of(X, s, start, TILE), columns_of(z, start - first, TILE)
+            for i in range(SUM_LANES):
+                one = move_neuron(code, tile, normals, i, t, m, c, p, h, keep, shift)
+                two = move_neuron(code, tile, normals, i + 64, t, m, c, p, h, keep, shift)
+                three = move_neuron(code, tile, normals, i + 128, t, m, c, p, h, keep, shift)
+                four = move_neuron(code, tile, normals, i + 192, t, m, c, p, h, keep, shift)
+                put_buffer(sums, i, each_add(each_add(one, two), each_add(three, four)))
+            keep_inside(
+                code, X, network.work, 0, s, start, TILE, h, network.key, network.replica,
+                step, walls,
+            )  # fmt: skip
+            # Whole tiles that no wall changes have been summed, in the order of ``add_rows``.
+            count = min(TILE, n - start)
+            if count == TILE and is_walled(code) == 0:
+                add_sums(sums, d, lanes)
+            else:
+                add_rows(tile, d, count, lanes, 0)
+            if n_present(code) > d:
+                add_fields(code, lanes, X, s, p, start, count)
     average(lanes, 0, n, row_of(network.means, s, n_present(code)))
 
 
@@ -127,7 +148,7 @@ def step_site(code, network, noises, walls, s, step):
 _start_site, _step_site = by_address(start_site), by_address(step_site)
 
 
-@njit(error_model="numpy", nogil=True)
+@entry
 def follow(code, network, noises, walls, records, stride, begin, end):
     """Do the steps begin .. end - 1 (0: starts the network) and record every ``stride`` steps.
 

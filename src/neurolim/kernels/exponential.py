@@ -37,7 +37,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, typeof, types
+from numba import typeof, types
 
 from neurolim.core.model import MAX_FIELDS, MAX_NOISES, MAX_VARIABLES
 from neurolim.kernels import euler, mean_path
@@ -117,8 +117,8 @@ from neurolim.kernels.vectors import (
 )
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.columns import SUM_LANES, TILE
-from neurolim.numerics.compiled import kernel
-from neurolim.numerics.lowlevel import stack_array, tile_of, unowned
+from neurolim.numerics.compiled import entry, kernel
+from neurolim.numerics.lowlevel import stack_array, tile_of
 from neurolim.provenance import code_digest
 
 #: Running sums of the first pass: states, normals, pushes and bends.
@@ -132,7 +132,7 @@ def predict_site(code, network, modes, noises, walls, s, step):
     Sums bends, noise and pushes for the means, and the predictor itself, which centres it.
     """
     X, work, n, d = network.X, network.work, network.n, n_variables(code)
-    vectors, matrices = unowned(modes.vectors), unowned(modes.matrices)
+    vectors, matrices = modes.vectors, modes.matrices
     z = stack_array(noises.wide, MAX_VARIABLES, TILE)
     z_push = stack_array(noises.wide, MAX_NOISES, TILE)
     pushes = stack_array(np.float64, MAX_VARIABLES, TILE)
@@ -215,7 +215,7 @@ def correct_site(code, network, modes, noises, walls, s, step):
     Fills the residual of the means, and the shift with what centres the correction.
     """
     X, work, n, d = network.X, network.work, network.n, n_variables(code)
-    vectors, matrices = unowned(modes.vectors), unowned(modes.matrices)
+    vectors, matrices = modes.vectors, modes.matrices
     changes = stack_array(np.float64, MAX_VARIABLES, TILE)
     lanes = stack_array(np.float64, MAX_VARIABLES, SUM_LANES)
     change = stack_array(np.float64, 1, MAX_VARIABLES)[0]
@@ -295,7 +295,7 @@ def step_network(code, network, modes, noises, walls, step):
     summed, not carried along: where fluctuations grow, its rounding errors would, too.
     """
     sites, d = range(network.X.shape[1]), n_variables(code)
-    vectors, stages = unowned(modes.vectors), unowned(modes.stages)
+    vectors, stages = modes.vectors, modes.stages
     remember(code, network, step)
     recall(code, network, step, network.means)
     # The path keeps what comes late as it is at the start of the step.
@@ -327,7 +327,7 @@ def step_network(code, network, modes, noises, walls, step):
 _step_network, _start_site = by_address(step_network), by_address(euler.start_site)
 
 
-@njit(error_model="numpy", nogil=True)
+@entry
 def follow(code, network, modes, noises, walls, records, stride, begin, end):
     """Do the steps begin .. end - 1 (0: starts the network) and record every ``stride`` steps.
 

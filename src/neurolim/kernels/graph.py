@@ -46,7 +46,7 @@ from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.columns import TILE
 from neurolim.numerics.compiled import kernel
 from neurolim.numerics.elementary import phi1
-from neurolim.numerics.lowlevel import stack_array, unowned
+from neurolim.numerics.lowlevel import stack_array
 from neurolim.provenance import code_digest
 
 
@@ -100,7 +100,7 @@ class GraphNetwork(NamedTuple):
 @kernel
 def send(code, network, s):
     """Fill what the neurons of a site send now, and the means of that."""
-    X, sent, d = unowned(network.X), unowned(network.sent), n_variables(code)
+    X, sent, d = network.X, network.sent, n_variables(code)
     means = network.means[s]
     p = parameters_at(code, network.rows, s)
     tile, row = X[:, s], sent[s]
@@ -145,7 +145,7 @@ def recall_sent(code, network, step):
 @kernel
 def add_wires(code, sent, wires, s, r, i, total):
     """Add to total [nm] what neuron i of site s hears of site r, with the weights of wires."""
-    source, weight, row = unowned(wires.source), unowned(wires.weight), sent[r]
+    source, weight, row = wires.source, wires.weight, sent[r]
     begin, end = wires.place[s, r, i], wires.place[s, r, i + 1]
     if weight.size > 1:
         for j in range(begin, end):
@@ -162,7 +162,7 @@ def add_wires(code, sent, wires, s, r, i, total):
 @kernel
 def hear(code, network, wires, s):
     """Fill what the neurons of a site hear, and what their gap junctions act on."""
-    sent, heard, near = unowned(network.sent), unowned(network.heard), unowned(network.near)
+    sent, heard, near = network.sent, network.heard, network.near
     d, nm, coupling = n_variables(code), n_means(code), network.coupling
     one = stack_array(np.float64, 2, MAX_MEANS)
     part, total = one[0], one[1]
@@ -173,10 +173,9 @@ def hear(code, network, wires, s):
                 along = r == s and wires.junctions
                 if coupling[s, r] == 0.0 and not along:
                     continue
-                part[:nm] = 0.0
-                if wires.everyone:
-                    part[:nm] = network.means[r]
-                else:
+                for k in range(nm):
+                    part[k] = network.means[r, k] if wires.everyone else 0.0
+                if not wires.everyone:
                     add_wires(code, sent, wires, s, r, i, part)
                 for k in range(nm):
                     total[k] += coupling[s, r] * part[k]
@@ -215,11 +214,9 @@ def force(code, network, wires, tile, heard, near, s, i, first, t, p, m):
 @kernel
 def predict_site(code, network, wires, noises, walls, s, step):
     """Take the neurons of a site to the predictor x^; keep a(x) + l x and l beside it."""
-    X, work, n, d, h = (
-        unowned(network.X), unowned(network.work), network.n, n_variables(code), network.h,
-    )  # fmt: skip
+    X, work, n, d, h = network.X, network.work, network.n, n_variables(code), network.h
     z = stack_array(noises.wide, MAX_NOISES, TILE)
-    forces, rates = stack_array(np.float64, MAX_VARIABLES, TILE), unowned(network.work)[d:]
+    forces, rates = stack_array(np.float64, MAX_VARIABLES, TILE), network.work[d:]
     pushes = stack_array(np.float64, MAX_VARIABLES, TILE)
     still = stack_array(np.float64, 1, MAX_VARIABLES)
     still[0, :] = 0.0
@@ -255,9 +252,7 @@ def predict_site(code, network, wires, noises, walls, s, step):
 @kernel
 def correct_site(code, network, wires, noises, walls, s, step):
     """Take the neurons of a site from the predictor to the end of the step."""
-    X, work, n, d, h = (
-        unowned(network.X), unowned(network.work), network.n, n_variables(code), network.h,
-    )  # fmt: skip
+    X, work, n, d, h = network.X, network.work, network.n, n_variables(code), network.h
     forces = stack_array(np.float64, MAX_VARIABLES, TILE)
     p, t = parameters_at(code, network.rows, s), step * h + h
     m = means_at(code, network.means, s)

@@ -70,9 +70,9 @@ from neurolim.kernels.numba_types import (
 from neurolim.kernels.shared import propagate
 from neurolim.kernels.vectors import each_add, each_less, each_times
 from neurolim.numerics.cache import keep_compiled
-from neurolim.numerics.compiled import OPTIONS, kernel
+from neurolim.numerics.compiled import OPTIONS, inlined, kernel, maker
 from neurolim.numerics.elementary import exp
-from neurolim.numerics.lowlevel import stack_array, unowned
+from neurolim.numerics.lowlevel import shaped, stack_array
 from neurolim.provenance import code_digest
 
 #: Beyond this, exp(-Lambda) counts as zero, or as growth without end.
@@ -139,24 +139,22 @@ def make_modes(code: Any, coupling: np.ndarray) -> Modes:
     )
 
 
-@kernel
+@inlined
 def scratch_in(room, d):
     """Return five matrices to work with [5, d, d]."""
-    return unowned(room)[: 5 * d * d].reshape(5, d, d)
+    return shaped(room, 0, (5, d, d))
 
 
-@kernel
+@inlined
 def slopes_in(room, n_sites, d, n_means):
     """Return the slopes of the flow of the means, as `fill_slopes` fills them."""
-    first, size = 5 * d * d, (FIELD + 1) * n_sites * d * n_means
-    return unowned(room)[first : first + size].reshape(FIELD + 1, n_sites, d * n_means)
+    return shaped(room, 5 * d * d, (FIELD + 1, n_sites, d * n_means))
 
 
-@kernel
+@inlined
 def across_in(room, n_sites):
     """Return the weights of the other sites, [r, s]."""
-    last = room.size - 1
-    return unowned(room)[last - n_sites * n_sites : last].reshape(n_sites, n_sites)
+    return shaped(room, room.size - 1 - n_sites * n_sites, (n_sites, n_sites))
 
 
 @kernel
@@ -175,9 +173,9 @@ def on_its_own(code, network, modes, step):
     d, h = n_variables(code), network.h
     t = step * h
     rates = stack_array(np.float64, 2, MAX_VARIABLES)
-    vectors, matrices = unowned(modes.vectors), unowned(modes.matrices)
-    blocks, scratch = unowned(modes.blocks), scratch_in(modes.room, d)
-    means, inputs = unowned(network.means), unowned(network.inputs)
+    vectors, matrices = modes.vectors, modes.matrices
+    blocks, scratch = modes.blocks, scratch_in(modes.room, d)
+    means, inputs = network.means, network.inputs
     L, E_mean = scratch[0], scratch[1]
     find_slopes(code, network, modes, t)
     for s in range(means.shape[0]):
@@ -242,7 +240,7 @@ def correct_means(vectors, blocks):
                 vectors[MOVED, s, k] += blocks[P2_MEAN, block, i, j] * vectors[RESIDUAL, r, q]
 
 
-@kernel
+@maker
 def predict_together(vectors, blocks, slopes, across, n_fields, h, size):
     """Fill MOVED like `predict_means`, of means that act on each other.
 
@@ -268,7 +266,7 @@ def predict_together(vectors, blocks, slopes, across, n_fields, h, size):
             vectors[MOVED, s, k] = vectors[BASE, s, k] + shaken[s, k] + moved[s, k]
 
 
-@kernel
+@maker
 def correct_together(vectors, blocks, slopes, across, n_fields, h, size):
     """Add to MOVED like `correct_means`, of means that act on each other."""
     own, (n_sites, d) = blocks[GENERATOR], vectors[MOVED].shape
@@ -315,7 +313,7 @@ def correct_all(code: Any, network: Any, modes: Any) -> None:
 @overload(find_slopes, jit_options=OPTIONS)
 def _find_slopes(code, network, modes, t):
     def find_them(code, network, modes, t):
-        means, inputs = unowned(network.means), unowned(network.inputs)
+        means, inputs = network.means, network.inputs
         slopes = slopes_in(modes.room, means.shape[0], n_variables(code), n_means(code))
         fill_slopes(code, means, inputs, network.rows, t, slopes)
 

@@ -52,9 +52,9 @@ from neurolim.kernels.numba_types import (
 from neurolim.kernels.shared import couple, propagate, propagate_any, provide_exponential
 from neurolim.kernels.vectors import each_add, each_less, each_times
 from neurolim.numerics.cache import keep_compiled
-from neurolim.numerics.compiled import OPTIONS, kernel
+from neurolim.numerics.compiled import OPTIONS, kernel, maker
 from neurolim.numerics.exponential import cholesky
-from neurolim.numerics.lowlevel import stack_array, unowned
+from neurolim.numerics.lowlevel import stack_array
 from neurolim.provenance import code_digest
 
 #: A substep of the path may correct itself by this share of its length.
@@ -131,7 +131,9 @@ def compose(E, P1, P2, Q, part_E, part_P1, part_P2, part_C, begin, tau, h, work)
                 spread += part_C[i, k] * part_C[j, k]
             Q[i, j] = total + spread
     _product(work, part_E, E)
-    E[:] = work
+    for i in range(size):
+        for j in range(size):
+            E[i, j] = work[i, j]
 
 
 @kernel
@@ -159,7 +161,7 @@ def try_move(P1, F, R, moved, change):
     return finite
 
 
-@kernel
+@maker
 def correct_move(P2, B, new_B, F, new_F, R, change, moved):
     """Add the correction of a substep to ``moved``; return its size in units of what is allowed.
 
@@ -208,8 +210,8 @@ def start_path(code, network, modes, t, excess, S):
     """Begin the path at the means, with no time passed; fill excess and the noise S [P d, P d]."""
     d, n_sites = n_variables(code), network.means.shape[0]
     fields = stack_array(np.float64, 1, MAX_FIELDS)
-    vectors, matrices = unowned(modes.vectors), unowned(modes.matrices)
-    means, inputs = unowned(network.means), unowned(network.inputs)
+    vectors, matrices = modes.vectors, modes.matrices
+    means, inputs = network.means, network.inputs
     for s in range(n_sites):
         p = parameters_at(code, network.rows, s)
         x, m, c = state_in(code, means, s), means_at(code, means, s), means_at(code, inputs, s)
@@ -231,7 +233,7 @@ def start_path(code, network, modes, t, excess, S):
 def follow_sites(code, modes, site_Q, new_rate, begin, tau, h, work):
     """Take the propagators of the fluctuations along a substep; rates half way are second order."""
     vectors, matrices, scratch = (
-        unowned(modes.vectors), unowned(modes.matrices), scratch_in(modes.room, n_variables(code)),
+        modes.vectors, modes.matrices, scratch_in(modes.room, n_variables(code)),
     )  # fmt: skip
     L, part_E, part_P1, part_P2, part_C = (
         scratch[0], scratch[1], scratch[2], scratch[3], scratch[4],
@@ -250,7 +252,7 @@ def follow_sites(code, modes, site_Q, new_rate, begin, tau, h, work):
         )  # fmt: skip
 
 
-@kernel
+@maker
 def along_the_path(code, network, modes, step):
     """Fill the modes of sites whose means pull at each other; time stands at the step's start."""
     n_sites, d, h = network.means.shape[0], n_variables(code), network.h

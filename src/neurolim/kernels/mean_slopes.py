@@ -23,7 +23,7 @@ from neurolim.kernels.numba_types import (
     state_in,
     write,
 )
-from neurolim.numerics.compiled import kernel
+from neurolim.numerics.compiled import kernel, maker
 
 #: A Taylor series of a step longer than this many times 1/|B| is taken in parts.
 _LONGEST = 3.0
@@ -115,7 +115,7 @@ def _act(own, slopes, across, n_fields, acting, y, met, out):
                     out[s, k] += slopes[AT_C, s, k * nm + a] * heard[s]
 
 
-@kernel
+@maker
 def _acting(slopes, d):
     """Return which inputs act on a drift [nm]."""
     found = np.zeros(slopes.shape[2] // d, np.bool_)
@@ -125,7 +125,7 @@ def _acting(slopes, d):
     return found
 
 
-@kernel
+@maker
 def act(own, slopes, across, n_fields, y, out):
     """Fill out [P, d] = B y."""
     acting = _acting(slopes, y.shape[1])
@@ -133,7 +133,7 @@ def act(own, slopes, across, n_fields, y, out):
     _act(own, slopes, across, n_fields, acting, y, room, out)
 
 
-@kernel
+@maker
 def join(own, slopes, across, n_fields, h):
     """Return a bound on |B| if the means move together over a step h, else 0.
 
@@ -170,7 +170,7 @@ def join(own, slopes, across, n_fields, h):
     return size if h * size <= _LONGEST * _MOST_PARTS else 0.0
 
 
-@kernel
+@maker
 def move_together(own, slopes, across, n_fields, h, size, steady, rising, y):
     """Fill y [P, d] with the solution at h of  y' = B y + steady + (t/h) rising,  y(0) = 0.
 

@@ -119,16 +119,25 @@ def _is_helper(value: Any) -> bool:
 
 
 @lru_cache(maxsize=64)
-def step_code(model: Model) -> Code:
-    """Return a model as the first argument of the kernels of time steps."""
+def step_code(model: Model, live: tuple[bool, ...] = ()) -> Code:
+    """Return a model as the first argument of the kernels of time steps.
+
+    Parameters
+    ----------
+    model : the model
+    live : which of its noises are drawn; all by default
+    """
     key, kept = kernel_key(model)
+    if not all(live):
+        key += "_noises" + "".join(str(j) for j, drawn in enumerate(live) if drawn)
     if any(noise.stratonovich for noise in model.noises):
         key = f"{key}_{structure_digest(model)}"
-    functions = _step_functions(model, compiler(key), key)
-    numbers = model.numbers._fields
+    functions = _step_functions(model, compiler(key), key, live)
+    coupled = tuple(model.symbols.index(term.variable) for term in model.couplings)
     return Code(
-        key, model.symbols, model.means, numbers, len(model.noises), kept, functions,
-        len(model.delays), walled=_is_walled(model),
+        key, model.symbols, model.means, model.numbers._fields,
+        sum(live) if live else len(model.noises), kept, functions, len(model.delays),
+        walled=_is_walled(model), coupled=coupled,
     )  # fmt: skip
 
 
@@ -199,10 +208,12 @@ def pair_codes(model: Model) -> tuple[Code, tuple[Code, ...]]:
     )
 
 
-def _step_functions(model: Model, take: Callable[[Any], Any], key: str) -> dict[str, Any]:
+def _step_functions(
+    model: Model, take: Callable[[Any], Any], key: str, live: tuple[bool, ...] = ()
+) -> dict[str, Any]:
     """Return the functions of `StepEquations` by name, compiled."""
     correction = None
     if any(noise.stratonovich for noise in model.noises):
         correction = take(derivatives_of(model, name=False).correction)
-    equations = assemble_step(model, take, fma, False, correction)
+    equations = assemble_step(model, take, fma, False, correction, live)
     return {name: inlined(named(function, key)) for name, function in equations._asdict().items()}

@@ -1,4 +1,4 @@
-"""The noise of one step of a tile of neurons: rows of a buffer z [noise, TILE], float32 or float64.
+"""The noise of one step of some tiles of neurons: rows of a buffer z, float32 or float64.
 
 The element of the buffer is the resolution of the normals.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from neurolim.numerics.columns import TILE
+from neurolim.numerics.columns import STRIP, TILE
 from neurolim.numerics.compiled import OPTIONS, kernel
 from neurolim.numerics.lowlevel import row_of, stack_array
 from neurolim.numerics.random import (
@@ -58,14 +58,14 @@ def draw(z, first, size, key, replica, step, site, refinement, streams, common):
 
     Parameters
     ----------
-    z : [noise, TILE]
-    first, size : neurons first .. first + size - 1, multiples of BLOCK
+    z : [noise, neuron]
+    first, size : neurons first .. first + size - 1, multiples of BLOCK, at most a strip
     key, replica, step, site : of the noise
     refinement : r; finer steps are numbered step r + j
     streams : stream of each noise, negative for one that vanishes: its row is left alone
     common : noises with one path for all neurons of the site
     """
-    fine = stack_array(z.dtype, 1, TILE)
+    fine = stack_array(z.dtype, 1, STRIP)
     for j in range(streams.size):
         if streams[j] < 0:
             continue

@@ -40,6 +40,7 @@ class Code:
     rates_move : pull or gap change with means or fields
     means_act : means enter the drift or what synapses pull to, and the rates do not move
     walled : a variable has a wall, or lives on a circle
+    coupled : positions of the variables with a pull or a gap
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class Code:
         rates_move: bool = False,
         means_act: bool = False,
         walled: bool = False,
+        coupled: tuple[int, ...] = (),
     ) -> None:
         self.type = CodeType(digest, state, means, parameters, n_noises, kept)
         self.type.curved = tuple(k for k, bent in enumerate(curved) if bent)
         self.type.rates_move = rates_move
         self.type.means_act = means_act
         self.type.walled = walled
+        self.type.coupled = coupled
         self.type.n_present = len(means) - n_late
         _FUNCTIONS[digest] = functions
 
@@ -70,12 +73,13 @@ class CodeType(types.Type):
     """The type of `Code`: a type per model."""
 
     #: Positions of the curved variables; whether pull or gap change with means or fields, whether
-    #: means act on each other otherwise; whether there are walls or circles; how many means are
-    #: taken over the neurons as they are.
+    #: means act on each other otherwise; whether there are walls or circles; positions of the
+    #: variables with a pull or a gap; how many means are taken over the neurons as they are.
     curved: tuple[int, ...] = ()
     rates_move: bool = False
     means_act: bool = False
     walled: bool = False
+    coupled: tuple[int, ...] = ()
     n_present: int = 0
 
     def __init__(
@@ -186,6 +190,7 @@ n_present = _constant(
 )
 n_noises = _constant(lambda code: code.n_noises, "Return the number of noises.")
 n_curved = _constant(lambda code: len(code.curved), "Return the number of curved variables.")
+is_walled = _constant(lambda code: int(code.walled), "Return 1 where there are walls, or 0.")
 rates_move = _constant(lambda code: int(code.rates_move), "Return 1 where pull or gap move, or 0.")
 
 

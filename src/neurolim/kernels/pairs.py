@@ -76,14 +76,14 @@ from neurolim.kernels.vectors import each_add, each_times
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.columns import TILE
 from neurolim.numerics.elementary import expm1, phi1
-from neurolim.numerics.lowlevel import stack_array, unowned
+from neurolim.numerics.lowlevel import stack_array
 from neurolim.provenance import code_digest
 
 
 @njit(error_model="numpy", nogil=True)
 def start(code, pairs, streams, copy):
     """Draw the initial states of one copy; ``streams`` of the variables' normals [d]."""
-    X = unowned(pairs.X)
+    X = pairs.X
     z = stack_array(np.float32, MAX_VARIABLES, TILE)
     own = np.zeros(streams.size, np.bool_)
     for s in range(X.shape[2]):
@@ -98,7 +98,7 @@ def start(code, pairs, streams, copy):
 @njit(error_model="numpy", nogil=True)
 def average(code, pairs, copy):
     """Fill the means of every pair's network, or of all, and what its sites receive."""
-    X, n, means = unowned(pairs.X), pairs.n, unowned(pairs.means)
+    X, n, means = pairs.X, pairs.n, pairs.means
     seen = stack_array(np.float64, MAX_MEANS, TILE)
     for k in range(n_means(code)):
         seen[k, 0] = 0.0
@@ -136,7 +136,7 @@ def feel(code, pairs, copy, s, first, m, c):
     spread(pairs.inputs[copy, s], pairs.n, first, c)
     if pairs.others:
         fields = stack_array(np.float64, MAX_FIELDS, TILE)
-        tile = unowned(pairs.X)[copy, :, s, first : first + TILE]
+        tile = pairs.X[copy, :, s, first : first + TILE]
         p, d, n = parameters_at(code, pairs.rows[copy], s), n_variables(code), pairs.n
         for i in range(TILE):
             put(fields, i, code.field(state_at(code, tile, i), p))
@@ -171,7 +171,7 @@ def sweep(code, part, alone, pairs, copy, first, size, t, h, feels):
 
     ``feels`` : means enter
     """
-    X, gain = unowned(pairs.X), pairs.coupling[copy, 0, 0]
+    X, gain = pairs.X, pairs.coupling[copy, 0, 0]
     m, c = stack_array(np.float64, MAX_MEANS, TILE), stack_array(np.float64, MAX_MEANS, TILE)
     for s in range(X.shape[2]):
         p = parameters_at(code, pairs.rows[copy], s)
@@ -209,7 +209,7 @@ def find_linear(code, pairs, copy, s):
 @njit(error_model="numpy", nogil=True)
 def kick(code, alone, pairs, ties, walls, s, step):
     """Apply the noise of a step, and the linear couplings, to a site of both copies."""
-    X, kicks, normals = unowned(pairs.X), unowned(pairs.kicks), unowned(pairs.normals)
+    X, kicks, normals = pairs.X, pairs.kicks, pairs.normals
     m, c = stack_array(np.float64, MAX_MEANS, TILE), stack_array(np.float64, MAX_MEANS, TILE)
     t, root = (step + 0.5) * pairs.h, np.sqrt(pairs.h)
     if pairs.coupled:
@@ -283,7 +283,7 @@ def advance(code, sweeps, alone, pairs, ties, walls, begin, end):
     walls : of the two copies
     begin, end : numbers of steps
     """
-    X, h, d = unowned(pairs.X), pairs.h, n_variables(code)
+    X, h, d = pairs.X, pairs.h, n_variables(code)
     # Neurons alone are done tile by tile, in the cache; networks need their means.
     size = X.shape[3] if alone is None else TILE
     for step in range(begin, end + 1):

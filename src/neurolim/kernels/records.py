@@ -10,7 +10,7 @@ from numba import float64, int32, int64
 from neurolim.kernels.by_address import array_type, kept_by_address, provide
 from neurolim.kernels.sums import add_rows, average, clear
 from neurolim.numerics.columns import MAX_COLUMNS, SUM_LANES, TILE
-from neurolim.numerics.compiled import inlined, kernel
+from neurolim.numerics.compiled import inlined, kernel, maker
 from neurolim.numerics.lowlevel import row_of, stack_array, tile_of
 
 #: Central moments beyond the covariance.
@@ -151,7 +151,7 @@ def _sort(values):
         gap //= 3
 
 
-@kernel
+@maker
 def _pick_quantiles(values, centre, spread, levels, quantiles, places, counts):
     """Fill the quantiles of finite values at some levels, linear between order statistics.
 
@@ -223,7 +223,7 @@ _quantiles = kept_by_address(
 )
 
 
-@kernel
+@maker
 def record(network, records, t):
     """Fill the records of time t; return whether they are finite."""
     X, n, bins = network.X, network.n, records.histogram.shape[3]

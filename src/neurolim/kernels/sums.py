@@ -11,7 +11,7 @@ from numba import float32, float64, int64
 from neurolim.kernels.by_address import array_type, kept_by_address
 from neurolim.numerics.columns import SUM_LANES, TILE
 from neurolim.numerics.compiled import inlined, kernel
-from neurolim.numerics.lowlevel import row_of
+from neurolim.numerics.lowlevel import columns_of, row_of
 
 
 @inlined
@@ -22,25 +22,34 @@ def clear(rows, n_rows):
             rows[k, i] = 0.0
 
 
-@kernel
-def _add_rows(rows, n_rows, count, lanes, at):
-    """Add the first numbers of the first rows of a tile to the running sums from ``at`` on.
-
-    A whole tile is four segments added pairwise, which reads and writes the sums only once.
-    """
+@inlined
+def add_sums(sums, n_rows, lanes):
+    """Add what has been summed of a tile to the running sums."""
     for k in range(n_rows):
-        row, sums = row_of(rows, k, count), row_of(lanes, at + k, SUM_LANES)
-        if count == TILE:
+        for lane in range(SUM_LANES):
+            lanes[k, lane] += sums[k, lane]
+
+
+@kernel
+def _add_rows(tile, n_rows, count, lanes, at):
+    """Add the first ``count`` neurons of the first rows of a tile to the running sums from ``at``.
+
+    Of a whole tile four segments are added pairwise, which reads and writes the sums only once.
+    """
+    if count == TILE:
+        for k in range(n_rows):
+            row, sums = row_of(tile, k, TILE), row_of(lanes, at + k, SUM_LANES)
             for lane in range(SUM_LANES):
                 low = np.float64(row[lane]) + np.float64(row[lane + 64])
                 high = np.float64(row[lane + 128]) + np.float64(row[lane + 192])
                 sums[lane] += low + high
-        else:
-            first = 0
-            while first < count:
-                for lane in range(min(SUM_LANES, count - first)):
-                    sums[lane] += row[first + lane]
-                first += SUM_LANES
+        return
+    for first in range(0, count, SUM_LANES):
+        part = columns_of(tile, first, SUM_LANES)
+        for k in range(n_rows):
+            row, sums = row_of(part, k, SUM_LANES), row_of(lanes, at + k, SUM_LANES)
+            for lane in range(min(SUM_LANES, count - first)):
+                sums[lane] += row[lane]
 
 
 @kernel

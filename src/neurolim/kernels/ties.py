@@ -17,7 +17,7 @@ from neurolim.kernels.shared import WALLS, draw
 from neurolim.kernels.walls import draw_logs, fold, project, push_up, wrap
 from neurolim.numerics.columns import TILE
 from neurolim.numerics.elementary import log
-from neurolim.numerics.lowlevel import stack_array, unowned
+from neurolim.numerics.lowlevel import stack_array
 from neurolim.numerics.random import STREAM_BRIDGE, STREAMS_PER_SITE, uniforms
 
 SYNCHRONOUS, MIRROR, INDEPENDENT, MAXIMAL = range(4)
@@ -134,7 +134,7 @@ def spread_means(means, n, first, out):
 @njit(error_model="numpy", nogil=True)
 def draw_both(pairs, ties, period, s, step):
     """Fill the normals of a step of both copies of a site."""
-    normals = unowned(pairs.normals)
+    normals = pairs.normals
     count, key, replica, parts = ties.kinds.size, pairs.key, pairs.replica, ties.refinement
     z, other = stack_array(np.float32, MAX_NOISES, TILE), stack_array(np.float32, MAX_NOISES, TILE)
     for first in range(0, normals.shape[2], TILE):
@@ -163,7 +163,7 @@ def mirror(pairs, ties, period, s, first, j, z, other, w, v):
 
     Source: Herda, Monmarche & Perthame 2024, section 3.
     """
-    X, largest = unowned(pairs.X), stack_array(np.float64, 1, TILE)[0]
+    X, largest = pairs.X, stack_array(np.float64, 1, TILE)[0]
     near = stack_array(np.float64, 1, TILE)[0]
     largest[:] = 0.0
     for k in range(X.shape[1]):
@@ -193,7 +193,7 @@ def meet(pairs, ties, period, s, first, step, lead):
 
     Source: Bou-Rabee, Eberle & Zimmer 2020 (reflection-maximal step).
     """
-    normals, e = unowned(pairs.normals), stack_array(np.float64, MAX_NOISES, TILE)
+    normals, e = pairs.normals, stack_array(np.float64, MAX_NOISES, TILE)
     apart, u = stack_array(np.float64, 1, TILE)[0], stack_array(np.float64, 1, TILE)[0]
     along, square = stack_array(np.float64, 1, TILE)[0], stack_array(np.float64, 1, TILE)[0]
     stream = s * STREAMS_PER_SITE + STREAM_CHOICE + ties.streams[lead]
@@ -230,7 +230,7 @@ def difference(pairs, period, s, first, k, out):
     That is L^-1 (mu - mu') for steps mu + L u and mu' + L u' of the copies, L that of the first:
     exact where the rates of the couplings are the same in both.
     """
-    X, means, linear, n = unowned(pairs.X), pairs.means, pairs.linear, pairs.n
+    X, means, linear, n = pairs.X, pairs.means, pairs.linear, pairs.n
     two = X[1, k, s, first : first + TILE]
     take_images(X[0, k, s, first : first + TILE], two, period, out)
     if not pairs.coupled:
@@ -253,7 +253,7 @@ def difference(pairs, period, s, first, k, out):
 @njit(error_model="numpy", nogil=True)
 def move_pairs(pairs, ties, walls, s, step):
     """Take a site of both copies where its kicks u take it, and keep it between its walls."""
-    X, kicks, logs = unowned(pairs.X), unowned(pairs.kicks), stack_array(np.float64, 1, TILE)[0]
+    X, kicks, logs = pairs.X, pairs.kicks, stack_array(np.float64, 1, TILE)[0]
     own_bridge = False
     for j in range(ties.kinds.size):
         own_bridge = own_bridge or ties.kinds[j] == INDEPENDENT
@@ -290,7 +290,7 @@ def propose(pairs, ties, copy, s, k):
     with linear couplings, network by network, and without.  The mean of a law, ``pooled``, has no
     noise of neurons' own: <u> is that of all pairs where there is common noise, otherwise 0.
     """
-    x, u = unowned(pairs.X)[copy, k, s], unowned(pairs.kicks)[copy, k]
+    x, u = pairs.X[copy, k, s], pairs.kicks[copy, k]
     if not pairs.coupled:
         root = np.sqrt(pairs.h)
         for i in range(u.size):

@@ -87,6 +87,19 @@ each_times = _operation("Return a_k b_k.", 2, _shortest, _entries("fmul"))
 each_fma = _operation("Return a_k b_k + c_k, rounded once.", 3, _shortest, _entries("fma"))
 
 
+def _relaxed(builder: Any, a: Any, b: Any, c: Any, code: Any) -> list[Any]:
+    return [builder.fma(a[k], b[k], c[k]) if k in code.coupled else b[k] for k in range(len(b))]
+
+
+relaxed = _operation(
+    "Return a_k b_k + c_k of the coupled variables of a model, rounded once, b_k of the others.",
+    4,
+    lambda code, a, b, c: _length(b),
+    _relaxed,
+    with_code=True,
+)
+
+
 def _product(builder: Any, matrix: list[Any], x: list[Any]) -> list[Any]:
     d = len(x)
     rows = [matrix[k * d : (k + 1) * d] for k in range(d)]

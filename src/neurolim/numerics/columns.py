@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 TILE = 256
+#: Neurons whose noise is drawn at a time: fewer calls, and still in the L1 cache.
+STRIP = 4 * TILE
 #: Most state variables a model may have.
 MAX_COLUMNS = 8
 #: Running sums per column: eight registers of eight numbers on the widest processors.

@@ -10,6 +10,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
@@ -97,30 +98,6 @@ def stack_array(typing_context: Any, dtype: Any, rows: Any, columns: Any) -> Any
     return array_type(dtype, rows, columns), generate
 
 
-@intrinsic
-def unowned(typing_context: Any, array: Any) -> Any:
-    """Return the array without its owner, for a kernel whose caller holds it all the while.
-
-    Views of an owned array count their owner's references, with atomic instructions: about
-    100 ns for a tile of neurons, as long as half of its arithmetic.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        source = arrayobj.make_array(signature.args[0])(context, builder, args[0])
-        array = arrayobj.make_array(signature.return_type)(context, builder)
-        arrayobj.populate_array(
-            array,
-            data=source.data,
-            shape=source.shape,
-            strides=source.strides,
-            itemsize=source.itemsize,
-            meminfo=None,
-        )
-        return array._getvalue()
-
-    return array(array), generate
-
-
 def row_address(context: Any, builder: Any, typ: Any, array: Any, k: Any) -> Any:
     """Return the address of array[k, 0, ...]."""
     view = arrayobj.make_array(typ)(context, builder, array)
@@ -162,6 +139,20 @@ def tile_of(typing_context: Any, array: Any, s: Any, first: Any, size: Any) -> A
 
 
 @intrinsic
+def columns_of(typing_context: Any, rows: Any, first: Any, size: Any) -> Any:
+    """Return rows[:, first : first + size] of an array [row, neuron], without owner."""
+    result = types.Array(rows.dtype, 2, "A")
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        view = arrayobj.make_array(signature.args[0])(context, builder, args[0])
+        count, stride = builder.extract_value(view.shape, 0), builder.extract_value(view.strides, 0)
+        data = builder.gep(view.data, [args[1]])
+        return _view(context, builder, result, data, [count, args[2]], [stride])
+
+    return result(rows, types.intp, types.intp), generate
+
+
+@intrinsic
 def row_of(typing_context: Any, rows: Any, k: Any, count: Any) -> Any:
     """Return rows[k, :count] of an array [row, neuron] with contiguous rows, without owner."""
     result = types.Array(rows.dtype, 1, "C")
@@ -171,3 +162,22 @@ def row_of(typing_context: Any, rows: Any, k: Any, count: Any) -> Any:
         return _view(context, builder, result, data, [args[2]], [])
 
     return result(rows, types.intp, types.intp), generate
+
+
+@intrinsic
+def shaped(typing_context: Any, row: Any, first: Any, shape: Any) -> Any:
+    """Return the numbers of a row from ``first`` on as an array of this shape, without owner."""
+    result = types.Array(row.dtype, len(shape), "C")
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        view = arrayobj.make_array(signature.args[0])(context, builder, args[0])
+        sizes = cgutils.unpack_tuple(builder, args[2])
+        step = context.get_constant(types.intp, context.get_abi_sizeof(view.data.type.pointee))
+        strides = []
+        for size in reversed(sizes[1:]):
+            step = builder.mul(step, size)
+            strides.insert(0, step)
+        data = builder.gep(view.data, [args[1]])
+        return _view(context, builder, result, data, sizes, strides)
+
+    return result(row, types.intp, types.UniTuple(types.intp, len(shape))), generate

@@ -50,10 +50,14 @@ class Engine:
         d, P, nm = len(model.state), len(sites.labels), len(model.means)
         exact = scheme == "exponential"
         self.kernels: Any = exponential if exact else euler
-        coupled = bool(np.any(sites.coupling))
-        self.code = exponential_code(model, coupled) if exact else step_code(model)
         self.walls = walls_of(model, sites)
-        self.noises = noises_of(model, sites, exact, wide)._replace(refinement=refinement)
+        noises = noises_of(model, sites, exact, wide)._replace(refinement=refinement)
+        live = noises.streams >= 0
+        self.noises = noises._replace(streams=noises.streams[live], common=noises.common[live])
+        if exact:
+            self.code = exponential_code(model, bool(np.any(sites.coupling)))
+        else:
+            self.code = step_code(model, tuple(bool(drawn) for drawn in live))
         self.modes = make_modes(self.code, np.array(sites.coupling)) if exact else None
         n_work = len(self.code.type.curved) + (d if self.walls.deviation.any() else 0)
         padded = -(-n // BLOCK) * BLOCK
