@@ -21,7 +21,9 @@ class Var:
     name, unit, long_name : label, unit ("1" if dimensionless) and description
     dims : dimensions after the replica dimension, outermost first (empty for state variables)
     dtype : numpy dtype name
-    reflect : lower bound at which a state variable is reflected, or None
+    gaps : whether it may be not finite in runs that went well, too: NaN where there is none of
+        what it says, an infinity as the logarithm of zero
+    residual : whether it has numbers in runs that failed, too: how far they came
     """
 
     name: str
@@ -29,7 +31,8 @@ class Var:
     long_name: str = ""
     dims: tuple[str, ...] = ()
     dtype: str = "float64"
-    reflect: float | None = None
+    gaps: bool = False
+    residual: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,20 @@ def resolve(params: Sequence[Param], given: Mapping[str, Any]) -> dict[str, Any]
         name: param.check(given[name]) if name in given else param.default
         for name, param in known.items()
     }
+
+
+def check_defaults(params: Sequence[Param]) -> None:
+    """Refuse defaults that parameters do not allow, or that are not as `Param.check` gives them.
+
+    Raises
+    ------
+    StudyError
+    """
+    for param in params:
+        if param.default is not None:
+            canonical = param.check(param.default)
+            if canonical != param.default:
+                raise StudyError(param.name, f"the default {show(param.default)}", show(canonical))
 
 
 def _is_word(value: Any) -> bool:

@@ -34,6 +34,7 @@ docs/balance.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ _MOST_STARTS = 1000
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return the points, sorted by the first population's voltage, NaN where there are fewer."""
     point, mode = ("branch", "site"), ("branch", "mode")
-    return (
+    found = (
         Var("points", "1", "number of balance points", (), "int32"),
         Var("balance_state", "state", "balance point", ("branch", "site", "variable")),
         Var("pull", "1/time", "gamma A, rate of the pull to the balance voltage", point),
@@ -91,6 +92,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         ),
         Var("attained", "1", "branch reached from the initial state, -1 if none", (), "int32"),
     )
+    return tuple(replace(var, gaps="branch" in var.dims) for var in found)
 
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:

@@ -78,7 +78,13 @@ OPTIONS = (
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return equilibria, attractors and bifurcation currents, and what the options ask for."""
     found = [
-        Var("equilibrium", "state", "equilibria, lowest voltage first", ("equilibria", "variable")),
+        Var(
+            "equilibrium",
+            "state",
+            "equilibria, lowest voltage first",
+            ("equilibria", "variable"),
+            gaps=True,
+        ),
         Var(
             "stability",
             "1",
@@ -86,11 +92,11 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             ("equilibria",),
             "int8",
         ),
-        Var("eigenvalue", "1/time", "leading eigenvalue", ("equilibria", "part")),
+        Var("eigenvalue", "1/time", "leading eigenvalue", ("equilibria", "part"), gaps=True),
         Var("centre", "state", "equilibrium that small oscillations turn about", ("variable",)),
-        Var("turning", "1/time", "their frequency sqrt(b - a^2)"),
-        Var("knee", "1", "voltages of the lowest and highest fold of f", ("side",)),
-        Var("curvature", "1", "f''/2 at these folds", ("side",)),
+        Var("turning", "1/time", "their frequency sqrt(b - a^2)", gaps=True),
+        Var("knee", "1", "voltages of the lowest and highest fold of f", ("side",), gaps=True),
+        Var("curvature", "1", "f''/2 at these folds", ("side",), gaps=True),
         Var(
             "limit_class",
             "1",
@@ -98,13 +104,14 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             (),
             "int8",
         ),
-        Var("cycle_period", "time", "period of the largest stable cycle"),
-        Var("cycle_extent", "1", "lowest and highest voltage of that cycle", ("side",)),
+        Var("cycle_period", "time", "period of the largest stable cycle", gaps=True),
+        Var("cycle_extent", "1", "lowest and highest voltage of that cycle", ("side",), gaps=True),
         Var(
             "bifurcation_current",
             "1/time",
             "current I, the constant part of the drift of v, of each bifurcation",
             ("bifurcation",),
+            gaps=True,
         ),
     ]
     if options["margin"] > 0.0:
@@ -112,12 +119,22 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     if options["branch"] > 0:
         found.append(
             Var(
-                "cycle_branch", "1", "cycles through a Hopf point", ("branch_point", "branch_value")
+                "cycle_branch",
+                "1",
+                "cycles through a Hopf point",
+                ("branch_point", "branch_value"),
+                gaps=True,
             )
         )
     if options["curves"] > 0:
         found += [
-            Var("separatrix", "state", "border between basins", ("curve_point", "variable")),
+            Var(
+                "separatrix",
+                "state",
+                "border between basins",
+                ("curve_point", "variable"),
+                gaps=True,
+            ),
             Var("nullcline", "state", "v, f(v) + I, (b v + c)/a", ("curve_point", "curve_value")),
         ]
     if options["trajectory"]:

@@ -68,7 +68,6 @@ OPTIONS = (
         positive=True,
     ),
 )
-_RESIDUALS = ("mass", "offset")
 #: What multiplies 1, x, x^2, x y and y^2 in log(mu) + gap x^2/(2D) + log s - n(v)/D - psi.
 TERMS = ("1", "x", "x^2", "x y", "y^2")
 
@@ -84,8 +83,20 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             "expansion", "1", "log(mu) + gap x^2/(2D) + log s - n/D - psi by terms", (*dims, "term")
         ),
         Var("primitive", "1", "n(v)/D on the grid, n(0) = 0", (*dims, "offset_v")),
-        Var("mass", "1", "mass of the law in the box: 1 but for what is outside or wrong", dims),
-        Var("offset", "1", "mean of (v - V)/s in the box: 0 but for what is wrong", dims),
+        Var(
+            "mass",
+            "1",
+            "mass of the law in the box: 1 but for what is outside or wrong",
+            dims,
+            residual=True,
+        ),
+        Var(
+            "offset",
+            "1",
+            "mean of (v - V)/s in the box: 0 but for what is wrong",
+            dims,
+            residual=True,
+        ),
     )
 
 
@@ -225,7 +236,8 @@ def solve(
         elif max(np.abs(mass - 1.0).max(), np.abs(offset).max()) > options["largest_loss"]:
             status = Status.OUT_OF_DOMAIN
     if status is not Status.OK:
-        found |= {k: np.full_like(a, np.nan) for k, a in found.items() if k not in _RESIDUALS}
+        lost = (var.name for var in outputs(model, options) if not var.residual)
+        found |= {name: np.full_like(found[name], np.nan) for name in lost}
     return Solution({name: a[None] for name, a in found.items()}, np.array([status], np.int8))
 
 

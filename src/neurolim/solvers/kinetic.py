@@ -90,7 +90,13 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             ("time", "site", "voltage_mode", *_REST[: len(model.state) - 1]),
         ),
         Var("drift_error", "state/time", "E = mean of f(v) minus f(mean)", ("time", "site")),
-        Var("tail", "1", "share of the norm in the last two modes of v or y", ("time", "site")),
+        Var(
+            "tail",
+            "1",
+            "share of the norm in the last two modes of v or y",
+            ("time", "site"),
+            residual=True,
+        ),
         Var(
             "negative",
             "1",

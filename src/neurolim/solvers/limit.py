@@ -64,10 +64,16 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     dims = ("time", "site", "variable")
     return (
         Var("mean", "state", "point at which the law concentrates", dims),
-        Var("spread", "state", "standard deviation of the limit law about that point", dims),
+        Var(
+            "spread",
+            "state",
+            "standard deviation of the limit law about that point",
+            dims,
+            gaps=True,
+        ),
         Var("width", "state", "standard deviation of the transported initial law", dims),
         Var("shift", "state", "first-order displacement of the mean by the width of the law", dims),
-        Var("widening", "1", "first-order relative change of the variance", dims),
+        Var("widening", "1", "first-order relative change of the variance", dims, gaps=True),
     )
 
 
