@@ -25,7 +25,8 @@ def _uniform(z, low, high):  # type: ignore[no-untyped-def]
 def _mixture(z, *parts):  # type: ignore[no-untyped-def]
     whole = 0.0
     for k in range(0, len(parts), 3):
-        whole += parts[k]
+        # A weight below zero makes no law; the run says so by its status.
+        whole += parts[k] if parts[k] >= 0.0 else np.nan
     u, below = normal_cdf(z) * whole, 0.0
     weight, mean, spread, before = parts[0], parts[1], parts[2], 0.0
     for k in range(0, len(parts), 3):

@@ -62,8 +62,8 @@ def expm1(x: Any) -> Any:
 
 
 def log(x: Any) -> Any:
-    """Return the natural logarithm of a positive number."""
-    return _called("log", elementary.log, x)
+    """Return the natural logarithm: -inf at zero, NaN below."""
+    return _called("log", elementary.log_of_any, x)
 
 
 def tanh(x: Any) -> Any:
@@ -120,7 +120,7 @@ def _compiles_to(plain: Callable[..., Any], compiled: Callable[..., Any]) -> Non
 for _plain, _compiled in (
     (exp, elementary.exp),
     (expm1, elementary.expm1),
-    (log, elementary.log),
+    (log, elementary.log_of_any),
     (tanh, elementary.tanh),
     (sigmoid, elementary.sigmoid),
     (sin, elementary.sin),

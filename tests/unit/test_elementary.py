@@ -85,6 +85,14 @@ def test_normal_distribution_and_its_inverse_are_as_accurate_as_documented():
     assert np.isfinite([elementary.normal_quantile(u) for u in (0.0, 1.0)]).all()
 
 
+def test_the_logarithm_of_equations_is_that_of_any_number():
+    points = np.concatenate([np.exp(WIDE), [5e-324, 3e-310, 2.2250738585072014e-308]])
+    assert worst_ulp(elementary.log_of_any, Decimal.ln, points) < 2.0
+    assert elementary.log_of_any(0.0) == elementary.log_of_any(-0.0) == -math.inf
+    assert elementary.log_of_any(math.inf) == math.inf
+    assert np.isnan([elementary.log_of_any(x) for x in (-1.0, -math.inf, math.nan)]).all()
+
+
 def test_saturation():
     assert elementary.exp(1e6) == elementary.exp(709.0)
     assert 0.0 < elementary.exp(-1e6) < 1e-300

@@ -94,3 +94,12 @@ def test_solvers_of_laws_name_what_they_do_not_take():
 def test_laws_that_are_none_are_refused_in_one_line(make, words):
     with pytest.raises(StudyError, match=words):
         make()
+
+
+def test_weights_below_zero_are_no_law():
+    law = Mixture(("share", 0.0, 1.0), (1.0, 2.0, 1.0))
+    draws = [
+        [law.draw(z, share, 0.0, 1.0, 1.0, 2.0, 1.0) for z in (-1.0, 0.3)] for share in (-1, 1)
+    ]
+    assert np.isnan(draws[0]).all()
+    assert np.isfinite(draws[1]).all()

@@ -103,6 +103,21 @@ def log(x):
     return (k * _LN2_LOW + 2.0 * s * z * q) + 2.0 * s + k * _LN2_HIGH
 
 
+#: The smallest number of full precision, and what smaller ones are multiplied by.
+_NORMAL = 2.2250738585072014e-308
+_LIFT = 2.0**54
+_LOG_LIFT = 54.0 * 0.6931471805599453
+
+
+@njit(error_model="numpy", forceinline=True)
+def log_of_any(x):
+    """Return `log` of positive numbers, -inf at zero, inf at infinity, NaN below zero."""
+    low = x < _NORMAL
+    value = log(x * _LIFT if low else x) - (_LOG_LIFT if low else 0.0)
+    value = value if x < np.inf else x
+    return value if x > 0.0 else (-np.inf if x == 0.0 else np.nan)
+
+
 # pi/2 in three parts; the first two have 20 zero bits at their ends, so k times each is exact.
 _PI_HALF = (1.57079632673412561417e00, 6.07710050630396597660e-11, 2.02226624879595063154e-21)
 _TWO_OVER_PI = 6.36619772367581382433e-01
