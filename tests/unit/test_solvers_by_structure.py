@@ -606,7 +606,11 @@ def test_what_a_solver_needs_is_named(solver, parts, words):
 
 def test_what_is_too_much_is_named():
     five = [State(symbol, spread=0.1) for symbol in "abcde"]
-    cubes = of(lambda x: tuple(-(v**3) for v in x), *five, noise=Noise("a", 1.0))
+    cubes = of(
+        lambda x: (-(x.a**3), -(x.b**3), -(x.c**3), -(x.d**3), -(x.e**3)),
+        *five,
+        noise=Noise("a", 1.0),
+    )
     with pytest.raises(
         StudyError, match=r"at most 3 variables that enter nonlinearly: they are x\.a"
     ):

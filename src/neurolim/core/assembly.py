@@ -13,6 +13,30 @@ import numpy as np
 from neurolim.core.model import Equations, GapJunctions, Model, Term
 
 
+def _as_it_is(function: Any) -> Any:
+    """Return a function of the author, to be called by Python."""
+    return function
+
+
+class _Named:
+    """Numbers with names, which kernels know by their names alone."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def __getitem__(self, place: Any) -> Any:
+        raise TypeError(f"numbers have names here: write .{self.__slots__[0]}, not [{place}]")
+
+
+def _named(title: str, names: Sequence[str]) -> Any:
+    """Return a class of numbers with names."""
+    space: dict[str, Any] = {"_Named": _Named}
+    lines = [f"class {title}(_Named):", f"    __slots__ = {tuple(names)!r}"]
+    lines += [f"    def __init__(_, {', '.join(names)}):"]
+    lines += [f"        _.{name} = {name}" for name in names]
+    exec("\n".join(lines), space)  # names that ``check_model`` has seen
+    return space[title]
+
+
 class _Writer:
     """Writes the text of `Equations`: which functions are called with what.
 
@@ -22,10 +46,11 @@ class _Writer:
 
     def __init__(self, model: Model, take: Callable[[Any], Any], name: bool = True) -> None:
         self.take, self.name = take, name
+        make = _named if take is _as_it_is else namedtuple
         self.space: dict[str, Any] = {
             "__name__": __name__,
-            "State": namedtuple("State", model.symbols),
-            "Means": namedtuple("Means", model.means),
+            "State": make("State", model.symbols),
+            "Means": make("Means", model.means),
         }
 
     def value(self, term: Term | np.ndarray) -> str:
@@ -60,7 +85,7 @@ def _tuple(parts: Sequence[str]) -> str:
     return f"({''.join(part + ', ' for part in parts)})"
 
 
-def assemble(model: Model, take: Callable[[Any], Any] = lambda function: function) -> Equations:
+def assemble(model: Model, take: Callable[[Any], Any] = _as_it_is) -> Equations:
     """Return a model's functions, called alike for every model.
 
     Parameters
@@ -101,7 +126,7 @@ class StepEquations(NamedTuple):
 
 def assemble_step(
     model: Model,
-    take: Callable[[Any], Any] = lambda function: function,
+    take: Callable[[Any], Any] = _as_it_is,
     fma: Callable[..., Any] = lambda a, b, c: a * b + c,
     name: bool = True,
     correction: Callable[..., Any] | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import keyword
 import math
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,9 +19,11 @@ from neurolim.core.model import (
     MAX_VARIABLES,
     GapJunctions,
     Model,
+    Sites,
     Term,
     value_of,
 )
+from neurolim.core.parameters import check_defaults
 
 _FLOW = ("t", "x", "m", "c", "p")
 _MEANS = ("m", "c", "p")
@@ -39,9 +42,13 @@ def check_model(model: Model) -> None:
         fails, returns something else than numbers, or is not finite
     """
     _check_names(model)
+    try:
+        check_defaults(model.params)
+    except StudyError as error:
+        raise error.within(f"{model.name}.params") from None
     known = model.numbers._fields
     _check_laws(model)
-    for place, term, arguments in _terms(model):
+    for place, term, arguments in terms_of(model):
         if isinstance(term, str):
             if term not in known:
                 problem = f"no number {term!r} in p{hint(term, known)}"
@@ -51,7 +58,8 @@ def check_model(model: Model) -> None:
         elif not isinstance(term, (int, float)) or isinstance(term, bool):
             allowed = "a number, a name in p or a function"
             raise StudyError(f"{model.name}.{place}", f"got {show(term)}", allowed)
-    _check_values(model)
+    sites = model.sites({param.name: param.default for param in model.params})
+    check_values(model, sites, 0, (0.0,) * len(model.state))
     _check_ranges(model)
 
 
@@ -101,8 +109,8 @@ def _check_names(model: Model) -> None:
             raise StudyError(f"{model.name}.coupling", problem, "one: add up what they do")
 
 
-def _terms(model: Model) -> Iterator[tuple[str, Term, tuple[str, ...]]]:
-    """Yield (place, term, what may enter it)."""
+def terms_of(model: Model) -> Iterator[tuple[str, Term, tuple[str, ...]]]:
+    """Yield (place, term, names of the arguments it may take) of every term of a model."""
     yield "drift", model.drift, _FLOW
     for term in model.couplings:
         if isinstance(term, GapJunctions):
@@ -139,32 +147,48 @@ def _check_arguments(
         raise _misfit(model, place, function, problem, f"any of {', '.join(allowed)}")
 
 
-def _check_values(model: Model) -> None:
-    """Refuse functions that fail, or are not finite, at the centre of the initial law."""
-    d = len(model.state)
-    sites = model.sites({param.name: param.default for param in model.params})
-    p = sites.params[0]
-    equations = model.equations
+def check_values(
+    model: Model, sites: Sites, site: int, z: Sequence[float]
+) -> dict[str, tuple[Any, ...]]:
+    """Return what the functions of a model give at a state of the initial law, by place.
+
+    Parameters
+    ----------
+    model : whose names are checked
+    sites : of its network
+    site : number of the site whose neurons are looked at
+    z : standard normals of the state, the same at all sites [d]
+
+    Raises
+    ------
+    StudyError : a function that fails, returns something else than numbers, or is not finite
+    """
+    d, equations, p = len(model.state), model.equations, sites.params[site]
+    found: dict[str, tuple[Any, ...]] = {}
 
     def value(place: str, function: Any, length: int, call: Callable[[], Any]) -> tuple[Any, ...]:
         try:
-            found = call()
+            returned = call()
         except Exception as error:
-            problem = f"cannot be called: {type(error).__name__}: {error}"
-            raise _misfit(model, place, function, problem, "a function of numbers") from error
-        return _numbers(model, place, function, found, length)
+            raise _failure(model, place, function, error) from error
+        found[place] = _numbers(model, place, function, returned, length)
+        return found[place]
 
-    x = value("initial", model.initial, d, lambda: equations.initial((0.0,) * d, p))
-    m = (*x, *value("fields", None, len(model.fields), lambda: equations.field(x, p)))
-    c = tuple(float(k) for k in sites.coupling[0, 0] * np.array(m))
+    def means(q: Any) -> tuple[Any, ...]:
+        x = value("initial", model.initial, d, lambda: equations.initial(z, q))
+        return (*x, *value("fields", None, len(model.fields), lambda: equations.field(x, q)))
+
+    every = np.array([means(q) for q in sites.params])
+    m = means(p)
+    x, c = m[:d], tuple(float(k) for k in sites.coupling[site] @ every)
     value("drift", model.drift, d, lambda: equations.drift(x, m, c, p))
-    kick = assemble_step(model).kick
-    z = (1.0,) * len(model.noises)
-    value("noise", None, d, lambda: kick(0.0, x, m, c, p, z, 1.0, (0.0,) * d))
-    relax, profile = equations.relax, equations.profile
-    value("coupling", None, 3 * d, lambda: sum(relax(m, c, p), ()))
+    kick, ones = assemble_step(model).kick, (1.0,) * len(model.noises)
+    value("noise", None, d, lambda: kick(0.0, x, m, c, p, ones, 1.0, (0.0,) * d))
+    value("coupling", None, 3 * d, lambda: sum(equations.relax(m, c, p), ()))
+    profile = equations.profile
     if profile is not None:
         value("state", None, d, lambda: profile(p))
+    return found
 
 
 def _check_laws(model: Model) -> None:
@@ -210,6 +234,28 @@ def _numbers(model: Model, place: str, function: Any, found: Any, length: int) -
         problem = f"is not finite at the start: {show(found)}"
         raise _misfit(model, place, function, problem, "finite numbers")
     return found
+
+
+def _failure(model: Model, place: str, function: Any, error: Exception) -> StudyError:
+    """Return the refusal of a model's function that fails, with the line that does."""
+    problem, allowed = f"{type(error).__name__}: {error}", "a function of numbers"
+    if isinstance(error, AttributeError):
+        known = {
+            "State": ("variable", "x", model.symbols),
+            "Means": ("mean or field", "m and c", model.means),
+            "Numbers": ("number", "p", model.numbers._fields),
+        }.get(type(error.obj).__name__)
+        if known is not None:
+            kind, of, names = known
+            problem = f"no {kind} {error.name!r} in {of}{hint(error.name, names)}"
+            allowed = ", ".join(names)
+    # Text that `assembly` has written is no file, and what comes before it is this package's.
+    frames = traceback.extract_tb(error.__traceback__)
+    written = [k for k, frame in enumerate(frames) if frame.filename == "<string>"]
+    own = [f for f in frames[written[-1] + 1 :] if f.filename != __file__] if written else []
+    misfit = _misfit(model, place, function, f"cannot be called: {problem}", allowed)
+    at = f"{own[0].filename}:{own[0].lineno}" if own else misfit.file
+    return StudyError(misfit.key, misfit.problem, misfit.allowed, at)
 
 
 def _misfit(model: Model, place: str, function: Any, problem: str, allowed: str) -> StudyError:

@@ -12,6 +12,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import inspect
 import os
 import re
 import sys
@@ -25,8 +26,9 @@ from typing import Any, NamedTuple
 
 from neurolim import sources
 from neurolim.core.errors import StudyError, hint, show
-from neurolim.core.model import Model
+from neurolim.core.model import Field, GapJunctions, Model, Noise, State, Synapses
 from neurolim.core.model_check import check_model
+from neurolim.core.parameters import Param, Var
 from neurolim.core.solver import Solver
 from neurolim.core.statistic import Figure, Statistic
 
@@ -35,6 +37,22 @@ TYPES: dict[str, Any] = {
     "solver": Solver,
     "statistic": Statistic,
     "figure": Figure,
+}
+#: What a model is made of, by the name of the class.
+_PARTS: dict[str, Any] = {
+    part.__name__: part
+    for part in (*TYPES.values(), Field, GapJunctions, Noise, Param, State, Synapses, Var)
+}
+_KEYWORD = re.compile(
+    rf"(?P<part>{'|'.join(_PARTS)})\.__init__\(\) got an unexpected keyword argument "
+    r"'(?P<keyword>\w+)'"
+)
+#: Features that no solver takes, by the words for which somebody might look.
+_OUTSIDE = {
+    ("reset", "threshold", "thresholds", "spike", "spikes"): "thresholds with reset",
+    ("jump", "jumps", "levy", "poisson"): "jumps",
+    ("plasticity", "learning"): "plastic weights",
+    ("delay", "delays"): "delays",
 }
 _WORD = re.compile(r"(?P<path>.*\.py)(:(?P<attribute>\w+))?")
 _STEM = re.compile(r"[A-Za-z0-9]\w*(-\w+)*", re.ASCII)
@@ -174,7 +192,7 @@ def checked(kind: str, module: ModuleType, attribute: str, label: str, path: str
     StudyError : no such name, something else of that name, or a model that no kernel could take
     """
     wanted = TYPES[kind]
-    place = f"{shown(path)}:{_line_of(path, attribute)}"
+    place = f"{shown(path)}:{line_of(path, attribute)}"
     known = [key for key, value in vars(module).items() if isinstance(value, wanted)]
     if not hasattr(module, attribute):
         problem = f"{place}: defines no {attribute}{hint(attribute, known)}"
@@ -223,8 +241,10 @@ def origin(kind: str, plug_in: Any) -> Source | None:
     None stands for objects that were made in a notebook, a program or by a function, and for
     modules of packages: they have no file that another process could run by itself.
     """
-    for title, module in list(sys.modules.items()):
-        if not isinstance(module, ModuleType) or title == "__main__":
+    # The program itself would run a second time; multiprocessing keeps it under another name, too.
+    program = sys.modules.get("__main__")
+    for module in list(sys.modules.values()):
+        if not isinstance(module, ModuleType) or module is program:
             continue
         names = dict(vars(module))
         file = names.get("__file__") or ""
@@ -242,19 +262,40 @@ def shown(path: str | Path) -> str:
     return str(path) if near.startswith(os.pardir) else near
 
 
-def fault(kind: str, path: Path, error: BaseException) -> StudyError:
-    """Return the refusal of a file that fails, with the line of its own that does."""
+def fault(kind: str, path: Path, error: BaseException, line: int = 0) -> StudyError:
+    """Return the refusal of a file that fails, with the line of its own that does.
+
+    Parameters
+    ----------
+    kind : "model", "solver", "statistic", "figure"
+    path : of the file
+    error : what it raises
+    line : to be named where no line of the file fails, as when it is called in a wrong way
+    """
+    allowed = "a file that runs"
     if isinstance(error, StudyError) and not error.file:
         text = f"{error.key}: {error.problem}" if error.key else error.problem
+    elif unknown := _KEYWORD.match(str(error)):
+        text, allowed = _no_such_part(unknown["part"], unknown["keyword"])
     else:
         text = f"{type(error).__name__}: {error}"
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if Path(f.filename).parent == path.parent]
     place = f"{shown(own[-1].filename)}:{own[-1].lineno}" if own else shown(path)
-    return StudyError(kind, f"{place}: {text}", "a file that runs")
+    place += f":{line}" if line and not own else ""
+    return StudyError(kind, f"{place}: {text}", allowed)
 
 
-def _line_of(path: str, attribute: str) -> int:
+def _no_such_part(part: str, keyword: str) -> tuple[str, str]:
+    """Return what is wrong with a keyword that a word of the vocabulary does not take."""
+    known = [name for name in inspect.signature(_PARTS[part]).parameters if name != "name"]
+    for names, feature in _OUTSIDE.items():
+        if keyword in names:
+            return f"{part} does not take {feature}", ", ".join(known)
+    return f"{part} has no {keyword!r}{hint(keyword, known)}", ", ".join(known)
+
+
+def line_of(path: str, attribute: str) -> int:
     """Return the last line of a file that gives a name its value; the first one if none does."""
     try:
         tree = ast.parse(Path(path).read_text(encoding="utf-8"))

@@ -16,19 +16,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
-import tempfile
 from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from neurolim.core import Model
 from neurolim.core.assembly import assemble, assemble_step
 from neurolim.core.digests import model_digest
 from neurolim.core.model import arguments_of
+from neurolim.numerics.cache import cache_folder, keep_text
 from neurolim.numerics.symbolic import NAMING, Symbols
 from neurolim.provenance import code_digest
 
@@ -191,7 +189,7 @@ class Derivatives(NamedTuple):
 def structure_of(model: Model) -> Structure:
     """Return the structure of a model, from disk where it was derived before."""
     digest = model_digest(model)
-    path = None if digest is None else _folder() / f"structure-{digest}-{_own_digest()}.json"
+    path = None if digest is None else cache_folder() / f"structure-{digest}-{_own_digest()}.json"
     if path is not None:
         try:
             return _read(path.read_text(encoding="utf-8"))
@@ -199,7 +197,7 @@ def structure_of(model: Model) -> Structure:
             pass  # not there, or spoilt: derived again
     found = derive(model)
     if path is not None:
-        _keep(path, json.dumps(asdict(found)))
+        keep_text(path, json.dumps(asdict(found)))
     return found
 
 
@@ -246,29 +244,6 @@ def _own_digest() -> str:
     from importlib.metadata import version
 
     return f"{code_digest(__name__)}-{version('sympy')}"
-
-
-def _folder() -> Path:
-    """Return the folder of compiled code, where structures are kept, too."""
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    if given:
-        return Path(given)
-    beside = Path(__file__).parent / "__pycache__"
-    if os.access(beside if beside.is_dir() else beside.parent, os.W_OK):
-        return beside
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "neurolim"
-
-
-def _keep(path: Path, text: str) -> None:
-    """Write a file that others see whole or not at all; one that cannot be written is no loss."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(beside, path)
-    except OSError:
-        return
 
 
 def _read(text: str) -> Structure:

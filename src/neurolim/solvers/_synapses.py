@@ -9,6 +9,7 @@ import numpy as np
 
 from neurolim.core import Model, Sites, StudyError
 from neurolim.numerics.structure import derivatives_of
+from neurolim.solvers._compiled import COMPILED
 from neurolim.solvers._needs import AFFINE_SYNAPSES, NO_WALLS, SYNAPSES, derivatives
 
 #: Reversal potentials that differ by less than this share are one, to rounding.
@@ -16,7 +17,13 @@ _EQUAL = 1e-12
 
 
 #: What ``check_synapses`` and ``reversals`` need of a model.
-BALANCING = (derivatives("drift", "coupling", "fields"), NO_WALLS, SYNAPSES, AFFINE_SYNAPSES)
+BALANCING = (
+    derivatives("drift", "coupling", "fields"),
+    NO_WALLS,
+    SYNAPSES,
+    AFFINE_SYNAPSES,
+    COMPILED,
+)
 
 
 def check_synapses(model: Model, params: Mapping[str, Any]) -> None:

@@ -35,6 +35,7 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, splu
 from neurolim.core import Coord, Cost, Model, Need, Param, Solution, Solver, Status, StudyError, Var
 from neurolim.numerics.structure import derivatives_of, structure_of
 from neurolim.solvers._cells import Grid, feels_means, top_of
+from neurolim.solvers._compiled import COMPILED
 from neurolim.solvers._needs import derivatives, noise_key, one_site, variables
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords, steps_per_record
 
@@ -168,6 +169,7 @@ VOLTAGE_AND_CONDUCTANCE = (
     Need("a first variable that stays in a range", _no_range, "State(range=(low, high))"),
     Need("a second variable reflected at a floor", _no_floor, "State(floor=...)"),
     Need("neurons that talk through their drift alone", _is_coupled, "no coupling"),
+    COMPILED,
 )
 
 

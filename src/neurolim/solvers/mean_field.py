@@ -33,6 +33,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
+from neurolim.solvers._compiled import COMPILED
 from neurolim.solvers._mean_field import (
     MeanField,
     balance_index,
@@ -249,5 +250,5 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
-    needs=(derivatives(), NO_WALLS, GAUSSIAN_START),
+    needs=(derivatives(), NO_WALLS, GAUSSIAN_START, COMPILED),
 )

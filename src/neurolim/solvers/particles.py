@@ -30,6 +30,7 @@ from neurolim.core.model import arguments_of
 from neurolim.kernels.network import Records
 from neurolim.numerics.structure import structure_of
 from neurolim.numerics.summary import ORDERS
+from neurolim.solvers._compiled import COMPILED
 from neurolim.solvers._steps import Engine, exact_noise
 from neurolim.solvers._times import (
     TIME_OPTIONS,
@@ -340,4 +341,5 @@ SOLVER = Solver(
     check=check,
     stochastic=True,
     takes=FEATURES,
+    needs=(COMPILED,),
 )

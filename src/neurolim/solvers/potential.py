@@ -29,6 +29,7 @@ from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
+from neurolim.solvers._compiled import COMPILED
 from neurolim.solvers._mean_field import MeanField, check_one_dimension
 from neurolim.solvers._needs import GAUSSIAN_START, NO_WALLS, derivatives
 from neurolim.solvers._times import TIME_OPTIONS, record_times, state_coords
@@ -238,5 +239,5 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=False,
-    needs=(derivatives(), NO_WALLS, GAUSSIAN_START),
+    needs=(derivatives(), NO_WALLS, GAUSSIAN_START, COMPILED),
 )

@@ -32,6 +32,7 @@ from neurolim.numerics.lowlevel import stack_array
 from neurolim.numerics.planar import Plane
 from neurolim.numerics.random import BLOCK, STREAM_INITIAL, STREAM_NOISE, normals
 from neurolim.provenance import code_digest
+from neurolim.solvers._compiled import COMPILED
 from neurolim.solvers._concentration import check_concentrates, widths
 from neurolim.solvers._mean_of_network import NANOSECONDS, average_of, simulate
 from neurolim.solvers._needs import (
@@ -323,5 +324,5 @@ SOLVER = Solver(
     check=check,
     stochastic=True,
     takes=frozenset({TIME}),
-    needs=(derivatives(), NO_WALLS, GAUSSIAN_START, few_nonlinear(3)),
+    needs=(derivatives(), NO_WALLS, GAUSSIAN_START, few_nonlinear(3), COMPILED),
 )
