@@ -13,7 +13,15 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 
 ROOT = Path(__file__).parent.parent
 #: Files whose tests take minutes: side by side with others they have to start first.
-LONGEST = ("test_workflow", "test_faults", "test_models", "test_cache", "test_archive")
+LONGEST = (
+    "test_workflow",
+    "test_faults",
+    "test_networks",
+    "test_models",
+    "test_solvers",
+    "test_cache",
+    "test_archive",
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -6,6 +6,7 @@ import inspect
 import pkgutil
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -16,11 +17,14 @@ import pytest
 import yaml
 from importlinter.cli import lint_imports
 from numpydoc.validate import validate
+from tests.conformance import awaited
+from tests.running import environment
 
 import neurolim
 from neurolim import core
-from neurolim.check import check
+from neurolim.new import new
 from neurolim.sweep.study import parse_study
+from neurolim.testing import checks
 
 ROOT = Path(__file__).parents[1]
 MAX_BYTES = 1_000_000
@@ -177,26 +181,61 @@ def test_changelog_refuses_bad_names_and_versions(tmp_path: Path, name: str, ver
         load_collect().collect(tmp_path, version, date(2026, 1, 2))
 
 
-def test_contributing_examples_work_as_files_of_ones_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Return the files of the plug-ins in CONTRIBUTING by kind, in the folder where we are."""
     monkeypatch.chdir(tmp_path)
-    made = set()
+    files = {}
+    for language, code in examples("CONTRIBUTING.md"):
+        if language == "python":
+            (word,) = re.findall(r"^(MODEL|SOLVER|STATISTIC|FIGURE) = ", code, re.MULTILINE)
+            files[word.lower()] = f"own_{word.lower()}.py"
+            Path(files[word.lower()]).write_text(code)
+    assert set(files) == set(core.KINDS)
+    return files
+
+
+def test_contributing_examples_keep_what_plug_ins_promise(own: dict[str, str]) -> None:
+    for kind, file in own.items():
+        for check in checks(kind, file):
+            if kind != "model" or not check.minutes:
+                check()
+
+
+@pytest.mark.slow
+@awaited.PAIRS
+def test_the_model_of_contributing_is_solved_or_refused(own: dict[str, str]) -> None:
+    for check in checks("model", own["model"]):
+        check()
+
+
+def test_contributing_examples_work_as_files_of_ones_own(own: dict[str, str]) -> None:
     for language, code in examples("CONTRIBUTING.md"):
         if language == "yaml":
             parse_study(yaml.safe_load(code), "example")
-            continue
-        (kind,) = re.findall(r"^(MODEL|SOLVER|STATISTIC|FIGURE) = ", code, re.MULTILINE)
-        made.add(kind)
-        (tmp_path / f"own_{kind.lower()}.py").write_text(code, "utf-8")
-        assert check(f"own_{kind.lower()}.py")[0].endswith("ok")
-    assert made == {"MODEL", "SOLVER", "STATISTIC", "FIGURE"}
-    start = neurolim.solve("own_model.py", "own_solver.py")
+    start = neurolim.solve(own["model"], own["solver"])
     assert start["start"].values.tolist() == [[-1.0, 0.0, 2.0]]
     short = {"t_end": 0.1, "records": 1}
-    limit = neurolim.solve("own_model.py", "limit", options=short)
+    limit = neurolim.solve(own["model"], "limit", options=short)
     steps = {"scheme": "euler_maruyama", "dt": 0.001, "n_neurons": 4000}
-    network = neurolim.solve("own_model.py", "particles", options=short | steps, seed=1)
+    network = neurolim.solve(own["model"], "particles", options=short | steps, seed=1)
     assert limit["status"].item() == network["status"].item() == core.Status.OK
     # 0.1 of noise over a tenth of time in the mean of 4000, and order eps of the coupling.
     np.testing.assert_allclose(network["mean"][0, -1], limit["mean"][-1], atol=0.02)
+
+
+def test_the_examples_of_the_guide_to_testing_are_test_suites(tmp_path: Path) -> None:
+    new("model", str(tmp_path / "models" / "mine"), Path())
+    new("solver", str(tmp_path / "mine"), Path())
+    for k, (_, code) in enumerate(examples("docs/howto/testing.md")):
+        (tmp_path / f"test_{k}.py").write_text(code)
+    words = ["-q", "--no-header", "-k", "not network and not solved_or_refused"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "5 passed, 2 deselected" in done.stdout, done.stdout

@@ -8,6 +8,7 @@ from __future__ import annotations
 from neurolim import core
 from neurolim.check import refused_by
 from neurolim.core import FEATURES, Model, Solver
+from neurolim.testing.pairs import refusals_by_name
 
 _HEAD = """# Which solver takes which model
 
@@ -31,7 +32,18 @@ def document() -> str:
     marks = [["", *(f"`{model.name}`" for model in models)]]
     marks += [[f"`{solver.name}`", *(_mark(solver, m) for m in models)] for solver in solvers]
     parts = ["## What a solver needs\n", _table(needs), "## Which models it takes\n", _LEGEND]
-    return "\n".join([_HEAD, *parts, _table(marks)])
+    return "\n".join([_HEAD, *parts, _table(marks), _names()])
+
+
+def _names() -> str:
+    """Return how many refusals depend on the name of a model."""
+    count, pairs = refusals_by_name()
+    return (
+        f"Refusals by name: {count} of {pairs} pairs. Every model is also offered to every solver "
+        "under a name that\nno solver can know; a pair counts in which the answer is another one "
+        "then. The tests run every pair\n([testing](howto/testing.md)): a tiny run, or one refusal "
+        "that names key, problem and what is allowed.\n"
+    )
 
 
 def _needs(solver: Solver) -> str:

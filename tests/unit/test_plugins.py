@@ -225,10 +225,11 @@ BAD = {
     "exit": ("import sys\nsys.exit(1)\n", "2: SystemExit: 1"),
     "missing": (MODEL.replace("MODEL =", "MODLE ="), "1: defines no MODEL (did you mean 'MODLE'"),
     "type": (MODEL + "\nMODEL = 3\n", "25: MODEL is 3"),
-    "word": (MODEL.replace("noise=", "nose="), "11: TypeError"),
+    "word": (MODEL.replace("noise=", "nose="), "11: Model has no 'nose' (did you mean 'noise'?)"),
+    "feature": (MODEL.replace("noise=", "reset="), "11: Model does not take thresholds with reset"),
     "argument": (MODEL.replace("drift(x, p)", "drift(x, q)"), "7: bad.drift: takes (x, q)"),
     "name": (MODEL.replace('Noise("v"', 'Noise("vv"'), "11: bad.noise: Noise on 'vv'"),
-    "value": (MODEL.replace("0.1 * (x.v - x.u)", "1 / x.w"), "7: bad.drift: cannot be called"),
+    "value": (MODEL.replace("0.1 * (x.v - x.u)", "1 / x.w"), "8: bad.drift: cannot be called"),
     "part": (MODEL.replace("params=(", "params=3,\n    fields=("), "no parts of a model"),
 }
 
@@ -351,6 +352,22 @@ def test_an_object_of_an_imported_file_is_the_file(study, tmp_path, monkeypatch)
     assert by_object["mean"].identical(by_name["mean"])
 
 
+def test_a_program_that_solves_its_own_model_runs_once(tmp_path):
+    (tmp_path / "program.py").write_text(
+        MODEL.replace("from rates import pull", "def pull(p):\n    return 1.0 / p.eps")
+        + """
+import multiprocessing
+import neurolim
+
+found = neurolim.solve(MODEL, "limit", options={"t_end": 0.1, "records": 1})
+print(__name__, found.attrs["model"])
+"""
+    )
+    words = [sys.executable, str(tmp_path / "program.py")]
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["__main__", "model"]
+
+
 def test_a_new_model_works_as_it_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert new("model", "mine", Path()).name == "mine.py"
@@ -364,71 +381,6 @@ def test_a_new_model_works_as_it_stands(tmp_path, monkeypatch):
         new("model", "mine", Path())
     with pytest.raises(StudyError, match="is no name"):
         new("model", "my model", Path())
-
-
-def test_check_says_what_is_wrong_with_a_statistic(study, monkeypatch):
-    monkeypatch.chdir(study.parent.parent / "mine")
-    assert check("top.py")[1] == "  1 known answer reproduced"
-    edit(study, "4.0, 0.0", "5.0, 0.0", "top")
-    with pytest.raises(StudyError, match=r"top\.py:13: top: top is 4, not 5 as exact\(\) says"):
-        check("top.py")
-    edit(study, '{"top": dataset', '{"tops": dataset', "top")
-    with pytest.raises(StudyError, match=r"top\.py:9: top: gives \['tops'\]; allowed: \['top'\]"):
-        check("top.py")
-
-
-SOLVER = """import numpy as np
-
-from neurolim import Coord, Cost, Solution, Solver, Var
-
-
-def solve(model, params, options, key, replicas):
-    return Solution({"start": np.zeros((1, 3))}, np.zeros(1, np.int8))
-
-
-SOLVER = Solver(
-    summary="Nothing.",
-    source="nobody",
-    options=(),
-    outputs=lambda model, options: (Var("start", dims=("axis",)),),
-    coords=lambda model, params, options: {"axis": Coord((0.0, 1.0, 2.0))},
-    cost=lambda model, params, options: Cost(1e-5, 1e3),
-    solve=solve,
-    check=lambda model, params, options: None,
-    stochastic=False,
-)
-"""
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "told"),
-    [
-        ("(1, 3)", "(1, 2)", "6: bad: start has the shape (1, 2); allowed: (1, 3)"),
-        ('{"start"', '{"end"', "6: bad: gives ['end']; allowed: outputs: ['start']"),
-        ('dims=("axis",)', 'dims=("other",)', "15: bad: no values of other, a dimension of start"),
-        ("np.zeros((1", "np.random.random((1", "6: bad: start is another at the second time"),
-        ("zeros(1,", "zeros(2,", "6: bad: status has the shape (2,)"),
-        ("(model, params, options, key, replicas)", "(model)", "TypeError: solve() takes 1"),
-        ("np.zeros((1, 3))", "options['dt']", "7: KeyError: 'dt'"),
-    ],
-)
-def test_check_says_what_is_wrong_with_a_solver(tmp_path, monkeypatch, old, new, told):
-    monkeypatch.chdir(tmp_path)
-    Path("good.py").write_text(SOLVER)
-    assert check("good.py")[1] == "  deterministic; of balanced it gives start"
-    assert old in SOLVER
-    Path("bad.py").write_text(SOLVER.replace(old, new))
-    with pytest.raises(StudyError) as caught:
-        check("bad.py")
-    assert told in str(caught.value)
-    assert "bad.py" in str(caught.value)
-
-
-def test_check_finds_what_cannot_be_compiled(study, monkeypatch):
-    monkeypatch.chdir(study.parent.parent / "mine")
-    edit(study, "-x.s)", "-float(str(x.s)))")
-    with pytest.raises(StudyError, match=r"four\.py:7: four\.drift: cannot be compiled"):
-        check("four.py")
 
 
 @pytest.fixture
