@@ -51,6 +51,15 @@ def test_synchronous_copies_contract_on_every_path_and_keep_their_order():
     np.testing.assert_allclose(found["distance"], means, rtol=1e-10)
 
 
+def test_a_second_copy_with_other_noise_is_the_network_with_it():
+    size = {"n_pairs": 300, "t_end": 1.0, "records": 1}
+    near = HIGH | {"base": 0.1, "conductance_start": 0.2}
+    silent = run(near | {"noise": 0.0}, other=["noise"], other_values=[0.6], **size)
+    alone = run(near | {"noise": 0.6}, **size)
+    np.testing.assert_array_equal(silent["copy_mean"][:, 1], alone["copy_mean"][:, 0])
+    assert (silent["copy_covariance"][:, 0] < 1e-30).all()
+
+
 @pytest.mark.parametrize("coupling", ["mirror", "independent", "maximal"])
 def test_both_copies_have_the_stationary_law_under_every_coupling(coupling):
     base, noise, step = 0.3, 0.5, 0.1

@@ -262,15 +262,16 @@ def move_pairs(pairs, ties, walls, s, step):
             continue
         propose(pairs, ties, 0, s, k)
         propose(pairs, ties, 1, s, k)
+        bridged = walls[0].deviation[s, k] > 0.0 or walls[1].deviation[s, k] > 0.0
         for first in range(0, X.shape[3], TILE):
             for copy in range(2):
                 x, new = X[copy, k, s, first : first + TILE], kicks[copy, k, first : first + TILE]
                 floor, ceiling = walls[copy].floor[k], walls[copy].ceiling[k]
                 deviation = walls[copy].deviation[s, k]
+                if bridged and (copy == 0 or own_bridge):
+                    stream = k + (STREAM_SECOND_BRIDGE - STREAM_BRIDGE if copy == 1 else 0)
+                    draw_logs(logs, first, pairs.key, pairs.replica, step, s, stream)
                 if deviation > 0.0:
-                    if copy == 0 or own_bridge:
-                        apart = STREAM_SECOND_BRIDGE - STREAM_BRIDGE if copy == 1 else 0
-                        draw_logs(logs, first, pairs.key, pairs.replica, step, s, k + apart)
                     push_up(x, new, floor, 2.0 * deviation * deviation * pairs.h, logs)
                 elif floor > -np.inf or ceiling < np.inf:
                     if pairs.projected:

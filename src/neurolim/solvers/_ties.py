@@ -40,7 +40,7 @@ def check_noise(model: Model, first: Sites, second: Sites, coupling: str) -> Non
     """
     if coupling == "synchronous":
         return
-    own = [sizes for noise in model.noises if not noise.common for sizes in [_sizes(noise, first)]]
+    own = [_sizes(noise, first) for noise in model.noises if not noise.common]
     if not any(sizes is None or np.any(sizes) for sizes in own):
         whose = " of every neuron's own" if model.noises else ""
         raise StudyError("coupling", f"{coupling} needs noise{whose}", "synchronous, or noise > 0")
