@@ -17,7 +17,6 @@ import pytest
 import yaml
 from importlinter.cli import lint_imports
 from numpydoc.validate import validate
-from tests.conformance import awaited
 from tests.running import environment
 
 import neurolim
@@ -203,7 +202,6 @@ def test_contributing_examples_keep_what_plug_ins_promise(own: dict[str, str]) -
 
 
 @pytest.mark.slow
-@awaited.PAIRS
 def test_the_model_of_contributing_is_solved_or_refused(own: dict[str, str]) -> None:
     for check in checks("model", own["model"]):
         check()

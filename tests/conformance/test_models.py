@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.conformance import awaited
 
 from neurolim import core
 from neurolim.testing import model_checks
@@ -17,13 +16,6 @@ OUTSIDE = [
     f"{STRANGERS}:{name}"
     for name in ("FOUR", "CIRCLE", "WALLS", "COMMON", "SILENT", "STILL", "ONE", "EIGHT", "LAW")
 ]
-#: Those with pairs that are not kept yet.
-_AWAITED = {
-    "SILENT": [awaited.PAIRS],
-    "STILL": [awaited.WIRED],
-    "ONE": [awaited.PAIRS],
-    "EIGHT": [awaited.PAIRS],
-}
 
 
 # The solvers of registered models are called model by model in ``test_solvers``.
@@ -46,14 +38,7 @@ def test_a_model_keeps_its_promises(check):
         pytest.param(
             check,
             id=f"{word.rpartition(':')[2]}-{check}",
-            marks=[
-                *([pytest.mark.slow] if check.minutes else []),
-                *(
-                    _AWAITED.get(word.rpartition(":")[2], ())
-                    if check.function is is_solved_or_refused
-                    else ()
-                ),
-            ],
+            marks=[pytest.mark.slow] if check.minutes else [],
         )
         for word in OUTSIDE
         for check in model_checks(word)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.conformance import awaited
 from tests.conformance.test_models import OUTSIDE
 
 from neurolim import core
@@ -21,10 +20,7 @@ EVERY = [name for name in core.names("solver") if name not in NETWORKS]
         pytest.param(
             check,
             id=f"{name}-{check}",
-            marks=[
-                *([pytest.mark.slow] if check.minutes and name in NETWORKS else []),
-                *([awaited.PAIRS] if name == "pairs" and "solves" in str(check) else []),
-            ],
+            marks=[pytest.mark.slow] if check.minutes and name in NETWORKS else [],
         )
         for name in core.names("solver")
         for check in solver_checks(name)
@@ -40,10 +36,7 @@ def test_solvers_run_or_refuse_the_models_of_a_stranger():
 
 @pytest.mark.slow
 @pytest.mark.ci
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[awaited.PAIRS] if n == "pairs" else []) for n in NETWORKS],
-)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_runs_or_refuses_some_of_the_models(name):
     every = [*core.names("model"), *OUTSIDE]
     check_pairs([Pair(name, word) for word in every[NETWORKS.index(name) :: 7]])

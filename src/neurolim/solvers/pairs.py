@@ -149,8 +149,9 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         Var(
             "log_worst",
             "1",
-            "largest log of weighted norm over its start, over pairs",
+            "largest log of weighted norm over its start, over pairs; none where all start alike",
             ("time",),
+            gaps=True,
         ),
         Var("met", "1", "share of pairs that are equal to 1e-12", ("time",)),
         Var("copy_mean", "state", "mean of each copy", ("copy", *by_variable)),

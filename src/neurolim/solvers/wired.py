@@ -136,7 +136,13 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         ]
     if _scaled(model) is not None:
         found += [
-            Var("scale", "1", "noise/sqrt(2 (pull + gap)), unit of the histogram", site),
+            Var(
+                "scale",
+                "1",
+                "noise/sqrt(2 (pull + gap)), unit of the histogram; none where nothing holds",
+                site,
+                gaps=True,
+            ),
             Var(
                 "histogram",
                 "1",
@@ -302,8 +308,8 @@ def _run(
         if scaled is not None:
             graph.record_rates(code, network, wires, t * steps, scaled, rates)
             noise = np.array([model.equations.noise(p)[scaled] for p in sites.params])
-            with np.errstate(divide="ignore"):
-                record["scale"][t] = noise / np.sqrt(2.0 * rates)
+            held = np.where(rates > 0.0, rates, np.nan)
+            record["scale"][t] = noise / np.sqrt(2.0 * held)
             for s, scale in enumerate(record["scale"][t]):
                 unit = scale if scale > 0.0 and np.isfinite(scale) else 1.0
                 record["histogram"][t, s] = np.histogram(away[scaled, s] / unit, edges)[0]
