@@ -173,7 +173,7 @@ def shaped(typing_context: Any, row: Any, first: Any, shape: Any) -> Any:
         view = arrayobj.make_array(signature.args[0])(context, builder, args[0])
         sizes = cgutils.unpack_tuple(builder, args[2])
         step = context.get_constant(types.intp, context.get_abi_sizeof(view.data.type.pointee))
-        strides = []
+        strides: list[Any] = []
         for size in reversed(sizes[1:]):
             step = builder.mul(step, size)
             strides.insert(0, step)
