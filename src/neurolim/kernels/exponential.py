@@ -9,9 +9,9 @@ correction (ETD-RK2), for the fluctuations y = x - M
 
 E = e^{L h}, P1 = h phi1(L h), P2 = h phi2(L h), C C^T the covariance of the noise over the step.
 
-C z is noise that is additive and of every neuron's own: weak order 2, exact mean and covariance of
-linear networks at any h, stable for any h gap and, where the pull is that of synapses, any h pull;
-the O(eps) correction of the variance survives h >> eps.
+C z is noise that is additive and of every neuron's own: weak order 2, exact mean of linear networks
+at any h and, on one site, exact covariance, stable for any h gap and, where the pull is that of
+synapses, any h pull; the O(eps) correction of the variance survives h >> eps.
 
 u is all other noise, frozen at the start of the step: amplitudes times normals, and Milstein's
 correction.  Strong order 1 where the noises of a neuron commute and amplitudes do not depend on
