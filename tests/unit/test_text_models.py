@@ -225,8 +225,11 @@ def test_every_kind_of_noise_wall_and_circle_has_a_spelling():
             {"moves": {"v": "sigma*v", "w": 1}, "stratonovich": True},
             {"moves": {"w": 0.5}, "common": True},
         ],
+        delays={"past": {"of": "v", "time": "2*tau"}},
+        params={"sigma": 1.0, "tau": 0.5},
     )
     assert model.features == core.FEATURES
+    assert model.delays[0].of == "v"
     first, second = model.noises
     assert (first.variable, first.stratonovich, first.common) == (("v", "w"), True, False)
     assert (second.variable, second.amplitude, second.common) == ("w", 0.5, True)
