@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+
 import numpy as np
 import pytest
 
 from neurolim import Field, Model, Noise, Sites, State, Synapses
 from neurolim.core import Param
 from neurolim.kernels import grid, points
-from neurolim.kernels.model_code import exponential_code
+from neurolim.kernels.model_code import exponential_code, step_code
 from neurolim.math import tanh
 
 COUNT, D = 3, 2
@@ -126,3 +131,21 @@ def test_a_grid_has_drifts_observations_and_slopes_at_every_place(network):
     for k, unit in enumerate(step * np.eye(3)):
         expected = (drifts(m + unit) - drifts(m - unit)) / (2 * step)
         np.testing.assert_allclose(felt.reshape(2, 3, 4, 3)[:, k], expected, atol=2e-9)
+
+
+def test_threads_that_ask_at_once_get_one_code():
+    # Threads change places as often as they can, so that two would build a code each.
+    interval = sys.getswitchinterval()
+    together = Barrier(4)
+
+    def ask(make):
+        together.wait()
+        return make(replace(MODEL, name="asked"))
+
+    try:
+        sys.setswitchinterval(1e-6)
+        with ThreadPoolExecutor(4) as threads:
+            for make in (step_code, exponential_code):
+                assert len({id(code) for code in threads.map(ask, [make] * 4)}) == 1
+    finally:
+        sys.setswitchinterval(interval)

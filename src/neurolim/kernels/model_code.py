@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dis import get_instructions
-from functools import lru_cache
+from functools import lru_cache, wraps
+from threading import Lock
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -118,6 +119,27 @@ def _is_helper(value: Any) -> bool:
     )
 
 
+def one_at_a_time(make: Callable[[Model], Code]) -> Callable[[Model], Code]:
+    """Return the function for one thread at a time, so that a second one finds what is cached.
+
+    Of two codes of one digest the later takes the place of the earlier, whose functions may vanish
+    while a kernel is compiled with them.
+
+    Parameters
+    ----------
+    make : returns the code of a model, and keeps it
+    """
+    lock = Lock()
+
+    @wraps(make)
+    def locked(model: Model) -> Code:
+        with lock:
+            return make(model)
+
+    return locked
+
+
+@one_at_a_time
 @lru_cache(maxsize=64)
 def step_code(model: Model, live: tuple[bool, ...] = ()) -> Code:
     """Return a model as the first argument of the kernels of time steps.
@@ -141,6 +163,7 @@ def step_code(model: Model, live: tuple[bool, ...] = ()) -> Code:
     )  # fmt: skip
 
 
+@one_at_a_time
 @lru_cache(maxsize=64)
 def exponential_code(model: Model, coupled: bool = True) -> Code:
     """Return a model as the first argument of the kernels of exponential steps.
