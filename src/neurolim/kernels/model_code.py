@@ -119,7 +119,7 @@ def _is_helper(value: Any) -> bool:
     )
 
 
-def one_at_a_time(make: Callable[[Model], Code]) -> Callable[[Model], Code]:
+def one_at_a_time(make: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function for one thread at a time, so that a second one finds what is cached.
 
     Of two codes of one digest the later takes the place of the earlier, whose functions may vanish
@@ -132,9 +132,9 @@ def one_at_a_time(make: Callable[[Model], Code]) -> Callable[[Model], Code]:
     lock = Lock()
 
     @wraps(make)
-    def locked(model: Model) -> Code:
+    def locked(model: Model, *options: Any) -> Any:
         with lock:
-            return make(model)
+            return make(model, *options)
 
     return locked
 
@@ -205,6 +205,7 @@ def _is_walled(model: Model) -> bool:
     )
 
 
+@one_at_a_time
 @lru_cache(maxsize=64)
 def pair_codes(model: Model) -> tuple[Code, tuple[Code, ...]]:
     """Return a model as the first argument of the kernels of pairs, and by variable of its sweeps.
