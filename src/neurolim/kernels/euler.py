@@ -20,14 +20,12 @@ from neurolim.kernels.by_address import by_address, provide
 from neurolim.kernels.delays import recall, remember
 from neurolim.kernels.network import MAX_MEANS
 from neurolim.kernels.numba_types import (
-    is_walled,
     means_at,
     n_present,
     n_variables,
     noises_at,
     parameters_at,
     put,
-    put_buffer,
     replace,
     state_at,
     state_to_replace,
@@ -41,7 +39,7 @@ from neurolim.kernels.shared import (
     record,
     sample,
 )
-from neurolim.kernels.sums import add_rows, add_sums, average, clear
+from neurolim.kernels.sums import add_rows, average, clear
 from neurolim.kernels.vectors import each_add, each_fma, each_less, each_times, relaxed
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.columns import STRIP, SUM_LANES, TILE
@@ -91,12 +89,10 @@ def start_site(code, network, noises, walls, s, step):
 
 @inlined
 def move_neuron(code, tile, z, i, t, m, c, p, h, keep, shift):
-    """Move neuron i of a tile; return its new state."""
+    """Move neuron i of a tile."""
     x, noise = state_to_replace(code, tile, i), noises_at(code, z, i)
     flow = each_fma(h, code.drift(t, x, m, c, p), relaxed(code, keep, x, shift))
-    moved = code.kick(t, x, m, c, p, noise, np.sqrt(h), flow)
-    replace(tile, i, moved)
-    return moved
+    replace(tile, i, code.kick(t, x, m, c, p, noise, np.sqrt(h), flow))
 
 
 @kernel
@@ -105,7 +101,6 @@ def step_site(code, network, noises, walls, s, step):
     X, n, d, h, t = network.X, network.n, n_variables(code), network.h, step * network.h
     z = stack_array(noises.wide, MAX_NOISES, STRIP)
     lanes = stack_array(np.float64, MAX_MEANS, SUM_LANES)
-    sums = stack_array(np.float64, MAX_VARIABLES, SUM_LANES)
     still = stack_array(np.float64, 1, MAX_VARIABLES)
     clear(still, 1)
     clear(lanes, n_present(code))
@@ -123,22 +118,14 @@ def step_site(code, network, noises, walls, s, step):
         for start in range(first, first + size, TILE):
             keep_old(code, X, network.work, 0, s, start, TILE, row_of(still, 0, d), walls)
             tile, normals = tile_of(X, s, start, TILE), columns_of(z, start - first, TILE)
-            for i in range(SUM_LANES):
-                one = move_neuron(code, tile, normals, i, t, m, c, p, h, keep, shift)
-                two = move_neuron(code, tile, normals, i + 64, t, m, c, p, h, keep, shift)
-                three = move_neuron(code, tile, normals, i + 128, t, m, c, p, h, keep, shift)
-                four = move_neuron(code, tile, normals, i + 192, t, m, c, p, h, keep, shift)
-                put_buffer(sums, i, each_add(each_add(one, two), each_add(three, four)))
+            for i in range(TILE):
+                move_neuron(code, tile, normals, i, t, m, c, p, h, keep, shift)
             keep_inside(
                 code, X, network.work, 0, s, start, TILE, h, network.key, network.replica,
                 step, walls,
             )  # fmt: skip
-            # Whole tiles that no wall changes have been summed, in the order of ``add_rows``.
             count = min(TILE, n - start)
-            if count == TILE and is_walled(code) == 0:
-                add_sums(sums, d, lanes)
-            else:
-                add_rows(tile, d, count, lanes, 0)
+            add_rows(tile, d, count, lanes, 0)
             if n_present(code) > d:
                 add_fields(code, lanes, X, s, p, start, count)
     average(lanes, 0, n, row_of(network.means, s, n_present(code)))

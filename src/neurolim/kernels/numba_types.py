@@ -190,7 +190,6 @@ n_present = _constant(
 )
 n_noises = _constant(lambda code: code.n_noises, "Return the number of noises.")
 n_curved = _constant(lambda code: len(code.curved), "Return the number of curved variables.")
-is_walled = _constant(lambda code: int(code.walled), "Return 1 where there are walls, or 0.")
 rates_move = _constant(lambda code: int(code.rates_move), "Return 1 where pull or gap move, or 0.")
 
 

@@ -22,14 +22,6 @@ def clear(rows, n_rows):
             rows[k, i] = 0.0
 
 
-@inlined
-def add_sums(sums, n_rows, lanes):
-    """Add what has been summed of a tile to the running sums."""
-    for k in range(n_rows):
-        for lane in range(SUM_LANES):
-            lanes[k, lane] += sums[k, lane]
-
-
 @kernel
 def _add_rows(tile, n_rows, count, lanes, at):
     """Add the first ``count`` neurons of the first rows of a tile to the running sums from ``at``.

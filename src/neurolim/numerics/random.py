@@ -162,6 +162,17 @@ def _words(words, group, replica, step, stream, key):
         words[3, lane + half] = np.uint32(y3)
 
 
+@inlined
+def _fill_radii(radii, words):
+    """Fill radii [2, 64] of two pairs, sqrt(-log u): -2 log u times the 1/2 directions lack.
+
+    Apart from the directions, so that a processor has several of these long chains at hand.
+    """
+    for lane in range(LANES):
+        radii[0, lane] = np.sqrt(minus_log_float32(words[0, lane]))
+        radii[1, lane] = np.sqrt(minus_log_float32(words[2, lane]))
+
+
 @kernel
 def normals(out, first, key, replica, step, stream):
     """Fill ``out`` with standard normals of neurons first, first + 1, ... by Box-Muller.
@@ -174,17 +185,17 @@ def normals(out, first, key, replica, step, stream):
     replica, step, stream : counters below 2^32
     """
     words = stack_array(np.uint32, 4, LANES)
+    radii = stack_array(np.float32, 2, LANES)
     for start in range(0, out.size, BLOCK):
         _words(words, (first + start) // 4, replica, step, stream, key)
+        _fill_radii(radii, words)
         for pair in range(2):
             cosines = out[start + 2 * pair * LANES :]
             sines = out[start + (2 * pair + 1) * LANES :]
             for lane in range(LANES):
-                # -2 log u times the 1/2 that the direction lacks
-                radius = np.sqrt(minus_log_float32(words[2 * pair, lane]))
                 cosine, sine = direction_float32(words[2 * pair + 1, lane])
-                cosines[lane] = radius * cosine
-                sines[lane] = radius * sine
+                cosines[lane] = radii[pair, lane] * cosine
+                sines[lane] = radii[pair, lane] * sine
 
 
 @kernel
@@ -197,17 +208,18 @@ def normals_and_points(out, points, first, key, replica, step, stream):
     first, key, replica, step, stream : as in ``normals``
     """
     words = stack_array(np.uint32, 4, LANES)
+    radii = stack_array(np.float32, 2, LANES)
     for start in range(0, out.size, BLOCK):
         _words(words, (first + start) // 4, replica, step, stream, key)
+        _fill_radii(radii, words)
         for pair in range(2):
             at = start + 2 * pair * LANES
             cosines, sines = out[at:], out[at + LANES :]
             ones, others = points[at:], points[at + LANES :]
             for lane in range(LANES):
-                radius = np.sqrt(minus_log_float32(words[2 * pair, lane]))
                 cosine, sine = direction_float32(words[2 * pair + 1, lane])
-                cosines[lane] = radius * cosine
-                sines[lane] = radius * sine
+                cosines[lane] = radii[pair, lane] * cosine
+                sines[lane] = radii[pair, lane] * sine
             for lane in range(LANES):
                 ones[lane], others[lane] = points_float32(words[2 * pair + 1, lane])
 
