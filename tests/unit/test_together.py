@@ -10,8 +10,20 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import expm, solve_continuous_lyapunov
 
 from neurolim import core
-from neurolim.core import Field, GapJunctions, Model, Noise, Param, Sites, State, Status, Synapses
+from neurolim.core import (
+    Field,
+    GapJunctions,
+    Model,
+    Noise,
+    Param,
+    Sites,
+    State,
+    Status,
+    StudyError,
+    Synapses,
+)
 from neurolim.math import cos, sin
+from neurolim.solvers._steps import joint_rate_at_rest
 
 KEY = 4
 P = 9
@@ -163,3 +175,15 @@ def test_fields_that_enter_drifts_are_taken_along():
     ]
     assert np.log2(errors[1] / errors[2]) == pytest.approx(2.0, abs=0.3)
     assert errors[2] < 1e-3
+
+
+def test_the_rate_of_all_means_bounds_their_generator_and_long_steps_are_refused():
+    rate = joint_rate_at_rest(LINE, LINE.sites({"size": 0.0}))
+    rows = np.abs(generator()).sum(axis=1).max()
+    assert rows <= rate <= 2.0 * rows
+
+    solver = core.get("solver", "particles")
+    dt = 3001.0 / rate
+    options = core.resolve(solver.options, {"n_neurons": 4, "records": 1, "dt": dt, "t_end": dt})
+    with pytest.raises(StudyError, match="sites move each other.*allowed: dt <= "):
+        solver.accept(LINE, core.resolve(LINE.params, {}), options)

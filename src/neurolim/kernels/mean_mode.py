@@ -5,7 +5,7 @@ them (``exponential.py``).  This file finds the propagators of both, and the poi
 means end up.  Two cases:
 
 ``on its own``
-    Pull and gap do not depend on the fields.  The mean of a site has the generator
+    Pull and gap depend on neither means nor inputs.  The mean of a site has the generator
     L_m = J - pull, J the slope of the drift at the mean; R is where the mean is now.
     Where means enter the drift, or what synapses pull to, the own site's part is in L_m,
     and all sites are taken together: P1_m and P2_m are those of one generator, which act on vectors
@@ -51,11 +51,11 @@ from neurolim.core.model import MAX_VARIABLES
 from neurolim.kernels.by_address import array_type, kept_by_address, provide
 from neurolim.kernels.mean_slopes import (
     FIELD,
-    acted_on,
+    add_own_means,
+    apply_generator,
     fill_slopes,
-    joined,
-    moved_together,
-    own_means_added,
+    joint_rate,
+    move_together,
 )
 from neurolim.kernels.numba_types import (
     means_at,
@@ -101,7 +101,7 @@ class Modes(NamedTuple):
     blocks : of coupled means [4, blocks, size, size]: P blocks of size d on its own, one of size
         P d along the path
     stages : [2, P, nm]
-    room : five matrices [d, d] to work with; then, where means act on each other, the slopes of
+    work : five matrices [d, d] to work with; then, where means act on each other, the slopes of
         their flow, the weights K[s, r] of the other sites, [r, s], and |B| of all means together,
         0 while they are taken one by one.  One array, for every one more costs time at every call
     """
@@ -110,7 +110,7 @@ class Modes(NamedTuple):
     matrices: Any
     blocks: Any
     stages: Any
-    room: Any
+    work: Any
 
 
 def make_modes(code: Any, coupling: np.ndarray) -> Modes:
@@ -140,21 +140,21 @@ def make_modes(code: Any, coupling: np.ndarray) -> Modes:
 
 
 @inlined
-def scratch_in(room, d):
+def scratch_in(work, d):
     """Return five matrices to work with [5, d, d]."""
-    return shaped(room, 0, (5, d, d))
+    return shaped(work, 0, (5, d, d))
 
 
 @inlined
-def slopes_in(room, n_sites, d, n_means):
+def slopes_in(work, n_sites, d, n_means):
     """Return the slopes of the flow of the means, as `fill_slopes` fills them."""
-    return shaped(room, 5 * d * d, (FIELD + 1, n_sites, d * n_means))
+    return shaped(work, 5 * d * d, (FIELD + 1, n_sites, d * n_means))
 
 
 @inlined
-def across_in(room, n_sites):
+def across_in(work, n_sites):
     """Return the weights of the other sites, [r, s]."""
-    return shaped(room, room.size - 1 - n_sites * n_sites, (n_sites, n_sites))
+    return shaped(work, work.size - 1 - n_sites * n_sites, (n_sites, n_sites))
 
 
 @kernel
@@ -174,7 +174,7 @@ def on_its_own(code, network, modes, step):
     t = step * h
     rates = stack_array(np.float64, 2, MAX_VARIABLES)
     vectors, matrices = modes.vectors, modes.matrices
-    blocks, scratch = modes.blocks, scratch_in(modes.room, d)
+    blocks, scratch = modes.blocks, scratch_in(modes.work, d)
     means, inputs = network.means, network.inputs
     L, E_mean = scratch[0], scratch[1]
     find_slopes(code, network, modes, t)
@@ -202,7 +202,7 @@ def on_its_own(code, network, modes, step):
             vectors[KAPPA, s, k] = noise_factor(-h * L[k, k], h)
         propagate(code, B, S, h, E_mean, blocks[P1_MEAN, s], blocks[P2_MEAN, s], blocks[C_MEAN, s])
         propagate(code, L, S, h, matrices[E, s], matrices[P1, s], matrices[P2, s], matrices[C, s])
-    find_joined(code, network, modes)
+    find_joint_rate(code, network, modes)
 
 
 @kernel
@@ -241,45 +241,45 @@ def correct_means(vectors, blocks):
 
 
 @maker
-def predict_together(vectors, blocks, slopes, across, n_fields, h, size):
+def predict_together(vectors, blocks, slopes, across, n_fields, h, rate):
     """Fill MOVED like `predict_means`, of means that act on each other.
 
     Noise that comes in during the step acts on the other means, too, to second order.
     """
     own, (n_sites, d) = blocks[GENERATOR], vectors[MOVED].shape
-    room = np.zeros((4, n_sites, d))
-    shaken, steady, rising, moved = room[0], room[1], room[2], room[3]
+    work = np.zeros((4, n_sites, d))
+    shaken, steady, rising, moved = work[0], work[1], work[2], work[3]
     for s in range(n_sites):
         for k in range(d):
             steady[s, k] = vectors[FORCE, s, k] + vectors[EXCESS, s, k]
             steady[s, k] += vectors[KAPPA_MEAN, s, k] * vectors[PUSH, s, k]
             for j in range(d):
                 shaken[s, k] += blocks[C_MEAN, s, k, j] * vectors[NOISE, s, j]
-    acted_on(own, slopes, across, n_fields, shaken, rising)
+    apply_generator(own, slopes, across, n_fields, shaken, rising)
     for s in range(n_sites):
         for k in range(d):
             for j in range(d):
                 rising[s, k] -= own[s, k, j] * shaken[s, j]
-    moved_together(own, slopes, across, n_fields, h, size, steady, rising, moved)
+    move_together(own, slopes, across, n_fields, h, rate, steady, rising, moved)
     for s in range(n_sites):
         for k in range(d):
             vectors[MOVED, s, k] = vectors[BASE, s, k] + shaken[s, k] + moved[s, k]
 
 
 @maker
-def correct_together(vectors, blocks, slopes, across, n_fields, h, size):
+def correct_together(vectors, blocks, slopes, across, n_fields, h, rate):
     """Add to MOVED like `correct_means`, of means that act on each other."""
     own, (n_sites, d) = blocks[GENERATOR], vectors[MOVED].shape
-    room = np.zeros((4, n_sites, d))
-    gone, rising, steady, moved = room[0], room[1], room[2], room[3]
+    work = np.zeros((4, n_sites, d))
+    gone, rising, steady, moved = work[0], work[1], work[2], work[3]
     for s in range(n_sites):
         for k in range(d):
             gone[s, k] = vectors[MOVED, s, k] - vectors[BASE, s, k]
-    acted_on(own, slopes, across, n_fields, gone, rising)
+    apply_generator(own, slopes, across, n_fields, gone, rising)
     for s in range(n_sites):
         for k in range(d):
             rising[s, k] = vectors[RESIDUAL, s, k] - rising[s, k]
-    moved_together(own, slopes, across, n_fields, h, size, steady, rising, moved)
+    move_together(own, slopes, across, n_fields, h, rate, steady, rising, moved)
     for s in range(n_sites):
         for k in range(d):
             vectors[MOVED, s, k] += moved[s, k]
@@ -295,7 +295,7 @@ def add_own(code: Any, network: Any, modes: Any, s: int) -> None:
     raise NotImplementedError  # for kernels only
 
 
-def find_joined(code: Any, network: Any, modes: Any) -> None:
+def find_joint_rate(code: Any, network: Any, modes: Any) -> None:
     """Find whether the means of a network act on each other, for models in which they may."""
     raise NotImplementedError  # for kernels only
 
@@ -314,7 +314,7 @@ def correct_all(code: Any, network: Any, modes: Any) -> None:
 def _find_slopes(code, network, modes, t):
     def find_them(code, network, modes, t):
         means, inputs = network.means, network.inputs
-        slopes = slopes_in(modes.room, means.shape[0], n_variables(code), n_means(code))
+        slopes = slopes_in(modes.work, means.shape[0], n_variables(code), n_means(code))
         fill_slopes(code, means, inputs, network.rows, t, slopes)
 
     return find_them if code.means_act else lambda code, network, modes, t: None
@@ -324,22 +324,22 @@ def _find_slopes(code, network, modes, t):
 def _add_own(code, network, modes, s):
     def add_them(code, network, modes, s):
         d, n_fields = n_variables(code), n_present(code) - n_variables(code)
-        slopes = slopes_in(modes.room, network.means.shape[0], d, n_means(code))
-        own_means_added(slopes, network.coupling, s, n_fields, modes.blocks[GENERATOR, s])
+        slopes = slopes_in(modes.work, network.means.shape[0], d, n_means(code))
+        add_own_means(slopes, network.coupling, s, n_fields, modes.blocks[GENERATOR, s])
 
     return add_them if code.means_act else lambda code, network, modes, s: None
 
 
-@overload(find_joined, jit_options=OPTIONS)
-def _find_joined(code, network, modes):
-    def find_size(code, network, modes):
+@overload(find_joint_rate, jit_options=OPTIONS)
+def _find_joint_rate(code, network, modes):
+    def find_rate(code, network, modes):
         own, n_sites, d = modes.blocks[GENERATOR], network.means.shape[0], n_variables(code)
-        slopes = slopes_in(modes.room, n_sites, d, n_means(code))
-        across, n_fields = across_in(modes.room, n_sites), n_present(code) - d
+        slopes = slopes_in(modes.work, n_sites, d, n_means(code))
+        across, n_fields = across_in(modes.work, n_sites), n_present(code) - d
         if n_sites > 1:
-            modes.room[-1] = joined(own, slopes, across, n_fields, network.h)
+            modes.work[-1] = joint_rate(own, slopes, across, n_fields, network.h)
 
-    return find_size if code.means_act else lambda code, network, modes: None
+    return find_rate if code.means_act else lambda code, network, modes: None
 
 
 def _either(alone: Any, together: Any) -> Any:
@@ -350,12 +350,12 @@ def _either(alone: Any, together: Any) -> Any:
             alone(modes.vectors, modes.blocks)
 
         def as_they_act(code, network, modes):
-            vectors, blocks, size = modes.vectors, modes.blocks, modes.room[-1]
+            vectors, blocks, rate = modes.vectors, modes.blocks, modes.work[-1]
             n_sites, d = network.means.shape[0], n_variables(code)
-            if size > 0.0:
-                slopes = slopes_in(modes.room, n_sites, d, n_means(code))
-                across, n_fields = across_in(modes.room, n_sites), n_present(code) - d
-                together(vectors, blocks, slopes, across, n_fields, network.h, size)
+            if rate > 0.0:
+                slopes = slopes_in(modes.work, n_sites, d, n_means(code))
+                across, n_fields = across_in(modes.work, n_sites), n_present(code) - d
+                together(vectors, blocks, slopes, across, n_fields, network.h, rate)
             else:
                 alone(vectors, blocks)
 
@@ -368,7 +368,7 @@ def provide_means(code: Any) -> None:
     """Provide what moves the means of a model."""
     provide(_predict_means, _correct_means)
     if code.type.means_act:
-        provide(own_means_added, joined, acted_on, moved_together)
+        provide(add_own_means, joint_rate, apply_generator, move_together)
         provide(_predict_together, _correct_together)
 
 

@@ -233,7 +233,7 @@ def start_path(code, network, modes, t, excess, S):
 def follow_sites(code, modes, site_Q, new_rate, begin, tau, h, work):
     """Take the propagators of the fluctuations along a substep; rates half way are second order."""
     vectors, matrices, scratch = (
-        modes.vectors, modes.matrices, scratch_in(modes.room, n_variables(code)),
+        modes.vectors, modes.matrices, scratch_in(modes.work, n_variables(code)),
     )  # fmt: skip
     L, part_E, part_P1, part_P2, part_C = (
         scratch[0], scratch[1], scratch[2], scratch[3], scratch[4],
@@ -264,7 +264,7 @@ def along_the_path(code, network, modes, step):
     around, received = modes.stages[PREDICTED], modes.stages[RECEIVED]
     excess, slopes = (
         np.zeros((n_sites, n_present(code) - d)),
-        slopes_in(modes.room, n_sites, d, n_means(code)),
+        slopes_in(modes.work, n_sites, d, n_means(code)),
     )
     big, site_Q, small = np.zeros((9, size, size)), np.zeros((n_sites, d, d)), np.zeros((d, d))
     S, new_B, mean_E, mean_Q, work = big[0], big[1], big[2], big[3], big[4]

@@ -26,9 +26,9 @@ from neurolim.kernels.numba_types import (
 from neurolim.numerics.compiled import kernel, maker
 
 #: A Taylor series of a step longer than this many times 1/|B| is taken in parts.
-_LONGEST = 3.0
-#: In more parts than this the coupling of the means is left to the corrector.
-_MOST_PARTS = 1000
+PART = 3.0
+#: Steps longer than this many times 1/|B| leave the coupling of the means to the corrector.
+LONGEST_TOGETHER = 3000.0
 _MOST_TERMS = 60
 
 
@@ -64,7 +64,7 @@ def fill_slopes(code, means, inputs, rows, t, slopes):
 
 
 @kernel
-def add_own_means(slopes, coupling, s, n_fields, B):
+def _add_own_means(slopes, coupling, s, n_fields, B):
     """Add to B [d, d] what the means of a site do to its own flow."""
     d = B.shape[0]
     nm = slopes.shape[2] // d
@@ -79,84 +79,84 @@ def add_own_means(slopes, coupling, s, n_fields, B):
 
 
 @kernel
-def _meet(y, field, n_fields, met):
-    """Fill met [nm, P] with the moves of states and fields; what comes late stays where it is."""
+def _fill_changes(y, field, changes):
+    """Fill changes [n_present, P] of the means of states and fields when states move by y."""
     d = y.shape[1]
-    met[:] = 0.0
+    changes[:] = 0.0
     for r in range(y.shape[0]):
         for j in range(d):
-            met[j, r] = y[r, j]
-        for a in range(n_fields):
+            changes[j, r] = y[r, j]
+        for a in range(changes.shape[0] - d):
             for j in range(d):
-                met[d + a, r] += field[r, a * d + j] * y[r, j]
+                changes[d + a, r] += field[r, a * d + j] * y[r, j]
 
 
 @kernel
-def _act(own, slopes, across, n_fields, acting, y, met, out):
-    """Fill out [P, d] = B y; met [nm + 1, P] is room."""
-    _meet(y, slopes[FIELD], n_fields, met[:-1])
+def _generate(own, slopes, across, acting, y, work, out):
+    """Fill out [P, d] = B y; work [n_present + 1, P]."""
+    changes, arriving = work[:-1], work[-1]
+    _fill_changes(y, slopes[FIELD], changes)
     n_sites, d = y.shape
-    nm = acting.size
+    nm = slopes.shape[2] // d
     for s in range(n_sites):
         for k in range(d):
             out[s, k] = 0.0
             for j in range(d):
                 out[s, k] += own[s, k, j] * y[s, j]
-    heard = met[-1]
     for a in range(acting.size):
         if acting[a]:
-            heard[:] = 0.0
+            arriving[:] = 0.0
             # Sites side by side, so that the loop becomes vector code.
             for r in range(n_sites):
                 for s in range(n_sites):
-                    heard[s] += across[r, s] * met[a, r]
+                    arriving[s] += across[r, s] * changes[a, r]
             for s in range(n_sites):
                 for k in range(d):
-                    out[s, k] += slopes[AT_C, s, k * nm + a] * heard[s]
+                    out[s, k] += slopes[AT_C, s, k * nm + a] * arriving[s]
 
 
 @maker
-def _acting(slopes, d):
-    """Return which inputs act on a drift [nm]."""
-    found = np.zeros(slopes.shape[2] // d, np.bool_)
+def _acting(slopes, d, n_fields):
+    """Return which inputs act on a drift [n_present]; those that come late stay as they are."""
+    nm = slopes.shape[2] // d
+    acting = np.zeros(d + n_fields, np.bool_)
     for s in range(slopes.shape[1]):
-        for i in range(slopes.shape[2]):
-            found[i % found.size] = found[i % found.size] or slopes[AT_C, s, i] != 0.0
-    return found
+        for k in range(d):
+            for a in range(acting.size):
+                acting[a] = acting[a] or slopes[AT_C, s, k * nm + a] != 0.0
+    return acting
 
 
 @maker
-def act(own, slopes, across, n_fields, y, out):
+def _apply_generator(own, slopes, across, n_fields, y, out):
     """Fill out [P, d] = B y."""
-    acting = _acting(slopes, y.shape[1])
-    room = np.empty((acting.size + 1, y.shape[0]))
-    _act(own, slopes, across, n_fields, acting, y, room, out)
+    acting = _acting(slopes, y.shape[1], n_fields)
+    work = np.empty((acting.size + 1, y.shape[0]))
+    _generate(own, slopes, across, acting, y, work, out)
 
 
 @maker
-def join(own, slopes, across, n_fields, h):
+def _joint_rate(own, slopes, across, n_fields, h):
     """Return a bound on |B| if the means move together over a step h, else 0.
 
     They do not where no input acts, and are left to the corrector where B is too large.
     """
     n_sites, d = own.shape[0], own.shape[1]
-    acting = _acting(slopes, d)
+    nm = slopes.shape[2] // d
+    acting = _acting(slopes, d, n_fields)
     if not acting.any() or not (across != 0.0).any():
         return 0.0
-    largest = 0.0
+    rate = 0.0
     reach = np.zeros(n_sites)
     for s in range(n_sites):
         for k in range(d):
-            largest = max(largest, np.abs(own[s, k]).sum())
-    strongest = 0.0
+            rate = max(rate, np.abs(own[s, k]).sum())
     for a in range(acting.size):
         if acting[a]:
             for s in range(n_sites):
-                reach[s] = 1.0
-                if a >= d:
-                    reach[s] = 0.0
-                    for j in range(d if a < d + n_fields else 0):
-                        reach[s] += abs(slopes[FIELD, s, (a - d) * d + j])
+                reach[s] = 1.0 if a < d else 0.0
+                for j in range(d if a >= d else 0):
+                    reach[s] += abs(slopes[FIELD, s, (a - d) * d + j])
             arriving, steepest = 0.0, 0.0
             for s in range(n_sites):
                 total = 0.0
@@ -164,14 +164,13 @@ def join(own, slopes, across, n_fields, h):
                     total += abs(across[r, s]) * reach[r]
                 arriving = max(arriving, total)
                 for k in range(d):
-                    steepest = max(steepest, abs(slopes[AT_C, s, k * acting.size + a]))
-            strongest += arriving * steepest
-    size = largest + strongest
-    return size if h * size <= _LONGEST * _MOST_PARTS else 0.0
+                    steepest = max(steepest, abs(slopes[AT_C, s, k * nm + a]))
+            rate += arriving * steepest
+    return rate if h * rate <= LONGEST_TOGETHER else 0.0
 
 
 @maker
-def move_together(own, slopes, across, n_fields, h, size, steady, rising, y):
+def _move_together(own, slopes, across, n_fields, h, rate, steady, rising, y):
     """Fill y [P, d] with the solution at h of  y' = B y + steady + (t/h) rising,  y(0) = 0.
 
     Parameters
@@ -181,25 +180,25 @@ def move_together(own, slopes, across, n_fields, h, size, steady, rising, y):
     across : weights K[s, r] of the other sites, [r, s]
     n_fields : of the model
     h : time
-    size : |B|, as `join` returns it
+    rate : |B|, as `joint_rate` returns it
     steady, rising : [P, d]
     y : filled [P, d]
     """
     n_sites, d = y.shape
-    acting = _acting(slopes, d)
-    met = np.empty((acting.size + 1, n_sites))
+    acting = _acting(slopes, d, n_fields)
+    work = np.empty((acting.size + 1, n_sites))
     term, new = np.empty((n_sites, d)), np.empty((n_sites, d))
-    parts = 1 + int(h * size / _LONGEST)
+    parts = 1 + int(h * rate / PART)
     tau = h / parts
     y[:] = 0.0
     for part in range(parts):
-        _act(own, slopes, across, n_fields, acting, y, met, new)
+        _generate(own, slopes, across, acting, y, work, new)
         share = part / parts
         for s in range(n_sites):
             for k in range(d):
                 term[s, k] = tau * (new[s, k] + steady[s, k] + share * rising[s, k])
         for j in range(2, _MOST_TERMS):
-            _act(own, slopes, across, n_fields, acting, term, met, new)
+            _generate(own, slopes, across, acting, term, work, new)
             largest, length = 0.0, 0.0
             for s in range(n_sites):
                 for k in range(d):
@@ -216,10 +215,10 @@ def move_together(own, slopes, across, n_fields, h, size, steady, rising, y):
 
 
 _own, _matrix = array_type(3), array_type(2)
-own_means_added = kept_by_address(add_own_means, (_own, _matrix, int64, int64, _matrix))
-joined = kept_by_address(join, (_own, _own, _matrix, int64, float64))
-acted_on = kept_by_address(act, (_own, _own, _matrix, int64, _matrix, _matrix))
-moved_together = kept_by_address(
-    move_together,
+add_own_means = kept_by_address(_add_own_means, (_own, _matrix, int64, int64, _matrix))
+joint_rate = kept_by_address(_joint_rate, (_own, _own, _matrix, int64, float64))
+apply_generator = kept_by_address(_apply_generator, (_own, _own, _matrix, int64, _matrix, _matrix))
+move_together = kept_by_address(
+    _move_together,
     (_own, _own, _matrix, int64, float64, float64, _matrix, _matrix, _matrix),
 )

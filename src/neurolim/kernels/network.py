@@ -21,7 +21,7 @@ MAX_MEANS = MAX_VARIABLES + MAX_FIELDS
 
 
 class Network(NamedTuple):
-    """A network on its way; P sites, d variables, nm means: of states, then of fields.
+    """A network on its way; P sites, d variables, nm means: of states, of fields, and late ones.
 
     X : state [d, P, neuron]
     work : rows beside it [row, P, neuron]

@@ -155,20 +155,22 @@ class Structure:
 class Derivatives(NamedTuple):
     """Derivatives of a model's functions, of (x, m, c, p, t=0), row by row in one flat tuple.
 
-    drift_x, drift_m, drift_c : d drift_k/d x_j [d, d], d m_j and d c_j [d, d + n_fields]
+    nm is the number of ``Model.means``: of states, of fields, and of those that come late.
+
+    drift_x, drift_m, drift_c : d drift_k/d x_j [d, d], d m_j and d c_j [d, nm]
     drift_xx : d^2 drift_k/d x_j^2 [d, d]
     field_x, field_xx : d field_k/d x_j, d^2 field_k/d x_j^2 [n_fields, d]
     drift_mixed, field_mixed : d^2/d x_i d x_j of the pairs of ``Structure.products``
         [d, pairs], [n_fields, pairs]
     initial_z : d initial_k/d z_j at z = x [d, d]
     pull_m, pull_c, gap_m, gap_c, current_m, current_c : d pull_k/d m_j and so on
-        [d, d + n_fields], current = pull target
+        [d, nm], current = pull target
     drift_coefficients : of drift_k by power of x_k, lowest first, one variable after the other;
         ``Structure.powers`` says how many, none where it is no polynomial in x_k
     correction : what Stratonovich's integrals add to the drift of Ito's [d]
     milstein : the numbers of Milstein's correction, as ``Structure.milstein`` lists them
     noise_x, noise_m, noise_c : d amplitude_jk/d x_i, d m_i and d c_i of noise j on variable k
-        [n_noises, d, d], [n_noises, d, d + n_fields]; not there where all noise is additive and of
+        [n_noises, d, d], [n_noises, d, nm]; not there where all noise is additive and of
         every neuron's own
     """
 

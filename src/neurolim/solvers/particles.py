@@ -26,10 +26,19 @@ from neurolim.core import (
     StudyError,
     Var,
 )
+from neurolim.kernels.mean_slopes import LONGEST_TOGETHER, PART
 from neurolim.kernels.records import ORDERS, Records
 from neurolim.numerics.structure import structure_of
 from neurolim.solvers._compiled import COMPILED
-from neurolim.solvers._steps import Engine, check_lags, check_traced, exact_noise, lags, remembered
+from neurolim.solvers._steps import (
+    Engine,
+    check_lags,
+    check_traced,
+    exact_noise,
+    joint_rate_at_rest,
+    lags,
+    remembered,
+)
 from neurolim.solvers._times import (
     TIME_OPTIONS,
     largest_rate,
@@ -173,8 +182,10 @@ def _step_seconds(model: Model, sites: Sites, options: Mapping[str, Any]) -> flo
         known = structure_of(model)
         if known.rates_move:
             seconds += n_sites**3 * _SECONDS_PER_PATH
-        elif known.acting and np.any(sites.coupling):
-            seconds += n_sites**2 * _SECONDS_PER_PAIR
+        else:
+            rate = joint_rate_at_rest(model, sites)
+            parts = 1.0 + options["dt"] * rate / PART if rate > 0.0 else 0.0
+            seconds += n_sites**2 * _SECONDS_PER_PAIR * parts
     return seconds
 
 
@@ -201,7 +212,8 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     Raises
     ------
     StudyError : dt does not divide the recording interval; Euler-Maruyama with
-        dt (pull + gap - slope of the drift) >= 2 at the start; a trace or refinement that does not
+        dt (pull + gap - slope of the drift) >= 2 at the start, an exponential step thousands of
+        times longer than sites take to move each other; a trace or refinement that does not
         fit the steps
     """
     stride = steps_per_record(options)
@@ -219,7 +231,15 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     least = 1.0 if options["scheme"] == "exponential" else 0.0
     check_lags(model, model.sites(params), options["dt"], least, instead=", or euler_maruyama")
     check_traced(model, options["scheme"])
-    if options["scheme"] != "euler_maruyama":
+    if options["scheme"] == "exponential":
+        rate = joint_rate_at_rest(model, model.sites(params))
+        if options["dt"] * rate > LONGEST_TOGETHER:
+            raise StudyError(
+                "dt",
+                f"{options['dt']:g} is {options['dt'] * rate:.3g} times the time 1/{rate:.3g} in "
+                "which sites move each other",
+                f"dt <= {LONGEST_TOGETHER / rate:.3g}",
+            )
         return
     rate = largest_rate(model, params, slopes=True)
     if options["dt"] * rate >= 2.0:
