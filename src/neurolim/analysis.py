@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from neurolim.core import Status, StudyError
+from neurolim.core import Column, Row, Status, StudyError, Table
+from neurolim.core.table import short
 
 if TYPE_CHECKING:
     from neurolim.sweep.study import Study
@@ -47,11 +48,15 @@ def joined(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
     return xr.merge([first, second], combine_attrs="override", compat="override", join="outer")
 
 
-def tables_of(study: Study, statistics: xr.Dataset) -> dict[str, Any]:
-    """Return every table of a study's statistics by name, as pandas frames."""
-    tables: dict[str, Any] = {}
+def tables_of(study: Study, statistics: xr.Dataset) -> dict[str, Table]:
+    """Return every table of a study's statistics by name."""
+    tables: dict[str, Table] = {}
     for entry in study.statistics:
-        tables |= study.plugin("statistic", entry.name).tables(statistics, study.expectations())
+        options = study.entry_options("statistic", entry.name)
+        judged = study.plugin("statistic", entry.name).judge(
+            statistics, options, study.expectations()
+        )
+        tables |= {table.name: table for table in judged}
     return tables
 
 
@@ -59,7 +64,7 @@ def table_names(study: Study) -> tuple[str, ...]:
     """Return the names of the tables a study makes."""
     found = ["runs"]
     for entry in study.statistics:
-        found += study.plugin("statistic", entry.name).table_names
+        found += study.plugin("statistic", entry.name).tables
     return tuple(found)
 
 
@@ -72,11 +77,9 @@ def _failed(dataset: xr.Dataset) -> xr.DataArray:
     return failed
 
 
-def runs_table(dataset: xr.Dataset) -> Any:
+def runs_table(dataset: xr.Dataset) -> Table:
     """Return the table ``runs``: how many runs and reference runs ended how, and where not well."""
-    import pandas as pd
-
-    rows = []
+    rows: list[tuple[str, int]] = []
     for name in ("status", "reference_status"):
         if name in dataset:
             word = name.removesuffix("status").replace("_", " ")
@@ -89,18 +92,15 @@ def runs_table(dataset: xr.Dataset) -> Any:
         bad = failed.any([dim for dim in failed.dims if dim not in grid])
         where = [
             " ".join(
-                f"{dim}={_short(dataset[dim].values[i])}"
+                f"{dim}={short(dataset[dim].values[i].item())}"
                 for dim, i in zip(grid, index, strict=True)
             )
             for index in np.argwhere(bad.values)
         ]
         rows.append(("points with failures", len(where)))
         rows += [(f"failed at {place}", 1) for place in where[:20]]
-    return pd.DataFrame(rows, columns=["item", "count"])
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, (int, float, np.number)) else str(value)
+    columns = (Column("item", ""), Column("count"))
+    return Table("runs", columns, tuple(Row({"item": i, "count": n}) for i, n in rows))
 
 
 def figure_of(study: Study, figure: str, data: xr.Dataset, statistics: xr.Dataset) -> Any:

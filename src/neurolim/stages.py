@@ -22,7 +22,7 @@ import xarray as xr
 
 from neurolim import provenance
 from neurolim.analysis import figure_of, joined, runs_table, statistics_of, table_names, tables_of
-from neurolim.core import Model, Solver, Status, StudyError
+from neurolim.core import Column, Model, Row, Solver, Status, StudyError, Table, Verdict
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, store
 from neurolim.sweep.assemble import assemble, chunk_dataset, labelled
@@ -415,49 +415,61 @@ def tabulate(study: Study, results: str | Path, table: str, output: str | Path) 
 
     home = folder(study, results)
     if table == "runs":
-        frame = runs_table(_open_data(study, home))
+        made = runs_table(_open_data(study, home))
     elif table in table_names(study):
-        frame = tables_of(study, _open_statistics(study, home))[table]
+        made = tables_of(study, _open_statistics(study, home))[table]
     else:
         raise StudyError("table", f"unknown table {table!r}", sorted(table_names(study)))
-    return write_table(Path(output), frame, study.title, study.claim)
+    return write_table(Path(output), made, study.title, study.claim)
 
 
-def costs_of(study: Study, results: str | Path) -> Any:
-    """Return what every chunk took beside what the cost model said, as a pandas frame."""
-    import pandas as pd
-
+def costs_of(study: Study, results: str | Path) -> Table:
+    """Return what every chunk took beside what the cost model said."""
     the_plan = planning.plan(study)
-    rows = []
+    notes = [
+        read_note(chunk_path(study, results, number).with_suffix(".cost"))
+        for number in range(len(the_plan.chunks))
+    ]
+    names = ("wall_seconds", "compile_seconds", "core_seconds", "peak_memory_mib")
+    taken = np.array([[float(note.get(name, np.nan)) for name in names] for note in notes])
+    machines = [list(note.get("machines", [])) for note in notes]
+
+    def row(chunk: str, runs: int, numbers: np.ndarray, predicted: float, where: list[str]) -> Row:
+        wall, compiling, solving, peak = map(float, numbers)
+        values = {
+            "chunk": chunk,
+            "runs": runs,
+            "wall": wall,
+            "compiling": compiling,
+            "solving": solving,
+            "predicted": predicted,
+            "measured_over_predicted": solving / predicted,
+            "peak_memory": peak,
+            "asked_for": the_plan.memory / 2**20,
+            "machines": ", ".join(where),
+        }
+        return Row(values)
+
+    each = the_plan.chunk_core_seconds
+    whole = np.append(np.nansum(taken[:, :3], axis=0), np.nanmax(taken[:, 3], initial=0.0))
+    everywhere = sorted({name for names in machines for name in names})
+    count = sum(map(len, the_plan.chunks))
+    rows = [row("all", count, whole, the_plan.core_seconds, everywhere)]
     for number, runs in enumerate(the_plan.chunks):
-        note = read_note(chunk_path(study, results, number).with_suffix(".cost"))
-        wall, compiling, took, peak = (
-            float(note.get(key, np.nan))
-            for key in ("wall_seconds", "compile_seconds", "core_seconds", "peak_memory_mib")
-        )
-        rows.append(
-            {
-                "chunk": str(number),
-                "runs": len(runs),
-                "wall [s]": wall,
-                "compiling [core s]": compiling,
-                "solving [core s]": took,
-                "predicted [core s]": the_plan.chunk_core_seconds,
-                "measured / predicted": took / the_plan.chunk_core_seconds,
-                "peak memory [MiB]": peak,
-                "asked for [MiB]": the_plan.memory / 2**20,
-                "machines": ", ".join(note.get("machines", [])),
-            }
-        )
-    frame = pd.DataFrame(rows)
-    whole = {
-        "chunk": "all",
-        **frame[[name for name in frame.columns if name == "runs" or "s]" in name]].sum(),
-        "measured / predicted": frame["solving [core s]"].sum() / the_plan.core_seconds,
-        **frame[["peak memory [MiB]", "asked for [MiB]"]].max(),
-        "machines": ", ".join(sorted({str(row["machines"]) for row in rows if row["machines"]})),
-    }
-    return pd.concat([pd.DataFrame([whole]), frame], ignore_index=True).astype({"runs": int})
+        rows.append(row(str(number), len(runs), taken[number], each, machines[number]))
+    columns = (
+        Column("chunk", ""),
+        Column("runs"),
+        Column("wall", "s"),
+        Column("compiling", "core s"),
+        Column("solving", "core s"),
+        Column("predicted", "core s"),
+        Column("measured_over_predicted"),
+        Column("peak_memory", "MiB"),
+        Column("asked_for", "MiB"),
+        Column("machines", ""),
+    )
+    return Table("costs", columns, tuple(rows))
 
 
 def account(study: Study, results: str | Path, output: str | Path) -> Path:
@@ -795,53 +807,49 @@ def captions(paths: Sequence[str], results: str) -> dict[str, Any]:
         study = load_study(path)
         verdicts = [
             {"sentence": sentence}
-            for table in table_names(study)
-            for sentence in _sentences(study, folder(study, results) / "tables" / f"{table}.csv")
+            for table in stored_tables(study, results)
+            for sentence in _sentences(study, table)
         ]
         found[study.name] = {"title": study.title, "claim": study.claim, "verdicts": verdicts}
     return found
 
 
-def _sentences(study: Study, table: Path) -> list[str]:
-    """Return what a written table found, a sentence per row with a verdict."""
-    import pandas as pd
+def stored_tables(study: Study, results: str | Path) -> list[Table]:
+    """Return the tables of a study that are there, in their order."""
+    from neurolim.tables import read_table
 
-    if not table.is_file():
-        return []
-    rows = pd.read_csv(table).to_dict("records")
-    if table.stem == "runs":
-        counts = {row["item"]: row["count"] for row in rows}
+    paths = [folder(study, results) / "tables" / f"{name}.json" for name in table_names(study)]
+    return [read_table(path) for path in paths if path.is_file()]
+
+
+def _sentences(study: Study, table: Table) -> list[str]:
+    """Return what a table says, a sentence per row with a verdict."""
+    if table.name == "runs":
+        counts = {str(row.values["item"]): int(row.values["count"]) for row in table.rows}
         lost = counts.get("reference runs", 0) - counts.get("reference OK", 0)
         return [
             f"{counts['runs']} runs, {counts['runs'] - counts['OK']} failed"
             + (f"; {lost} of {counts['reference runs']} reference runs failed" if lost else "")
         ]
-    sentences = []
-    for row in rows:
-        if "verdict" not in row:
-            continue
-        if "order_low" in row:
-            claim = study.expect.get(str(row["quantity"]).split(" [")[0])
-            words = f" (the paper claims {claim.claim})" if claim and claim.claim else ""
-            order = "no order"
-            if np.isfinite(row["order"]):
-                order = (
-                    f"order {row['order']:.3g} [{row['order_low']:.3g}, {row['order_high']:.3g}]"
-                )
-            hope = f", expected {row['expected']:g}" if np.isfinite(row["expected"]) else ""
-            sentences.append(f"{row['quantity']}: {order}{hope}{words}: {row['verdict']}")
-        elif "largest_z" in row:
-            off = row["largest_z"]
-            size = f", largest deviation {off:.3g} standard errors" if np.isfinite(off) else ""
-            sentences.append(
-                f"{row['quantity']}: {row['compared']} comparisons{size}: {row['verdict']}"
-            )
-        else:
-            axes = {name for axis in study.axes for name in axis.components}
-            named = [
-                f"{name} {value}"
-                for name, value in row.items()
-                if name != "verdict" and (name in axes or isinstance(value, str))
-            ]
-            sentences.append(": ".join([*filter(None, [", ".join(named)]), str(row["verdict"])]))
-    return sentences
+    return [
+        f"{row.label or table.name.replace('_', ' ')}: {_words(study, row.quantity, row.verdict)}"
+        for row in table.rows
+        if row.verdict is not None
+    ]
+
+
+def _words(study: Study, quantity: str, verdict: Verdict) -> str:
+    """Return a verdict as words: the measured value, what is expected, kind and reason."""
+    parts = []
+    if np.isfinite(verdict.measured):
+        interval = ""
+        if np.isfinite(verdict.low) and np.isfinite(verdict.high):
+            interval = f" [{verdict.low:.3g}, {verdict.high:.3g}]"
+        parts.append(f"measured {verdict.measured:.3g}{interval}")
+    if np.isfinite(verdict.expected):
+        parts.append(f"expected {verdict.expected:.4g}")
+    hope = study.expect.get(quantity)
+    if hope and hope.claim:
+        parts.append(f"the paper claims {hope.claim}")
+    reason = f" ({verdict.reason})" if verdict.reason else ""
+    return f"{', '.join(parts)}: {verdict.kind}{reason}" if parts else f"{verdict.kind}{reason}"

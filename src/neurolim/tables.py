@@ -1,15 +1,25 @@
-"""Tables as people read them: CSV for machines, HTML for the report, LaTeX for papers."""
+"""Tables as files: CSV and JSON for machines, HTML for the report, LaTeX for papers."""
 
 from __future__ import annotations
 
-import html
+import csv
+import io
+import json
 import math
 import os
 import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from neurolim.core import Column, Kind, Row, Table, Verdict
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
+
+#: Kinds of files that a table is written as.
+KINDS = ("csv", "json", "html", "tex")
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 1.5rem; }
@@ -19,11 +29,11 @@ table { border-collapse: collapse; }
 th { text-align: left; font-weight: 600; border-bottom: 2px solid #222; }
 th, td { padding: .3rem .8rem .3rem 0; vertical-align: top; }
 td { border-bottom: 1px solid #ddd; font-variant-numeric: tabular-nums; }
-td.number, th.number { text-align: right; }
-td.contains, td.agrees { color: #1a7a3c; }
-td.inconclusive, td.not { color: #a87400; }
+td.number { text-align: right; }
 td:first-child { white-space: nowrap; }
-td.excludes, td.disagrees { color: #a33d00; }
+td.agrees { color: #1a7a3c; }
+td.undecided, td.not-judged { color: #a87400; }
+td.disagrees { color: #a33d00; }
 """
 #: LaTeX's special characters.
 _ESCAPES = {
@@ -40,34 +50,58 @@ _ESCAPES = {
 }
 
 
-def write_table(path: Path, frame: pd.DataFrame, title: str, claim: str) -> Path:
-    """Write a table as ``.csv``, ``.html`` and ``.tex``; return the CSV's path.
+def write_table(path: Path, table: Table, title: str, claim: str) -> Path:
+    """Write a table as ``.csv``, ``.json``, ``.html`` and ``.tex``; return the CSV's path.
 
-    The CSV holds full precision; HTML and LaTeX show four significant digits.
+    CSV and JSON hold full precision, and the JSON file all of every verdict; HTML and LaTeX show
+    each column's significant digits.
 
     Parameters
     ----------
     path : of the CSV file
-    frame : the table
+    table : what is written
     title, claim : of the study, shown above the HTML table and as the LaTeX caption
     """
-    _write(path.with_suffix(".html"), _html(frame, title, claim))
-    _write(path.with_suffix(".tex"), _latex(frame, title))
-    _write(path, frame.to_csv(index=False, lineterminator="\n"))
+    _write(path.with_suffix(".html"), _html(table, title, claim))
+    _write(path.with_suffix(".tex"), _latex(table, title))
+    _write(path.with_suffix(".json"), _json(table))
+    _write(path, _csv(table))
     return path
 
 
-def write_page(path: Path, frame: pd.DataFrame, title: str, words: str) -> Path:
+def write_page(path: Path, table: Table, title: str, words: str) -> Path:
     """Write a table as an HTML page only; return its path.
 
     Parameters
     ----------
     path : of the page
-    frame : the table
+    table : what is written
     title, words : shown above it
     """
-    _write(path, _html(frame, title, words))
+    _write(path, _html(table, title, words))
     return path
+
+
+def read_table(path: Path) -> Table:
+    """Return a table as it was written.
+
+    Parameters
+    ----------
+    path : of the JSON file
+
+    Raises
+    ------
+    ValueError : no file of a table
+    """
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+        return Table(
+            stored["name"],
+            tuple(Column(**column) for column in stored["columns"]),
+            tuple(_row(row) for row in stored["rows"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: no table of neurolim: {error}") from None
 
 
 def _write(path: Path, text: str) -> None:
@@ -82,47 +116,115 @@ def _write(path: Path, text: str) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-def _show(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        if math.isnan(value):
-            return "-"
-        return f"{value:.4g}"
-    return str(value)
+def _csv(table: Table) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(table.heads())
+    for record in table.records():
+        writer.writerow("" if _is_missing(value) else value for value in record.values())
+    return stream.getvalue()
 
 
-def _is_number(column: pd.Series[Any]) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(column)) and column.dtype != bool
+def _is_missing(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
-def _class(column: str, value: Any, number: bool) -> str:
-    """Return the class of a cell: numbers stand to the right, verdicts have colours."""
-    if column == "verdict":
-        return f' class="{html.escape(str(value).split(" ")[0].rstrip(":,"))}"'
-    return " class=number" if number else ""
+def _json(table: Table) -> str:
+    stored = {
+        "name": table.name,
+        "columns": [asdict(column) for column in table.columns],
+        "rows": [
+            {
+                "quantity": row.quantity,
+                "at": _plain(row.at),
+                "values": _plain(row.values),
+                "verdict": None if row.verdict is None else _plain(asdict(row.verdict)),
+            }
+            for row in table.rows
+        ],
+    }
+    return json.dumps(stored, indent=1, ensure_ascii=False) + "\n"
 
 
-def _html(frame: pd.DataFrame, title: str, claim: str) -> str:
-    numeric = [_is_number(frame[name]) for name in frame.columns]
-    head = "".join(
-        f"<th{' class=number' if number else ''}>{html.escape(str(name).replace('_', ' '))}</th>"
-        for name, number in zip(frame.columns, numeric, strict=True)
-    )
-    rows = []
-    for values in frame.itertuples(index=False):
-        cells = "".join(
-            f"<td{_class(name, value, number)}>{html.escape(_show(value))}</td>"
-            for name, value, number in zip(frame.columns, values, numeric, strict=True)
-        )
-        rows.append(f"<tr>{cells}</tr>")
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as JSON has them: no NaN, and infinity as a word."""
+    return {
+        name: (None if math.isnan(value) else str(value))
+        if isinstance(value, float) and not math.isfinite(value)
+        else value
+        for name, value in values.items()
+    }
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``_plain`` made JSON of."""
+    infinite = {"inf": math.inf, "-inf": -math.inf}
+    return {
+        name: math.nan if value is None else infinite.get(value, value)
+        for name, value in values.items()
+    }
+
+
+def _row(stored: Mapping[str, Any]) -> Row:
+    verdict = stored["verdict"]
+    if verdict is not None:
+        verdict = Verdict(**_numbers(verdict) | {"kind": Kind(verdict["kind"])})
+    return Row(_numbers(stored["values"]), verdict, stored["quantity"], _numbers(stored["at"]))
+
+
+def _styled(table: Table, escape: str) -> tuple[Styler, list[bool]]:
+    """Return a table as readers see it, and which of its columns are numbers."""
+    import pandas as pd
+    from pandas.io.formats.style import Styler
+
+    heads, columns = table.heads(), {column.name: column for column in table.columns}
+    frame = pd.DataFrame(list(table.records()), columns=list(heads), dtype=object)
+    numeric = [
+        all(not isinstance(value, str) for value in frame[name]) and name not in ("verdict",)
+        for name in heads
+    ]
+    frame.columns = pd.Index([_head(name, columns.get(name)) for name in heads])
+    styler = Styler(frame, uuid=table.name, cell_ids=False).hide(axis="index")
+    for name, shown in zip(heads, frame.columns, strict=True):
+        digits = columns[name].digits if name in columns else 4
+        styler = styler.format(_show(digits), subset=[shown], escape=escape)
+    return styler.format_index(escape=escape, axis="columns"), numeric
+
+
+def _head(name: str, column: Column | None) -> str:
+    unit = column.unit if column else "1"
+    return name.replace("_", " ") + (f" [{unit}]" if unit not in ("1", "") else "")
+
+
+def _show(digits: int) -> Any:
+    def show(value: Any) -> str:
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, float):
+            return "-" if math.isnan(value) else f"{value:.{digits}g}"
+        return str(value)
+
+    return show
+
+
+def _html(table: Table, title: str, claim: str) -> str:
+    import html
+
+    import pandas as pd
+
+    styler, numeric = _styled(table, "html")
+    classes = pd.DataFrame("", index=styler.data.index, columns=styler.data.columns)
+    for place, name in enumerate(table.heads()):
+        if name == "verdict":
+            kinds = [str(value).replace(" ", "-") for value in styler.data.iloc[:, place]]
+            classes.isetitem(place, kinds)
+        elif numeric[place]:
+            classes.isetitem(place, "number")
+    body = styler.set_td_classes(classes).to_html(bold_headers=False)
     return (
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>\n"
-        f"<h1>{html.escape(title)}</h1>\n<p>{html.escape(claim)}</p>\n"
-        f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n"
-        + "\n".join(rows)
-        + "\n</tbody></table>\n</body></html>\n"
+        f"<h1>{html.escape(title)}</h1>\n<p>{html.escape(claim)}</p>\n{body}</body></html>\n"
     )
 
 
@@ -130,19 +232,7 @@ def _tex(text: str) -> str:
     return "".join(_ESCAPES.get(letter, letter) for letter in text)
 
 
-def _latex(frame: pd.DataFrame, title: str) -> str:
-    columns = "".join("r" if _is_number(frame[name]) else "l" for name in frame.columns)
-    lines = [
-        r"\begin{table}",
-        rf"\caption{{{_tex(title)}}}",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\hline",
-        " & ".join(_tex(str(name).replace("_", " ")) for name in frame.columns) + r" \\",
-        r"\hline",
-    ]
-    lines += [
-        " & ".join(_tex(_show(value)) for value in values) + r" \\"
-        for values in frame.itertuples(index=False)
-    ]
-    lines += [r"\hline", r"\end{tabular}", r"\end{table}"]
-    return "\n".join(lines) + "\n"
+def _latex(table: Table, title: str) -> str:
+    styler, numeric = _styled(table, "latex")
+    layout = "".join("r" if number else "l" for number in numeric)
+    return styler.to_latex(hrules=True, column_format=layout, caption=_tex(title))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from neurolim.core import Kind, Verdict
 from neurolim.statistics import agreement
 from neurolim.statistics._common import standard_normal_network
 
@@ -19,17 +20,17 @@ def network(replicas: int, seed: int = 3) -> xr.Dataset:
     return dataset
 
 
-def verdicts(dataset: xr.Dataset) -> list[str]:
-    table = agreement.tables(agreement.apply(dataset, after=0.0), {})["agreement"]
-    return [str(verdict) for verdict in table["verdict"]]
+def verdicts(dataset: xr.Dataset) -> list[Verdict]:
+    (table,) = agreement.judge(agreement.apply(dataset, after=0.0), {}, {})
+    return [row.verdict for row in table.rows if row.verdict]
 
 
 def test_few_replicas_cannot_agree():
     # Student's t with 3 degrees of freedom has far tails; the chi-square's are nearer.
     for verdict in verdicts(network(4))[:2]:
-        assert verdict.startswith("inconclusive: only")
-        assert verdict.endswith("with 4 replicas")
-    assert all(verdict.startswith("agrees") for verdict in verdicts(network(64)))
+        assert verdict.kind == Kind.UNDECIDED
+        assert verdict.reason.startswith("only")
+    assert all(verdict.kind == Kind.AGREES for verdict in verdicts(network(64)))
 
 
 def test_what_replicas_share_to_rounding_is_not_compared():
@@ -46,7 +47,7 @@ def test_what_replicas_share_to_rounding_is_not_compared():
 def test_few_replicas_can_disagree():
     dataset = network(4)
     dataset["reference_mean"] = dataset["reference_mean"] + 1.0
-    assert verdicts(dataset)[0].startswith("disagrees")
+    assert verdicts(dataset)[0].kind == Kind.DISAGREES
 
 
 def test_failed_replicas_are_no_freedom():
@@ -56,7 +57,7 @@ def test_failed_replicas_are_no_freedom():
         dataset[name][0, 4:] = np.nan
     found = agreement.apply(dataset, after=0.0)["agreement_replicas"]
     assert found.values.tolist() == [4, 64]
-    assert verdicts(dataset)[0].startswith("inconclusive")
+    assert verdicts(dataset)[0].kind == Kind.UNDECIDED
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.6, -0.9, 1.0])

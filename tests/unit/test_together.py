@@ -185,5 +185,5 @@ def test_the_rate_of_all_means_bounds_their_generator_and_long_steps_are_refused
     solver = core.get("solver", "particles")
     dt = 3001.0 / rate
     options = core.resolve(solver.options, {"n_neurons": 4, "records": 1, "dt": dt, "t_end": dt})
-    with pytest.raises(StudyError, match="sites move each other.*allowed: dt <= "):
+    with pytest.raises(StudyError, match=r"sites move each other.*allowed: dt <= "):
         solver.accept(LINE, core.resolve(LINE.params, {}), options)

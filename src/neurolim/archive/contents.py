@@ -48,7 +48,7 @@ _PLACES = re.compile(
     r"README\.md|LICENSE|CITATION\.cff|zenodo\.json"
     f"|{'|'.join(map(re.escape, (METADATA, CHECKSUMS, MANIFEST, REPORT)))}"
     rf"|studies/{_STUDY}\.yaml|chunks/{_STUDY}/\d+\.json|netcdf/{_STUDY}\.nc"
-    rf"|tables/{_STUDY}/{_WORD}\.(csv|html|tex)|figures/{_STUDY}/{_WORD}\.(svg|pdf|png)"
+    rf"|tables/{_STUDY}/{_WORD}\.(csv|json|html|tex)|figures/{_STUDY}/{_WORD}\.(svg|pdf|png)"
     rf"|(data|statistics)/{_STUDY}/(zarr\.json|{_WORD}/(zarr\.json|c(/\d+)*))",
     re.ASCII,
 )

@@ -16,7 +16,7 @@ from typing import Any
 import xarray as xr
 import yaml
 
-from neurolim import analysis, provenance, stages
+from neurolim import analysis, provenance, stages, tables
 from neurolim.archive import contents, harmless
 from neurolim.archive.crate import crate, title, zenodo
 from neurolim.core import StudyError
@@ -213,9 +213,7 @@ def _results(study: Study, results: Path, workspace: Path) -> dict[str, bytes | 
     netcdf = workspace / study.name / "statistics.nc"
     write_netcdf(store.open_checked(home / "statistics.zip"), netcdf)
     files[f"netcdf/{study.name}.nc"] = netcdf
-    wanted = [
-        f"tables/{t}.{kind}" for t in analysis.table_names(study) for kind in ("csv", "html", "tex")
-    ]
+    wanted = [f"tables/{t}.{kind}" for t in analysis.table_names(study) for kind in tables.KINDS]
     wanted += [f"figures/{f.name}.{kind}" for f in study.figures for kind in ("svg", "pdf", "png")]
     for name in wanted:
         path = home / name

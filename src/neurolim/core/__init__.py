@@ -28,11 +28,14 @@ from neurolim.core.parameters import Param, Var, resolve
 from neurolim.core.registry import KINDS, get, module_of, names
 from neurolim.core.solver import Coord, Cost, Need, Solution, Solver
 from neurolim.core.statistic import Figure, Statistic
+from neurolim.core.table import Column, Row, Table
+from neurolim.core.verdict import Kind, Verdict
 
 __all__ = [
     "FEATURES",
     "KINDS",
     "MAX_VARIABLES",
+    "Column",
     "Coord",
     "Cost",
     "Delay",
@@ -40,10 +43,12 @@ __all__ = [
     "Field",
     "Figure",
     "GapJunctions",
+    "Kind",
     "Model",
     "Need",
     "Noise",
     "Param",
+    "Row",
     "Sites",
     "Solution",
     "Solver",
@@ -53,7 +58,9 @@ __all__ = [
     "Status",
     "StudyError",
     "Synapses",
+    "Table",
     "Var",
+    "Verdict",
     "check_model",
     "get",
     "hint",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from neurolim.core.parameters import Param
+from neurolim.core.table import Table
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,9 @@ class Statistic:
     apply : (dataset, **options) -> xarray.Dataset
     exact : () -> list of (dataset, options, checks); each check is (variable name, selection,
         expected value, absolute tolerance): a known answer the conformance suite verifies
-    tables : (applied dataset, expect) -> {table name: pandas.DataFrame}, where ``expect`` maps
+    judge : (applied dataset, options, expect) -> tables with verdicts, where ``expect`` maps
         quantities to {"order", "tolerance", "claim"}
-    table_names : the names ``tables`` returns, known before anything runs
+    tables : the names of the tables that ``judge`` returns, known before anything runs
     check : (lengths of the dataset's dims, options) -> None, raises StudyError for datasets it
         cannot use
     name : the file's name, filled in by ``get``
@@ -37,10 +38,10 @@ class Statistic:
     gives: Callable[[Mapping[str, Any], tuple[str, ...]], tuple[str, ...]]
     apply: Callable[..., Any]
     exact: Callable[[], list[Any]]
-    tables: Callable[[Any, Mapping[str, Any]], dict[str, Any]] = field(
-        default=lambda dataset, expect: {}
+    judge: Callable[[Any, Mapping[str, Any], Mapping[str, Any]], tuple[Table, ...]] = field(
+        default=lambda dataset, options, expect: ()
     )
-    table_names: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
     check: Callable[[Mapping[str, int], Mapping[str, Any]], None] = lambda sizes, options: None
     name: str = ""
 
@@ -54,7 +55,7 @@ class Figure:
     summary : one line
     options : documented options with defaults
     needs : (options, state variable names) -> names of dataset variables it reads
-    draw : (dataset, expect, **options) -> matplotlib Figure; ``expect`` as in Statistic.tables
+    draw : (dataset, expect, **options) -> matplotlib Figure; ``expect`` as in Statistic.judge
     example : () -> dataset small enough for the conformance suite to draw
     name : the file's name, filled in by ``get``
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ import xarray as xr
 from matplotlib.figure import Figure as Picture
 
 from neurolim.core import Figure
+from neurolim.core.table import short
 from neurolim.figures._style import (
     COLOURS,
     THEORY,
@@ -25,11 +27,14 @@ _COLUMNS = 4
 _MARKERS = "os^Dv<>"
 
 
-def _split(label: str) -> tuple[str, str]:
-    """Return (quantity, family) of a row's label."""
-    name, _, family = label.partition(" [")
-    words = [part.partition("=")[2] or part for part in family.rstrip("]").split(", ")]
-    return name, ", ".join(words).replace("_", " ")
+def _families(dataset: xr.Dataset) -> list[tuple[str, str]]:
+    """Return (quantity, family) of every row."""
+    return [
+        (str(name), ", ".join(map(short, json.loads(at).values())).replace("_", " "))
+        for name, at in zip(
+            dataset["quantity_name"].values, dataset["quantity_at"].values, strict=True
+        )
+    ]
 
 
 @styled
@@ -41,11 +46,14 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     dataset : what the statistic ``convergence_rate`` gives
     expect : orders to draw, by quantity
     """
-    labels = [_split(str(label)) for label in dataset["quantity"].values]
+    labels = _families(dataset)
     names = list(dict.fromkeys(name for name, _ in labels))
     families = list(dict.fromkeys(family for _, family in labels))
     levels = dataset["level_value"].values
-    over = symbol(str(dataset.attrs["over"]), str(dataset["level_value"].attrs.get("units", "1")))
+    over = symbol(
+        str(dataset["level_value"].attrs["axis"]),
+        str(dataset["level_value"].attrs.get("units", "1")),
+    )
     columns = min(_COLUMNS, len(names))
     blocks = -(-len(names) // columns)
     picture, axes = figure(2 * blocks, columns, 2.3 * columns + 0.3, 3.7 * blocks + 0.5)
@@ -127,7 +135,7 @@ def example() -> xr.Dataset:
     errors = np.stack([2 * eps, 3 * eps, eps**0.5 * (1 + eps), 2 * eps**0.5])
     pairwise = np.full((4, 3), np.nan)
     pairwise[:, 1:] = np.diff(np.log(errors)) / np.diff(np.log(eps))
-    quantities = [f"{q} [drift={d}]" for q in ("mean", "law") for d in ("cubic", "canonical")]
+    about = [(q, json.dumps({"drift": d})) for q in ("mean", "law") for d in ("cubic", "canonical")]
     return xr.Dataset(
         {
             "order": ("quantity", [1.0, 1.0, 0.5, 0.5]),
@@ -135,8 +143,11 @@ def example() -> xr.Dataset:
             "level_used": (columns, np.array([[False, True, True]] * 4)),
             "pairwise_order": (columns, pairwise),
         },
-        {"quantity": quantities, "level_value": ("level", eps, {"units": "time"})},
-        {"over": "eps"},
+        {
+            "quantity_name": ("quantity", [name for name, _ in about]),
+            "quantity_at": ("quantity", [at for _, at in about]),
+            "level_value": ("level", eps, {"units": "time", "axis": "eps"}),
+        },
     )
 
 

@@ -33,7 +33,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     expect : orders to draw as reference slopes, by quantity
     """
     quantities = [str(name) for name in dataset["quantity"].values]
-    over = str(dataset.attrs["over"])
+    over = str(dataset["level_value"].attrs["axis"])
     levels = dataset["level_value"].values
     rows = -(-len(quantities) // _COLUMNS)
     columns = min(_COLUMNS, len(quantities))
@@ -111,8 +111,7 @@ def example() -> xr.Dataset:
             "level_used": (columns, [[True, True, True, False]]),
             "level_reason": (columns, [["", "", "", "noise"]]),
         },
-        {"quantity": ["x_mean"], "level_value": ("level", eps, {"units": "time"})},
-        {"over": "eps"},
+        {"quantity": ["x_mean"], "level_value": ("level", eps, {"units": "time", "axis": "eps"})},
     )
 
 

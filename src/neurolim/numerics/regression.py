@@ -23,8 +23,6 @@ from scipy import special
 
 #: A level whose standard error exceeds this share of its value says nothing about an order.
 NOISE_SHARE = 1.0 / 3.0
-#: An interval wider than this decides nothing between the orders theory proposes.
-WIDEST = 0.5
 #: |D| eps at the coarsest level stays below this: beyond, order and correction look the same.
 STRONGEST_CORRECTION = 10.0
 #: Relative errors below this are rounding, not information.
@@ -309,22 +307,3 @@ def _resampled_means(
         )
         means.append(values[places].mean(axis=1))
     return np.stack(means, axis=1)
-
-
-def verdict(fit: OrderFit, expected: float | None, tolerance: float = 0.0) -> str:
-    """Return whether the measured interval contains the expected order, in words.
-
-    Starts with "contains", "excludes" or "inconclusive".
-    """
-    if not np.isfinite(fit.order):
-        return "inconclusive: too few usable levels"
-    if not (np.isfinite(fit.low) and np.isfinite(fit.high)):
-        return "inconclusive: no finite interval"
-    if fit.high - fit.low > WIDEST:
-        return f"inconclusive: interval wider than {WIDEST:g}"
-    if expected is None:
-        return "inconclusive: no order expected"
-    if fit.low - tolerance <= expected <= fit.high + tolerance:
-        inside = fit.low <= expected <= fit.high
-        return "contains" if inside else f"contains (within tolerance {tolerance:g})"
-    return f"excludes: {'above' if fit.low > expected else 'below'} the expected order"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from scipy import special
 
-from neurolim.core import Param, StudyError
+from neurolim.core import Column, Param, Row, StudyError, Verdict
+from neurolim.core.verdict import WIDEST, by_scores, contains
+from neurolim.numerics.regression import OrderFit
 
-#: Family-wise probability below which a disagreement is not taken for chance.
-CHANCE = 0.01
 AFTER = Param("after", 0.0, "time", "use records later than this", kind="record time", low=0.0)
 
 
@@ -72,7 +72,23 @@ def variables(dataset: xr.Dataset) -> list[str]:
     return [str(name) for name in dataset["variable"].values]
 
 
-def verdict_on_scores(quantity: str, scores: np.ndarray, freedom: int) -> dict[str, Any]:
+#: What ``score_row`` fills.
+SCORES = (
+    Column("compared", digits=9),
+    Column("largest_z", "standard errors"),
+    Column("rms_z", "standard errors"),
+    Column("share_beyond_3"),
+    Column("p_value"),
+)
+
+
+def score_row(
+    quantity: str,
+    scores: np.ndarray,
+    freedom: int,
+    p_value: float | None = None,
+    critical: float = 0.0,
+) -> Row:
     """Return a table row: comparisons, largest and rms z, share beyond 3, p-value, verdict.
 
     Parameters
@@ -80,6 +96,8 @@ def verdict_on_scores(quantity: str, scores: np.ndarray, freedom: int) -> dict[s
     quantity : name of the row
     scores : deviations in standard errors, NaN where there is nothing to compare
     freedom : degrees of freedom of Student's t that each score has by chance
+    p_value : probability of the largest by chance where scores have another law than Student's t
+    critical : deviation from which one would count, see ``by_scores``
 
     Notes
     -----
@@ -88,21 +106,39 @@ def verdict_on_scores(quantity: str, scores: np.ndarray, freedom: int) -> dict[s
     values = scores[np.isfinite(scores)]
     if not values.size:
         numbers = dict.fromkeys(("largest_z", "rms_z", "share_beyond_3", "p_value"), np.nan)
-        verdict = "inconclusive: nothing to compare"
-        return {"quantity": quantity, "compared": 0, **numbers, "verdict": verdict}
+        return Row({"compared": 0, **numbers}, by_scores(np.nan, np.nan), quantity)
     largest = float(np.abs(values).max())
-    p_value = min(1.0, values.size * 2.0 * float(special.stdtr(freedom, -largest)))
-    word = "agrees" if p_value >= CHANCE else "disagrees"
-    inside = "within" if largest <= 3.0 else "largest beyond"
-    return {
-        "quantity": quantity,
-        "compared": int(values.size),
+    if p_value is None:
+        p_value = min(1.0, values.size * 2.0 * float(special.stdtr(freedom, -largest)))
+    numbers = {
         "largest_z": largest,
         "rms_z": float(np.sqrt(np.mean(values**2))),
         "share_beyond_3": float(np.mean(np.abs(values) > 3.0)),
         "p_value": p_value,
-        "verdict": f"{word}: {inside} 3 standard errors",
     }
+    verdict = by_scores(largest, p_value, critical)
+    return Row({"compared": int(values.size), **numbers}, verdict, quantity)
+
+
+def judge_order(fit: OrderFit, expect: Mapping[str, Any], expected: float | None = None) -> Verdict:
+    """Return whether the interval of a fitted order contains the expected one.
+
+    Parameters
+    ----------
+    fit : the order
+    expect : what the study expects of the quantity, {"order", "tolerance"}
+    expected : the order where not the study but theory says it
+    """
+    order = expect.get("order") if expected is None else expected
+    return contains(
+        fit.order,
+        fit.low,
+        fit.high,
+        np.nan if order is None else float(order),
+        expect.get("tolerance", 0.0),
+        WIDEST,
+        "too few usable levels",
+    )
 
 
 def standard_normal_network(

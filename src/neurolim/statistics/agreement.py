@@ -13,7 +13,7 @@ z is chi-square with R - 1 degrees of freedom, and its upper tail bounds both ta
 whose cumulants are no larger. Bonferroni's bound holds whatever the correlation between records.
 
 Agreement means something only if disagreement could have been seen: where |z| would have to exceed
-``_BLIND`` to count, the verdict is "inconclusive".
+``core.verdict.BLIND`` to count, nothing is decided.
 """
 
 from __future__ import annotations
@@ -22,20 +22,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from scipy import special
 
-from neurolim.core import Statistic
-from neurolim.statistics._common import AFTER, standard_normal_network, window
+from neurolim.core import Statistic, Table
+from neurolim.core.verdict import CHANCE
+from neurolim.statistics._common import AFTER, SCORES, score_row, standard_normal_network, window
 
 _QUANTITIES = ("mean", "covariance", "mean_covariance")
-#: Family-wise probability below which a disagreement is not taken for chance.
-_LEVEL = 0.01
 #: Replicas that differ by less than this share of a variable's size are one, to rounding.
 _EQUAL = 1e-12
-#: A test that needs more standard errors than this to disagree cannot be said to agree.
-_BLIND = 6.0
 
 
 def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
@@ -117,13 +113,15 @@ def _tail(z: np.ndarray, freedom: np.ndarray, name: str, diagonal: np.ndarray) -
 
 def _critical(compared: int, freedom: int, name: str) -> float:
     """Return the |z| from which one of so many comparisons disagrees."""
-    tail = _LEVEL / (2.0 * compared)
+    tail = CHANCE / (2.0 * compared)
     if name != "mean_covariance":
         return float(-special.stdtrit(freedom, tail))
     return float((special.chdtri(freedom, tail) - freedom) / np.sqrt(2.0 * freedom))
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
     """Return ``agreement``: comparisons, largest and rms z, share beyond 3, verdict."""
     rows = []
     for name in _QUANTITIES:
@@ -135,47 +133,15 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
             other = place.rename(variable="variable_b")
             z, diagonal = z.where(place <= other), place == other
         z, replicas, diagonal = xr.broadcast(z, dataset["agreement_replicas"], diagonal)
-        here = np.isfinite(z.values)
-        values, freedom = z.values[here], replicas.values[here] - 1
-        if not values.size:
-            rows.append(
-                {
-                    "quantity": name,
-                    "compared": 0,
-                    "largest_z": np.nan,
-                    "rms_z": np.nan,
-                    "share_beyond_3": np.nan,
-                    "p_value": np.nan,
-                    "verdict": "inconclusive: nothing to compare",
-                }
-            )
-            continue
-        largest = float(np.abs(values).max())
-        tails = _tail(values, freedom, name, diagonal.values[here])
-        p_value = min(1.0, values.size * float(tails.min()))
-        critical = _critical(values.size, int(freedom.min()), name)
-        inside = "within" if largest <= 3.0 else "largest beyond"
-        if p_value < _LEVEL:
-            verdict = f"disagrees: {inside} 3 standard errors"
-        elif critical > _BLIND:
-            verdict = (
-                f"inconclusive: only {critical:.3g} standard errors would count, "
-                f"with {int(freedom.min()) + 1} replicas"
-            )
-        else:
-            verdict = f"agrees: {inside} 3 standard errors"
-        rows.append(
-            {
-                "quantity": name,
-                "compared": int(values.size),
-                "largest_z": largest,
-                "rms_z": float(np.sqrt(np.mean(values**2))),
-                "share_beyond_3": float(np.mean(np.abs(values) > 3.0)),
-                "p_value": p_value,
-                "verdict": verdict,
-            }
-        )
-    return {"agreement": pd.DataFrame(rows)}
+        compared = np.isfinite(z.values)
+        values, freedom = z.values[compared], replicas.values[compared] - 1
+        p_value, critical = 1.0, 0.0
+        if values.size:
+            tails = _tail(values, freedom, name, diagonal.values[compared])
+            p_value = min(1.0, values.size * float(tails.min()))
+            critical = _critical(values.size, int(freedom.min()), name)
+        rows.append(score_row(name, values, 0, p_value, critical))
+    return (Table("agreement", SCORES, tuple(rows)),)
 
 
 def exact() -> list[Any]:
@@ -223,6 +189,6 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
-    tables=tables,
-    table_names=("agreement",),
+    judge=judge,
+    tables=("agreement",),
 )

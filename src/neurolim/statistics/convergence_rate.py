@@ -11,22 +11,22 @@ Source: docs/science.md, section on measuring orders.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from neurolim.core import Param, Statistic, StudyError
+from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
 from neurolim.numerics.regression import (
     OrderFit,
     fit_constant,
     fit_order,
     measure_levels,
     pairwise_orders,
-    verdict,
 )
+from neurolim.statistics._common import judge_order
 
 
 def apply(
@@ -67,7 +67,7 @@ def apply(
     for name in of:
         # One replica of a stochastic solver is one sample, not a deterministic value.
         replicated = "replica" in dataset[name].dims
-        for label, samples in _rows(dataset, name, over, order):
+        for at, samples in _rows(dataset, name, over, order):
             settings = (correction, common, resamples, confidence, bootstrap_seed, replicated)
             fine = _fine(levels, below, limit)
             small = _small(levels[fine], limit)
@@ -75,8 +75,8 @@ def apply(
             measured = measure_levels(samples, common, replicated)
             for k in set(range(len(levels))) - set(fine):
                 measured.reason[k] = measured.reason[k] or "coarse"
-            rows.append((label, free, measured))
-    quantity = [row[0] for row in rows]
+            rows.append((Row({}, quantity=name, at=at), free, measured))
+    about = [row[0] for row in rows]
     columns = ("quantity", "level")
     return xr.Dataset(
         {
@@ -90,15 +90,13 @@ def apply(
             "level_used": (columns, [row[2].used for row in rows]),
             "level_reason": (columns, [row[2].reason for row in rows]),
         },
-        coords={"quantity": quantity, "level_value": ("level", levels, dict(axis.attrs))},
-        attrs={
-            **dataset.attrs,
-            "over": over,
-            "limit": limit,
-            "confidence": confidence,
-            "correction": int(correction),
-            "below": below,
+        coords={
+            "quantity": [row.label for row in about],
+            "quantity_name": ("quantity", [row.quantity for row in about]),
+            "quantity_at": ("quantity", [json.dumps(row.at) for row in about]),
+            "level_value": ("level", levels, dict(axis.attrs) | {"axis": over}),
         },
+        attrs=dict(dataset.attrs),
     )
 
 
@@ -124,85 +122,91 @@ def _fine(levels: np.ndarray, below: float, limit: str) -> list[int]:
 
 def _rows(
     dataset: xr.Dataset, name: str, over: str, order: np.ndarray
-) -> Iterator[tuple[str, list[np.ndarray]]]:
-    """Yield (label, samples per level) for every combination of the remaining grid axes."""
+) -> Iterator[tuple[dict[str, Any], list[np.ndarray]]]:
+    """Yield (coordinates, samples per level) for every combination of the remaining grid axes."""
     array = dataset[name]
     if over not in array.dims:
         raise StudyError("of", f"{name} does not vary along {over}", f"quantities over {over}")
     rest = [str(dim) for dim in array.dims if dim not in (over, "replica")]
     for place in itertools.product(*(range(array.sizes[dim]) for dim in rest)):
         chosen = array.isel(dict(zip(rest, place, strict=True)))
-        values = [
-            f"{dim}={_short(dataset[dim].values[i]) if dim in dataset.coords else i}"
+        at = {
+            dim: dataset[dim].values[i].item() if dim in dataset.coords else i
             for dim, i in zip(rest, place, strict=True)
-        ]
-        label = f"{name} [{', '.join(values)}]" if values else name
+        }
         chosen = chosen.transpose(over, ...)
-        yield label, [np.atleast_1d(chosen.values[k]) for k in order]
+        yield at, [np.atleast_1d(chosen.values[k]) for k in order]
 
 
-def _short(value: Any) -> str:
-    """Return a coordinate value as a label."""
-    return f"{value:g}" if isinstance(value, (int, float, np.number)) else str(value)
-
-
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
     """Return ``convergence_rate``, one row per quantity, and ``convergence_levels``."""
-    over = dataset.attrs["over"]
+    over, limit = options["over"], options["limit"]
     levels = dataset["level_value"].values
-    rows, long = [], []
-    for i, label in enumerate(dataset["quantity"].values):
-        here = dataset.isel(quantity=i)
-        hope = expect.get(str(label).split(" [")[0], {})
-        expected = hope.get("order")
+    rows, steps = [], []
+    for i in range(dataset.sizes["quantity"]):
+        chosen = dataset.isel(quantity=i)
+        name, at = str(chosen["quantity_name"].item()), json.loads(chosen["quantity_at"].item())
+        hope = expect.get(name, {})
         fit = OrderFit(
-            *(float(here[name]) for name in ("order", "order_low", "order_high", "constant_free"))
+            *(float(chosen[key]) for key in ("order", "order_low", "order_high", "constant_free"))
         )
-        constant = fit.constant
+        constant, expected = fit.constant, hope.get("order")
         if expected is not None and np.isfinite(fit.order):
-            used = here["level_used"].values.astype(bool)
-            limit = str(dataset.attrs["limit"])
+            used = chosen["level_used"].values.astype(bool)
             constant = fit_constant(
                 _small(levels[used], limit),
-                here["level_error"].values[used],
+                chosen["level_error"].values[used],
                 -expected if limit == "infinity" else expected,
-                bool(dataset.attrs["correction"]),
+                options["correction"],
             )
-        reasons = [str(reason) for reason in here["level_reason"].values]
-        rows.append(
-            {
-                "quantity": str(label),
-                "over": over,
-                "order": fit.order,
-                "order_low": fit.low,
-                "order_high": fit.high,
-                "expected": np.nan if expected is None else expected,
-                "constant": constant,
-                "verdict": verdict(fit, expected, hope.get("tolerance", 0.0)),
-                "levels_used": " ".join(
-                    f"{level:.4g}" for level, why in zip(levels, reasons, strict=True) if not why
-                ),
-                "levels_dropped": " ".join(
-                    f"{level:.4g} ({why})"
-                    for level, why in zip(levels, reasons, strict=True)
-                    if why
-                ),
-            }
-        )
+        reasons = [str(reason) for reason in chosen["level_reason"].values]
+        values = {
+            "over": over,
+            "order": fit.order,
+            "order_low": fit.low,
+            "order_high": fit.high,
+            "expected": np.nan if expected is None else float(expected),
+            "constant": constant,
+            "levels": sum(not reason for reason in reasons),
+        }
+        rows.append(Row(values, judge_order(fit, hope), name, at))
         for k, level in enumerate(levels):
-            long.append(
-                {
-                    "quantity": str(label),
-                    "over": over,
-                    "level": float(level),
-                    "error": float(here["level_error"][k]),
-                    "standard_error": float(here["level_standard_error"][k]),
-                    "pairwise_order": float(here["pairwise_order"][k]),
-                    "used": not reasons[k],
-                    "reason": reasons[k],
-                }
-            )
-    return {"convergence_rate": pd.DataFrame(rows), "convergence_levels": pd.DataFrame(long)}
+            values = {
+                "over": over,
+                "level": float(level),
+                "error": float(chosen["level_error"][k]),
+                "standard_error": float(chosen["level_standard_error"][k]),
+                "pairwise_order": float(chosen["pairwise_order"][k]),
+                "used": not reasons[k],
+                "left_out_for": reasons[k],
+            }
+            steps.append(Row(values, quantity=name, at=at))
+    return (
+        Table("convergence_rate", _ORDERS, tuple(rows)),
+        Table("convergence_levels", _LEVELS, tuple(steps)),
+    )
+
+
+_ORDERS = (
+    Column("over", ""),
+    Column("order"),
+    Column("order_low"),
+    Column("order_high"),
+    Column("expected"),
+    Column("constant"),
+    Column("levels"),
+)
+_LEVELS = (
+    Column("over", ""),
+    Column("level"),
+    Column("error", error="standard_error"),
+    Column("standard_error", digits=2),
+    Column("pairwise_order"),
+    Column("used", ""),
+    Column("left_out_for", ""),
+)
 
 
 def exact() -> list[Any]:
@@ -291,6 +295,6 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
-    tables=tables,
-    table_names=("convergence_rate", "convergence_levels"),
+    judge=judge,
+    tables=("convergence_rate", "convergence_levels"),
 )

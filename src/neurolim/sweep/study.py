@@ -482,7 +482,7 @@ class Study(BaseModel):
                         plugin.check(self._sizes(), options)
                     except StudyError as error:
                         raise error.within(place) from None
-                    judged |= named or (gives if plugin.table_names else set())
+                    judged |= named or (gives if plugin.tables else set())
                     produced |= gives
         reserved = given | produced | {"quantity", "level", "level_value", "sample"}
         for axis in self.axes:

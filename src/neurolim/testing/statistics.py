@@ -10,7 +10,7 @@ from typing import Any
 import xarray as xr
 
 from neurolim import core
-from neurolim.core import Param, Statistic, StudyError, hint
+from neurolim.core import Param, Statistic, StudyError, Table, hint
 from neurolim.testing._checks import Check, checks_of, is_documented, refusal
 
 _EXACT = "[(dataset, options, [(variable, where, answer, tolerance)])]"
@@ -126,11 +126,27 @@ def _applied(statistic: Statistic, dataset: xr.Dataset, options: Mapping[str, An
     if gives != set(found.data_vars):
         problem = f"{name}: gives {sorted(map(str, found.data_vars))}"
         raise refusal(statistic.apply, problem, f"{sorted(gives)}")
-    tables = set(statistic.tables(found, {}))
-    if tables != set(statistic.table_names):
-        problem = f"{name}: gives the tables {sorted(tables)}"
-        raise refusal(statistic.tables, problem, f"{sorted(statistic.table_names)}")
+    tables = statistic.judge(found, options, {})
+    _check_tables(statistic, tables)
     return found
+
+
+def _check_tables(statistic: Statistic, tables: Any) -> None:
+    """Refuse tables that the statistic does not announce, or whose rows have other columns."""
+    if not isinstance(tables, tuple) or not all(isinstance(table, Table) for table in tables):
+        problem = f"{statistic.name}: judge() returns something else"
+        raise refusal(statistic.judge, problem, "a tuple of Table")
+    made = [table.name for table in tables]
+    if sorted(made) != sorted(statistic.tables):
+        problem = f"{statistic.name}: gives the tables {sorted(made)}"
+        raise refusal(statistic.judge, problem, f"{sorted(statistic.tables)}")
+    for table in tables:
+        columns = {column.name for column in table.columns}
+        for row in table.rows:
+            if row.values.keys() != columns:
+                odd = sorted(row.values.keys() ^ columns)
+                problem = f"{statistic.name}: a row of {table.name} and its columns differ in {odd}"
+                raise refusal(statistic.judge, problem, "a value for every column")
 
 
 def _check_answer(

@@ -1,0 +1,167 @@
+"""Verdicts: what a measurement says of an expectation, and every rule by which it is judged.
+
+A verdict is a value.  Tables, pages and reports read its fields; none of them parses its words.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+#: Family-wise probability below which a deviation is not taken for chance.
+CHANCE = 0.01
+#: A test that needs more standard errors than this to disagree cannot be said to agree.
+BLIND = 6.0
+#: An interval of an order that is wider than this decides nothing.
+WIDEST = 0.5
+
+
+class Kind(StrEnum):
+    """What a verdict comes to."""
+
+    AGREES = "agrees"
+    DISAGREES = "disagrees"
+    UNDECIDED = "undecided"
+    NOT_JUDGED = "not judged"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a measurement says of an expectation.
+
+    Parameters
+    ----------
+    kind : agrees, disagrees, undecided (the measurement cannot tell), not judged (nothing expected)
+    measured : the measured value; NaN where there is none
+    low, high : its interval
+    expected : what a statement, a theory or a bound says
+    tolerance : the deviation that is let pass beyond the interval
+    reason : why, in a few words
+    """
+
+    kind: Kind
+    measured: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    expected: float = math.nan
+    tolerance: float = 0.0
+    reason: str = ""
+
+
+def contains(
+    measured: float,
+    low: float,
+    high: float,
+    expected: float,
+    tolerance: float = 0.0,
+    widest: float = math.inf,
+    missing: str = "nothing measured",
+) -> Verdict:
+    """Judge whether an interval contains what is expected.
+
+    Parameters
+    ----------
+    measured, low, high : estimate and interval; NaN where there is none
+    expected : NaN where nothing is expected
+    tolerance : what may be missing
+    widest : an interval wider than this decides nothing
+    missing : the reason where there is no estimate
+    """
+
+    def verdict(kind: Kind, reason: str) -> Verdict:
+        return Verdict(kind, measured, low, high, expected, tolerance, reason)
+
+    if not math.isfinite(measured):
+        return verdict(Kind.UNDECIDED, missing)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return verdict(Kind.UNDECIDED, "no finite interval")
+    if high - low > widest:
+        return verdict(Kind.UNDECIDED, f"interval wider than {widest:g}")
+    if math.isnan(expected):
+        return verdict(Kind.NOT_JUDGED, "nothing expected")
+    if low <= expected <= high:
+        return verdict(Kind.AGREES, f"contains {expected:g}")
+    if low - tolerance <= expected <= high + tolerance:
+        return verdict(Kind.AGREES, f"contains {expected:g} within {tolerance:g}")
+    return verdict(Kind.DISAGREES, f"{'above' if low > expected else 'below'} {expected:g}")
+
+
+def within(
+    measured: float,
+    expected: float,
+    tolerance: float,
+    error: float = 0.0,
+    errors: float = 3.0,
+    missing: str = "nothing measured",
+) -> Verdict:
+    """Judge whether a value is the expected one, but for a tolerance and some standard errors.
+
+    Parameters
+    ----------
+    measured, error : estimate and standard error
+    expected : NaN where nothing is expected
+    tolerance : deviation that is let pass beside the noise
+    errors : standard errors that are let pass
+    missing : the reason where there is no estimate
+    """
+    spread = errors * error if math.isfinite(error) else math.nan
+    low, high = measured - spread, measured + spread
+
+    def verdict(kind: Kind, reason: str) -> Verdict:
+        return Verdict(kind, measured, low, high, expected, tolerance, reason)
+
+    if not math.isfinite(measured):
+        return verdict(Kind.UNDECIDED, missing)
+    if math.isnan(expected):
+        return verdict(Kind.NOT_JUDGED, "nothing expected")
+    if not math.isfinite(error):
+        return verdict(Kind.UNDECIDED, "no standard error")
+    allowed = f"{tolerance:.3g}"
+    if error > 0.0:
+        allowed += f" and {errors:.3g} standard errors"
+    if abs(measured - expected) <= tolerance + spread:
+        return verdict(Kind.AGREES, f"off by no more than {allowed}")
+    return verdict(Kind.DISAGREES, f"off by more than {allowed}")
+
+
+def by_scores(
+    largest: float, p_value: float, critical: float = 0.0, missing: str = "nothing to compare"
+) -> Verdict:
+    """Judge the largest of many deviations by the probability that chance makes one as large.
+
+    Parameters
+    ----------
+    largest : the largest deviation in standard errors; NaN where nothing is compared
+    p_value : probability of one as large by chance, for all comparisons together
+    critical : deviation from which one would have counted
+    missing : the reason where nothing is compared
+    """
+
+    def verdict(kind: Kind, reason: str) -> Verdict:
+        return Verdict(kind, largest, expected=0.0, reason=reason)
+
+    if not math.isfinite(largest):
+        return verdict(Kind.UNDECIDED, missing)
+    if p_value < CHANCE:
+        return verdict(Kind.DISAGREES, f"{largest:.1f} standard errors, probability {p_value:.2g}")
+    if critical > BLIND:
+        return verdict(
+            Kind.UNDECIDED, f"only {critical:.3g} standard errors would count: more replicas"
+        )
+    return verdict(Kind.AGREES, f"largest deviation {largest:.1f} standard errors")
+
+
+def at_most(measured: float, bound: float, missing: str = "nothing measured") -> Verdict:
+    """Judge whether a value keeps a bound that is proven to hold."""
+
+    def verdict(kind: Kind, reason: str) -> Verdict:
+        return Verdict(kind, measured, expected=bound, reason=reason)
+
+    if not math.isfinite(measured):
+        return verdict(Kind.UNDECIDED, missing)
+    if math.isnan(bound):
+        return verdict(Kind.NOT_JUDGED, "no bound proven")
+    if measured <= bound:
+        return verdict(Kind.AGREES, "below the bound")
+    return verdict(Kind.DISAGREES, "above the bound")

@@ -1,0 +1,118 @@
+"""Verdicts: every rule says agrees, disagrees and undecided where it should."""
+
+from __future__ import annotations
+
+import csv
+import math
+
+import pytest
+
+from neurolim.core import Column, Kind, Row, Table, Verdict
+from neurolim.core.verdict import at_most, by_scores, contains, within
+from neurolim.tables import read_table, write_table
+
+NAN, INF = math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "reason"),
+    [
+        ((1.0, 0.9, 1.1, 1.05), Kind.AGREES, "contains 1.05"),
+        ((1.0, 0.9, 1.1, 1.2), Kind.DISAGREES, "below 1.2"),
+        ((1.0, 0.9, 1.1, 0.8), Kind.DISAGREES, "above 0.8"),
+        ((1.0, 0.9, 1.1, 1.2, 0.11), Kind.AGREES, "contains 1.2 within 0.11"),
+        ((NAN, NAN, NAN, 1.0), Kind.UNDECIDED, "nothing measured"),
+        ((1.0, -INF, 1.1, 1.0), Kind.UNDECIDED, "no finite interval"),
+        ((1.0, 0.0, 2.0, 1.0, 0.0, 0.5), Kind.UNDECIDED, "interval wider than 0.5"),
+        ((1.0, 0.9, 1.1, NAN), Kind.NOT_JUDGED, "nothing expected"),
+    ],
+)
+def test_an_interval_contains_what_is_expected(given, kind, reason):
+    verdict = contains(*given)
+    assert (verdict.kind, verdict.reason) == (kind, reason)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ((1.0, 1.05, 0.1), Kind.AGREES),
+        ((1.0, 1.2, 0.1), Kind.DISAGREES),
+        ((1.0, 1.2, 0.1, 0.04), Kind.AGREES),
+        ((1.0, 1.2, 0.1, NAN), Kind.UNDECIDED),
+        ((NAN, 1.2, 0.1, 0.04), Kind.UNDECIDED),
+        ((1.0, NAN, 0.1, 0.04), Kind.NOT_JUDGED),
+    ],
+)
+def test_a_value_is_within_tolerance_and_noise(given, kind):
+    assert within(*given).kind == kind
+
+
+def test_scores_are_judged_by_chance_and_by_what_could_have_been_seen():
+    assert by_scores(2.0, 0.3).kind == Kind.AGREES
+    assert by_scores(9.0, 1e-6).kind == Kind.DISAGREES
+    assert by_scores(2.0, 0.3, critical=40.0).kind == Kind.UNDECIDED
+    assert by_scores(9.0, 1e-6, critical=40.0).kind == Kind.DISAGREES
+    assert by_scores(NAN, NAN).kind == Kind.UNDECIDED
+
+
+def test_bounds():
+    assert at_most(1.0, 2.0).kind == Kind.AGREES
+    assert at_most(3.0, 2.0).kind == Kind.DISAGREES
+    assert at_most(1.0, NAN).kind == Kind.NOT_JUDGED
+    assert at_most(NAN, 2.0).kind == Kind.UNDECIDED
+
+
+TABLE = Table(
+    "rates",
+    (Column("rate", "1/time", 3, error="rate_error"), Column("rate_error", "1/time", 2)),
+    (
+        Row({"rate": 1.23456, "rate_error": 0.1}, contains(1.2, 1.1, 1.3, 1.25), "decay",
+            {"eps": 0.1, "site": "E_1"}),
+        Row({"rate": INF, "rate_error": NAN}, Verdict(Kind.UNDECIDED, reason="50 % & more"),
+            "decay", {"eps": 0.01, "site": "<b>"}),
+    ),
+)  # fmt: skip
+
+
+def test_a_table_comes_back_as_it_was_written(tmp_path):
+    write_table(tmp_path / "rates.csv", TABLE, "title", "claim")
+    stored = read_table(tmp_path / "rates.json")
+    assert repr(stored) == repr(TABLE)  # NaN is not itself
+
+
+def test_every_column_of_a_csv_but_words_reads_back_as_numbers(tmp_path):
+    path = write_table(tmp_path / "rates.csv", TABLE, "title", "claim")
+    with path.open() as stream:
+        first, second = csv.DictReader(stream)
+    assert list(first) == [
+        "quantity", "eps", "site", "rate", "rate_error", "verdict", "reason",
+    ]  # fmt: skip
+    assert [float(first[name]) for name in ("eps", "rate", "rate_error")] == [0.1, 1.23456, 0.1]
+    assert float(second["rate"]) == INF
+    assert second["rate_error"] == ""
+    assert [first["verdict"], second["verdict"]] == ["agrees", "undecided"]
+
+
+def test_pages_show_digits_units_and_colours_and_escape_words(tmp_path):
+    path = write_table(tmp_path / "rates.csv", TABLE, "A_title <b>", "claim")
+    page = path.with_suffix(".html").read_text()
+    for text in ("rate [1/time]", ">1.23<", 'agrees"', "&lt;b&gt;", "A_title &lt;b&gt;"):
+        assert text in page
+    assert "<b>" not in page
+    tex = path.with_suffix(".tex").read_text()
+    for text in (r"50 \% \& more", r"E\_1", r"A\_title", r"\toprule"):
+        assert text in tex
+
+
+def test_a_file_that_is_no_table_is_named(tmp_path):
+    (tmp_path / "odd.json").write_text('{"name": "odd"}')
+    with pytest.raises(ValueError, match=r"odd\.json: no table"):
+        read_table(tmp_path / "odd.json")
+
+
+def test_a_table_written_twice_has_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        write_table(tmp_path / name / "rates.csv", TABLE, "title", "claim")
+    for kind in ("csv", "json", "html", "tex"):
+        one, two = (tmp_path / name / f"rates.{kind}" for name in ("a", "b"))
+        assert one.read_bytes() == two.read_bytes()
