@@ -44,6 +44,7 @@ for study in STUDIES.values():
             study=study.path,
             results=RESULTS,
         params:
+            study=study.name,  # for the captions
             digest=[study.digests["collect"], study.digests["count"]],
         shell:
             "neurolim collect {resources.study:q} --results {resources.results:q} > {log:q} 2>&1"
@@ -68,6 +69,7 @@ for study in STUDIES.values():
             study=study.path,
             results=RESULTS,
         params:
+            study=study.name,  # for the captions
             digest=study.analysis_digest,
             # What could not be made is tried again.
             failed=sorted(study.failures),
