@@ -123,7 +123,8 @@ def _slope(
     slope, error = np.nan, np.nan
     if used.sum() >= 3:
         fit = stats.linregress(np.log(levels[used]), times[used])
-        slope, error = float(fit.slope), float(fit.stderr)
+        # Of equal times linregress gives no error: the line misses none of them.
+        slope, error = float(fit.slope), float(np.nan_to_num(fit.stderr))
     values = {
         "slope_in_ln_gamma": slope,
         "standard_error": error,
