@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,15 @@ def place_of(point: xr.Dataset, whole: xr.Dataset, dims: Sequence[Any]) -> dict[
     return found
 
 
+def grid_points(
+    dataset: xr.Dataset, dims: Sequence[Any]
+) -> Iterator[tuple[dict[str, Any], xr.Dataset]]:
+    """Yield (coordinates by name, the dataset there) for every combination of some axes."""
+    for index in np.ndindex(*(dataset.sizes[dim] for dim in dims)):
+        point = dataset.isel(dict(zip(dims, index, strict=True)))
+        yield place_of(point, dataset, dims), point
+
+
 def variables(dataset: xr.Dataset) -> list[str]:
     """Return the names of the state variables."""
     return [str(name) for name in dataset["variable"].values]
@@ -85,7 +94,7 @@ SCORES = (
 def score_row(
     quantity: str,
     scores: np.ndarray,
-    freedom: int,
+    freedom: int | np.ndarray,
     p_value: float | None = None,
     critical: float = 0.0,
 ) -> Row:
@@ -95,7 +104,7 @@ def score_row(
     ----------
     quantity : name of the row
     scores : deviations in standard errors, NaN where there is nothing to compare
-    freedom : degrees of freedom of Student's t that each score has by chance
+    freedom : degrees of freedom of Student's t that each score has by chance, one for all or each
     p_value : probability of the largest by chance where scores have another law than Student's t
     critical : deviation from which one would count, see ``by_scores``
 
@@ -103,13 +112,16 @@ def score_row(
     -----
     Bonferroni's bound holds whatever the correlation between scores.
     """
-    values = scores[np.isfinite(scores)]
+    compared = np.isfinite(scores)
+    values = scores[compared]
     if not values.size:
         numbers = dict.fromkeys(("largest_z", "rms_z", "share_beyond_3", "p_value"), np.nan)
         return Row({"compared": 0, **numbers}, by_scores(np.nan, np.nan), quantity)
     largest = float(np.abs(values).max())
     if p_value is None:
-        p_value = min(1.0, values.size * 2.0 * float(special.stdtr(freedom, -largest)))
+        freedoms = np.broadcast_to(freedom, scores.shape)[compared]
+        tails = 2.0 * special.stdtr(freedoms, -np.abs(values))
+        p_value = min(1.0, values.size * float(tails.min()))
     numbers = {
         "largest_z": largest,
         "rms_z": float(np.sqrt(np.mean(values**2))),
