@@ -99,8 +99,9 @@ def test_few_spikes_say_how_long_to_run():
     assert np.isnan(float(found["small_mean"]))
     # 12 spikes, 4 periods of 20 each; 30 intervals take 31 spikes.
     assert float(found["needed_time"]) == pytest.approx(31 * 80, rel=0.01)
-    table = mmo.tables(found, {})["mmo"]
-    assert "run for 2.48e+03 or longer" in table["remark"].iloc[0]
+    (row,) = mmo.judge(found, OPTIONS, {})[0].rows
+    assert "run for 2.48e+03 or longer" in row.values["remark"]
+    assert np.isnan(row.values["mean_N"])
     # Without any spike the rate is below 3 per run at 95 %: ten times the run at least.
     still = synthetic([1] * 12) * 0.0
     dataset = synthetic([1] * 12).assign(trace=still["trace"])
@@ -113,9 +114,32 @@ def test_thresholds_among_the_small_oscillations_are_noticed():
     dataset = synthetic([0, 3] * 30)
     found = mmo.apply(dataset, **OPTIONS | {"high": 0.15, "low": -0.15})
     assert int(found["verdict"]) == 2
-    assert "set high elsewhere" in mmo.tables(found, {})["mmo"]["remark"].iloc[0]
+    (row,) = mmo.judge(found, OPTIONS, {})[0].rows
+    assert "set high elsewhere" in row.values["remark"]
     with pytest.raises(StudyError, match="not below high"):
         mmo.apply(dataset, **OPTIONS | {"low": 3.0})
+
+
+def test_tables_of_small_oscillations_hold_numbers():
+    dataset = synthetic([0, 3] * 30)
+    found = mmo.apply(dataset.expand_dims(current=[5.5]), **OPTIONS)
+    table, signatures, sensitivity = mmo.judge(found, OPTIONS, {})
+    (row,) = table.rows
+    assert row.at == {"current": 5.5}
+    assert row.values["spikes"] == 60
+    assert row.values["ISI_error"] == float(found["interval_mean_error"][0])
+    (block,) = signatures.rows
+    assert dict(block.values) == {"signature": "2^3", "count": 29, "share": 1.0}
+    assert [row.at["variant"] for row in sensitivity.rows] == found["variant"].values.tolist()
+    assert sensitivity.rows[0].values["spikes"] == 60
+    # The first of 60 spikes ends no interval, 29 of the others come without a small oscillation.
+    assert sensitivity.rows[0].values["P_N_0"] == pytest.approx(29 / 59)
+
+
+def test_signatures_beyond_the_last_are_marked():
+    found = mmo.apply(synthetic([0, 3] * 30), **OPTIONS | {"most": 2})
+    (block,) = mmo.judge(found, OPTIONS, {})[1].rows
+    assert block.values["signature"] == "2^2+"
 
 
 def test_failed_replicas_are_left_out_and_a_point_without_any_is_nan():
@@ -145,8 +169,19 @@ def test_regime_from_two_starts():
     found = regime.apply(dataset, **RULES | {"starts": "voltage_start"})
     assert regime.REGIMES[int(found["regime"])] == "bistable"
     assert int(found["agrees"]) == 1
-    alone = regime.apply(dataset, **RULES)["regime"]
-    assert [regime.REGIMES[int(k)] for k in alone] == ["clamped", "clamped"]
+    alone = regime.apply(dataset, **RULES)
+    cells, summary = regime.judge(alone, RULES, {})
+    assert [row.at for row in cells.rows] == [{"voltage_start": 0.0}, {"voltage_start": 3.5}]
+    # The limit has two stable states, of which one start shows one.
+    assert [row.values["regime"] for row in cells.rows] == ["clamped", "clamped"]
+    assert [row.values["agrees"] for row in cells.rows] == ["no", "no"]
+    counts = {row.values["item"]: row.values for row in summary.rows}
+    assert [counts["clamped"][name] for name in ("count", "of", "share")] == [2, 2, 1.0]
+    assert counts["cells that agree with the limit"]["share"] == 0.0
+    alone["runs"][1] = 0.0
+    cells, summary = regime.judge(alone, RULES, {})
+    assert len(cells.rows) == 1
+    assert [summary.rows[0].values[name] for name in ("count", "of", "share")] == [1, 2, 0.5]
     with pytest.raises(StudyError, match="no axis"):
         regime.apply(dataset, **RULES | {"starts": "a"})
 

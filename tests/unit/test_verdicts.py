@@ -6,10 +6,19 @@ import csv
 import math
 
 import pytest
+from neurolim.tables import read_table, write_table
 
 from neurolim.core import Column, Kind, Row, Table, Verdict
-from neurolim.core.verdict import at_most, by_scores, contains, exceeds, within
-from neurolim.tables import read_table, write_table
+from neurolim.core.verdict import (
+    alike,
+    at_least,
+    at_most,
+    between,
+    by_scores,
+    contains,
+    exceeds,
+    within,
+)
 
 NAN, INF = math.nan, math.inf
 
@@ -130,3 +139,35 @@ def test_a_table_written_twice_has_the_same_bytes(tmp_path):
 )
 def test_a_value_exceeds_a_bound(given, kind):
     assert exceeds(*given).kind == kind
+
+
+def test_samples_are_alike_where_chance_explains_their_difference():
+    assert alike(0.02).kind == Kind.AGREES
+    assert alike(0.009).kind == Kind.DISAGREES
+    assert alike(NAN, "too few spikes").reason == "too few spikes"
+    assert alike(NAN).kind == Kind.UNDECIDED
+
+
+def test_a_value_reaches_a_bound():
+    assert at_least(2.0, 1.0).kind == Kind.AGREES
+    assert at_least(2.0, 3.0).kind == Kind.DISAGREES
+    assert at_least(2.0, NAN).kind == Kind.NOT_JUDGED
+    assert at_least(NAN, 1.0).kind == Kind.UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "least", "tolerance", "kind", "reason"),
+    [
+        (0.9, 1.1, 1.0, 0.0, Kind.AGREES, "within the bounds"),
+        (0.5, 0.6, -INF, 0.0, Kind.AGREES, "within the bounds"),
+        (0.5, 0.6, 1.0, 0.0, Kind.DISAGREES, "below 1"),
+        (0.5, 0.6, 1.0, 0.5, Kind.AGREES, "within the bounds"),
+        (1.1, 1.2, -INF, 0.0, Kind.DISAGREES, "above 1"),
+        (1.1, 1.2, -INF, 0.2, Kind.AGREES, "within the bounds"),
+        (NAN, 1.2, -INF, 0.2, Kind.UNDECIDED, "no finite interval"),
+    ],
+)
+def test_an_interval_reaches_between_bounds(low, high, least, tolerance, kind, reason):
+    verdict = between(0.5 * (low + high), low, high, least, 1.0, tolerance)
+    assert (verdict.kind, verdict.reason) == (kind, reason)
+    assert verdict.expected == 1.0

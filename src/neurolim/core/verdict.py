@@ -191,3 +191,58 @@ def exceeds(
     if high < bound:
         return verdict(Kind.DISAGREES, f"below {bound:g}")
     return verdict(Kind.UNDECIDED, f"the interval contains {bound:g}")
+
+
+def alike(p_value: float, missing: str = "nothing to compare") -> Verdict:
+    """Judge whether two samples can be told apart; they agree where chance alone explains it.
+
+    Parameters
+    ----------
+    p_value : probability of their largest deviation by chance, for all comparisons together
+    missing : the reason where nothing is compared
+    """
+    if math.isnan(p_value):
+        return Verdict(Kind.UNDECIDED, reason=missing)
+    if p_value < CHANCE:
+        return Verdict(Kind.DISAGREES, reason=f"differ, probability {p_value:.2g}")
+    return Verdict(Kind.AGREES, reason=f"can not be told apart, probability {p_value:.2g}")
+
+
+def at_least(measured: float, bound: float, missing: str = "nothing measured") -> Verdict:
+    """Judge whether a value reaches a bound that is proven to hold."""
+
+    def verdict(kind: Kind, reason: str) -> Verdict:
+        return Verdict(kind, measured, expected=bound, reason=reason)
+
+    if not math.isfinite(measured):
+        return verdict(Kind.UNDECIDED, missing)
+    if math.isnan(bound):
+        return verdict(Kind.NOT_JUDGED, "no bound proven")
+    if measured >= bound:
+        return verdict(Kind.AGREES, "above the bound")
+    return verdict(Kind.DISAGREES, "below the bound")
+
+
+def between(
+    measured: float, low: float, high: float, least: float, most: float, tolerance: float = 0.0
+) -> Verdict:
+    """Judge whether an interval reaches into the range between two bounds.
+
+    Parameters
+    ----------
+    measured, low, high : estimate and interval
+    least, most : the bounds, either may be infinite; what is expected is the upper, if finite
+    tolerance : what may be missing
+    """
+    expected = most if math.isfinite(most) else least
+
+    def verdict(kind: Kind, reason: str) -> Verdict:
+        return Verdict(kind, measured, low, high, expected, tolerance, reason)
+
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return verdict(Kind.UNDECIDED, "no finite interval")
+    if low - tolerance > most:
+        return verdict(Kind.DISAGREES, f"above {most:g}")
+    if high + tolerance < least:
+        return verdict(Kind.DISAGREES, f"below {least:g}")
+    return verdict(Kind.AGREES, "within the bounds")

@@ -21,14 +21,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from neurolim.core import Param, Statistic, StudyError
-from neurolim.statistics._common import place_of, variables
+from neurolim.core import Column, Kind, Param, Row, Statistic, StudyError, Table, Verdict
+from neurolim.core.verdict import at_least, between
+from neurolim.statistics._common import grid_points, variables
 from neurolim.statistics._contraction import constants, mirror_constants
 
 NORMS = ("l1", "l2", "weighted", "rho")
@@ -182,7 +183,6 @@ def apply(dataset: xr.Dataset, *, of: tuple[str, ...], floor_share: float) -> xr
     used = l1 > floor_share * l1.isel(time=0)
     defect = (abs(l1 - apart) / l1).where(used).max("time")
     rate = xr.DataArray(table["rate"], coords, lead)
-    options = json.loads(dataset.attrs.get("options", "{}"))
     gap = dataset.get("reference_gap", np.nan)
     units = {"units": "1/time"}
     count = decays.notnull().sum("replica")
@@ -200,62 +200,99 @@ def apply(dataset: xr.Dataset, *, of: tuple[str, ...], floor_share: float) -> xr
             "order_defect": defect.assign_attrs(long_name="E|x - x'| over |E x - E x'|, less 1"),
             "rate_over_gap": (rate / gap).assign_attrs(long_name="rate over spectral gap"),
         },
-        attrs={**dataset.attrs, "coupling": options.get("coupling", "")},
+        attrs=dict(dataset.attrs),
     )
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+#: Columns of the table whose variable has another name.
+_KNOWN = {"proven_pathwise": "lambda_weighted", "log10_theorem_2": "log10_theorem_2_corrected"}
+_RATES = (
+    Column("rate", "1/time"),
+    Column("rate_low", "1/time"),
+    Column("rate_high", "1/time"),
+    Column("rate_over_gap"),
+    Column("bend", digits=2),
+    Column("window_start", "time"),
+    Column("window_end", "time"),
+    Column("pathwise_rate", "1/time"),
+)
+_PROVEN = (Column("proven_pathwise", "1/time"), Column("log10_theorem_2"))
+
+
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
     """Return ``contraction``: per grid point and norm the rate, beside what is known of it."""
-    grid = [d for d in dataset["rate"].dims if d != "norm"]
-    hope = expect.get("rate_over_gap", {})
+    known = [column for column in _PROVEN if _KNOWN[column.name] in dataset]
+    names = {column.name: _KNOWN.get(column.name, column.name) for column in (*_RATES, *known)}
+    solver = json.loads(dataset.attrs.get("options", "{}"))
+    dims = [dim for dim in dataset["rate"].dims if dim != "norm"]
     rows = []
-    for index in np.ndindex(*(dataset.sizes[d] for d in grid)):
-        point = dataset.isel(dict(zip(grid, index, strict=True)))
-        for norm in point["norm"].values:
-            here = point.sel(norm=norm)
-            row = place_of(point, dataset, grid) | {"norm": str(norm)}
-            names = ("rate", "rate_low", "rate_high", "rate_over_gap", "bend")
-            row |= {name: float(here[name]) for name in names}
-            row |= {name: float(here[name]) for name in ("window_start", "window_end")}
-            row["pathwise_rate"] = float(here["pathwise_rate"])
-            if "lambda_weighted" in here:
-                row["proven_pathwise"] = float(here["lambda_weighted"])
-            if "log10_theorem_2_corrected" in here:
-                row["log10_theorem_2"] = float(here["log10_theorem_2_corrected"])
-            coupling = str(row.get("coupling", dataset.attrs.get("coupling", "")))
-            row["verdict"] = _verdict(row, hope, coupling)
-            rows.append(row)
-    return {"contraction": pd.DataFrame(rows)}
+    for at, point in grid_points(dataset[list(names.values())].load(), dims):
+        coupling = at.get("coupling", solver.get("coupling"))
+        for norm in map(str, point["norm"].values):
+            chosen = point.sel(norm=norm)
+            values = {name: float(chosen[variable]) for name, variable in names.items()}
+            quantity, verdict = _verdict(
+                values, norm, coupling == "synchronous", expect.get("rate_over_gap", {})
+            )
+            rows.append(Row(values, verdict, quantity, {**at, "norm": norm}))
+    return (Table("contraction", (*_RATES, *known), tuple(rows)),)
 
 
-def _verdict(row: Mapping[str, Any], hope: Mapping[str, Any], coupling: str) -> str:
-    """Return whether the rate lies between what is proven and the gap, or is the gap.
+def _verdict(
+    values: Mapping[str, float], norm: str, synchronous: bool, expect: Mapping[str, Any]
+) -> tuple[str, Verdict]:
+    """Return whether the rate lies between what is proven and the gap, and of which quantity.
+
+    Parameters
+    ----------
+    values : of the table's row
+    norm : in which the copies approach each other
+    synchronous : whether copies share their noise
+    expect : what the study expects of the rate over the gap
+    """
+    rate = values["rate"]
+    verdict = Verdict(Kind.UNDECIDED, rate, values["rate_low"], values["rate_high"])
+    if not np.isfinite(rate):
+        return "rate", replace(verdict, reason="window below the floor of the estimator")
+    proven = values.get("proven_pathwise", np.nan)
+    if proven > 0 and synchronous:
+        worst = at_least(values["pathwise_rate"], proven)
+        if worst.kind is Kind.DISAGREES:
+            return "pathwise_rate", replace(worst, reason="a pair is slower than proven")
+    if norm == "l1" and np.isfinite(values["rate_over_gap"]):
+        return "rate_over_gap", _beside_the_gap(values, synchronous, expect)
+    if rate > 0:
+        return "rate", replace(verdict, kind=Kind.AGREES, reason="not slower than proven")
+    return "rate", replace(verdict, reason="no decay")
+
+
+def _beside_the_gap(
+    values: Mapping[str, float], synchronous: bool, expect: Mapping[str, Any]
+) -> Verdict:
+    """Return whether a rate in l1 does not beat the gap, and is the gap where that is expected.
 
     No coupling beats the gap in l1, because its mean distance is an upper bound of W1; that it
-    equals the gap is expected of synchronous copies in l1 only.
+    equals the gap is expected of synchronous copies in l1 only.  The gap bounds the rate in the
+    end: before, while the decay bends, faster modes may still decay.
     """
-    if not np.isfinite(row["rate"]):
-        return "inconclusive: window below the floor of the estimator"
-    proven = row.get("proven_pathwise", np.nan)
-    if proven > 0 and coupling == "synchronous" and row["pathwise_rate"] < proven:
-        return "disagrees: a pair is slower than proven"
-    if row["norm"] == "l1" and np.isfinite(row["rate_over_gap"]):
-        scale = row["rate_over_gap"] / row["rate"]
-        tolerance = hope.get("tolerance", 0.0)
-        low, high = row["rate_low"] * scale - tolerance, row["rate_high"] * scale + tolerance
-        if low > 1.0 and row["bend"] > 0.5 * tolerance:
-            # The gap bounds the rate in the end; before, faster modes may still decay.
-            return "inconclusive: the decay still bends, run longer"
-        if low > 1.0:
-            return "disagrees: faster than the spectral gap"
-        if coupling == "synchronous" and hope.get("order") is not None:
-            if high < hope["order"] and row["bend"] > 0.5 * tolerance:
-                return "inconclusive: the decay still bends, run longer"
-            if high < hope["order"]:
-                return "disagrees: slower than the spectral gap"
-            return "agrees: equals the spectral gap"
-        return f"agrees: {'slower than' if high < 1.0 else 'not faster than'} the spectral gap"
-    return "agrees: not slower than proven" if row["rate"] > 0 else "inconclusive: no decay"
+    ratio, tolerance = values["rate_over_gap"], expect.get("tolerance", 0.0)
+    scale = ratio / values["rate"]
+    low, high = values["rate_low"] * scale, values["rate_high"] * scale
+    order = expect.get("order") if synchronous else None
+    least = -np.inf if order is None else float(order)
+    verdict = between(ratio, low, high, least, 1.0, tolerance)
+    if verdict.kind is Kind.DISAGREES and values["bend"] > 0.5 * tolerance:
+        return replace(verdict, kind=Kind.UNDECIDED, reason="the decay still bends, run longer")
+    if verdict.kind is Kind.DISAGREES:
+        faster = low - tolerance > 1.0
+        reason = f"{'faster' if faster else 'slower'} than the spectral gap"
+    elif order is None:
+        reason = f"{'slower' if high + tolerance < 1.0 else 'not faster'} than the spectral gap"
+    else:
+        reason = "equals the spectral gap"
+    return replace(verdict, reason=reason)
 
 
 def exact() -> list[Any]:
@@ -333,6 +370,6 @@ STATISTIC = Statistic(
     apply=apply,
     exact=exact,
     check=check,
-    tables=tables,
-    table_names=("contraction",),
+    judge=judge,
+    tables=("contraction",),
 )

@@ -6,7 +6,8 @@ starts), or both copies, on average over time, with the stationary law.
     z = (average over replicas - law) / sqrt( standard error^2 + grid error^2 )
 
 for mean and covariance; the grid error is the solver's own estimate.  The verdict
-is that of ``agreement``: Student's t and Bonferroni's bound, at 1 per cent for each quantity.
+is that of ``agreement``: Student's t and Bonferroni's bound, at 1 per cent for each quantity, with
+a degree of freedom less than replicas that did not fail.
 
 Source: Herda, Monmarche & Perthame 2024, eqs (1), (21); docs/contraction.md.
 """
@@ -17,15 +18,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
-from scipy import special
 
-from neurolim.core import Param, Statistic, StudyError
-from neurolim.statistics._common import AFTER, window
+from neurolim.core import Param, Statistic, StudyError, Table
+from neurolim.statistics._common import AFTER, SCORES, score_row, window
 
 _QUANTITIES = ("mean", "covariance")
-_LEVEL = 0.01
 
 
 def _samples(chosen: xr.Dataset, law: str) -> dict[str, xr.DataArray]:
@@ -46,6 +44,8 @@ def _samples(chosen: xr.Dataset, law: str) -> dict[str, xr.DataArray]:
 def apply(dataset: xr.Dataset, *, after: float, law: str) -> xr.Dataset:
     """Return ``law_z_mean`` and ``law_z_covariance`` [grid, (time), site, variable(s)].
 
+    ``law_replicas`` [grid] counts the replicas that did not fail.
+
     Parameters
     ----------
     dataset : ``copy_mean``, ``copy_covariance`` of ``pairs`` and the reference ``fokker_planck``
@@ -63,35 +63,25 @@ def apply(dataset: xr.Dataset, *, after: float, law: str) -> xr.Dataset:
         found[f"law_z_{name}"] = z.assign_attrs(
             units="standard errors", long_name=f"deviation of the {name} from the law"
         )
-    return xr.Dataset(found, attrs={**dataset.attrs, "replicas": dataset.sizes["replica"]})
+    solver = [d for d in chosen["copy_mean"].dims if d in ("copy", "time", "site", "variable")]
+    finished = chosen["copy_mean"].notnull().all(solver).sum("replica")
+    found["law_replicas"] = finished.assign_attrs(units="1", long_name="replicas that did not fail")
+    return xr.Dataset(found, attrs=dict(dataset.attrs))
 
 
 def _prefix(law: str) -> str:
     return "reference_stationary_" if law == "stationary" else "reference_"
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
     """Return ``law_agreement``: comparisons, largest z, probability by chance, verdict."""
-    freedom = max(1, int(dataset.attrs["replicas"]) - 1)
     rows = []
     for name in _QUANTITIES:
-        values = dataset[f"law_z_{name}"].values.ravel()
-        values = values[np.isfinite(values)]
-        largest = float(np.abs(values).max()) if values.size else np.nan
-        p_value = min(1.0, values.size * 2.0 * float(special.stdtr(freedom, -largest)))
-        word = "agrees" if p_value >= _LEVEL else "disagrees"
-        rows.append(
-            {
-                "quantity": name,
-                "compared": int(values.size),
-                "largest_z": largest,
-                "p_value": p_value,
-                "verdict": f"{word}: largest z {largest:.1f}"
-                if values.size
-                else "inconclusive: nothing to compare",
-            }
-        )
-    return {"law_agreement": pd.DataFrame(rows)}
+        z, replicas = xr.broadcast(dataset[f"law_z_{name}"], dataset["law_replicas"])
+        rows.append(score_row(name, z.values, replicas.values - 1))
+    return (Table("law_agreement", SCORES, tuple(rows)),)
 
 
 def exact() -> list[Any]:
@@ -173,7 +163,7 @@ def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables given."""
-    return tuple(f"law_z_{name}" for name in _QUANTITIES)
+    return (*(f"law_z_{name}" for name in _QUANTITIES), "law_replicas")
 
 
 STATISTIC = Statistic(
@@ -194,6 +184,6 @@ STATISTIC = Statistic(
     apply=apply,
     exact=exact,
     check=check,
-    tables=tables,
-    table_names=("law_agreement",),
+    judge=judge,
+    tables=("law_agreement",),
 )

@@ -7,8 +7,9 @@ histogram about the site mean in which at least ten neurons are expected; and, p
 
     x_square = average over time and sites of (network's mean of x - mean-field mean)^2  ~  C/n.
 
-The verdict is that of ``agreement``: Student's t with R - 1 degrees of freedom for each z,
-Bonferroni's bound over all of them.  The systematic difference of network and mean field is O(1/n).
+The verdict is that of ``agreement``: Student's t with R - 1 degrees of freedom for each z, R being
+the replicas that did not fail, and Bonferroni's bound over all of them.  The systematic difference
+of network and mean field is O(1/n).
 
 Source: docs/mean-field.md.
 """
@@ -19,18 +20,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from scipy.special import ndtr
 
-from neurolim.core import Statistic
+from neurolim.core import Statistic, Table
 from neurolim.numerics import hermite
 from neurolim.statistics._common import (
     AFTER,
+    SCORES,
     parameter,
+    score_row,
     standard_normal_network,
     variables,
-    verdict_on_scores,
     window,
 )
 
@@ -74,6 +75,8 @@ def _probabilities(dataset: xr.Dataset) -> xr.DataArray:
 def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
     """Return the scores [grid, time, site, ..] and squares [grid, replica].
 
+    ``mean_field_replicas`` [grid] counts the replicas that did not fail.
+
     Parameters
     ----------
     dataset : of the solver ``particles`` with reference ``kinetic``
@@ -95,6 +98,10 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
         found[f"{name}_square"] = square.mean(("time", "site"), skipna=False).assign_attrs(
             long_name=f"mean square deviation of {name} from the mean field", units="1"
         )
+    finished = (dataset["status"] == 0).sum("replica")
+    found["mean_field_replicas"] = finished.assign_attrs(
+        long_name="replicas that did not fail", units="1"
+    )
     lead = list(dataset["status"].dims)
     order = [*lead, "time", "site", "variable", "variable_b", "bin"]
     return xr.Dataset(
@@ -104,22 +111,24 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
             )
             for name, array in found.items()
         },
-        attrs={**dataset.attrs, "agreement_replicas": dataset.sizes["replica"]},
+        attrs=dict(dataset.attrs),
     )
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
     """Return ``mean_field_agreement``: comparisons, largest z and verdict."""
-    freedom = max(1, int(dataset.attrs["agreement_replicas"]) - 1)
     rows = []
     for name in _SCORES:
         z = dataset[name]
         if "variable_b" in z.dims:
-            place = np.arange(z.sizes["variable"])
-            keep = xr.DataArray(place[:, None] <= place[None, :], dims=("variable", "variable_b"))
-            z = z.where(keep)
-        rows.append(verdict_on_scores(name[2:], z.values, freedom))
-    return {"mean_field_agreement": pd.DataFrame(rows)}
+            # A covariance is symmetric: each entry is counted once.
+            number = xr.DataArray(np.arange(z.sizes["variable"]), dims="variable")
+            z = z.where(number <= number.rename(variable="variable_b"))
+        z, replicas = xr.broadcast(z, dataset["mean_field_replicas"])
+        rows.append(score_row(name[2:], z.values, replicas.values - 1))
+    return (Table("mean_field_agreement", SCORES, tuple(rows)),)
 
 
 def exact() -> list[Any]:
@@ -163,7 +172,7 @@ def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables given."""
-    return (*_SCORES, *(f"{name}_square" for name in state))
+    return (*_SCORES, *(f"{name}_square" for name in state), "mean_field_replicas")
 
 
 STATISTIC = Statistic(
@@ -174,6 +183,6 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
-    tables=tables,
-    table_names=("mean_field_agreement",),
+    judge=judge,
+    tables=("mean_field_agreement",),
 )

@@ -31,13 +31,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from scipy import special
 
-from neurolim.core import Param, Statistic, StudyError
+from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
 from neurolim.numerics.events import Events, find_events
-from neurolim.statistics._common import parameter
+from neurolim.statistics._common import grid_points, parameter
 from neurolim.statistics._signal import (
     HIGH,
     LOW,
@@ -385,82 +384,114 @@ def _maxima(v: np.ndarray, events: Events) -> np.ndarray:
     return np.maximum(before - after, 0)
 
 
-def tables(found: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return the tables mmo (a row per grid point), signatures and sensitivity."""
-    dims = [str(dim) for dim in found["spikes"].dims]
-    rows, blocks, variants = [], [], []
-    for index in np.ndindex(*found["spikes"].shape):
-        here = found.isel(dict(zip(dims, index, strict=True)))
-        place = {dim: here[dim].item() if dim in here.coords else i
-                 for dim, i in zip(dims, index, strict=True)}  # fmt: skip
-
-        def shown(name: str, here: xr.Dataset = here) -> str:
-            return f"{float(here[name]):.4g} ± {float(here[f'{name}_error']):.2g}"
-
-        verdict = float(here["verdict"])
-        remark = "no successful run"
-        if verdict == 1:
-            remark = f"too few spikes: run for {float(here['needed_time']):.3g} or longer"
-        elif verdict == 2:
-            remark = "threshold within small oscillations: set high elsewhere"
-        row: dict[str, Any] = {**place, "spikes": np.nan_to_num(float(here["spikes"]))}
-        if verdict != 0:
-            rows.append(row | {"remark": remark})
-            continue
-        rows.append(
-            row
-            | {
-                "rate": shown("spike_rate"),
-                "ISI": shown("interval_mean"),
-                "CV": shown("interval_cv"),
-                "serial correlation": f"{float(here['interval_correlation']):.3f}",
-                "mean N": shown("small_mean"),
-                "P(N=0)": shown("small_none"),
-                "theory": f"{float(here['small_none_theory']):.3f}",
-                "time small": f"{float(here['small_time']):.3f}",
-                "k0": int(here["tail_from"]) if np.isfinite(here["tail_from"]) else "",
-                "lambda0": f"{float(here['tail_parameter']):.3f} "
-                f"[{float(here['tail_low']):.3f}, {float(here['tail_high']):.3f}]",
-                "chi2": f"{float(here['tail_chi2']):.1f}",
-                "dof": f"{float(here['tail_dof']):.0f}",
-                "p": f"{float(here['tail_p']):.3f}",
-                "remark": "",
-            }
+#: Columns of the table ``mmo`` and the variables they show.
+_SHOWN = {
+    "rate": "spike_rate",
+    "rate_error": "spike_rate_error",
+    "ISI": "interval_mean",
+    "ISI_error": "interval_mean_error",
+    "CV": "interval_cv",
+    "CV_error": "interval_cv_error",
+    "serial_correlation": "interval_correlation",
+    "mean_N": "small_mean",
+    "mean_N_error": "small_mean_error",
+    "P_N_0": "small_none",
+    "P_N_0_error": "small_none_error",
+    "theory": "small_none_theory",
+    "time_small": "small_time",
+    "k0": "tail_from",
+    "lambda0": "tail_parameter",
+    "lambda0_low": "tail_low",
+    "lambda0_high": "tail_high",
+    "chi2": "tail_chi2",
+    "dof": "tail_dof",
+    "p": "tail_p",
+}
+_COLUMNS = (
+    Column("spikes", digits=9),
+    *(
+        Column(
+            name,
+            _GIVES[variable][1],
+            2 if name.endswith("_error") else 4,
+            f"{name}_error" if f"{name}_error" in _SHOWN else "",
         )
-        counts = here["signature"].values
-        total = counts.sum()
-        for place_of in np.argsort(-counts, axis=None, kind="stable")[:5]:
-            large, small = np.unravel_index(place_of, counts.shape)
-            if counts[large, small] > 0:
-                more = ["", ""]
-                more[0] = "+" if large == counts.shape[0] - 1 else ""
-                more[1] = "+" if small == counts.shape[1] - 1 else ""
-                blocks.append(
-                    {
-                        **place,
-                        "signature": f"{large + 1}{more[0]}^{small}{more[1]}",
-                        "count": int(counts[large, small]),
-                        "share": f"{counts[large, small] / total:.3f}",
-                    }
-                )
-        for variant in found["variant"].values:
-            at = here.sel(variant=variant)
-            variants.append(
+        for name, variable in _SHOWN.items()
+    ),
+    Column("remark", ""),
+)
+_BLOCKS = (Column("signature", ""), Column("count", digits=9), Column("share", digits=3))
+_VARIED = (Column("spikes", digits=9), Column("mean_N"), Column("P_N_0"))
+
+
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
+    """Return ``mmo``, a row per grid point, ``mmo_signatures`` and ``mmo_sensitivity``."""
+    rows: list[Row] = []
+    blocks: list[Row] = []
+    variants: list[Row] = []
+    for at, point in grid_points(dataset[list(_GIVES)], dataset["spikes"].dims):
+        remark = _remark(point)
+        values: dict[str, Any] = {
+            "spikes": int(np.nan_to_num(float(point["spikes"]))),
+            **dict.fromkeys(_SHOWN, np.nan),
+            "remark": remark,
+        }
+        if not remark:
+            values |= {name: float(point[variable]) for name, variable in _SHOWN.items()}
+            blocks += [Row(block, at=at) for block in _frequent(point["signature"].values)]
+            variants += _varied(point, at)
+        rows.append(Row(values, at=at))
+    return (
+        Table("mmo", _COLUMNS, tuple(rows)),
+        Table("mmo_signatures", _BLOCKS, tuple(blocks)),
+        Table("mmo_sensitivity", _VARIED, tuple(variants)),
+    )
+
+
+def _remark(point: xr.Dataset) -> str:
+    """Return why there are no statistics at a grid point; nothing where there are."""
+    verdict = float(point["verdict"])
+    if verdict == 1:
+        return f"too few spikes: run for {float(point['needed_time']):.3g} or longer"
+    if verdict == 2:
+        return "threshold within small oscillations: set high elsewhere"
+    return "" if verdict == 0 else "no successful run"
+
+
+def _frequent(counts: np.ndarray) -> list[dict[str, Any]]:
+    """Return the five most frequent signatures; a plus marks all that are at least as large."""
+    blocks = []
+    for k in np.argsort(-counts, axis=None, kind="stable")[:5]:
+        large, small = np.unravel_index(k, counts.shape)
+        if counts[large, small] > 0:
+            plus = [
+                "+" if i == size - 1 else ""
+                for i, size in zip((large, small), counts.shape, strict=True)
+            ]
+            blocks.append(
                 {
-                    **place,
-                    "variant": str(variant),
-                    "spikes": int(at["sensitivity_spikes"]),
-                    "mean N": f"{float(at['sensitivity_mean']):.3f}",
-                    "P(N=0)": f"{float(at['sensitivity_none']):.3f}",
+                    "signature": f"{large + 1}{plus[0]}^{small}{plus[1]}",
+                    "count": int(counts[large, small]),
+                    "share": float(counts[large, small] / counts.sum()),
                 }
             )
-    return {
-        "mmo": pd.DataFrame(rows),
-        "mmo_signatures": pd.DataFrame(blocks, columns=[*dims, "signature", "count", "share"]),
-        "mmo_sensitivity": pd.DataFrame(
-            variants, columns=[*dims, "variant", "spikes", "mean N", "P(N=0)"]
-        ),
-    }
+    return blocks
+
+
+def _varied(point: xr.Dataset, at: Mapping[str, Any]) -> list[Row]:
+    """Return spikes, mean N and P(N = 0) of every variant at a grid point."""
+    rows = []
+    for variant in point["variant"].values:
+        chosen = point.sel(variant=variant)
+        values = {
+            "spikes": int(chosen["sensitivity_spikes"]),
+            "mean_N": float(chosen["sensitivity_mean"]),
+            "P_N_0": float(chosen["sensitivity_none"]),
+        }
+        rows.append(Row(values, at={**at, "variant": str(variant)}))
+    return rows
 
 
 def exact() -> list[Any]:
@@ -521,6 +552,6 @@ STATISTIC = Statistic(
     gives=lambda options, state: tuple(_GIVES),
     apply=apply,
     exact=exact,
-    tables=tables,
-    table_names=("mmo", "mmo_signatures", "mmo_sensitivity"),
+    judge=judge,
+    tables=("mmo", "mmo_signatures", "mmo_sensitivity"),
 )

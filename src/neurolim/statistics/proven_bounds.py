@@ -15,11 +15,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from neurolim.core import Statistic
-from neurolim.statistics._common import place_of
+from neurolim.core import Column, Row, Statistic, Table
+from neurolim.statistics._common import grid_points
 from neurolim.statistics._contraction import (
     best_weight,
     constants,
@@ -29,16 +28,17 @@ from neurolim.statistics._contraction import (
     weighted_rate,
 )
 
-_GIVES = (
-    "activation_slope",
-    "lambda_sync",
-    "lambda_weighted",
-    "log10_theorem_2_printed",
-    "log10_theorem_2_corrected",
-    "log10_theorem_3_eta",
-    "log_sobolev_printed",
-    "log_sobolev_corrected",
-)
+#: Unit and description of what is given.
+_GIVES = {
+    "activation_slope": ("1/time", "K = max |G'|"),
+    "lambda_sync": ("1/time", "Theorem 1, best weight"),
+    "lambda_weighted": ("1/time", "Theorem 1, the recorded norm"),
+    "log10_theorem_2_printed": ("1", "Theorem 2, constants as printed"),
+    "log10_theorem_2_corrected": ("1", "Theorem 2, corrected constants"),
+    "log10_theorem_3_eta": ("1", "Theorem 3, what is subtracted, corrected constants"),
+    "log_sobolev_printed": ("time", "Corollary 1 as printed"),
+    "log_sobolev_corrected": ("state^2", "Corollary 1 as proved"),
+}
 
 
 def apply(dataset: xr.Dataset) -> xr.Dataset:
@@ -60,40 +60,37 @@ def apply(dataset: xr.Dataset) -> xr.Dataset:
     # |x|^2 <= max(1, 1/A) (v^2 + A g^2) <= max(A, 1/A) |x|^2.
     squared = np.maximum(best, 1.0 / best)
     values = {
-        "activation_slope": (c["slope"], "1/time", "K = max |G'|"),
-        "lambda_sync": (sync, "1/time", "Theorem 1, best weight"),
-        "lambda_weighted": (weighted, "1/time", "Theorem 1, the recorded norm"),
-        "log10_theorem_2_printed": (printed["log10"], "1", "Theorem 2, constants as printed"),
-        "log10_theorem_2_corrected": (corrected["log10"], "1", "Theorem 2, corrected constants"),
-        "log10_theorem_3_eta": (eta, "1", "Theorem 3, what is subtracted, corrected constants"),
-        "log_sobolev_printed": (2.0 * squared**0.5 / sync, "time", "Corollary 1 as printed"),
-        "log_sobolev_corrected": (
-            2.0 * squared * c["noise"] ** 2 / sync,
-            "state^2",
-            "Corollary 1 as proved",
-        ),
+        "activation_slope": c["slope"],
+        "lambda_sync": sync,
+        "lambda_weighted": weighted,
+        "log10_theorem_2_printed": printed["log10"],
+        "log10_theorem_2_corrected": corrected["log10"],
+        "log10_theorem_3_eta": eta,
+        "log_sobolev_printed": 2.0 * squared**0.5 / sync,
+        "log_sobolev_corrected": 2.0 * squared * c["noise"] ** 2 / sync,
     }
     return xr.Dataset(
         {
-            name: array.drop_attrs().assign_attrs(units=unit, long_name=text)
-            for name, (array, unit, text) in values.items()
+            name: values[name].drop_attrs().assign_attrs(units=unit, long_name=text)
+            for name, (unit, text) in _GIVES.items()
         },
         attrs=dict(dataset.attrs),
     )
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return ``proven_bounds``: one row per grid point."""
-    # Broadcasting what is still on disk indexes it wrongly: read it first.
-    dataset = dataset.load()
-    arrays = dict(zip(_GIVES, xr.broadcast(*(dataset[name] for name in _GIVES)), strict=True))
-    first = arrays[_GIVES[0]]
-    rows = []
-    for index in np.ndindex(*first.shape):
-        place = dict(zip(first.dims, index, strict=True))
-        row = place_of(dataset.isel(place), dataset, first.dims)
-        rows.append(row | {name: float(array.isel(place)) for name, array in arrays.items()})
-    return {"proven_bounds": pd.DataFrame(rows)}
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
+    """Return ``proven_bounds``: a row per grid point, which nothing measured is compared with."""
+    # What is still on disk would be indexed wrongly after broadcasting: it is read first.
+    arrays = xr.broadcast(*(dataset[name].load() for name in _GIVES))
+    bounds = dataset[list(_GIVES)].assign(dict(zip(_GIVES, arrays, strict=True)))
+    rows = [
+        Row({name: float(point[name]) for name in _GIVES}, at=at)
+        for at, point in grid_points(bounds, arrays[0].dims)
+    ]
+    columns = tuple(Column(name, unit) for name, (unit, _) in _GIVES.items())
+    return (Table("proven_bounds", columns, tuple(rows)),)
 
 
 def exact() -> list[Any]:
@@ -160,7 +157,7 @@ def exact() -> list[Any]:
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables given."""
-    return _GIVES
+    return tuple(_GIVES)
 
 
 STATISTIC = Statistic(
@@ -171,6 +168,6 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
-    tables=tables,
-    table_names=("proven_bounds",),
+    judge=judge,
+    tables=("proven_bounds",),
 )

@@ -26,24 +26,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from neurolim.core import Statistic, StudyError
-from neurolim.statistics._common import AFTER, variables, window
+from neurolim.core import Column, Row, Statistic, StudyError, Table
+from neurolim.core.verdict import Verdict, by_scores, contains
+from neurolim.statistics._common import AFTER, grid_points, variables, window
 from neurolim.statistics._contraction import constants
 
 #: -zeta(1/2)/sqrt(2 pi).
 LEAD = 0.5825971579390106
-_LEVEL = 0.01
 _SEEN = 3.0
 _NODES = 400
-_GIVES = ("bias", "bias_error", "bias_theory", "bias_leading")
+_BIASES = ("bias", "bias_error", "bias_theory", "bias_leading")
+_GIVES = (*_BIASES, "bias_replicas", "bias_unit")
 
 
 def stationary_mean(target: float, spread: float) -> tuple[float, float]:
@@ -89,6 +90,9 @@ def chain_mean(scheme: str, step: float, target: float, noise: float, rate: floa
 def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
     """Return the bias [grid], its standard error, its theory, and the leading order of that.
 
+    ``bias_replicas`` [grid] counts the replicas that did not fail, ``bias_unit`` is the bias over
+    sqrt(h) of a projection whose constant is 1.
+
     Parameters
     ----------
     dataset : ``copy_mean`` of ``pairs`` over axes ``reflection`` and ``dt``, constant G; both
@@ -128,12 +132,10 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
                 theory, {"reflection": schemes, "dt": steps}, ("reflection", "dt"), attrs=units
             ),
             "bias_leading": leading.drop_attrs().assign_attrs(long_name="leading order", **units),
+            "bias_replicas": count.assign_attrs(long_name="replicas that did not fail", units="1"),
+            "bias_unit": ((), 2.0**0.5 * noise * density * mean, {"units": "1/time^1.5"}),
         },
-        attrs={
-            **dataset.attrs,
-            "replicas": dataset.sizes["replica"],
-            "unit_bias": 2.0**0.5 * noise * density * mean,
-        },
+        attrs=dict(dataset.attrs),
     )
 
 
@@ -144,76 +146,93 @@ def _line(design: np.ndarray, values: np.ndarray, error: np.ndarray) -> tuple[fl
     return float(found[-1]), float(covariance[-1, -1] ** 0.5)
 
 
-def _orders(dataset: xr.Dataset) -> pd.DataFrame:
-    """Return per scheme the order and, for projection, the constant: measured and the chain's."""
-    rows = []
-    unit = float(dataset.attrs["unit_bias"])
-    for scheme in dataset["reflection"].values:
-        here = dataset.sel(reflection=scheme)
-        steps = here["dt"].values
-        bias, error, theory = (here[name].values for name in _GIVES[:3])
-        row: dict[str, Any] = {"reflection": str(scheme)}
-        fits: dict[str, tuple[float, float, float]] = {}
-        seen = np.abs(bias) > _SEEN * error
-        if seen.sum() >= 2:
-            design = np.stack([np.ones(seen.sum()), np.log(steps[seen])], axis=1)
-            relative = error[seen] / np.abs(bias[seen])
-            measured = _line(design, np.log(np.abs(bias[seen])), relative)
-            fits["order"] = (*measured, _line(design, np.log(np.abs(theory[seen])), relative)[0])
-        if scheme == "projected" and len(steps) >= 3:
-            design = np.stack([steps**1.5, steps, steps**0.5], axis=1)
-            value, spread = _line(design, bias, error)
-            fits["constant"] = (value / unit, spread / unit, _line(design, theory, error)[0] / unit)
-        for name in ("order", "constant"):
-            value, spread, expected = fits.get(name, (np.nan,) * 3)
-            row |= {name: value, f"{name}_error": spread, f"{name}_chain": expected}
-        row["constant_theory"] = -LEAD if scheme == "projected" else np.nan
-        z = [abs(value - expected) / spread for value, spread, expected in fits.values()]
-        word = "agrees" if z and max(z) <= _SEEN else "disagrees"
-        row["steps_used"] = int(seen.sum())
-        row["verdict"] = (
-            f"{word}: within {max(z):.1f} standard errors"
-            if z
-            else "inconclusive: the bias is below the noise"
-        )
-        rows.append(row)
-    return pd.DataFrame(rows)
+def _fits(chosen: xr.Dataset, seen: np.ndarray) -> dict[str, tuple[float, float, float]]:
+    """Return a scheme's order and, for projection, constant: value, standard error, the chain's.
+
+    Parameters
+    ----------
+    chosen : biases of the scheme [dt]
+    seen : steps whose bias exceeds the noise
+    """
+    steps, unit = chosen["dt"].values, float(chosen["bias_unit"])
+    bias, error, theory = (chosen[name].values for name in _BIASES[:3])
+    fits = {}
+    if seen.sum() >= 2:
+        design = np.stack([np.ones(seen.sum()), np.log(steps[seen])], axis=1)
+        relative = error[seen] / np.abs(bias[seen])
+        measured = _line(design, np.log(np.abs(bias[seen])), relative)
+        fits["order"] = (*measured, _line(design, np.log(np.abs(theory[seen])), relative)[0])
+    if chosen["reflection"] == "projected" and len(steps) >= 3:
+        design = np.stack([steps**1.5, steps, steps**0.5], axis=1)
+        value, spread = _line(design, bias, error)
+        fits["constant"] = (value / unit, spread / unit, _line(design, theory, error)[0] / unit)
+    return fits
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def _verdict(fits: Mapping[str, tuple[float, float, float]]) -> Verdict:
+    """Return whether both fits agree with the chain's, said of the one that is farther off."""
+    name, (value, spread, expected) = max(
+        fits.items(),
+        key=lambda fit: abs(fit[1][0] - fit[1][2]) / fit[1][1],
+        default=("", (np.nan,) * 3),
+    )
+    reach = _SEEN * spread
+    missing = "the bias is below the noise"
+    verdict = contains(value, value - reach, value + reach, expected, missing=missing)
+    return replace(verdict, reason=f"{name} {verdict.reason}".strip())
+
+
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
     """Return ``reflection_bias``, per scheme and step, and ``reflection_orders``, per scheme."""
+    biases = dataset[list(_GIVES)].sortby("dt", ascending=False)
     rows = []
-    freedom = max(1, int(dataset.attrs["replicas"]) - 1)
-    steps = np.sort(dataset["dt"].values)[::-1]
-    n_compared = dataset["bias"].size
-    for scheme in dataset["reflection"].values:
-        before: tuple[float, float] | None = None
-        for step in steps:
-            here = dataset.sel(reflection=scheme, dt=step)
-            bias, error, theory, leading = (float(here[name]) for name in _GIVES)
-            z = (bias - theory) / error if error > 0 else np.nan
-            order = (
-                np.nan if before is None else np.log(theory / before[1]) / np.log(step / before[0])
-            )
-            before = (step, theory)
-            p_value = min(1.0, n_compared * 2.0 * float(student.sf(abs(z), freedom)))
-            word = "agrees" if p_value >= _LEVEL else "disagrees"
-            rows.append(
-                {
-                    "reflection": str(scheme),
-                    "dt": float(step),
-                    "bias": bias,
-                    "bias_error": error,
-                    "bias_theory": theory,
-                    "bias_leading": leading,
-                    "order_theory": float(order),
-                    "z": z,
-                    "verdict": f"{word}: {abs(z):.1f} standard errors"
-                    if np.isfinite(z)
-                    else "inconclusive: one replica",
-                }
-            )
-    return {"reflection_bias": pd.DataFrame(rows), "reflection_orders": _orders(dataset)}
+    # The order that theory gives between a step and the longer one before it.
+    theory, step = biases["bias_theory"], biases["dt"]
+    biases["order_theory"] = np.log(theory / theory.shift(dt=1)) / np.log(step / step.shift(dt=1))
+    for at, point in grid_points(biases, ("reflection", "dt")):
+        values = {name: float(point[name]) for name in (*_BIASES, "order_theory")}
+        error = values["bias_error"]
+        z = (values["bias"] - values["bias_theory"]) / error if error > 0 else np.nan
+        tail = float(student.sf(abs(z), max(1, int(point["bias_replicas"]) - 1)))
+        p_value = min(1.0, dataset["bias"].size * 2.0 * tail)
+        verdict = by_scores(abs(z), p_value, missing="one replica")
+        rows.append(Row(values | {"z": z}, verdict, "bias", at))
+    orders = []
+    for at, chosen in grid_points(dataset[list(_GIVES)], ("reflection",)):
+        seen = (abs(chosen["bias"]) > _SEEN * chosen["bias_error"]).values
+        fits = _fits(chosen, seen)
+        values = {}
+        for name in ("order", "constant"):
+            numbers = fits.get(name, (np.nan,) * 3)
+            values |= dict(zip((name, f"{name}_error", f"{name}_chain"), numbers, strict=True))
+        values["constant_theory"] = -LEAD if at["reflection"] == "projected" else np.nan
+        orders.append(Row(values | {"steps_used": int(seen.sum())}, _verdict(fits), "bias", at))
+    return (
+        Table("reflection_bias", _STEPS, tuple(rows)),
+        Table("reflection_orders", _ORDERS, tuple(orders)),
+    )
+
+
+_STEPS = (
+    Column("bias", "1/time", error="bias_error"),
+    Column("bias_error", "1/time", 2),
+    Column("bias_theory", "1/time"),
+    Column("bias_leading", "1/time"),
+    Column("order_theory"),
+    Column("z", "standard errors", 3),
+)
+_ORDERS = (
+    Column("order", error="order_error"),
+    Column("order_error", digits=2),
+    Column("order_chain"),
+    Column("constant", error="constant_error"),
+    Column("constant_error", digits=2),
+    Column("constant_chain"),
+    Column("constant_theory"),
+    Column("steps_used"),
+)
 
 
 def exact() -> list[Any]:
@@ -284,6 +303,6 @@ STATISTIC = Statistic(
     apply=apply,
     exact=exact,
     check=check,
-    tables=tables,
-    table_names=("reflection_bias", "reflection_orders"),
+    judge=judge,
+    tables=("reflection_bias", "reflection_orders"),
 )

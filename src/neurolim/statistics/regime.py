@@ -30,11 +30,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from neurolim.core import Param, Statistic, StudyError
+from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
 from neurolim.numerics.events import find_events
+from neurolim.statistics._common import grid_points
 from neurolim.statistics._signal import (
     HIGH,
     LOW,
@@ -219,43 +219,64 @@ def _rule(
     return _OSCILLATING if limit in _CYCLE else _INDUCED
 
 
-def tables(found: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return regimes (a row per cell) and regime_summary (counts and agreement)."""
-    dims = [str(dim) for dim in found["regime"].dims]
+_CELLS = (
+    Column("regime", ""),
+    Column("limit"),
+    Column("agrees", ""),
+    Column("robust", ""),
+    *(Column(name, unit) for name, (unit, _) in _EVIDENCE.items()),
+)
+_COUNTS = (
+    Column("item", ""),
+    Column("count", digits=9),
+    Column("of", digits=9),
+    Column("share", digits=3),
+)
+
+
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
+    """Return ``regimes``, a row per simulated cell, and ``regime_summary``, counts and shares.
+
+    That a cell differs from the limit is what a map shows, and no verdict on the study.
+    """
+    names = ["regime", "regime_limit", "agrees", "robust", *_EVIDENCE]
     rows = []
-    for index in np.ndindex(*found["regime"].shape):
-        here = found.isel(dict(zip(dims, index, strict=True)))
-        if float(here["runs"]) == 0.0 or np.isnan(float(here["runs"])):
-            continue
-        place = {dim: here[dim].item() if dim in here.coords else i
-                 for dim, i in zip(dims, index, strict=True)}  # fmt: skip
-        rows.append(
-            {
-                **place,
-                "regime": REGIMES[int(here["regime"])],
-                "limit": int(here["regime_limit"]),
-                "agrees": {1: "yes", 0: "no", -1: "uncertain"}[int(here["agrees"])],
-                "robust": {1: "yes", 0: "no", -1: ""}[int(here["robust"])],
-                **{name: f"{float(here[name]):.4g}" for name in _EVIDENCE},
+    for at, cell in grid_points(dataset[names], dataset["regime"].dims):
+        if float(cell["runs"]) > 0.0:
+            values = {
+                "regime": REGIMES[int(cell["regime"])],
+                "limit": int(cell["regime_limit"]),
+                "agrees": {1: "yes", 0: "no", -1: "uncertain"}[int(cell["agrees"])],
+                "robust": {1: "yes", 0: "no", -1: ""}[int(cell["robust"])],
+                **{name: float(cell[name]) for name in _EVIDENCE},
             }
-        )
-    simulated = found["runs"].values > 0
-    regimes, agrees, robust = (
-        found[name].values[simulated] for name in ("regime", "agrees", "robust")
+            rows.append(Row(values, at=at))
+    return (
+        Table("regimes", _CELLS, tuple(rows)),
+        Table("regime_summary", _COUNTS, _counts(dataset)),
     )
-    summary: list[tuple[str, Any]] = [("cells simulated", int(simulated.sum()))]
-    summary += [(name, int((regimes == number).sum())) for number, name in enumerate(REGIMES)]
+
+
+def _counts(dataset: xr.Dataset) -> tuple[Row, ...]:
+    """Return how many cells were simulated, show each regime, and agree with the limit."""
+    simulated = dataset["runs"].values > 0
+    regimes, agrees, robust = (
+        dataset[name].values[simulated] for name in ("regime", "agrees", "robust")
+    )
+    cells = int(simulated.sum())
+    items = [("cells simulated", cells, simulated.size)]
+    items += [(name, int((regimes == number).sum()), cells) for number, name in enumerate(REGIMES)]
     everywhere = np.full(agrees.shape, True)
     for text, chosen in (("cells", everywhere), ("cells away from bifurcations", robust == 1)):
         if chosen.any():
             agreed = int((agrees[chosen] == 1).sum())
-            summary.append((f"{text} that agree with the limit", f"{agreed} of {chosen.sum()}"))
-            summary.append((f"share of {text}", f"{agreed / chosen.sum():.3f}"))
-    columns = [*dims, "regime", "limit", "agrees", "robust", *_EVIDENCE]
-    return {
-        "regimes": pd.DataFrame(rows, columns=columns),
-        "regime_summary": pd.DataFrame(summary, columns=["item", "count"]),
-    }
+            items.append((f"{text} that agree with the limit", agreed, int(chosen.sum())))
+    return tuple(
+        Row({"item": item, "count": count, "of": of, "share": count / of if of else np.nan})
+        for item, count, of in items
+    )
 
 
 def exact() -> list[Any]:
@@ -309,6 +330,6 @@ STATISTIC = Statistic(
     gives=lambda options, state: ("regime", "regime_limit", "agrees", "robust", *_EVIDENCE),
     apply=apply,
     exact=exact,
-    tables=tables,
-    table_names=("regimes", "regime_summary"),
+    judge=judge,
+    tables=("regimes", "regime_summary"),
 )

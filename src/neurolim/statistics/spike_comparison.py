@@ -4,7 +4,8 @@ r"""Whether two levels of an axis can be told apart by their spikes.
 
 for rate, CV, mean number N of small oscillations and P(N = 0), as measured by ``mmo``, and the
 chi-square of homogeneity of the two laws of N (bins pooled to at least 5 expected).  Four z-tests
-and one chi-square: by Bonferroni a verdict at level .01 needs one p below .002.
+and one chi-square: by Bonferroni a difference at level .01 needs one p below .002.  Levels agree
+where none is: they can not be told apart, which is all that ``agreement`` means as well.
 
 Source: textbook two-sample tests.
 """
@@ -15,14 +16,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from scipy import stats
 
-from neurolim.core import Param, Statistic, StudyError
+from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
+from neurolim.core.verdict import alike
+from neurolim.statistics._common import grid_points
 
 _QUANTITIES = ("spike_rate", "interval_cv", "small_mean", "small_none")
-_LEVEL = 0.01
 
 
 def apply(dataset: xr.Dataset, *, over: str, first: int, second: int) -> xr.Dataset:
@@ -86,24 +87,31 @@ def _homogeneity(one: np.ndarray, two: np.ndarray) -> float:
     return float(stats.chi2_contingency(np.array(rows).T, correction=False).pvalue)
 
 
-def tables(found: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return the comparisons with the verdict."""
-    dims = [dim for dim in found["comparison_z"].dims if dim != "compared"]
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
+    """Return ``spike_comparison``: the comparisons, and whether the levels can be told apart."""
+    names = ["comparison_z", "comparison_p", "comparison_least_p"]
+    dims = [dim for dim in dataset["comparison_z"].dims if dim != "compared"]
     rows = []
-    for index in np.ndindex(*(found.sizes[dim] for dim in dims)):
-        here = found.isel(dict(zip(dims, index, strict=True)))
-        place = {str(dim): here[dim].item() for dim in dims if dim in here.coords}
-        least = float(here["comparison_least_p"])
-        verdict = "too few spikes"
-        if np.isfinite(least):
-            alike = least > _LEVEL / (len(_QUANTITIES) + 1)
-            verdict = "can not be told apart" if alike else "differ"
-        z = {f"z {name}": f"{float(here['comparison_z'].sel(compared=name)):.2f}"
-             for name in _QUANTITIES}  # fmt: skip
-        p = float(here["comparison_p"])
-        row: dict[str, Any] = {**place, **z, "p of N": f"{p:.3f}", "finding": verdict}
-        rows.append(row)
-    return {"spike_comparison": pd.DataFrame(rows)}
+    for at, point in grid_points(dataset[names], dims):
+        z = point["comparison_z"]
+        least = float(point["comparison_least_p"])
+        p_value = float(np.minimum(1.0, (len(_QUANTITIES) + 1) * least))
+        values = {
+            **{f"z_{name}": float(z.sel(compared=name)) for name in _QUANTITIES},
+            "p_of_N": float(point["comparison_p"]),
+            "p_value": p_value,
+        }
+        rows.append(Row(values, alike(p_value, "too few spikes"), "spikes", at))
+    return (Table("spike_comparison", _COLUMNS, tuple(rows)),)
+
+
+_COLUMNS = (
+    *(Column(f"z_{name}", "standard errors", 3) for name in _QUANTITIES),
+    Column("p_of_N", digits=3),
+    Column("p_value", digits=3),
+)
 
 
 def exact() -> list[Any]:
@@ -161,6 +169,6 @@ STATISTIC = Statistic(
     gives=lambda options, state: ("comparison_z", "comparison_p", "comparison_least_p"),
     apply=apply,
     exact=exact,
-    tables=tables,
-    table_names=("spike_comparison",),
+    judge=judge,
+    tables=("spike_comparison",),
 )

@@ -20,11 +20,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from neurolim.core import Param, Statistic, StudyError
-from neurolim.statistics._common import place_of
+from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
+from neurolim.statistics._common import grid_points
 from neurolim.statistics._signal import OF, START
 
 _GIVES = {
@@ -123,15 +122,17 @@ def apply(
     return xr.Dataset(found, attrs=dict(dataset.attrs))
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return ``spikes``: the measures at every point, averaged over replicas."""
-    dims = [str(dim) for dim in dataset["firing_rate"].dims if dim != "replica"]
-    rows = []
-    for index in np.ndindex(*(dataset.sizes[dim] for dim in dims)):
-        here = dataset.isel(dict(zip(dims, index, strict=True)))
-        values = {name: float(np.mean(here[name].values)) for name in _GIVES}
-        rows.append(place_of(here, dataset, dims) | values)
-    return {"spikes": pd.DataFrame(rows)}
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
+    """Return ``spikes``: the measures at every grid point, averaged over replicas."""
+    dims = [dim for dim in dataset["firing_rate"].dims if dim != "replica"]
+    rows = [
+        Row({name: float(np.mean(point[name].values)) for name in _GIVES}, at=at)
+        for at, point in grid_points(dataset[list(_GIVES)], dims)
+    ]
+    columns = tuple(Column(name, unit) for name, (unit, _) in _GIVES.items())
+    return (Table("spikes", columns, tuple(rows)),)
 
 
 def exact() -> list[Any]:
@@ -171,6 +172,6 @@ STATISTIC = Statistic(
     gives=lambda options, state: tuple(_GIVES),
     apply=apply,
     exact=exact,
-    tables=tables,
-    table_names=("spikes",),
+    judge=judge,
+    tables=("spikes",),
 )

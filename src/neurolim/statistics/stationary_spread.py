@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from neurolim.core import Param, Statistic
-from neurolim.statistics._common import AFTER, window
+from neurolim.core import Column, Param, Row, Statistic, Table
+from neurolim.core.verdict import at_most
+from neurolim.statistics._common import AFTER, grid_points, window
 from neurolim.statistics._contraction import (
     at_each_point,
     best_weight,
@@ -78,26 +78,28 @@ def apply(dataset: xr.Dataset, *, of: str, after: float) -> xr.Dataset:
     )
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
     """Return ``stationary_spread``: spread/a^2 against its limit and the proven bound."""
-    names = list(_GIVES)
-    dims = dataset["spread"].dims
-    points = dataset[names].broadcast_like(dataset["spread"])
-    frame = (
-        points.to_dataframe().reset_index()
-        if dims
-        else pd.DataFrame([{name: float(points[name]) for name in names}])
-    )
-    frame = frame[[*map(str, dims), *names]]
-    frame["relative_deviation"] = frame["spread_over_a2"] / frame["lyapunov"] - 1.0
-    below = frame["spread"] <= frame["spread_bound"]
-    proven = frame["spread_bound"].notna()
-    frame["verdict"] = np.where(
-        proven & below,
-        "agrees: below the proven bound",
-        np.where(proven, "disagrees: above the proven bound", "inconclusive: no bound proven"),
-    )
-    return {"stationary_spread": frame}
+    spreads = dataset[list(_GIVES)].load().broadcast_like(dataset["spread"])
+    rows = []
+    for at, point in grid_points(spreads, dataset["spread"].dims):
+        values = {name: float(point[name]) for name in _GIVES}
+        verdict = at_most(values["spread"], values["spread_bound"])
+        values["relative_deviation"] = values["spread_over_a2"] / values["lyapunov"] - 1.0
+        rows.append(Row(values, verdict, "spread", at))
+    return (Table("stationary_spread", _COLUMNS, tuple(rows)),)
+
+
+_COLUMNS = (
+    Column("spread", "state^2", error="spread_error"),
+    Column("spread_error", "state^2", 2),
+    Column("spread_over_a2"),
+    Column("lyapunov"),
+    Column("spread_bound", "state^2"),
+    Column("relative_deviation", digits=3),
+)
 
 
 def exact() -> list[Any]:
@@ -172,6 +174,6 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
-    tables=tables,
-    table_names=("stationary_spread",),
+    judge=judge,
+    tables=("stationary_spread",),
 )

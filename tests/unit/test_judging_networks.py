@@ -1,0 +1,248 @@
+"""Statistics that compare with laws, bounds and gaps say agrees, disagrees, undecided as due."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy import stats
+
+from neurolim.core import Kind, Verdict
+from neurolim.statistics import (
+    contraction,
+    law_agreement,
+    mean_field_agreement,
+    proven_bounds,
+    reflection_bias,
+    spike_comparison,
+    stationary_spread,
+)
+
+AGREES, DISAGREES, UNDECIDED = Kind.AGREES, Kind.DISAGREES, Kind.UNDECIDED
+NAN = np.nan
+
+
+def verdicts(table: Any) -> list[Verdict]:
+    return [row.verdict for row in table.rows if row.verdict is not None]
+
+
+def at_law(replicas: int, failed: int, deviation: float) -> xr.Dataset:
+    """Return replicas of a mean of which some failed, this many standard errors off a law."""
+    draws = np.random.Generator(np.random.PCG64(4)).standard_normal(replicas)
+    draws[:failed] = np.nan
+    left = draws[failed:]
+    error = left.std(ddof=1) / left.size**0.5
+    dims = ("replica", "copy", "time", "site", "variable")
+    values = np.broadcast_to(draws[:, None, None, None, None], (replicas, 2, 1, 1, 1))
+    still = ("time", "site", "variable")
+    zero = np.zeros((1, 1, 1))
+    return xr.Dataset(
+        {
+            "copy_mean": (dims, values),
+            "copy_covariance": ((*dims, "variable_b"), values[..., None]),
+            "reference_mean": (still, zero + left.mean() - deviation * error),
+            "reference_covariance": ((*still, "variable_b"), zero[..., None] + left.mean()),
+            "reference_mean_error": (still, zero),
+            "reference_covariance_error": ((*still, "variable_b"), zero[..., None]),
+        },
+        {"time": [1.0], "copy": ["first", "second"], "variable": ["x"], "variable_b": ["x"]},
+    )
+
+
+@pytest.mark.parametrize(("failed", "kind"), [(0, DISAGREES), (60, AGREES)])
+def test_failed_copies_are_no_freedom_beside_a_law(failed, kind):
+    options = {"after": 0.0, "law": "evolving"}
+    found = law_agreement.apply(at_law(64, failed, 4.0), **options)
+    assert int(found["law_replicas"]) == 64 - failed
+    (table,) = law_agreement.judge(found, options, {})
+    mean, covariance = table.rows
+    # Student's t with R - 1 degrees of freedom; with 63 for four replicas it would disagree.
+    expected = 2.0 * stats.t.sf(4.0, 63 - failed)
+    assert mean.values["p_value"] == pytest.approx(expected)
+    assert verdicts(table)[0].kind == kind
+    assert covariance.verdict is not None
+    assert covariance.verdict.kind == AGREES
+
+
+def test_failed_networks_are_no_freedom_beside_the_mean_field():
+    ((dataset, options, _),) = mean_field_agreement.exact()
+    failed = dataset.copy(deep=True)
+    failed["status"][:, 4:] = 1
+    for name in ("mean", "covariance"):
+        failed[name][:, 4:] = np.nan
+    error = failed["mean"].std("replica", ddof=1) / 2.0
+    failed["reference_mean"] = failed["mean"].mean("replica") - 5.0 * error
+    found = mean_field_agreement.apply(failed, **options)
+    assert found["mean_field_replicas"].values.tolist() == [4, 4]
+    (table,) = mean_field_agreement.judge(found, options, {})
+    # 4 comparisons of 5 standard errors: p = .06 for t with 3, 3e-5 for t with 47.
+    assert table.rows[0].values["p_value"] == pytest.approx(8.0 * stats.t.sf(5.0, 3))
+    assert verdicts(table)[0].kind == AGREES
+    dataset["reference_mean"] = dataset["mean"].mean("replica") - 5.0 * (
+        dataset["mean"].std("replica", ddof=1) / 48**0.5
+    )
+    (table,) = mean_field_agreement.judge(mean_field_agreement.apply(dataset, **options), {}, {})
+    assert verdicts(table)[0].kind == DISAGREES
+
+
+@functools.cache
+def chain() -> xr.DataArray:
+    """Return the biases of the chain, which take a second."""
+    ((dataset, options, _),) = reflection_bias.exact()
+    return reflection_bias.apply(dataset, **options)["bias_theory"]
+
+
+def biased(failed: int, deviation: float) -> xr.Dataset:
+    """Return biases this many standard errors off the chain's, some replicas of which failed."""
+    ((dataset, _, _),) = reflection_bias.exact()
+    draws = np.random.Generator(np.random.PCG64(6)).standard_normal(64)
+    draws -= draws[failed:].mean()
+    draws[:failed] = np.nan
+    error = np.nanstd(draws, ddof=1) / (64 - failed) ** 0.5
+    noise = 1e-6 * xr.DataArray(draws, dims="replica") + 1e-6 * error * deviation
+    one = dataset["copy_mean"].isel(replica=0, drop=True)
+    samples = (one + chain() + noise).transpose(*dataset["copy_mean"].dims)
+    return dataset.drop_dims("replica").assign(copy_mean=samples)
+
+
+@pytest.mark.parametrize(("failed", "kind"), [(0, DISAGREES), (60, AGREES)])
+def test_failed_copies_are_no_freedom_beside_the_chain(failed, kind):
+    found = reflection_bias.apply(biased(failed, 5.0), after=0.5)
+    assert (found["bias_replicas"] == 64 - failed).all()
+    biases, _ = reflection_bias.judge(found, {}, {})
+    # Four comparisons: p = .06 for t with 3, 2e-5 for t with 63.
+    assert [row.values["z"] for row in biases.rows] == pytest.approx([5.0] * 4)
+    assert {verdict.kind for verdict in verdicts(biases)} == {kind}
+
+
+@pytest.mark.parametrize(("deviation", "kind"), [(0.0, AGREES), (-9.0, DISAGREES)])
+def test_orders_of_the_bias_are_those_of_the_chain(deviation, kind):
+    found = reflection_bias.apply(biased(0, 0.0), after=0.5)
+    found["bias"][:, 1] += deviation * found["bias_error"][:, 1]
+    _, orders = reflection_bias.judge(found, {}, {})
+    assert [row.at["reflection"] for row in orders.rows] == ["bridge", "projected"]
+    for row in orders.rows:
+        steps, chain = found["dt"].values, found["bias_theory"].sel(row.at).values
+        expected = np.log(chain[0] / chain[1]) / np.log(steps[0] / steps[1])
+        assert row.values["order_chain"] == pytest.approx(expected)
+        assert row.verdict.kind == kind
+        assert row.verdict.reason.startswith("order")
+
+
+def test_a_bias_below_the_noise_has_no_order():
+    found = reflection_bias.apply(biased(0, 0.0), after=0.5)
+    found["bias_error"] = 0.0 * found["bias_error"] + 1.0
+    _, orders = reflection_bias.judge(found, {}, {})
+    assert {(v.kind, v.reason) for v in verdicts(orders)} == {
+        (UNDECIDED, "the bias is below the noise")
+    }
+
+
+@pytest.mark.parametrize(
+    ("z", "histogram_p", "kind"),
+    [
+        ((0.1, -0.5, 1.0, 2.0), 0.5, AGREES),
+        # One of five p below .002: two-sided 3.0902 standard errors.
+        ((0.1, -3.08, 1.0, 2.0), 0.5, AGREES),
+        ((0.1, -3.10, 1.0, 2.0), 0.5, DISAGREES),
+        ((0.1, -0.5, 1.0, 2.0), 0.001, DISAGREES),
+        ((0.1, 60.0, 1.0, 2.0), 0.5, DISAGREES),
+        ((NAN,) * 4, NAN, UNDECIDED),
+    ],
+)
+def test_levels_differ_where_one_of_five_tests_says_so(z, histogram_p, kind):
+    ((dataset, options, _),) = spike_comparison.exact()
+    found = spike_comparison.apply(dataset, **options)
+    found["comparison_z"][:] = np.array(z)
+    found["comparison_p"] = ((), histogram_p)
+    each = [*(2.0 * stats.norm.sf(np.abs(z))), histogram_p]
+    found["comparison_least_p"] = ((), np.fmin.reduce(each))
+    (table,) = spike_comparison.judge(found, options, {})
+    (verdict,) = verdicts(table)
+    assert verdict.kind == kind
+    reason = {AGREES: "can not be told apart", DISAGREES: "differ", UNDECIDED: "too few spikes"}
+    assert verdict.reason.startswith(reason[kind])
+
+
+def test_a_spread_keeps_its_bound_where_there_is_a_proof():
+    ((dataset, options, _),) = stationary_spread.exact()
+    found = stationary_spread.apply(dataset, **options)
+    found["spread_bound"] = ("noise", [1.0, 1e-9])
+    (table,) = stationary_spread.judge(found, options, {})
+    assert [verdict.kind for verdict in verdicts(table)] == [AGREES, DISAGREES]
+    assert [row.at for row in table.rows] == [{"noise": 0.1}, {"noise": 0.05}]
+    found["spread_bound"] = ("noise", [NAN, NAN])
+    (table,) = stationary_spread.judge(found, options, {})
+    assert {verdict.reason for verdict in verdicts(table)} == {"no bound proven"}
+
+
+def test_bounds_that_are_proven_are_not_judged():
+    dataset, options, _ = proven_bounds.exact()[0]
+    (table,) = proven_bounds.judge(proven_bounds.apply(dataset), options, {})
+    (row,) = table.rows
+    assert row.verdict is None
+    assert row.values["lambda_sync"] == pytest.approx(1.0 - 0.55**0.5)
+
+
+def measured(**changes: float) -> dict[str, float]:
+    """Return a row of the table of contraction: a rate of .5, interval .48 to .52, the gap .5."""
+    row = {
+        "rate": 0.5, "rate_low": 0.48, "rate_high": 0.52, "rate_over_gap": 1.0, "bend": 0.0,
+        "pathwise_rate": 0.4, "proven_pathwise": 0.3,
+    }  # fmt: skip
+    return row | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "norm", "synchronous", "kind", "reason"),
+    [
+        ({"rate": NAN}, "l1", True, UNDECIDED, "window below the floor of the estimator"),
+        ({"pathwise_rate": 0.2}, "l1", True, DISAGREES, "a pair is slower than proven"),
+        ({"pathwise_rate": 0.2}, "l1", False, AGREES, "not faster than the spectral gap"),
+        ({"pathwise_rate": NAN}, "l1", True, AGREES, "equals the spectral gap"),
+        ({}, "l1", True, AGREES, "equals the spectral gap"),
+        ({"rate_over_gap": 1.2}, "l1", True, DISAGREES, "faster than the spectral gap"),
+        ({"rate_over_gap": 1.2}, "l1", False, DISAGREES, "faster than the spectral gap"),
+        ({"rate_over_gap": 1.2, "bend": 0.1}, "l1", True, UNDECIDED,
+         "the decay still bends, run longer"),
+        ({"rate_over_gap": 0.8}, "l1", True, DISAGREES, "slower than the spectral gap"),
+        ({"rate_over_gap": 0.8, "bend": 0.1}, "l1", True, UNDECIDED,
+         "the decay still bends, run longer"),
+        ({"rate_over_gap": 0.8, "bend": 0.1}, "l1", False, AGREES,
+         "slower than the spectral gap"),
+        # Within the tolerance of .05 beyond the interval.
+        ({"rate_over_gap": 1.08}, "l1", True, AGREES, "equals the spectral gap"),
+        ({"rate_over_gap": NAN}, "l1", True, AGREES, "not slower than proven"),
+        ({"rate_over_gap": 1.2}, "l2", True, AGREES, "not slower than proven"),
+        ({"rate": -0.1}, "l2", False, UNDECIDED, "no decay"),
+    ],
+)  # fmt: skip
+def test_a_rate_lies_between_what_is_proven_and_the_gap(changes, norm, synchronous, kind, reason):
+    expect = {"order": 1.0, "tolerance": 0.05}
+    _, verdict = contraction._verdict(measured(**changes), norm, synchronous, expect)
+    assert (verdict.kind, verdict.reason) == (kind, reason)
+
+
+def test_without_an_expectation_a_slow_synchronous_rate_is_none_of_the_gaps():
+    _, verdict = contraction._verdict(measured(rate_over_gap=0.8), "l1", True, {})
+    assert (verdict.kind, verdict.reason) == (AGREES, "slower than the spectral gap")
+
+
+def test_the_coupling_is_an_axis_or_an_option_of_the_solver():
+    dataset, options, _ = contraction.exact()[0]
+    expect = {"rate_over_gap": {"order": 2.0, "tolerance": 0.01}}
+    dataset.attrs["options"] = '{"coupling": "synchronous"}'
+    dataset["reference_gap"] = ((), 1.4)
+    for coupling, kind in (("synchronous", DISAGREES), ("mirror", AGREES)):
+        dataset.attrs["options"] = f'{{"coupling": "{coupling}"}}'
+        both = dataset, dataset.expand_dims(coupling=[coupling]).assign_attrs(options="{}")
+        for case in both:
+            found = contraction.apply(case, **options)
+            (table,) = contraction.judge(found, options, expect)
+            (l1,) = (row for row in table.rows if row.at["norm"] == "l1")
+            assert l1.verdict is not None
+            assert l1.verdict.kind == kind
+            assert l1.quantity == "rate_over_gap"
