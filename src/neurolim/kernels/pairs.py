@@ -24,11 +24,7 @@ feels no means of x_k or of fields of x_k, which it holds; a symmetric compositi
 second order is of second order, and D N D is Strang's splitting.  Hence weak order 2 for additive
 noise (common, correlated, of amplitudes in time, too) where no drift feels means of its own
 variable and pull, gap and target are constant along N, away from walls.  Otherwise weak order 1: of
-<<<<<<< HEAD
 what is held while it moves, of Milstein's step (Kloeden & Platen 1992, sec. 14.1) or of the bridge.
-=======
-what is held while it moves, of Milstein's step (Kloeden & Platen 1992, sec. 14.1), of the bridge.
->>>>>>> pairs
 Strong order 1 where noises commute and no amplitude depends on means, otherwise 1/2: that of what
 Milstein's correction leaves of the double integrals (sec. 10.3).
 """
