@@ -203,10 +203,8 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         relaxing = largest_rate(model, params, gain=gain, inward=inward)
         fastest = fastest_rate(model, params, gain, inward)
     if options["dt"] * relaxing > _LONGEST:
-        problem = (
-            f"{options['dt']:g} is longer than the relaxation time 1/(pull + gap) = "
-            f"{1 / relaxing:g}"
-        )
+        limit = f"the relaxation time 1/(pull + gap) = {1.0 / relaxing:g}"
+        problem = f"{options['dt']:g} is longer than {limit}"
         raise StudyError("dt", problem, f"dt <= {_LONGEST / relaxing:g}")
     if options["dt"] * fastest >= 2.0:
         problem = f"{options['dt']:g} is beyond the stability limit 2/rate = {2.0 / fastest:g}"
