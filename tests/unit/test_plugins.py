@@ -172,7 +172,7 @@ def test_what_is_derived_from_a_file_is_kept_on_disk(study, tmp_path, monkeypatc
     structure_of(model)
     assert [*(tmp_path / "cache").glob(f"structure-{model_digest(model)}-*.json")]
     # Importing names from neurolim itself does not pull in all of it.
-    imported = sources.text_of(model.drift.__module__)[1]
+    imported = sources.digest_and_imports(model.drift.__module__)[1]
     assert imported == (model.coupling.rate.__module__,)
 
 
