@@ -23,7 +23,11 @@ sys.path.insert(0, str(HERE.parent / "src"))
 
 import numpy as np
 
-from neurolim import load_study, stages
+from neurolim import load_study
+from neurolim.pipeline.analyse import analyse
+from neurolim.pipeline.collect import collect
+from neurolim.pipeline.layout import layout_of
+from neurolim.pipeline.simulate import simulate
 from neurolim.sweep import chunks, store
 
 REFERENCE = HERE / "reference" / "numbers.json"
@@ -32,12 +36,12 @@ REFERENCE = HERE / "reference" / "numbers.json"
 def solved(path: Path, results: Path) -> dict[str, str]:
     """Return the digest of every array of one study by name, e.g. "data.mean"."""
     study = load_study(path)
-    home = stages.folder(study, results)
+    layout = layout_of(study, results)
     for number, runs in enumerate(chunks.plan(study).chunks):
-        stages.simulate(study, runs, stages.chunk_path(study, results, number))
-    stages.collect(study, results, home / "data.zip")
-    stages.reduce(study, home / "data.zip", home / "statistics.zip")
-    return digests(home)
+        simulate(study, runs, layout.chunk(number))
+    collect(study, results)
+    analyse(study, results)
+    return digests(layout.home)
 
 
 def digests(home: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ from neurolim.core import Model, Solver, StudyError
 from neurolim.pipeline.analyse import analyse, failures, joined
 from neurolim.pipeline.collect import collect
 from neurolim.pipeline.digests import simulation_digest
-from neurolim.pipeline.layout import Layout
+from neurolim.pipeline.layout import layout_of
 from neurolim.pipeline.simulate import simulate
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, store
@@ -102,7 +102,7 @@ def run_study(
         path = parse_study(path)
     study = path if isinstance(path, Study) else load_study(path)
     the_plan = planning.check_fit(study, results, workers)
-    layout = Layout(Path(results), study.name)
+    layout = layout_of(study, results)
     with lock.locked(results, [study.name]):
         for number, runs in enumerate(the_plan.chunks):
             target = layout.chunk(number)

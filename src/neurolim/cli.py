@@ -11,7 +11,7 @@ import typer
 
 from neurolim import core
 from neurolim.core import StudyError
-from neurolim.pipeline.layout import Layout
+from neurolim.pipeline.layout import layout_of
 from neurolim.sweep import chunks as planning
 from neurolim.sweep.progress import reporting
 from neurolim.sweep.store import StoreError
@@ -203,7 +203,7 @@ def collect(study: StudyFile, results: Results = "results") -> None:
     from neurolim.pipeline.collect import collect as join
 
     loaded = load_study(study, analysis=False)
-    with reporting(Layout(Path(results), loaded.name).data):
+    with reporting(layout_of(loaded, results).data):
         join(loaded, results)
 
 
@@ -213,7 +213,7 @@ def analyse(study: StudyFile, results: Results = "results") -> None:
     from neurolim.pipeline.analyse import analyse as make
 
     loaded = load_study(study)
-    with reporting(Layout(Path(results), loaded.name).analysis) as progress:
+    with reporting(layout_of(loaded, results).analysis) as progress:
         make(loaded, results, progress)
 
 

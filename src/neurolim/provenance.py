@@ -14,7 +14,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
 from neurolim import sources
-from neurolim.sources import PACKAGE, text_of, tree_digest
+from neurolim.sources import PACKAGE, digest_and_imports
 
 _PINNED = ("numpy", "numba", "scipy", "xarray", "zarr", "dask", "snakemake")
 
@@ -22,8 +22,7 @@ _PINNED = ("numpy", "numba", "scipy", "xarray", "zarr", "dask", "snakemake")
 @lru_cache(maxsize=256)
 def _parsed(module: str) -> tuple[str, tuple[str, ...]]:
     """Return (digest of the module's syntax tree, modules it imports that count)."""
-    text, inside = text_of(module)
-    return tree_digest(text), inside
+    return digest_and_imports(module)
 
 
 def code_digest(*modules: str) -> str:

@@ -12,12 +12,15 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
+
+from neurolim.kept import cache_folder, keep_text
 
 PACKAGE = "neurolim"
 #: How names of modules begin that are files.
@@ -65,12 +68,6 @@ class _WithoutDocstrings(ast.NodeTransformer):
         return node
 
 
-def tree_digest(text: str) -> str:
-    """Return the digest of a program without comments, docstrings and layout."""
-    bare = ast.dump(_WithoutDocstrings().visit(ast.parse(text)))
-    return hashlib.sha256(bare.encode()).hexdigest()
-
-
 def _run(tree: ast.AST) -> Iterator[ast.AST]:
     """Yield all nodes but those that only type checkers read."""
     yield tree
@@ -80,24 +77,64 @@ def _run(tree: ast.AST) -> Iterator[ast.AST]:
         yield from _run(node)
 
 
-def _imported(text: str, package: str = "") -> set[str]:
-    """Return the absolute names of all that a program imports: modules, and names in modules.
+def _imported(tree: ast.AST, package: str) -> Iterator[str]:
+    """Yield the absolute names of all that a program imports: modules, and names in modules."""
+    for node in _run(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = [*(parents if node.level else []), *filter(None, [node.module])]
+            yield ".".join(base)
+            yield from (".".join([*base, alias.name]) for alias in node.names)
+
+
+class Program(NamedTuple):
+    """What the text of a program says of it.
+
+    Parameters
+    ----------
+    digest : of what it does: without comments, docstrings and layout
+    imported : absolute names of modules, and of names in modules
+    """
+
+    digest: str
+    imported: tuple[str, ...]
+
+
+@lru_cache(maxsize=1)
+def _own_digest() -> str:
+    """Return what the reading of a program depends on beside its text."""
+    text = Path(__file__).read_bytes() + sys.version.encode()
+    return hashlib.sha256(text).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def program(text: str, package: str = "") -> Program:
+    """Return what a program does and imports, kept on disk: hundreds are parsed in a second.
 
     Parameters
     ----------
     text : the program
     package : of the program, for relative imports
+
+    Raises
+    ------
+    SyntaxError, ValueError : it is none
     """
-    found: set[str] = set()
-    for node in _run(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            parents = package.split(".")[: len(package.split(".")) - node.level + 1]
-            base = [*(parents if node.level else []), *filter(None, [node.module])]
-            found.add(".".join(base))
-            found.update(".".join([*base, alias.name]) for alias in node.names)
-    return found - {""}
+    key = hashlib.sha256(f"{_own_digest()} {package}\n{text}".encode()).hexdigest()
+    path = cache_folder() / f"program-{key[:32]}.json"
+    try:
+        digest, imported = json.loads(path.read_text(encoding="utf-8"))
+        return Program(digest, tuple(imported))
+    except (OSError, ValueError, TypeError):
+        pass  # not there, or half a file
+    tree = ast.parse(text)
+    names = tuple(sorted({*_imported(tree, package)} - {""}))
+    bare = ast.dump(_WithoutDocstrings().visit(tree))
+    found = Program(hashlib.sha256(bare.encode()).hexdigest(), names)
+    keep_text(path, json.dumps(found))
+    return found
 
 
 # -- modules of packages ---------------------------------------------------------------------
@@ -133,8 +170,8 @@ def _source(module: str) -> Path | None:
     return Path(spec.origin) if known else None  # type: ignore[union-attr, arg-type]
 
 
-def text_of(module: str) -> tuple[str, tuple[str, ...]]:
-    """Return (text of a module, modules it imports that are part of what it does).
+def digest_and_imports(module: str) -> tuple[str, tuple[str, ...]]:
+    """Return (digest of a module's program, modules it imports that are part of what it does).
 
     Those are modules of neurolim, and of the module's own package or folder.
     """
@@ -147,13 +184,14 @@ def text_of(module: str) -> tuple[str, tuple[str, ...]]:
         text, siblings = path.read_text(encoding="utf-8"), set()
         own = module.split(".")[0]
     package = module if module not in _files and _is_package(module) else module.rpartition(".")[0]
+    digest, imported = program(text, package)
     inside = {
         name
-        for name in _imported(text, package)
+        for name in imported
         # The package itself only hands on names; what they stand for is in every solver's digest.
         if name != PACKAGE and name.split(".")[0] in (PACKAGE, own) and _source(name)
     }
-    return text, tuple(sorted(inside | siblings))
+    return digest, tuple(sorted(inside | siblings))
 
 
 def package_files(module: str) -> dict[str, Path]:
@@ -188,7 +226,7 @@ def package_files(module: str) -> dict[str, Path]:
         parts = name.split(".") if _is_package(name) else name.split(".")[:-1]
         found["/".join([*parts, path.name])] = path
         text = path.read_text(encoding="utf-8")
-        for other in _imported(text, ".".join(parts)):
+        for other in program(text, ".".join(parts)).imported:
             if other.split(".")[0] == own:
                 if _is_compiled(other):
                     raise ValueError(f"{name} imports {other}, which is compiled")
@@ -223,12 +261,12 @@ def _read(path: Path, stamp: tuple[int, int]) -> tuple[str, str, tuple[str, ...]
     """Return (text, digest, names of files of its folder that it imports) of a file."""
     text = path.read_text(encoding="utf-8")
     try:
-        names = {name.split(".")[0] for name in _imported(text, "_folder")}
-        names |= {n.split(".")[1] for n in _imported(text, "_folder") if n.startswith("_folder.")}
-        digest = tree_digest(text)
+        digest, imported = program(text, "_folder")
     except SyntaxError as error:
         error.filename = str(path)
         raise
+    names = {name.split(".")[0] for name in imported}
+    names |= {name.split(".")[1] for name in imported if name.startswith("_folder.")}
     # As for a script, what lies beside it comes first, but for Python's own modules.
     known = sorted(
         name
@@ -283,7 +321,7 @@ def file_module(path: Path) -> str:
 
 def text_module(text: str) -> str:
     """Return the name of the module that a program is which was made here and is in no file."""
-    name = f"{PREFIX}text_{tree_digest(text)[:16]}"
+    name = f"{PREFIX}text_{program(text).digest[:16]}"
     _files.setdefault(name, FileModule(Path("a model as text"), text, {}))
     return name
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from neurolim.pipeline.analyse import all_pages, current_pages, failures
 from neurolim.pipeline.collect import RUNS
 from neurolim.pipeline.digests import simulation_code, simulation_digest, stage_digests
-from neurolim.pipeline.layout import Layout
+from neurolim.pipeline.layout import Layout, layout_of
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, store
 from neurolim.sweep.progress import BEAT, note_path, read_note
@@ -38,7 +38,7 @@ def status_of(study: Study, results: str | Path, check: bool = False) -> str:
     results : folder of all results
     check : compare every file with its checksum, which reads all of them
     """
-    layout, digests = Layout(Path(results), study.name), stage_digests(study)
+    layout, digests = layout_of(study, results), stage_digests(study)
     states = {
         f"chunk {number}": state for number, state in chunk_states(study, results, check).items()
     }
@@ -68,7 +68,7 @@ def status_of(study: Study, results: str | Path, check: bool = False) -> str:
 
 def chunk_states(study: Study, results: str | Path, check: bool = False) -> dict[int, State]:
     """Return the state of every chunk of a study."""
-    layout, code = Layout(Path(results), study.name), simulation_code(study)
+    layout, code = layout_of(study, results), simulation_code(study)
     return {
         number: _state(
             layout.chunk(number),

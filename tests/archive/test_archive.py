@@ -20,13 +20,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neurolim import stages
+from neurolim.api import run_study
 from neurolim.archive import contents, harmless
 from neurolim.archive.verify import ArchiveError, verify
 from neurolim.archive.write import archive
 from neurolim.core import Status, StudyError
 from neurolim.sweep import store, zipped
 from neurolim.sweep.chunks import plan
+from neurolim.sweep.study import load_study
 
 ROOT = Path(__file__).parents[2]
 DATE = "2026-01-02"
@@ -54,7 +55,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
     study = folder / "small.yaml"
     study.write_text(STUDY)
-    stages.run_study(study, folder / "results")
+    run_study(study, folder / "results")
     path = archive([str(study)], folder / "results", date=DATE, root=ROOT)
     return folder / "results", study, path
 
@@ -580,10 +581,10 @@ def test_a_refined_map_comes_again_with_what_it_rests_on(tmp_path):
     words = study.read_text().replace("t_end: 300.0", "t_end: 30.0").replace("100.0", "10.0")
     path = tmp_path / "map.yaml"
     path.write_text(words)
-    data = stages.run_study(path, tmp_path / "results")
+    data = run_study(path, tmp_path / "results")
     assert (data["status"] == Status.SKIPPED).any()
     made = archive([str(path)], tmp_path / "results", date=DATE, root=ROOT)
-    chunks = len(plan(stages.load_study(path)).chunks)
+    chunks = len(plan(load_study(path)).chunks)
     assert chunks > 1
     found = verify(made, recompute=chunks, here=True)
     assert sum("bit for bit" in line for line in found) == chunks

@@ -19,9 +19,11 @@ from distributed import LocalCluster
 from tests.running import ROOT, environment, files_of, start
 
 from neurolim import core
-from neurolim.stages import load_study, run_study, simulate
+from neurolim.api import run_study
+from neurolim.pipeline.simulate import simulate
 from neurolim.sweep.chunks import plan
 from neurolim.sweep.engine import Engine, run_batch
+from neurolim.sweep.study import load_study
 
 pytestmark = pytest.mark.workflow
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from neurolim.stages import run_study
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
 from neurolim import Status, StudyError, solve
+from neurolim.api import run_study
 from neurolim.solvers._graphs import lay_wires
 from neurolim.solvers.balance_points import starting_values
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from neurolim.api import run_study
 from neurolim.core import StudyError
-from neurolim.stages import run_study
 from neurolim.sweep.study import parse_study
 
 STUDIES = (

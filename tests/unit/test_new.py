@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from neurolim import StudyError, run_study, stages
+from neurolim import StudyError, run_study
 from neurolim.check import check
 from neurolim.cli import main
 from neurolim.new import TEMPLATES, new
+from neurolim.pipeline.outline import study_files
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_the_study_of_a_new_project_reaches_the_verdict_it_expects(here, monkeyp
     home = new("project", "My demo 1.0", Path())
     monkeypatch.chdir(home)
     config = yaml.safe_load(Path("config/config.yaml").read_text())
-    (study,) = stages.study_files(config)
+    (study,) = study_files(config)
     assert check("models/example.py")[0].endswith("ok")
     run_study(study, config["results"], workers=2)
     table = pd.read_csv("results/first/tables/convergence_rate.csv")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from neurolim import StudyError
-from neurolim.stages import run_study
+from neurolim.api import run_study
 from neurolim.sweep.study import parse_study
 
 EPS = [0.1, 0.05, 0.02]

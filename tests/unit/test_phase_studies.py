@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from neurolim.api import run_study
 from neurolim.core import Status
-from neurolim.stages import load_study, run_study
+from neurolim.sweep.study import load_study
 
 STUDIES = (
     "basins",

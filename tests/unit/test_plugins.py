@@ -16,7 +16,7 @@ import pytest
 import yaml
 from tests.running import ROOT, environment
 
-from neurolim import GapJunctions, StudyError, core, load_study, run_study, solve, sources, stages
+from neurolim import GapJunctions, StudyError, core, load_study, run_study, solve, sources
 from neurolim.archive import contents
 from neurolim.archive.verify import ArchiveError, verify
 from neurolim.archive.write import archive
@@ -25,6 +25,8 @@ from neurolim.core.digests import model_digest
 from neurolim.kernels.model_code import kernel_key
 from neurolim.new import new
 from neurolim.numerics.structure import structure_of
+from neurolim.pipeline.digests import simulation_code, stage_digests
+from neurolim.pipeline.layout import Layout
 from neurolim.sweep import engine, store, zipped
 from neurolim.sweep.study import parse_study
 
@@ -118,7 +120,7 @@ def edit(study, old, new, name="four"):
 def digests(study):
     """Return the digests of the simulation and of the stages after it."""
     loaded = load_study(study)
-    return stages.simulation_code(loaded), stages.stage_digests(loaded)
+    return simulation_code(loaded), stage_digests(loaded)
 
 
 def test_a_study_finds_model_and_statistic_in_files(study, tmp_path):
@@ -136,7 +138,7 @@ def test_a_study_finds_model_and_statistic_in_files(study, tmp_path):
 
 def test_a_comment_makes_nothing_again_and_an_equation_does(study, tmp_path):
     run_study(study, tmp_path / "results")
-    chunk = stages.chunk_path(load_study(study), tmp_path / "results", 0)
+    chunk = Layout(Path(tmp_path / "results"), (load_study(study)).name).chunk(0)
     before, record = digests(study), store.read_record(chunk)
     edit(study, "def drift", "# A remark.\ndef drift")
     edit(study, '"""How strong', '"""Now in other words: how strong', "rates")
@@ -172,7 +174,7 @@ def test_what_is_derived_from_a_file_is_kept_on_disk(study, tmp_path, monkeypatc
     structure_of(model)
     assert [*(tmp_path / "cache").glob(f"structure-{model_digest(model)}-*.json")]
     # Importing names from neurolim itself does not pull in all of it.
-    imported = sources.text_of(model.drift.__module__)[1]
+    imported = sources.digest_and_imports(model.drift.__module__)[1]
     assert imported == (model.coupling.rate.__module__,)
 
 

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neurolim import core, stages
+from neurolim import core
+from neurolim.api import run_study
 from neurolim.core import Status, StudyError
+from neurolim.pipeline.digests import simulation_digest
+from neurolim.pipeline.layout import layout_of
+from neurolim.pipeline.simulate import simulate
 from neurolim.sweep import chunks, store
 from neurolim.sweep.refine import corners, levels_of, wanted
 from neurolim.sweep.study import parse_study
@@ -76,7 +80,7 @@ def results(tmp_path_factory):
     home = tmp_path_factory.mktemp("maps")
     found = {}
     for one in (study("full"), study("refined", refine=REFINE, chunk_seconds=5.0)):
-        found[one.name] = stages.run_study(one, home)
+        found[one.name] = run_study(one, home)
     return home, found
 
 
@@ -115,14 +119,13 @@ def test_levels_are_further_chunks_and_depend_on_what_is_coarser(results):
     assert chunks.earlier(one, plan[0]) == []
     assert chunks.earlier(one, plan[-1]) == [k for k, level in enumerate(levels) if level < 2]
     last = len(plan) - 1
-    before = store.sha256(stages.chunk_path(one, home, last))
-    stages.simulate(one, plan[last], stages.chunk_path(one, home, last))
-    assert store.sha256(stages.chunk_path(one, home, last)) == before
+    before = store.sha256(layout_of(one, home).chunk(last))
+    simulate(one, plan[last], layout_of(one, home).chunk(last))
+    assert store.sha256(layout_of(one, home).chunk(last)) == before
     other = study("refined", refine=REFINE, chunk_seconds=5.0, statistics=[
         {"regime": {"after": 120.0, "starts": "voltage_start"}}])  # fmt: skip
     digests = [
-        [stages.simulation_digest(which, runs) for runs in (plan[0], plan[-1])]
-        for which in (one, other)
+        [simulation_digest(which, runs) for runs in (plan[0], plan[-1])] for which in (one, other)
     ]
     assert digests[0][0] == digests[1][0]
     assert digests[0][1] != digests[1][1]
@@ -131,7 +134,7 @@ def test_levels_are_further_chunks_and_depend_on_what_is_coarser(results):
 def test_a_level_with_nothing_to_refine_is_an_empty_chunk(tmp_path):
     # Far above the last bifurcation every network rests: corners agree, level 1 has no cell.
     high = {"current": [20.0, 21.0, 22.0], "a": [0.2, 0.25, 0.3]}
-    found = stages.run_study(
+    found = run_study(
         study("still", grid=high, refine=REFINE | {"levels": 1}, statistics=["regime"]), tmp_path
     )
     status = found["status"].values

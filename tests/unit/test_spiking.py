@@ -12,10 +12,10 @@ from scipy.optimize import brentq
 
 import neurolim
 from neurolim import core
+from neurolim.api import run_study
 from neurolim.models import hodgkin_huxley
 from neurolim.models.morris_lecar_voltage import gate
 from neurolim.numerics.structure import derivatives_of
-from neurolim.stages import run_study
 from neurolim.statistics.spikes import measures, spike_times
 
 QUIET = {"scheme": "euler_maruyama", "records": 1, "bins": 1}

@@ -11,11 +11,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from neurolim.stages import run_study, simulation_digest, stage_digests
 
-from neurolim import StudyError, core, provenance, stages
-from neurolim.core import Status
+from neurolim import StudyError, core, provenance
+from neurolim.api import run_study
+from neurolim.core import Kind, Row, Status, Table, Verdict
+from neurolim.core.verdict import contains
+from neurolim.pipeline import analyse as analysis
+from neurolim.pipeline.analyse import analyse
+from neurolim.pipeline.collect import collect
+from neurolim.pipeline.digests import simulation_digest, stage_digests
+from neurolim.pipeline.layout import layout_of
+from neurolim.pipeline.outline import (
+    _sentences,
+    captions,
+    current_pages,
+    outline,
+    outlines,
+    study_files,
+)
+from neurolim.pipeline.simulate import simulate
 from neurolim.run import progress_line
+from neurolim.status import status_of
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import engine, store
 from neurolim.sweep.study import Study, parse_study
@@ -53,8 +69,8 @@ def test_code_edited_while_a_chunk_runs_does_not_sign_it(tmp_path, monkeypatch):
         return found
 
     monkeypatch.setattr(engine, "run_tasks", edited_meanwhile)
-    target = stages.chunk_path(one, tmp_path, 0)
-    stages.simulate(one, runs, target)
+    target = layout_of(one, tmp_path).chunk(0)
+    simulate(one, runs, target)
     assert simulation_digest(one, runs) != before
     assert store.read_record(target)["digest"] == before
 
@@ -94,7 +110,7 @@ def test_failed_reference_runs_are_counted(tmp_path, monkeypatch):
     assert found["points with failures"] == found["failed at eps=0.1"] == 1
     path = tmp_path / "study.yaml"
     path.write_text("model: linear\nsolver: particles\n")
-    (caption,) = stages.captions([str(path)], str(tmp_path)).values()
+    (caption,) = captions([str(path)], str(tmp_path)).values()
     assert "1 of 3 reference runs failed" in caption["verdicts"][0]["sentence"]
 
 
@@ -156,19 +172,20 @@ def test_stale_inputs_are_refused(tmp_path):
     record = store.read_record(home / "statistics.zip")
     assert record["data"] == store.sha256(home / "data.zip")
     for stage in (
-        lambda: stages.reduce(other, home / "data.zip", home / "statistics.zip"),
-        lambda: stages.tabulate(other, tmp_path, "runs", home / "tables" / "runs.csv"),
-        lambda: stages.tabulate(other, tmp_path, "agreement", home / "tables" / "agreement.csv"),
+        lambda: collect(other, tmp_path),
+        lambda: analyse(other, tmp_path),
     ):
-        with pytest.raises(store.StoreError, match=r"data\.zip: made from another study"):
+        with pytest.raises(store.StoreError, match=r"(0|data)\.zip: made from another study"):
             stage()
     run_study(other, tmp_path)
     assert store.read_record(home / "data.zip")["digest"] != json.loads(old[1])["digest"]
-    # Statistics of other data than lie beside them.
+    # Statistics of other data than lie beside them are made again.
+    new = (home / "tables" / "agreement.csv").read_bytes()
     (home / "data.zip").write_bytes(old[0])
     (home / "data.json").write_bytes(old[1])
-    with pytest.raises(store.StoreError, match=r"statistics\.zip: made from another study"):
-        stages.tabulate(one, tmp_path, "agreement", home / "tables" / "agreement.csv")
+    analyse(one, tmp_path)
+    assert store.read_record(home / "statistics.zip")["data"] == record["data"]
+    assert (home / "tables" / "agreement.csv").read_bytes() != new
 
 
 def test_editing_what_makes_tables_and_figures_of_statistics_is_noticed(monkeypatch):
@@ -178,14 +195,14 @@ def test_editing_what_makes_tables_and_figures_of_statistics_is_noticed(monkeypa
 
     def edited(module: str) -> Any:
         digest, imported = parsed(module)
-        return (digest + "edited" if module == "neurolim.analysis" else digest), imported
+        return (digest + "edited" if module == "neurolim.pipeline.analyse" else digest), imported
 
     monkeypatch.setattr(provenance, "_parsed", edited)
     after = stage_digests(one)
     assert {stage for stage in before if before[stage] != after[stage]} == {
         "reduce",
-        "tabulate",
-        "agreement",
+        "tables/agreement",
+        "figures/agreement",
     }
 
 
@@ -223,11 +240,11 @@ def test_core_seconds_are_those_of_the_chunk(tmp_path):
     while time.process_time() < deadline:
         sum(range(10000))
     (runs,) = planning.plan(study()).chunks
-    stages.simulate(study(), runs, stages.chunk_path(study(), tmp_path, 0))
+    simulate(study(), runs, layout_of(study(), tmp_path).chunk(0))
     before = time.process_time()
-    stages.simulate(study(), runs, stages.chunk_path(study(), tmp_path, 0))
+    simulate(study(), runs, layout_of(study(), tmp_path).chunk(0))
     took = time.process_time() - before
-    cost = json.loads(stages.chunk_path(study(), tmp_path, 0).with_suffix(".cost").read_text())
+    cost = json.loads(layout_of(study(), tmp_path).chunk(0).with_suffix(".cost").read_text())
     assert 0.0 <= cost["core_seconds"] <= took + 0.001
 
 
@@ -236,11 +253,11 @@ def test_an_outdated_record_is_no_chunk_done(tmp_path):
     text = "model: linear\nsolver: particles\noptions: {n_neurons: 64, t_end: 1.0, records: 4}\n"
     path.write_text(text)
     run_study(path, tmp_path)
-    now = {"study": stages.outline(str(path))}
-    assert "study 1/1 chunks" in progress_line(now, str(tmp_path), 1.0, 0.0)
+    now = {"study": outline(str(path), tmp_path)}
+    assert "study 1/1 chunks" in progress_line(now, 1.0, 0.0)
     path.write_text(text + "seed: 5\n")
-    now = {"study": stages.outline(str(path))}
-    assert "study 0/1 chunks" in progress_line(now, str(tmp_path), 1.0, 0.0)
+    now = {"study": outline(str(path), tmp_path)}
+    assert "study 0/1 chunks" in progress_line(now, 1.0, 0.0)
 
 
 def test_pages_of_another_study_are_not_current(tmp_path):
@@ -249,14 +266,14 @@ def test_pages_of_another_study_are_not_current(tmp_path):
     path.write_text(text + "replicas: 16\nfigures: [agreement]\n")
     run_study(path, tmp_path)
     home = tmp_path / "study"
-    current = stages.current_pages(stages.outlines([str(path)]), str(tmp_path))
+    current = current_pages(outlines([str(path)], tmp_path))
     assert {Path(page).relative_to(home).as_posix() for page in current} == {
         "tables/runs.html",
         "tables/agreement.html",
         "figures/agreement.svg",
     }
     path.write_text(text + "replicas: 16\nfigures: [agreement]\nfailed_share: 0.2\n")
-    assert stages.current_pages(stages.outlines([str(path)]), str(tmp_path)) == []
+    assert current_pages(outlines([str(path)], tmp_path)) == []
 
 
 def zipped(name: str) -> dict[str, Any]:
@@ -310,14 +327,61 @@ def test_a_dataset_larger_than_memory_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize("named", [None, [], "linear.yaml", [3]])
 def test_a_configuration_without_studies_is_refused(named):
     with pytest.raises(StudyError, match="studies: got"):
-        stages.study_files({"studies": named})
+        study_files({"studies": named})
 
 
-def test_the_report_says_the_verdict_of_any_table(tmp_path):
-    one = study(grid={"eps": [0.1, 0.2]})
-    table = tmp_path / "bias.csv"
-    table.write_text("scheme,eps,bias,verdict\nbridge,0.1,0.5,agrees: 0.8 standard errors\n")
-    (words,) = stages._sentences(one, table)
-    assert words == "scheme bridge, eps 0.1: agrees: 0.8 standard errors"
-    table.write_text("barrier,verdict\n0.07,agrees: within 5%\n")
-    assert stages._sentences(one, table) == ["agrees: within 5%"]
+def test_the_report_says_the_verdict_of_any_table():
+    one = study()
+    rows = (
+        Row({}, contains(0.5, 0.4, 0.6, 0.45), at={"scheme": "bridge", "eps": 0.1}),
+        Row({}, Verdict(Kind.UNDECIDED, reason="no replicas"), "barrier"),
+        Row({}),
+    )
+    assert _sentences(one, Table("bias", (), rows)) == [
+        "scheme=bridge, eps=0.1: measured 0.5 [0.4, 0.6], expected 0.45: agrees (contains 0.45)",
+        "barrier: undecided (no replicas)",
+    ]
+
+
+def test_a_figure_that_cannot_be_drawn_names_its_error_and_is_tried_again(tmp_path, monkeypatch):
+    one = study(figures=["agreement", "trajectories"])
+    layout = layout_of(one, tmp_path)
+    drawn: list[str] = []
+    broken = [True]
+    figure_of = analysis.figure_of
+
+    def figure(study: Study, name: str, *more: Any) -> Any:
+        drawn.append(name)
+        if name == "agreement" and broken[0]:
+            raise ValueError("no room for $x_$")
+        return figure_of(study, name, *more)
+
+    monkeypatch.setattr(analysis, "figure_of", figure)
+    with pytest.raises(StudyError, match=r"figures/agreement: ValueError.*no room"):
+        run_study(one, tmp_path)
+    assert "no room" in (layout.home / "figures" / "agreement.svg").read_text()
+    assert "figures/agreement.svg failed: ValueError" in status_of(one, tmp_path)
+    whole = (layout.home / "figures" / "trajectories.svg").read_bytes()
+
+    broken[0] = False
+    drawn.clear()
+    analyse(one, tmp_path)
+    assert drawn == ["agreement"]
+    assert "failed" not in status_of(one, tmp_path)
+    # What was altered or lost is made again, and nothing else.
+    (layout.home / "figures" / "trajectories.svg").write_text("<svg/>")
+    assert "trajectories.svg stale" in status_of(one, tmp_path, check=True)
+    (layout.home / "tables" / "agreement.tex").unlink()
+    drawn.clear()
+    analyse(one, tmp_path)
+    assert drawn == ["trajectories"]
+    assert (layout.home / "figures" / "trajectories.svg").read_bytes() == whole
+    assert (layout.home / "tables" / "agreement.tex").is_file()
+
+
+def test_a_dataset_that_is_current_is_not_written_again(tmp_path):
+    run_study(study(), tmp_path)
+    path = layout_of(study(), tmp_path).data
+    before = path.stat().st_mtime_ns
+    collect(study(), tmp_path)
+    assert path.stat().st_mtime_ns == before

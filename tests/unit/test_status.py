@@ -8,11 +8,14 @@ import time
 
 import pytest
 
+from neurolim.api import run_study
+from neurolim.pipeline.layout import Layout, Page
+from neurolim.pipeline.outline import Outline
 from neurolim.run import progress_line
-from neurolim.stages import Outline, account, load_study, run_study
 from neurolim.status import status_of
 from neurolim.sweep import lock, store
 from neurolim.sweep.progress import note_path, reporting
+from neurolim.sweep.study import load_study
 
 STUDY = """
 model: linear
@@ -77,8 +80,8 @@ def test_every_other_state_is_told_with_its_reason(done):
 
 
 def test_costs_are_told_beside_the_prediction(done):
-    study, results = done
-    page = account(study, results, results / "small" / "costs.html").read_text()
+    _, results = done
+    page = (results / "small" / "costs.html").read_text()
     assert "predicted [core s]" in page
     assert page.count("<tr") == 1 + 1 + 4
     cost = json.loads((results / "small" / "chunks" / "0.cost").read_text())
@@ -88,18 +91,23 @@ def test_costs_are_told_beside_the_prediction(done):
 
 
 def test_progress_shows_chunks_rate_and_time_left(tmp_path):
-    names, digests = tuple("0123"), {"collect": "c", "reduce": "r"}
-    one = Outline("s.yaml", "s", names, {}, digests, ("runs",), ("a",), 1, 1, 1, {})
+    digests = {"collect": "c", "reduce": "r", "figures/a": "f"}
+    pages = (Page("tables", "runs"), Page("figures", "a"))
+    one = Outline(
+        path="s.yaml", name="s", layout=Layout(tmp_path, "s"), chunks=tuple("0123"),
+        chunk_digests={}, digests=digests, pages=pages, memory_mb=1, minutes=1, dataset_mb=1,
+        earlier={},
+    )  # fmt: skip
     for name in "01":
         path = tmp_path / "s" / "chunks" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('{"digest": "none"}')
     with reporting(tmp_path / "s" / "chunks" / "2.zip") as progress:
         progress(1, 2)
-        line = progress_line({"s": one}, str(tmp_path), 60.0, 0.0)
+        line = progress_line({"s": one}, 60.0, 0.0)
     # 2.5 of 4 chunks in a minute: 1.5 left, 36 seconds.
     assert line == ("[1:00] s 2/4 chunks; 2.5 chunks per minute; simulations done in about 0:36")
     for name in "23":
         (tmp_path / "s" / "chunks" / f"{name}.json").write_text('{"digest": "none"}')
-    line = progress_line({"s": one}, str(tmp_path), 60.0, 0.0)
+    line = progress_line({"s": one}, 60.0, 0.0)
     assert line == "[1:00] s 4/4 chunks; statistics, 0 of 2 tables and figures"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from neurolim import StudyError, load_study
-from neurolim.stages import run_study
+from neurolim.api import run_study
 from neurolim.sweep.chunks import check_fit, plan
 from neurolim.sweep.study import parse_study
 

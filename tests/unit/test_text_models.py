@@ -17,7 +17,7 @@ from scipy.integrate import solve_ivp
 from tests.running import ROOT, environment
 from tests.text_models import TEXTS
 
-from neurolim import StudyError, core, load_study, run_study, solve, stages
+from neurolim import StudyError, core, load_study, run_study, solve
 from neurolim.archive.verify import verify
 from neurolim.archive.write import archive
 from neurolim.check import check
@@ -28,6 +28,7 @@ from neurolim.core.model import COMMON, MULTIPLICATIVE
 from neurolim.kernels.model_code import compiled_equations, kernel_key
 from neurolim.laws import Mixture, Samples, Uniform
 from neurolim.numerics.structure import structure_of
+from neurolim.pipeline.outline import outline
 from neurolim.sweep import engine
 from neurolim.sweep.study import parse_study
 from neurolim.text.model import written
@@ -453,7 +454,7 @@ def study(tmp_path):
 
 def digests(path):
     """Return the digests of all chunks and stages of a study."""
-    found = stages.outline(str(path))
+    found = outline(str(path), path.parent)
     return found.chunk_digests, found.digests
 
 

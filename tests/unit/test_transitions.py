@@ -11,9 +11,9 @@ from scipy.linalg import solve_continuous_lyapunov
 from scipy.special import gamma, i0, i1
 
 from neurolim import core, solve
+from neurolim.api import run_study
 from neurolim.core import Status
 from neurolim.numerics.transitions import BistableUnits, Oscillators
-from neurolim.stages import run_study
 
 
 def stationary_mean(h, d, nodes=64):

@@ -6,7 +6,6 @@ import csv
 import math
 
 import pytest
-from neurolim.tables import read_table, write_table
 
 from neurolim.core import Column, Kind, Row, Table, Verdict
 from neurolim.core.verdict import (
@@ -19,6 +18,7 @@ from neurolim.core.verdict import (
     exceeds,
     within,
 )
+from neurolim.pipeline.tables import read_table, write_table
 
 NAN, INF = math.nan, math.inf
 

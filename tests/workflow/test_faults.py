@@ -16,9 +16,9 @@ from collections import Counter
 import pytest
 from tests.running import files_of, members, start
 
+from neurolim.api import run_study
 from neurolim.core import StudyError
 from neurolim.run import Stalled
-from neurolim.stages import run_study
 from neurolim.sweep import lock, store
 from neurolim.sweep.progress import note_path, read_note, reporting
 
@@ -70,7 +70,7 @@ def role(line):
     """Return what a process of a run does, from its command line: one of ROLES."""
     if "-m snakemake" in line:
         return "snakemake"
-    if not re.search("neurolim (simulate|collect|reduce|tabulate|draw|account) ", line):
+    if not re.search("neurolim (simulate|collect|analyse) ", line):
         return "run"
     if "bash" in line:
         return "shell"

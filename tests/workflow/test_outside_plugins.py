@@ -8,12 +8,13 @@ import pytest
 import yaml
 from tests.running import files_of, start
 
-from neurolim import stages
+from neurolim.api import run_study
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 MODEL = '''"""Four variables."""
 
+from neurolim.api import run_study
 from neurolim import GapJunctions, Model, Noise, Number, State
 from rates import pull
 
@@ -97,7 +98,7 @@ def test_a_model_in_a_file_fans_out_and_reruns_only_for_what_it_does(tmp_path):
     path, results = tmp_path / "config" / "own.yaml", tmp_path / "workflow"
     path.write_text(yaml.safe_dump(STUDY))
     said(start("run", path, "--cores", "2", "--results", results, "--no-report"))
-    stages.run_study(path, tmp_path / "library")
+    run_study(path, tmp_path / "library")
     made = files_of(results / "own")
     assert {"chunks/0.zip", "chunks/1.zip", "figures/means.svg"} <= set(made)
     for name, content in files_of(tmp_path / "library" / "own").items():
@@ -128,7 +129,7 @@ def test_a_model_as_text_fans_out_and_reruns_only_for_its_equations(tmp_path):
     study = {key: part for key, part in STUDY.items() if key != "figures"} | {"model": TEXT}
     path.write_text(yaml.safe_dump(study))
     said(start("run", path, "--cores", "2", "--results", results, "--no-report"))
-    stages.run_study(path, tmp_path / "library")
+    run_study(path, tmp_path / "library")
     made = files_of(results / "text")
     assert {"chunks/0.zip", "chunks/1.zip"} <= set(made)
     for name, content in files_of(tmp_path / "library" / "text").items():

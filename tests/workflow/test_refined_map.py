@@ -9,9 +9,11 @@ import xarray as xr
 import yaml
 from tests.running import files_of, start
 
-from neurolim import stages
+from neurolim.api import run_study
 from neurolim.core import Status
+from neurolim.pipeline.layout import layout_of
 from neurolim.sweep import chunks, store
+from neurolim.sweep.study import load_study
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -46,17 +48,17 @@ def test_snakemake_refines_a_map_level_by_level_with_the_bits_of_the_full_grid(t
     path.write_text(yaml.safe_dump(MAP | {"refine": REFINE}))
     (tmp_path / "full.yaml").write_text(yaml.safe_dump(MAP))
     run(path, tmp_path / "workflow")
-    study = stages.load_study(path)
+    study = load_study(path)
     levels = [chunks.level_of(study, runs) for runs in chunks.plan(study).chunks]
     assert levels == [0, 1, 2]
 
     # The same bytes without Snakemake, and, where simulated, the numbers of the full grid.
-    refined = stages.run_study(study, tmp_path / "library")
+    refined = run_study(study, tmp_path / "library")
     assert (
         files_of(tmp_path / "workflow" / "refined")["data.zip"]
         == (tmp_path / "library" / "refined" / "data.zip").read_bytes()
     )
-    full = stages.run_study(tmp_path / "full.yaml", tmp_path / "library")
+    full = run_study(tmp_path / "full.yaml", tmp_path / "library")
     done = refined["status"] == int(Status.OK)
     assert 0.3 < float(done.mean()) < 0.9
     xr.testing.assert_equal(refined["trace"].where(done), full["trace"].where(done))
@@ -64,7 +66,7 @@ def test_snakemake_refines_a_map_level_by_level_with_the_bits_of_the_full_grid(t
     assert (skipped == int(Status.SKIPPED)).all()
 
     # A finer chunk that was lost is made again, alone, with the same bytes.
-    files = [stages.chunk_path(study, tmp_path / "workflow", k) for k in range(3)]
+    files = [layout_of(study, tmp_path / "workflow").chunk(k) for k in range(3)]
     before = [(store.sha256(file), os.stat(file).st_mtime_ns) for file in files]
     files[2].unlink()
     run(path, tmp_path / "workflow")

@@ -15,10 +15,14 @@ import zarr
 from tests.running import ROOT, environment
 from zarr.storage import MemoryStore
 
-from neurolim.stages import chunk_path, load_study, open_lazily, run_study, simulation_digest
+from neurolim.api import run_study
+from neurolim.pipeline.collect import open_lazily
+from neurolim.pipeline.digests import simulation_digest
+from neurolim.pipeline.layout import layout_of
 from neurolim.sweep import store
 from neurolim.sweep.assemble import chunk_dataset
 from neurolim.sweep.chunks import dims_of, output_bytes, plan, variables_of
+from neurolim.sweep.study import load_study
 from neurolim.sweep.zipped import write_zip
 
 MILLION = """
@@ -89,7 +93,7 @@ def wide(tmp_path):
             for var in outputs
         }
         arrays["status"] = np.broadcast_to(np.int8(0), (len(runs),))
-        target = chunk_path(study, tmp_path / "results", number)
+        target = layout_of(study, tmp_path / "results").chunk(number)
         _write_sparse(target, chunk_dataset(arrays, {}, runs), number)
         digest = simulation_digest(study, runs)
         store.write_record(target, {"sha256": store.sha256(target), "digest": digest})

@@ -23,7 +23,7 @@ from neurolim.core import StudyError
 from neurolim.pipeline.analyse import all_pages, current_pages
 from neurolim.pipeline.collect import RUNS, damaged_chunks
 from neurolim.pipeline.digests import stage_digests
-from neurolim.pipeline.layout import Layout
+from neurolim.pipeline.layout import layout_of
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, packages, store
 from neurolim.sweep.sources import PLUGINS, files_of
@@ -193,7 +193,7 @@ def _installed(study: Study) -> list[tuple[str, str]]:
 
 def _results(study: Study, results: Path, workspace: Path) -> dict[str, bytes | Path]:
     """Return the files of one study, after checking each of them against its record."""
-    layout = Layout(results, study.name)
+    layout = layout_of(study, results)
     for _, problem in damaged_chunks(study, layout):
         raise store.StoreError(problem)
     files: dict[str, bytes | Path] = {}

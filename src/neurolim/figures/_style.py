@@ -8,15 +8,19 @@ import textwrap
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullFormatter, NullLocator
+
+# A study loads its figures to check them; matplotlib is for those who draw, for it takes long.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+    Picture: TypeAlias = Figure
+else:
+    Picture = Any
 
 #: Okabe & Ito's palette, for categories.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -46,18 +50,20 @@ _NO_DATE: dict[str, dict[str, Any]] = {
 }
 
 
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+def styled(draw: Callable[..., Picture]) -> Callable[..., Picture]:
     """Return the drawing function with our style in force while it runs."""
 
     @wraps(draw)
-    def inside(*args: Any, **options: Any) -> Figure:
-        with matplotlib.rc_context(_SETTINGS):
+    def inside(*args: Any, **options: Any) -> Picture:
+        from matplotlib import rc_context
+
+        with rc_context(_SETTINGS):
             return draw(*args, **options)
 
     return inside
 
 
-def figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+def figure(rows: int, columns: int, width: float, height: float) -> tuple[Picture, np.ndarray]:
     """Return a figure in our style and its axes [rows, columns].
 
     Parameters
@@ -65,6 +71,9 @@ def figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure
     rows, columns : of panels
     width, height : of the figure, inches
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     picture = Figure(figsize=(width, height))
     FigureCanvasAgg(picture)
     return picture, picture.subplots(rows, columns, squeeze=False)
@@ -72,7 +81,9 @@ def figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure
 
 def ordered_colours(count: int) -> list[Any]:
     """Return colours for ordered levels, dark to light, all visible on white."""
-    table = matplotlib.colormaps["viridis"]
+    from matplotlib import colormaps
+
+    table = colormaps["viridis"]
     return [table(value) for value in np.linspace(0.0, 0.88, max(count, 1))]
 
 
@@ -89,6 +100,8 @@ def label_log(axis: Axis, levels: np.ndarray) -> None:
     axis : already logarithmic
     levels : the values shown along it
     """
+    from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullFormatter, NullLocator
+
     low, high = np.log10([levels.min(), levels.max()])
     if np.floor(high + 1e-9) - np.ceil(low - 1e-9) >= 1:
         # Labels between the powers would overlap.
@@ -129,7 +142,7 @@ def at_first_of_others(dataset: Any, over: str) -> tuple[Any, str]:
     return chosen, f"shown at {', '.join(values)}" if values else ""
 
 
-def note_failures(picture: Figure, dataset: Any, note: str = "") -> None:
+def note_failures(picture: Picture, dataset: Any, note: str = "") -> None:
     """Write under the figure a note, and how many runs failed, if any did."""
     notes = [note] if note else []
     if "status" in dataset:
@@ -142,7 +155,7 @@ def note_failures(picture: Figure, dataset: Any, note: str = "") -> None:
         picture.supxlabel("; ".join(notes), fontsize=8, color=COLOURS[1])
 
 
-def nothing_to_show(dataset: Any) -> Figure:
+def nothing_to_show(dataset: Any) -> Picture:
     """Return a figure that says that no run succeeded."""
     picture, axes = figure(1, 1, 5.0, 1.5)
     axes[0, 0].set_axis_off()
@@ -151,16 +164,18 @@ def nothing_to_show(dataset: Any) -> Figure:
     return picture
 
 
-def placeholder(text: str) -> Figure:
+@styled
+def placeholder(text: str) -> Picture:
     """Return a picture that says why there is none."""
-    with matplotlib.rc_context(_SETTINGS):
-        picture = Figure(figsize=(6.0, 2.0))
-        words = textwrap.fill(text, 80)
-        picture.text(0.5, 0.5, words, ha="center", va="center", color="0.35", parse_math=False)
+    from matplotlib.figure import Figure
+
+    picture = Figure(figsize=(6.0, 2.0))
+    words = textwrap.fill(text, 80)
+    picture.text(0.5, 0.5, words, ha="center", va="center", color="0.35", parse_math=False)
     return picture
 
 
-def save(picture: Figure, stem: Path) -> list[Path]:
+def save(picture: Picture, stem: Path) -> list[Path]:
     """Write a figure as ``.svg``, ``.pdf`` and ``.png``; same figure, same bytes.
 
     Parameters
@@ -168,6 +183,8 @@ def save(picture: Figure, stem: Path) -> list[Path]:
     picture : the figure
     stem : path without ending
     """
+    from matplotlib import rc_context
+
     paths = []
     stem.parent.mkdir(parents=True, exist_ok=True)
     for kind, metadata in _NO_DATE.items():
@@ -175,7 +192,7 @@ def save(picture: Figure, stem: Path) -> list[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=stem.parent)
         os.close(handle)
         try:
-            with matplotlib.rc_context(_SETTINGS):
+            with rc_context(_SETTINGS):
                 picture.savefig(name, format=kind, metadata=metadata)
             Path(name).chmod(0o644)
             Path(name).replace(path)

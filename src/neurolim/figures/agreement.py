@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure as Picture
 from scipy import special
 
 from neurolim.core import Figure
-from neurolim.figures._style import COLOURS, THEORY, figure, note_failures, styled
+from neurolim.figures._style import COLOURS, THEORY, Picture, figure, note_failures, styled
 
 _QUANTITIES = ("z_mean", "z_covariance", "z_mean_covariance")
 

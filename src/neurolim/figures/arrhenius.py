@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure as Picture
 
 from neurolim.core import Figure
 from neurolim.figures._style import (
     COLOURS,
     THEORY,
+    Picture,
     at_first_of_others,
     figure,
     note_failures,

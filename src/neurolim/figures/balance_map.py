@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure as Picture
 
 from neurolim.core import Figure
-from neurolim.figures._style import figure, note_failures, nothing_to_show, styled
+from neurolim.figures._style import Picture, figure, note_failures, nothing_to_show, styled
 
 
 @styled
@@ -23,6 +21,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     dataset : balance_index and neuron_balance [n_neurons, gamma, replica, site]
     expect : not used
     """
+    from matplotlib.colors import LogNorm
+
     names = {"balance_index": "of the mean", "neuron_balance": "of a neuron"}
     sites = list(dataset["site"].values)
     arrays = {}

@@ -7,15 +7,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.colors import BoundaryNorm, ListedColormap, to_rgb
-from matplotlib.figure import Figure as Picture
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from neurolim.core import Figure
 from neurolim.figures._style import (
     COLOURS,
     THEORY,
+    Picture,
     figure,
     note_failures,
     nothing_to_show,
@@ -39,6 +36,10 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     dataset : phase, leading, settled, agrees over two grid axes at least (the first two are drawn)
     expect : not used
     """
+    from matplotlib.colors import BoundaryNorm, ListedColormap, to_rgb
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
     phase = dataset["phase"]
     if phase.ndim < 2 or not np.isfinite(phase.values).any():
         return nothing_to_show(dataset)

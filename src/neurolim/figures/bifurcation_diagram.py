@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure as Picture
 from scipy.interpolate import CubicSpline
 
 from neurolim.core import Figure, Param
 from neurolim.figures._skeleton import fixed, legend_of_all
-from neurolim.figures._style import COLOURS, THEORY, figure, note_failures, styled, symbol
+from neurolim.figures._style import COLOURS, THEORY, Picture, figure, note_failures, styled, symbol
 
 
 @styled

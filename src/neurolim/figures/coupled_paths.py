@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure as Picture
 
 from neurolim.core import Figure
-from neurolim.figures._style import COLOURS, figure, note_failures, styled, symbol
+from neurolim.figures._style import COLOURS, Picture, figure, note_failures, styled, symbol
 
 
 @styled

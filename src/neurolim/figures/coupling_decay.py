@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure as Picture
 
 from neurolim.core import Figure
-from neurolim.figures._style import COLOURS, THEORY, figure, note_failures, styled
+from neurolim.figures._style import COLOURS, THEORY, Picture, figure, note_failures, styled
 
 _PANELS = 6
 _COLUMNS = 3

@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib import colormaps
-from matplotlib.figure import Figure as Picture
 
 from neurolim.core import Figure, Param
-from neurolim.figures._style import COLOURS, figure, note_failures, styled
+from neurolim.figures._style import COLOURS, Picture, figure, note_failures, styled
 
 _PANELS = 4
 
@@ -26,6 +24,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, of: str) -> Picture:
     expect : not used
     of : density, or reference_density where the equation is the study's reference
     """
+    from matplotlib import colormaps
+
     prefix = of.removesuffix("density")
     grid = [str(d) for d in dataset[of].dims if d not in ("v_cell", "g_cell")]
     points = list(np.ndindex(*(dataset.sizes[d] for d in grid)))

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure as Picture
 
 from neurolim.core import Figure
 from neurolim.figures._style import (
     THEORY,
+    Picture,
     figure,
     label_levels,
     note_failures,

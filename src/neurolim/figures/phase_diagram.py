@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure as Picture
 
 from neurolim.core import Figure, Param
 from neurolim.figures._skeleton import CURVES, legend_of_all
-from neurolim.figures._style import COLOURS, figure, note_failures, styled, symbol
+from neurolim.figures._style import COLOURS, Picture, figure, note_failures, styled, symbol
 
 #: Names of the statistic ``regime``, in its order, with colour and marker.
 REGIMES = (
@@ -40,6 +38,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, x: str, y: str, log:
     x, y : axes of the map; other axes at their first value
     log : which of the axes are logarithmic: none, x, y, both
     """
+    from matplotlib.colors import ListedColormap
+
     others = [dim for dim in dataset["regime"].dims if dim not in (x, y)]
     chosen = dataset.isel(dict.fromkeys(others, 0))
     regime = chosen["regime"].transpose(y, x).values.astype(float)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure as Picture
 
 from neurolim.core import Figure, Param
 from neurolim.figures._skeleton import legend_of_all
 from neurolim.figures._style import (
     COLOURS,
     THEORY,
+    Picture,
     figure,
     note_failures,
     nothing_to_show,

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure as Picture
 
 from neurolim.core import Figure
 from neurolim.core.table import short
 from neurolim.figures._style import (
     COLOURS,
     THEORY,
+    Picture,
     figure,
     label_log,
     note_failures,

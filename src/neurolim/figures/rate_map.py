@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure as Picture
-from matplotlib.patches import Rectangle
 
 from neurolim.core import Figure, Param
-from neurolim.figures._style import figure, note_failures, nothing_to_show, styled, symbol
+from neurolim.figures._style import Picture, figure, note_failures, nothing_to_show, styled, symbol
 
 
 def _edges(centres: np.ndarray) -> np.ndarray:
@@ -34,6 +32,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str, against: 
     over, against : axes of the map, horizontal and vertical; the horizontal one is drawn as
         K = max |G'|, which the theorems know, where that is what changes along it
     """
+    from matplotlib.patches import Rectangle
+
     others = {d: 0 for d in dataset["gap"].dims if d not in (over, against)}
     gap = dataset["gap"].isel(others).transpose(against, over)
     if not np.isfinite(gap.values).any():

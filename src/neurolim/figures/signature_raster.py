@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure as Picture
 
 from neurolim.core import Figure, Param
-from neurolim.figures._style import COLOURS, figure, note_failures, styled
+from neurolim.figures._style import COLOURS, Picture, figure, note_failures, styled
 from neurolim.numerics.events import find_events
 
 _CLASSES = ("0", "1", "2", "3 or 4", "5 or more")

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure as Picture
 
 from neurolim.core import Figure, Param
-from neurolim.figures._style import figure, note_failures, nothing_to_show, styled
+from neurolim.figures._style import Picture, figure, note_failures, nothing_to_show, styled
 
 _MOST = 4
 

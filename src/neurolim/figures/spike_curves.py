@@ -7,11 +7,18 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure as Picture
 
 from neurolim.core import Figure, Param
 from neurolim.figures._skeleton import current_marks, legend_of_all
-from neurolim.figures._style import THEORY, figure, note_failures, ordered_colours, styled, symbol
+from neurolim.figures._style import (
+    THEORY,
+    Picture,
+    figure,
+    note_failures,
+    ordered_colours,
+    styled,
+    symbol,
+)
 
 _PANELS = (
     ("spike_rate", "spike_rate_error", "spikes per time"),

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from neurolim.core import Model
 from neurolim.core.digests import model_digest
 from neurolim.core.model import arguments_of
-from neurolim.numerics.cache import cache_folder, keep_text
+from neurolim.kept import cache_folder, keep_text
 from neurolim.numerics.symbolic import NAMING
 from neurolim.provenance import code_digest
 

@@ -20,7 +20,7 @@ from neurolim import provenance
 from neurolim.core import Column, Row, StudyError, Table
 from neurolim.pipeline.collect import RUNS, failed_runs
 from neurolim.pipeline.digests import stage_digests
-from neurolim.pipeline.layout import Layout, Page
+from neurolim.pipeline.layout import Layout, Page, layout_of
 from neurolim.sweep import store
 from neurolim.sweep.study import Study
 
@@ -110,7 +110,7 @@ def analyse(
     StudyError : more failed runs than the study allows
     store.StoreError : the dataset is missing, altered, or was made from another study or code
     """
-    layout, digests = Layout(Path(results), study.name), stage_digests(study)
+    layout, digests = layout_of(study, results), stage_digests(study)
     source = _reduce(study, layout, digests)
     bench, before = _Bench(study, layout), read_analysis(layout)
     pages = pages_of(study)

@@ -17,7 +17,7 @@ from neurolim.pipeline.digests import (
     simulation_code,
     simulation_digest,
 )
-from neurolim.pipeline.layout import Layout, Page
+from neurolim.pipeline.layout import Layout, Page, layout_of
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import store
 from neurolim.sweep.assemble import assemble
@@ -46,7 +46,7 @@ def collect(study: Study, results: str | Path) -> Path:
     """
     from neurolim.pipeline.tables import write_page, write_table
 
-    layout = Layout(Path(results), study.name)
+    layout = layout_of(study, results)
     problems = [problem for _, problem in damaged_chunks(study, layout)]
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
@@ -90,7 +90,7 @@ def open_lazily(path: str | Path | Study, results: str | Path) -> xr.Dataset:
     results : folder of all results
     """
     study = path if isinstance(path, Study) else load_study(path)
-    return assemble(study, _chunk_paths(study, Layout(Path(results), study.name)), _made_by(study))
+    return assemble(study, _chunk_paths(study, layout_of(study, results)), _made_by(study))
 
 
 def _chunk_paths(study: Study, layout: Layout) -> list[Path]:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from neurolim.sweep.study import Study
+
 _PAIR = ("zip", "json")
 
 
@@ -44,6 +46,11 @@ class Page:
     def file_kinds(self) -> tuple[str, ...]:
         """Return the kinds of files it is written as, what people look at first."""
         return _KINDS[self.kind]
+
+
+def layout_of(study: Study, results: str | Path) -> Layout:
+    """Return where the results of a study lie in the folder of all results."""
+    return Layout(Path(results), study.name)
 
 
 @dataclass(frozen=True)

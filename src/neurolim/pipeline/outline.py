@@ -15,7 +15,7 @@ from neurolim.core import StudyError, Table, Verdict
 from neurolim.pipeline import analyse
 from neurolim.pipeline.collect import RUNS
 from neurolim.pipeline.digests import digest_of, simulation_digest, stage_digests
-from neurolim.pipeline.layout import Layout, Page
+from neurolim.pipeline.layout import Layout, Page, layout_of
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, store
 from neurolim.sweep.study import Study, load_study
@@ -102,7 +102,7 @@ def outline(path: str, results: str | Path) -> Outline:
     return Outline(
         path=str(path),
         name=study.name,
-        layout=Layout(Path(results), study.name),
+        layout=layout_of(study, results),
         chunks=tuple(numbers),
         chunk_digests={
             number: simulation_digest(study, runs)
@@ -227,7 +227,7 @@ def stored_tables(study: Study, results: str | Path) -> list[Table]:
     """Return the tables of a study that are there, in their order."""
     from neurolim.pipeline.tables import read_table
 
-    place = Layout(Path(results), study.name)
+    place = layout_of(study, results)
     paths = [place.page(p, "json") for p in analyse.all_pages(study) if p.kind == "tables"]
     return [read_table(path) for path in paths if path.is_file()]
 

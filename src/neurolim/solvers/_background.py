@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
 from neurolim.core import Model
 from neurolim.numerics.structure import derivatives_of
@@ -79,6 +78,8 @@ class Means:
     """Means, their rates and the width r as functions of time, from the Gaussian closure."""
 
     def __init__(self, network: Network, closure: Closure, start: Moments, t_end: float) -> None:
+        from scipy.integrate import solve_ivp
+
         self.network, self.closure = network, closure
         self.slope = closure.slope
         found: Any = solve_ivp(

@@ -14,9 +14,9 @@ from numba.core.errors import NumbaError
 from neurolim.core import Model, Need, StudyError, outside
 from neurolim.core.model import arguments_of
 from neurolim.core.model_check import terms_of
+from neurolim.kept import cache_folder, keep_text
 from neurolim.kernels.model_code import compiler, kernel_key
 from neurolim.kernels.numba_types import NumbersType
-from neurolim.numerics.cache import cache_folder, keep_text
 
 #: What an equation may consist of, in words.
 ALLOWED = "arithmetic, conditional expressions and functions of neurolim.math, of x.v, m.v, p.eps"

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
 from neurolim.core import Model, Param, Status, Var
 from neurolim.solvers._needs import one_site
@@ -90,6 +89,9 @@ def integrate(
     times = np.array(record_times(options))
     lost = np.full((len(times), start.size), np.nan)
     found: Any = None
+    # Every study with this solver loads this module to be checked, in every job; few solve.
+    from scipy.integrate import solve_ivp
+
     # What integrators and model functions raise once numbers are no longer finite; LinAlgError is
     # a ValueError.
     with np.errstate(all="ignore"), contextlib.suppress(ArithmeticError, ValueError):
