@@ -1,25 +1,26 @@
-# neurolim: study.yaml -> chunks -> dataset -> statistics -> tables, figures -> report
-# One rule is one `neurolim` verb; what a study contains is decided in neurolim.stages.
+# neurolim: study.yaml -> chunks -> dataset -> statistics, tables, figures -> report
+# One rule is one `neurolim` verb; what a study contains is decided in neurolim.pipeline.
 import os
 import sys
 
-from neurolim import StudyError, stages
+from neurolim import StudyError
+from neurolim.pipeline import outline
 
 if os.path.isfile("config/config.yaml"):
 
     configfile: "config/config.yaml"
 
 
-for key, value in stages.SETTINGS.items():
+for key, value in outline.SETTINGS.items():
     config.setdefault(key, value)
 
 RESULTS = config["results"]
 try:
-    STUDIES = stages.outlines(stages.study_files(config))
+    STUDIES = outline.outlines(outline.study_files(config), RESULTS)
 except StudyError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
-config["captions"] = stages.captions(config["studies"], RESULTS)
+config["captions"] = outline.captions(config["studies"], RESULTS)
 
 
 wildcard_constraints:
@@ -32,24 +33,23 @@ report: "workflow/report/overview.rst"
 
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/analyse.smk"
-include: "workflow/rules/publish.smk"
 
 
 rule all:
     default_target: True
     input:
-        stages.targets(STUDIES, RESULTS),
+        outline.targets(STUDIES),
     localrule: True
 
 
 onstart:
     try:
-        stages.claim(STUDIES, RESULTS)
+        outline.hold(STUDIES, RESULTS)
     except StudyError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
 
 
 onsuccess:
-    stages.tidy(STUDIES, RESULTS)
-    print(stages.where(STUDIES, RESULTS))
+    outline.tidy(STUDIES)
+    print(outline.where(STUDIES))

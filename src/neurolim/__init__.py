@@ -4,6 +4,7 @@
 Everything a plug-in in a file of one's own is made of can be imported from here.
 """
 
+from neurolim.api import run_study, solve
 from neurolim.core import (
     Coord,
     Cost,
@@ -26,7 +27,7 @@ from neurolim.core import (
 )
 from neurolim.core import Param as Number
 from neurolim.shipped import snakefile
-from neurolim.stages import load_study, run_study, solve
+from neurolim.sweep.study import load_study
 
 __all__ = [
     "Coord",

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from neurolim import analysis, core, stages
+from neurolim import core
 from neurolim.core import Model, Solver, StudyError, outside
 from neurolim.numerics.structure import Structure, structure_of
+from neurolim.pipeline.analyse import all_pages
 from neurolim.sweep import chunks as planning
+from neurolim.sweep.study import load_study
 from neurolim.testing import checks
 
 #: How the names of files end that are studies.
@@ -70,7 +72,7 @@ def _facts(kind: str, plug_in: Any) -> list[str]:
 
 def _study(word: str) -> list[str]:
     """Return what a study is, what it is going to do, and what follows from its equations."""
-    study = stages.load_study(word)
+    study = load_study(word)
     plan, model = planning.plan(study), study.the_model
     try:
         facts = _facts("model", model)
@@ -82,7 +84,7 @@ def _study(word: str) -> list[str]:
     return [
         f"{word}: study {study.name}: {study.title}. ok",
         f"  {plan.points} points, {plan.runs} runs, about {plan.core_seconds:.2g} core-seconds",
-        f"  tables: {', '.join(analysis.table_names(study))}",
+        f"  tables: {', '.join(page.name for page in all_pages(study) if page.kind == 'tables')}",
         f"  model {model.name}: {model.summary}",
         *facts,
     ]

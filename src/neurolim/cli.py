@@ -9,11 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from neurolim import core, stages
+from neurolim import core
 from neurolim.core import StudyError
+from neurolim.pipeline.layout import Layout
 from neurolim.sweep import chunks as planning
 from neurolim.sweep.progress import reporting
 from neurolim.sweep.store import StoreError
+from neurolim.sweep.study import load_study
 
 app = typer.Typer(
     help="Reproducible experiments on the limits of strongly coupled neuron networks.",
@@ -78,7 +80,7 @@ def status(
     from neurolim.status import status_of
 
     for path in chosen_studies(studies or []):
-        typer.echo(status_of(stages.load_study(path), results, check))
+        typer.echo(status_of(load_study(path), results, check))
 
 
 @app.command()
@@ -88,7 +90,7 @@ def plan(
     workers: Annotated[int, typer.Option(help="jobs at once", min=1)] = 1,
 ) -> None:
     """Check a study and print what it will need: points, chunks, core-seconds, memory, disk."""
-    loaded = stages.load_study(study)
+    loaded = load_study(study)
     the_plan = planning.check_fit(loaded, results, workers)
     typer.echo(f"{loaded.name}: {loaded.title}\n{the_plan.describe()}")
 
@@ -175,9 +177,10 @@ def simulate(
     ] = None,
 ) -> None:
     """Solve one chunk of a study and write it as one file with a record beside it."""
+    from neurolim.pipeline.simulate import simulate as solve
     from neurolim.sweep.engine import Engine
 
-    loaded = stages.load_study(study, analysis=False)
+    loaded = load_study(study, analysis=False)
     the_plan = planning.plan(loaded)
     if chunk >= len(the_plan.chunks):
         raise StudyError("chunk", f"no chunk {chunk}", f"0 to {len(the_plan.chunks) - 1}")
@@ -191,35 +194,27 @@ def simulate(
         logs=str(output.absolute().parents[1] / "logs"),
     ).check()
     with reporting(output, lambda line: typer.echo(line, err=True)) as progress:
-        stages.simulate(loaded, the_plan.chunks[chunk], output, chosen, progress)
-
-
-def _home(output: Path, levels: int) -> str:
-    """Return the results folder of ``<results>/<study>/...``, ``levels`` above the output."""
-    return str(output.absolute().parents[levels])
+        solve(loaded, the_plan.chunks[chunk], output, chosen, progress)
 
 
 @app.command()
-def collect(study: StudyFile, output: Output) -> None:
-    """Join all chunks of a study into its labelled dataset."""
-    with reporting(output):
-        stages.collect(stages.load_study(study, analysis=False), _home(output, 1), output)
+def collect(study: StudyFile, results: Results = "results") -> None:
+    """Join all chunks of a study into its labelled dataset, count failures and costs."""
+    from neurolim.pipeline.collect import collect as join
+
+    loaded = load_study(study, analysis=False)
+    with reporting(Layout(Path(results), loaded.name).data):
+        join(loaded, results)
 
 
 @app.command()
-def reduce(study: StudyFile, output: Output) -> None:
-    """Apply the statistics of a study to its dataset."""
-    with reporting(output):
-        stages.reduce(stages.load_study(study), output.with_name("data.zip"), output)
+def analyse(study: StudyFile, results: Results = "results") -> None:
+    """Make the statistics, tables and figures of a study that are missing or of something else."""
+    from neurolim.pipeline.analyse import analyse as make
 
-
-@app.command()
-def tabulate(
-    study: StudyFile, table: Annotated[str, typer.Option(help="name of the table")], output: Output
-) -> None:
-    """Write one table of a study as CSV, HTML and LaTeX."""
-    with reporting(output):
-        stages.tabulate(stages.load_study(study), _home(output, 2), table, output)
+    loaded = load_study(study)
+    with reporting(Layout(Path(results), loaded.name).analysis) as progress:
+        make(loaded, results, progress)
 
 
 @app.command()
@@ -261,23 +256,6 @@ def verify(
         raise typer.Exit(1) from None
     for line in found:
         typer.echo(line)
-
-
-@app.command()
-def account(study: StudyFile, output: Output) -> None:
-    """Write what every chunk of a study took, beside the cost model's prediction, as HTML."""
-    stages.account(stages.load_study(study, analysis=False), _home(output, 1), output)
-
-
-@app.command()
-def draw(
-    study: StudyFile,
-    figure: Annotated[str, typer.Option(help="name of the figure")],
-    output: Output,
-) -> None:
-    """Draw one figure of a study as SVG, PDF and PNG."""
-    with reporting(output):
-        stages.draw(stages.load_study(study), _home(output, 2), figure, output)
 
 
 @app.command()

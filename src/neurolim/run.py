@@ -23,11 +23,13 @@ from typing import Any
 import psutil
 import yaml
 
-from neurolim import shipped, stages
+from neurolim import shipped
 from neurolim.core import StudyError
+from neurolim.pipeline import outline
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock
 from neurolim.sweep.progress import read_note
+from neurolim.sweep.study import load_study
 
 _PERIOD = 1.0
 _LINE_EVERY = 10.0
@@ -72,7 +74,7 @@ def chosen_studies(studies: Sequence[str]) -> list[str]:
     if not CONFIG.is_file():
         problem = f"none given, and no {CONFIG} in {Path.cwd()}"
         raise StudyError("studies", problem, "study files, or a project's folder to run this in")
-    return stages.study_files(_config())
+    return outline.study_files(_config())
 
 
 def run_workflow(
@@ -104,16 +106,16 @@ def run_workflow(
         known = sorted(str(path.parent) for path in Path().glob("profiles/*/config.yaml"))
         raise StudyError("profile", f"no config.yaml in {profile}", known or "a profile's folder")
     chosen = chosen_studies(studies)
-    results = results or str(_config().get("results", stages.SETTINGS["results"]))
+    results = results or str(_config().get("results", outline.SETTINGS["results"]))
     for path in chosen:
-        planning.check_fit(stages.load_study(path), results, 0 if profile else cores)
-    outlines = stages.outlines(chosen)
+        planning.check_fit(load_study(path), results, 0 if profile else cores)
+    outlines = outline.outlines(chosen, results)
     with lock.locked(results, list(outlines)) as handles:
         return _run(outlines, chosen, cores, results, report, profile, stall, handles)
 
 
 def _run(
-    outlines: Mapping[str, stages.Outline],
+    outlines: Mapping[str, outline.Outline],
     chosen: Sequence[str],
     cores: int,
     results: str,
@@ -150,7 +152,7 @@ def _run(
             pass_fds=handles,
         )
         lock.sign(handles, process.pid)
-        code = _watch(process, outlines, results, Stalled(results, outlines, stall))
+        code = _watch(process, outlines, Stalled(results, outlines, stall))
     if code != 0:
         failures = failed_logs(log)
         for own in failures[:_SHOWN]:
@@ -166,7 +168,7 @@ def _run(
             file=sys.stderr,
         )
     # After a failure the report shows what there is.
-    pages = stages.current_pages(outlines, results) if code != 0 else []
+    pages = outline.current_pages(outlines) if code != 0 else []
     if report and (code == 0 or pages):
         page = Path(results) / "report.html"
         with log.open("ab") as stream:
@@ -181,9 +183,27 @@ def _run(
             print(_tail(log, 30), file=sys.stderr)
             return code or reported
         print(f"report: {page}")
-    if code == 0:
-        print(stages.where(outlines, results))
-    return code
+    if code != 0:
+        return code
+    print(outline.where(outlines))
+    return _count_failures(outlines)
+
+
+def _count_failures(outlines: Mapping[str, outline.Outline]) -> int:
+    """Print the tables and figures that could not be made; return 1 if there are any, else 0."""
+    lines = [
+        f"{study.layout.home}/{page}: {error}"
+        for study in outlines.values()
+        for page, error in study.failures.items()
+    ]
+    if not lines:
+        return 0
+    lines.append(
+        f"{len(lines)} tables or figures could not be made; what lies there names the error.  Mend "
+        "the cause and run the same command again: only they are made again"
+    )
+    print("\n".join(lines), file=sys.stderr)
+    return 1
 
 
 def failed_logs(log: Path) -> list[Path]:
@@ -253,8 +273,7 @@ def _tail(log: Path, lines: int) -> str:
 
 def _watch(
     process: subprocess.Popen[bytes],
-    outlines: Mapping[str, stages.Outline],
-    results: str,
+    outlines: Mapping[str, outline.Outline],
     stalled: Stalled,
 ) -> int:
     """Print progress until Snakemake ends; Ctrl-C and the end of a session are passed on."""
@@ -270,7 +289,7 @@ def _watch(
                     process.wait(_PERIOD)
                 for text in stalled.look():
                     print(f"{clear}{text}", flush=True)
-                line = progress_line(outlines, results, time.monotonic() - began, fresh)
+                line = progress_line(outlines, time.monotonic() - began, fresh)
                 now = time.monotonic()
                 if terminal:
                     print(f"{clear}{line}", end="", flush=True)
@@ -295,22 +314,19 @@ def _as_interrupt(number: int) -> Iterator[None]:
         signal.signal(number, before)
 
 
-def progress_line(
-    outlines: Mapping[str, stages.Outline], results: str, elapsed: float, fresh: float
-) -> str:
+def progress_line(outlines: Mapping[str, outline.Outline], elapsed: float, fresh: float) -> str:
     """Return one line: chunks done per study, their rate, and the time left for simulations.
 
     Parameters
     ----------
     outlines : studies by name
-    results : results folder
     elapsed : seconds since the start
     fresh : clock time of the start; chunks older than that were there before and cost nothing
     """
     parts, done_now, left = [], 0.0, 0.0
     for name, one in outlines.items():
         complete = 0
-        for chunk, record in zip(one.chunks, one.records(results), strict=True):
+        for chunk, record in zip(one.chunks, one.chunk_files, strict=False):
             path = Path(record)
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 # A record of another study or older code is not a chunk done.
@@ -327,8 +343,8 @@ def progress_line(
         parts.append(f"{name} {complete}/{len(one.chunks)} chunks")
     text = f"[{_clock(elapsed)}] " + ", ".join(parts)
     if left == 0.0:
-        pages = sum(len(one.tables) + len(one.figures) for one in outlines.values())
-        made = len(stages.current_pages(outlines, results))
+        pages = sum(len(study.pages) for study in outlines.values())
+        made = len(outline.current_pages(outlines))
         return text + f"; statistics, {made} of {pages} tables and figures"
     if done_now > 0.0:
         text += f"; {60.0 * done_now / max(elapsed, 1.0):.3g} chunks per minute"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from neurolim import stages
 from neurolim.core import Column, Kind, Row, Table, Verdict
-from neurolim.tables import write_table
+from neurolim.pipeline.outline import stored_tables
+from neurolim.pipeline.tables import write_table
+from neurolim.sweep.study import load_study
 
 _COLUMNS = (
     Column("study", ""),
@@ -37,8 +38,8 @@ def statements(studies: Iterable[str | Path], results: str | Path) -> Table:
     """
     rows: list[Row] = []
     for path in studies:
-        study = stages.load_study(path)
-        tables = stages.stored_tables(study, results)
+        study = load_study(path)
+        tables = stored_tables(study, results)
         judged = [row for table in tables for row in table.verdicts]
         if not judged:
             reason = "no table judges it" if tables else "not run"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from neurolim import analysis, stages
+from neurolim.pipeline.analyse import all_pages, current_pages, failures
+from neurolim.pipeline.collect import RUNS
+from neurolim.pipeline.digests import simulation_code, simulation_digest, stage_digests
+from neurolim.pipeline.layout import Layout
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, store
 from neurolim.sweep.progress import BEAT, note_path, read_note
@@ -34,36 +38,29 @@ def status_of(study: Study, results: str | Path, check: bool = False) -> str:
     results : folder of all results
     check : compare every file with its checksum, which reads all of them
     """
-    home = stages.folder(study, results)
-    found = {f"chunk {number}": one for number, one in chunk_states(study, results, check).items()}
-    counts = Counter(one.state for one in found.values())
+    layout, digests = Layout(Path(results), study.name), stage_digests(study)
+    states = {
+        f"chunk {number}": state for number, state in chunk_states(study, results, check).items()
+    }
+    counts = Counter(state.state for state in states.values())
     words = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
     owner = lock.is_locked(results, study.name)
     lines = [f"{study.name}: {words}; {'run by ' + owner if owner else 'nobody runs it'}"]
-    behind = counts["done"] != len(found)
-    for stage, part in (("collect", "data"), ("reduce", "statistics")):
-        digest = stages.stage_digests(study)[stage]
-        found[part] = _state(home / f"{part}.zip", digest, home / "logs" / f"{stage}.log", check)
-        if found[part].state == "done" and behind:
-            found[part] = State("stale", "what it is made from is not done")
-        behind |= found[part].state != "done"
-    for kind, names in (
-        ("tables/{}.csv", analysis.table_names(study)),
-        ("figures/{}.svg", [entry.name for entry in study.figures]),
+    behind = counts["done"] != len(states)
+    for path, digest, stage in (
+        (layout.data, digests["collect"], "collect"),
+        (layout.statistics, digests["reduce"], "analyse"),
     ):
-        for name in names:
-            path = home / kind.format(name)
-            verb = "tabulate" if path.suffix == ".csv" else "draw"
-            source = "data.zip" if name == "runs" and verb == "tabulate" else "statistics.zip"
-            state = _made(path, home / source, home / "logs" / f"{verb}-{name}.log")
-            if state.state == "done" and behind:
-                state = State("stale", "what it is made from is not done")
-            found[str(path.relative_to(home))] = state
-    told = [(name, one) for name, one in found.items() if one.state not in ("done", "to do")]
+        state = _state(path, digest, layout.log(stage), check)
+        states[path.stem] = _behind(state) if behind else state
+        behind |= states[path.stem].state != "done"
+    for page, state in _page_states(study, layout, digests, check):
+        states[page] = _behind(state) if behind else state
+    told = [(name, one) for name, one in states.items() if one.state not in ("done", "to do")]
     lines += [f"  {name} {one.state}: {one.why}" for name, one in told[:_SHOWN]]
     if len(told) > _SHOWN:
         lines.append(f"  and {len(told) - _SHOWN} more like these")
-    waiting = [name for name, one in found.items() if one.state == "to do" and "chunk" not in name]
+    waiting = [name for name, one in states.items() if one.state == "to do" and "chunk" not in name]
     if waiting:
         lines.append("  to do: " + ", ".join(waiting))
     return "\n".join(lines)
@@ -71,13 +68,12 @@ def status_of(study: Study, results: str | Path, check: bool = False) -> str:
 
 def chunk_states(study: Study, results: str | Path, check: bool = False) -> dict[int, State]:
     """Return the state of every chunk of a study."""
-    logs = stages.folder(study, results) / "logs"
-    code = stages.simulation_code(study)
+    layout, code = Layout(Path(results), study.name), simulation_code(study)
     return {
         number: _state(
-            stages.chunk_path(study, results, number),
-            stages.simulation_digest(study, runs),
-            logs / f"simulate-{number}.log",
+            layout.chunk(number),
+            simulation_digest(study, runs),
+            layout.log(f"simulate-{number}"),
             check,
             code,
         )
@@ -117,14 +113,34 @@ def _state(path: Path, digest: str, log: Path, check: bool, code: str = "") -> S
     return State("stale", "made from other points, parameters, options or seed")
 
 
-def _made(path: Path, source: Path, log: Path) -> State:
-    if (running := _running(path)) is not None:
-        return running
-    if not path.exists():
-        return _absent(log)
-    if source.exists() and source.stat().st_mtime > path.stat().st_mtime:
-        return State("stale", f"older than {source.name}")
-    return State("done")
+def _behind(state: State) -> State:
+    """Return the state of something that is made from what is not done."""
+    return State("stale", "what it is made from is not done") if state.state == "done" else state
+
+
+def _page_states(
+    study: Study, layout: Layout, digests: Mapping[str, str], check: bool
+) -> Iterator[tuple[str, State]]:
+    """Yield the file that people look at first, and its state, of every table and figure."""
+    pages = all_pages(study)
+    made = current_pages(layout, digests, tuple(page for page in pages if page != RUNS), check)
+    failed, working = failures(layout), _running(layout.analysis)
+    for page in pages:
+        path = layout.page(page, "csv" if page.kind == "tables" else "svg")
+        name = str(path.relative_to(layout.home))
+        if page == RUNS:
+            log = layout.log("collect")
+            yield name, State("done") if path.exists() else _absent(log)
+        elif page.key in failed:
+            yield name, State("failed", failed[page.key])
+        elif page in made:
+            yield name, State("done")
+        elif working is not None:
+            yield name, working
+        elif path.exists():
+            yield name, State("stale", "made from other data, by other code, or altered")
+        else:
+            yield name, _absent(layout.log("analyse"))
 
 
 def _running(path: Path) -> State | None:

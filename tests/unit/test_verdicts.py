@@ -8,8 +8,17 @@ import math
 import pytest
 
 from neurolim.core import Column, Kind, Row, Table, Verdict
-from neurolim.core.verdict import alike, at_least, at_most, between, by_scores, contains, within
-from neurolim.tables import read_table, write_table
+from neurolim.core.verdict import (
+    alike,
+    at_least,
+    at_most,
+    between,
+    by_scores,
+    contains,
+    exceeds,
+    within,
+)
+from neurolim.pipeline.tables import read_table, write_table
 
 NAN, INF = math.nan, math.inf
 
@@ -116,6 +125,20 @@ def test_a_table_written_twice_has_the_same_bytes(tmp_path):
     for kind in ("csv", "json", "html", "tex"):
         one, two = (tmp_path / name / f"rates.{kind}" for name in ("a", "b"))
         assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ((1.0, 0.5, 1.5, 0.0), Kind.AGREES),
+        ((-1.0, -1.5, -0.5, 0.0), Kind.DISAGREES),
+        ((1.0, -0.5, 2.5, 0.0), Kind.UNDECIDED),
+        ((1.0, NAN, NAN, 0.0), Kind.UNDECIDED),
+        ((NAN, NAN, NAN, 0.0), Kind.UNDECIDED),
+    ],
+)
+def test_a_value_exceeds_a_bound(given, kind):
+    assert exceeds(*given).kind == kind
 
 
 def test_samples_are_alike_where_chance_explains_their_difference():

@@ -1,51 +1,77 @@
-# Statistics of a dataset, and tables of the statistics with a verdict for every expectation.
-rule reduce:
-    input:
-        record=f"{RESULTS}/{{study}}/data.json",
-        data=f"{RESULTS}/{{study}}/data.zip",
-    output:
-        data=f"{RESULTS}/{{study}}/statistics.zip",
-        record=f"{RESULTS}/{{study}}/statistics.json",
-    log:
-        f"{RESULTS}/{{study}}/logs/reduce.log",
-    conda:
-        "../../environment.yml"
-    resources:
-        mem_mb=lambda wildcards: STUDIES[wildcards.study].dataset_mb,
-    params:
-        study=lambda wildcards, resources: STUDIES[wildcards.study].path,
-        digest=lambda wildcards: STUDIES[wildcards.study].digests["reduce"],
-    shell:
-        "neurolim reduce {params.study:q} --output {output.data:q} > {log:q} 2>&1"
+# Of every study one job that collects, and one that makes all statistics, tables and figures.
+# Each makes only what its records say is missing, so Snakemake must leave what is there: update().
+COSTS, TABLE, FIGURE = (
+    "../report/costs.rst",
+    "../report/table.rst",
+    "../report/figure.rst",
+)
 
 
-# Failures are counted even where there are too many for statistics.
-rule tabulate:
-    input:
-        lambda wildcards: [
-            f"{RESULTS}/{wildcards.study}/"
-            f"{'data' if wildcards.table == 'runs' else 'statistics'}.{kind}"
-            for kind in ("json", "zip")
-        ],
-    output:
-        csv=f"{RESULTS}/{{study}}/tables/{{table}}.csv",
-        html=report(
-            f"{RESULTS}/{{study}}/tables/{{table}}.html",
-            caption="../report/table.rst",
-            category="{study}",
-            subcategory="tables",
-            labels={"item": "{table}", "kind": "table"},
-        ),
-        tex=f"{RESULTS}/{{study}}/tables/{{table}}.tex",
-    log:
-        f"{RESULTS}/{{study}}/logs/tabulate-{{table}}.log",
-    conda:
-        "../../environment.yml"
-    resources:
-        mem_mb=lambda wildcards: STUDIES[wildcards.study].dataset_mb,
-    params:
-        study=lambda wildcards, resources: STUDIES[wildcards.study].path,
-        digest=lambda wildcards: STUDIES[wildcards.study].digests["tabulate"],
-    shell:
-        "neurolim tabulate {params.study:q} --table {wildcards.table}"
-        " --output {output.csv:q} > {log:q} 2>&1"
+def in_report(study, page):
+    """Return the files of a table or figure, of which the first one goes into the report."""
+    shown, *others = study.files(page)
+    labels = {"item": page.name, "kind": page.kind.removesuffix("s")}
+    caption = TABLE if page.kind == "tables" else FIGURE
+    place = {"category": study.name, "subcategory": page.kind, "labels": labels}
+    return [report(update(shown), caption=caption, **place), *map(update, others)]
+
+
+def costs_in_report(study):
+    """Return the page of costs, which goes into the report."""
+    labels = {"item": "costs", "kind": "table"}
+    place = {"category": study.name, "subcategory": "costs", "labels": labels}
+    return report(update(str(study.layout.costs)), caption=COSTS, **place)
+
+
+for study in STUDIES.values():
+
+    rule:
+        name:
+            f"collect_{study.name}"
+        input:
+            study.chunk_files,
+        output:
+            update(str(study.layout.data)),
+            update(str(study.layout.data.with_suffix(".json"))),
+            in_report(study, study.pages[0]),
+            costs_in_report(study),
+        log:
+            str(study.layout.log("collect")),
+        conda:
+            "../../environment.yml"
+        resources:
+            mem_mb=1024,
+            study=study.path,
+            results=RESULTS,
+        params:
+            study=study.name,  # for the captions
+            digest=[study.digests["collect"], study.digests["count"]],
+        shell:
+            "neurolim collect {resources.study:q} --results {resources.results:q} > {log:q} 2>&1"
+
+    rule:
+        name:
+            f"analyse_{study.name}"
+        input:
+            str(study.layout.data),
+            str(study.layout.data.with_suffix(".json")),
+        output:
+            update(str(study.layout.statistics)),
+            update(str(study.layout.statistics.with_suffix(".json"))),
+            update(str(study.layout.analysis)),
+            [in_report(study, page) for page in study.judged],
+        log:
+            str(study.layout.log("analyse")),
+        conda:
+            "../../environment.yml"
+        resources:
+            mem_mb=study.dataset_mb,
+            study=study.path,
+            results=RESULTS,
+        params:
+            study=study.name,  # for the captions
+            digest=study.analysis_digest,
+            # What could not be made is tried again.
+            failed=sorted(study.failures),
+        shell:
+            "neurolim analyse {resources.study:q} --results {resources.results:q} > {log:q} 2>&1"

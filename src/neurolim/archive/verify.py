@@ -25,7 +25,7 @@ import numpy as np
 import xarray as xr
 from zarr.storage import ZipStore
 
-from neurolim import shipped, stages
+from neurolim import shipped
 from neurolim.archive import contents, harmless
 from neurolim.archive.write import manifest_of
 from neurolim.core import Status, StudyError
@@ -34,7 +34,7 @@ from neurolim.sweep import chunks as planning
 from neurolim.sweep import packages, store
 from neurolim.sweep.chunks import dims_of, variables_of
 from neurolim.sweep.sources import PLUGINS, place_of, words_of
-from neurolim.sweep.study import Study, read_study
+from neurolim.sweep.study import Study, load_study, read_study
 from neurolim.sweep.zipped import Entry, ZipError, entries_of, read_entry
 
 #: A text of an archive that is longer is no text of ours.
@@ -246,7 +246,7 @@ def _studies(
                 for kind, _, word in words
             )
             if trust or not own:
-                studies.append(stages.load_study(file))
+                studies.append(load_study(file))
             else:
                 texts = {key: mapping.get(key, "") for key in ("title", "claim")}
                 closed[name] = _dry(named, name) | texts

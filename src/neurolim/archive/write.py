@@ -16,14 +16,18 @@ from typing import Any
 import xarray as xr
 import yaml
 
-from neurolim import analysis, provenance, stages, tables
+from neurolim import provenance
 from neurolim.archive import contents, harmless
 from neurolim.archive.crate import crate, title, zenodo
 from neurolim.core import StudyError
+from neurolim.pipeline.analyse import all_pages, current_pages
+from neurolim.pipeline.collect import RUNS, damaged_chunks
+from neurolim.pipeline.digests import stage_digests
+from neurolim.pipeline.layout import Layout
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, packages, store
 from neurolim.sweep.sources import PLUGINS, files_of
-from neurolim.sweep.study import Study
+from neurolim.sweep.study import Study, load_study
 from neurolim.sweep.zipped import entries_of, read_entry, write_zip
 
 
@@ -57,7 +61,7 @@ def archive(
     missing = [part for part in ("CITATION.cff", "LICENSE") if not (root / part).is_file()]
     if missing:
         raise StudyError("", f"no {missing[0]} in {root}", "run this in the project's folder")
-    studies = [stages.load_study(path) for path in paths]
+    studies = [load_study(path) for path in paths]
     if len({study.name for study in studies}) < len(studies):
         raise StudyError("studies", "two have one name", "distinct names")
     date = date or _date(root)
@@ -189,16 +193,16 @@ def _installed(study: Study) -> list[tuple[str, str]]:
 
 def _results(study: Study, results: Path, workspace: Path) -> dict[str, bytes | Path]:
     """Return the files of one study, after checking each of them against its record."""
-    home = stages.folder(study, results)
-    for _, problem in stages.damaged_chunks(study, results):
+    layout = Layout(results, study.name)
+    for _, problem in damaged_chunks(study, layout):
         raise store.StoreError(problem)
     files: dict[str, bytes | Path] = {}
     for number in range(len(planning.plan(study).chunks)):
-        record = store.record_of(stages.chunk_path(study, results, number))
+        record = store.record_of(layout.chunk(number))
         files[f"chunks/{study.name}/{record.name}"] = record
-    digests = stages.stage_digests(study)
-    for part, stage in (("data", "collect"), ("statistics", "reduce")):
-        path = home / f"{part}.zip"
+    digests = stage_digests(study)
+    for path, stage in ((layout.data, "collect"), (layout.statistics, "reduce")):
+        part = path.stem
         if store.check(path).get("digest") != digests[stage]:
             raise store.StoreError(
                 f"{path}: made from another study, code or version; delete "
@@ -211,16 +215,22 @@ def _results(study: Study, results: Path, workspace: Path) -> dict[str, bytes | 
                 stream.writelines(read_entry(path, entry))
             files[f"{part}/{study.name}/{entry.name}"] = copy
     netcdf = workspace / study.name / "statistics.nc"
-    write_netcdf(store.open_checked(home / "statistics.zip"), netcdf)
+    write_netcdf(store.open_checked(layout.statistics), netcdf)
     files[f"netcdf/{study.name}.nc"] = netcdf
-    wanted = [f"tables/{t}.{kind}" for t in analysis.table_names(study) for kind in tables.KINDS]
-    wanted += [f"figures/{f.name}.{kind}" for f in study.figures for kind in ("svg", "pdf", "png")]
-    for name in wanted:
-        path = home / name
-        if not path.is_file():
-            raise store.StoreError(f"{path}: missing; run the study again to make it")
-        folder, base = name.split("/")
-        files[f"{folder}/{study.name}/{base}"] = path
+    pages = all_pages(study)
+    lost = [page for page in pages if page != RUNS]
+    for page in current_pages(layout, digests, tuple(lost), check=True):
+        lost.remove(page)
+    for page in lost:
+        raise store.StoreError(
+            f"{layout.files_of(page)[0]}: missing, altered, failed, or made from another study or "
+            "code; run the study again to make it"
+        )
+    for page in pages:
+        for path in layout.files_of(page):
+            if not path.is_file():
+                raise store.StoreError(f"{path}: missing; run the study again to make it")
+            files[f"{page.kind}/{study.name}/{path.name}"] = path
     return files
 
 

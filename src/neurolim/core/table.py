@@ -91,4 +91,4 @@ class Table:
 
 def short(value: Any) -> str:
     """Return a coordinate in a few letters."""
-    return value if isinstance(value, (str, bool)) else f"{value:g}"
+    return str(value) if isinstance(value, (str, bool)) else f"{value:g}"

@@ -167,6 +167,32 @@ def at_most(measured: float, bound: float, missing: str = "nothing measured") ->
     return verdict(Kind.DISAGREES, "above the bound")
 
 
+def exceeds(
+    measured: float, low: float, high: float, bound: float, missing: str = "nothing measured"
+) -> Verdict:
+    """Judge whether a value lies above a bound; undecided where its interval has the bound inside.
+
+    Parameters
+    ----------
+    measured, low, high : estimate and interval; NaN where there is none
+    bound : the value is to exceed it
+    missing : the reason where there is no estimate
+    """
+
+    def verdict(kind: Kind, reason: str) -> Verdict:
+        return Verdict(kind, measured, low, high, bound, reason=reason)
+
+    if not math.isfinite(measured):
+        return verdict(Kind.UNDECIDED, missing)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return verdict(Kind.UNDECIDED, "no finite interval")
+    if low > bound:
+        return verdict(Kind.AGREES, f"above {bound:g}")
+    if high < bound:
+        return verdict(Kind.DISAGREES, f"below {bound:g}")
+    return verdict(Kind.UNDECIDED, f"the interval contains {bound:g}")
+
+
 def alike(p_value: float, missing: str = "nothing to compare") -> Verdict:
     """Judge whether two samples can be told apart; they agree where chance alone explains it.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import textwrap
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -147,6 +148,15 @@ def nothing_to_show(dataset: Any) -> Figure:
     axes[0, 0].set_axis_off()
     axes[0, 0].set_title("nothing to show: no run succeeded")
     note_failures(picture, dataset)
+    return picture
+
+
+def placeholder(text: str) -> Figure:
+    """Return a picture that says why there is none."""
+    with matplotlib.rc_context(_SETTINGS):
+        picture = Figure(figsize=(6.0, 2.0))
+        words = textwrap.fill(text, 80)
+        picture.text(0.5, 0.5, words, ha="center", va="center", color="0.35", parse_math=False)
     return picture
 
 

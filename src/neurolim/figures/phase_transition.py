@@ -37,7 +37,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     """
     if not np.isfinite(dataset["order"].values).any():
         return nothing_to_show(dataset)
-    control = str(dataset.attrs["control"])
+    control = str(dataset["curve_control"].attrs["axis"])
     groups = [dim for dim in dataset["order"].dims if dim != control]
     places = list(np.ndindex(*(dataset.sizes[dim] for dim in groups)))[: len(COLOURS) - 1]
     picture, axes = figure(1, 2, 7.6, 3.2)
@@ -85,12 +85,11 @@ def example() -> xr.Dataset:
             "order": ("coupling", order),
             "order_error": ("coupling", np.full(coupling.size, 0.01)),
             "critical_theory": ((), 1.0),
-            "curve_control": ("curve", curve),
+            "curve_control": ("curve", curve, {"axis": "coupling"}),
             "curve_limit": ("curve", limit),
             "curve_finite": ("curve", np.sqrt(limit**2 + 0.02)),
         },
         {"coupling": coupling},
-        {"control": "coupling"},
     )
 
 

@@ -20,15 +20,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from scipy.optimize import least_squares
 
-from neurolim.core import Param, Statistic, StudyError
+from neurolim.core import Column, Kind, Param, Row, Statistic, StudyError, Table, Verdict
+from neurolim.core.verdict import within
+from neurolim.statistics._common import grid_points
 from neurolim.statistics._contraction import at_each_point, constants, equilibria
 
 _LENGTH, _POINTS = 40.0, 400
+_UNIT = "1/time^3"
 _GIVES = ("barrier", "barrier_change", "barrier_theory", "local_barrier")
+_COLUMNS = (
+    Column("barrier", _UNIT, error="barrier_change"),
+    Column("barrier_change", _UNIT, digits=2),
+    Column("barrier_theory", _UNIT),
+)
+#: Share of the action by which the fit may be off where the study names none.
+_SHARE = 0.05
 
 
 def _path_action(values: Mapping[str, float], start: float, end: float) -> float:
@@ -102,7 +111,7 @@ def apply(dataset: xr.Dataset, *, of: str) -> xr.Dataset:
     }
     (theory,) = at_each_point(first, lambda values: (barrier(values),))
     coords = {d: logs[d] for d in lead if d in logs.coords}
-    units = {"units": "1/time^3"}
+    units = {"units": _UNIT}
     return xr.Dataset(
         {
             "barrier": xr.DataArray(fitted, coords, lead, attrs=units),
@@ -118,33 +127,25 @@ def apply(dataset: xr.Dataset, *, of: str) -> xr.Dataset:
     )
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return ``arrhenius``: fitted barrier, barrier of theory, verdict at 5 per cent."""
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
+    """Return ``arrhenius``: fitted barrier and that of theory, which agree within 5 per cent."""
+    share = expect.get("barrier", {}).get("tolerance", 0.0) or _SHARE
     rows = []
-    dims = dataset["barrier"].dims
-    for index in np.ndindex(*dataset["barrier"].shape):
-        point = dataset.isel(dict(zip(dims, index, strict=True)))
-        fitted, theory = float(point["barrier"]), float(point["barrier_theory"])
-        change = float(point["barrier_change"])
-        share = expect.get("barrier", {}).get("tolerance", 0.0) or 0.05
-        verdict = "inconclusive: not bistable"
-        if np.isfinite(theory):
-            verdict = (
-                "agrees: within" if abs(fitted / theory - 1.0) <= share else "disagrees: not within"
-            )
-            verdict += f" {share:.0%} of the action"
-            if change > share * fitted:
-                verdict = "inconclusive: the fit depends on the range of noises"
-        rows.append(
-            {str(d): point[d].values.item() for d in dims}
-            | {
-                "barrier": fitted,
-                "barrier_change": change,
-                "barrier_theory": theory,
-                "verdict": verdict,
-            }
-        )
-    return {"arrhenius": pd.DataFrame(rows)}
+    for at, point in grid_points(dataset, dataset["barrier"].dims):
+        values = {column.name: float(point[column.name]) for column in _COLUMNS}
+        rows.append(Row(values, _verdict(values, share), "barrier", at))
+    return (Table("arrhenius", _COLUMNS, tuple(rows)),)
+
+
+def _verdict(values: Mapping[str, float], share: float) -> Verdict:
+    """Return whether a barrier is that of theory; undecided where it depends on the noises."""
+    fitted, theory = values["barrier"], values["barrier_theory"]
+    if np.isfinite(theory) and values["barrier_change"] > share * fitted:
+        reason = "the fit depends on the range of noises"
+        return Verdict(Kind.UNDECIDED, fitted, expected=theory, reason=reason)
+    return within(fitted, theory, share * theory)
 
 
 def exact() -> list[Any]:
@@ -189,6 +190,6 @@ STATISTIC = Statistic(
     apply=apply,
     exact=exact,
     check=check,
-    tables=tables,
-    table_names=("arrhenius",),
+    judge=judge,
+    tables=("arrhenius",),
 )

@@ -16,23 +16,37 @@ Source: Quininao & Touboul 2025, abstract (attraction decides); docs/balance.md.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from neurolim.core import Param, Statistic
+from neurolim.core import Column, Param, Row, Statistic, Table
 from neurolim.statistics._balance import on_grid
-from neurolim.statistics._common import AFTER, window
+from neurolim.statistics._common import AFTER, grid_points, window
 
 PHASES = (
     "one point, attracting",
     "one point, attracting spiral",
     "several points",
     "no attracting point",
+)
+_PHASES = (
+    Column("phase", ""),
+    Column("points", digits=9),
+    Column("runs", digits=9),
+    Column("settled", digits=9),
+    Column("agree", digits=9),
+)
+_CHANGES = (
+    Column("axis", ""),
+    Column("between"),
+    Column("and"),
+    Column("from", ""),
+    Column("to", ""),
+    Column("kind", ""),
+    Column("place"),
 )
 
 
@@ -71,48 +85,50 @@ def apply(dataset: xr.Dataset, *, after: float, near: float) -> xr.Dataset:
     )
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
     """Return ``balance_phase``, agreement by phase, and ``bifurcations`` along the first axis."""
     phase = dataset["phase"]
     rows = []
     for code, name in enumerate(PHASES):
-        here = dataset.where(phase == code)
-        settled, agrees = here["settled"].values, here["agrees"].values
-        count = int(np.isfinite(agrees).sum())
-        rows.append(
-            {
-                "phase": name,
-                "points": int((phase == code).sum()),
-                "runs": count,
-                "settled": int(np.nansum(settled)),
-                "agree": int(np.nansum(agrees)),
+        runs = dataset[["settled", "agrees"]].where(phase == code)
+        values = {
+            "phase": name,
+            "points": int((phase == code).sum()),
+            "runs": int(runs["agrees"].count()),
+            "settled": int(runs["settled"].sum()),
+            "agree": int(runs["agrees"].sum()),
+        }
+        rows.append(Row(values))
+    changes = [
+        Row(values, at=at)
+        for at, line in grid_points(dataset[["phase", "leading"]], phase.dims[1:])
+        for values in _changes(line)
+    ]
+    return (
+        Table("balance_phase", _PHASES, tuple(rows)),
+        Table("bifurcations", _CHANGES, tuple(changes)),
+    )
+
+
+def _changes(line: xr.Dataset) -> Iterator[dict[str, Any]]:
+    """Yield the changes of phase along the axis of a line; a single point has none."""
+    codes, growth = line["phase"].values, line["leading"].values
+    for axis in map(str, line["phase"].dims):
+        levels = line[axis].values
+        for k in np.flatnonzero(np.diff(codes)):
+            kind = _kind(codes[k], codes[k + 1])
+            part = growth[k] / (growth[k] - growth[k + 1]) if kind == "Hopf" else np.nan
+            yield {
+                "axis": axis,
+                "between": levels[k].item(),
+                "and": levels[k + 1].item(),
+                "from": _name(codes[k]),
+                "to": _name(codes[k + 1]),
+                "kind": kind,
+                "place": float(levels[k] + part * (levels[k + 1] - levels[k])),
             }
-        )
-    changes = []
-    if phase.ndim:
-        first, *rest = phase.dims
-        levels = dataset[first].values
-        for place in itertools.product(*(range(phase.sizes[dim]) for dim in rest)):
-            at = dict(zip(rest, place, strict=True))
-            codes, growth = phase.isel(at).values, dataset["leading"].isel(at).values
-            for k in np.flatnonzero(np.diff(codes)):
-                kind = _kind(codes[k], codes[k + 1])
-                part = growth[k] / (growth[k] - growth[k + 1]) if kind == "Hopf" else np.nan
-                changes.append(
-                    {
-                        **{str(dim): dataset[dim].values[i] for dim, i in at.items()},
-                        "axis": str(first),
-                        "between": levels[k],
-                        "and": levels[k + 1],
-                        "from": _name(codes[k]),
-                        "to": _name(codes[k + 1]),
-                        "kind": kind,
-                        "place": levels[k] + part * (levels[k + 1] - levels[k]),
-                    }
-                )
-    columns = ["axis", "between", "and", "from", "to", "kind", "place"]
-    frame = pd.DataFrame(changes) if changes else pd.DataFrame(columns=columns)
-    return {"balance_phase": pd.DataFrame(rows), "bifurcations": frame}
 
 
 def _name(code: float) -> str:
@@ -194,6 +210,6 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
-    tables=tables,
-    table_names=("balance_phase", "bifurcations"),
+    judge=judge,
+    tables=("balance_phase", "bifurcations"),
 )

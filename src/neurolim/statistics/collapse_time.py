@@ -25,11 +25,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from scipy import stats
 
-from neurolim.core import Param, Statistic
+from neurolim.core import Column, Param, Row, Statistic, Table
+from neurolim.core.verdict import within
 from neurolim.statistics._balance import (
     POINT,
     at_balance,
@@ -37,6 +37,15 @@ from neurolim.statistics._balance import (
     layer_clock,
     on_grid,
     voltage_moments,
+)
+from neurolim.statistics._common import grid_points
+
+_COLUMNS = (
+    Column("slope_in_ln_gamma", "1/gamma", error="standard_error"),
+    Column("standard_error", "1/gamma", digits=2),
+    Column("expected", "1/gamma"),
+    Column("compared", digits=9),
+    Column("largest_z", "standard errors"),
 )
 
 
@@ -72,50 +81,60 @@ def apply(dataset: xr.Dataset, *, share: float, above: float, allowed: float) ->
             name: array.assign_attrs(long_name=text, units="1/gamma")
             for name, (array, text) in named.items()
         },
-    ).assign_attrs({**dataset.attrs, "collapse_allowed": allowed, "collapse_above": above})
+    ).assign_attrs(dataset.attrs)
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return ``collapse_time``: slopes of both times in ln gamma with verdicts."""
-    columns = (
-        "quantity",
-        "slope_in_ln_gamma",
-        "standard_error",
-        "expected",
-        "compared",
-        "largest_z",
-        "verdict",
-    )
-    if "gamma" not in dataset["mean_collapse"].dims:
-        return {"collapse_time": pd.DataFrame(columns=columns)}
-    levels = dataset["gamma"].values.astype(float)
-    allowed = float(dataset.attrs["collapse_allowed"])
-    above = float(dataset.attrs["collapse_above"])
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
+    """Return ``collapse_time``: slopes of both times in ln gamma, which has to be an axis."""
     rows = []
-    for name in ("mean_collapse", "variance_collapse"):
-        for site in dataset["site"].values:
-            predicted = dataset["variance_slope"].sel(site=site)
-            array = dataset[name]
-            label = name
-            if "site" in array.dims:
-                array, label = array.sel(site=site), f"{name} [site={site}]"
-            elif site != dataset["site"].values[0]:
-                continue
-            unit = float(predicted.mean())
-            rest = [dim for dim in array.dims if dim != "gamma"]
-            times = array.mean(rest).values
-            used = np.isfinite(times) & (levels >= above)
-            expected = unit if name == "variance_collapse" else 0.0
-            slope, error, word = np.nan, np.nan, "inconclusive"
-            if used.sum() >= 3:
-                fit = stats.linregress(np.log(levels[used]), times[used])
-                slope, error = float(fit.slope), float(fit.stderr)
-                off = abs(slope - expected)
-                word = "agrees" if off <= allowed * unit + 3.0 * error else "disagrees"
-            values = (slope, error, expected, int(used.sum()), (slope - expected) / error)
-            text = f"{word}: slope {slope:.3g}, expected {expected:.3g}"
-            rows.append(dict(zip(columns, (label, *values, text), strict=True)))
-    return {"collapse_time": pd.DataFrame(rows, columns=columns)}
+    if "gamma" in dataset["mean_collapse"].dims:
+        first = float(dataset["variance_slope"].isel(site=0).mean())
+        rows.append(_slope("mean_collapse", {}, dataset, 0.0, first, options))
+        for at, point in grid_points(dataset, ["site"]):
+            unit = float(point["variance_slope"].mean())
+            rows.append(_slope("variance_collapse", at, point, unit, unit, options))
+    return (Table("collapse_time", _COLUMNS, tuple(rows)),)
+
+
+def _slope(
+    name: str,
+    at: Mapping[str, Any],
+    dataset: xr.Dataset,
+    expected: float,
+    unit: float,
+    options: Mapping[str, Any],
+) -> Row:
+    """Return a row of the table: the slope of a time in ln gamma, with a verdict.
+
+    Parameters
+    ----------
+    name, at : quantity and coordinates
+    dataset : times [gamma, ...]
+    expected : slope
+    unit : what ``allowed`` is a share of
+    options : of the statistic
+    """
+    array = dataset[name]
+    levels = dataset["gamma"].values.astype(float)
+    times = array.mean([dim for dim in array.dims if dim != "gamma"]).values
+    used = np.isfinite(times) & (levels >= options["above"])
+    slope, error = np.nan, np.nan
+    if used.sum() >= 3:
+        fit = stats.linregress(np.log(levels[used]), times[used])
+        # Of equal times linregress gives no error: the line misses none of them.
+        slope, error = float(fit.slope), float(np.nan_to_num(fit.stderr))
+    values = {
+        "slope_in_ln_gamma": slope,
+        "standard_error": error,
+        "expected": expected,
+        "compared": int(used.sum()),
+        "largest_z": (slope - expected) / error if error > 0.0 else np.nan,
+    }
+    missing = "fewer than three levels"
+    verdict = within(slope, expected, options["allowed"] * unit, error, missing=missing)
+    return Row(values, verdict, name, at)
 
 
 def _last_crossing(array: xr.DataArray, level: float) -> xr.DataArray:
@@ -198,6 +217,6 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
-    tables=tables,
-    table_names=("collapse_time",),
+    judge=judge,
+    tables=("collapse_time",),
 )

@@ -17,15 +17,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from scipy.optimize import least_squares
 
-from neurolim.core import Param, Statistic, StudyError
-from neurolim.numerics.regression import OrderFit, verdict
-from neurolim.statistics._common import AFTER, window
+from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
+from neurolim.numerics.regression import OrderFit
+from neurolim.statistics._common import AFTER, grid_points, judge_order, window
 
 _ESTIMATES = ("noise_constant", "constant", "order", "order_low", "order_high")
+_FIT = (
+    Column("over", ""),
+    Column("order"),
+    Column("order_low"),
+    Column("order_high"),
+    Column("expected"),
+    Column("constant"),
+    Column("noise_constant"),
+)
+_PATHS = (Column("rate"), Column("rate_of_the_fit"), Column("asymptotic_rate"))
 
 
 def _fit(squares: np.ndarray, n: np.ndarray, eps: np.ndarray) -> np.ndarray:
@@ -86,7 +95,7 @@ def apply(
             ratios = [eps[end[1]] / eps[0], error[end] / error[0, 0], fitted[end] / fitted[0, 0]]
             paths.append(np.log(ratios) / length)
     steepness, slopes, expected = np.array(paths).T
-    betas = -steepness
+    betas = 0.0 - steepness  # no -0
     return xr.Dataset(
         {
             "double_error": (("n_neurons", "eps"), error),
@@ -103,32 +112,29 @@ def apply(
     )
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
     """Return ``double_limit`` (the fit) and ``double_limit_paths`` (rates in n along paths)."""
-    noise, constant, order, low, high = (float(value) for value in dataset["displacement"].values)
-    hope = expect.get("displacement", {})
-    row = {
-        "quantity": "displacement",
-        "over": "eps",
-        "order": order,
-        "order_low": low,
-        "order_high": high,
-        "expected": hope.get("order", np.nan),
-        "constant": constant,
-        "noise_constant": noise,
-        "verdict": verdict(
-            OrderFit(order, low, high, constant), hope.get("order"), hope.get("tolerance", 0.0)
-        ),
-    }
-    paths = pd.DataFrame(
-        {
-            "beta": dataset["beta"].values,
-            "rate": dataset["path_rate"].values,
-            "rate_of_the_fit": dataset["path_fit"].values,
-            "asymptotic_rate": -np.minimum(0.5, dataset["beta"].values),
-        }
+    fitted = dict(zip(_ESTIMATES, map(float, dataset["displacement"].values), strict=True))
+    fit = OrderFit(*(fitted[name] for name in ("order", "order_low", "order_high", "constant")))
+    expected = expect.get("displacement", {})
+    values = {"over": "eps", "expected": expected.get("order", np.nan), **fitted}
+    rows = [
+        Row(
+            {
+                "rate": float(point["path_rate"]),
+                "rate_of_the_fit": float(point["path_fit"]),
+                "asymptotic_rate": -min(0.5, at["beta"]),
+            },
+            at=at,
+        )
+        for at, point in grid_points(dataset, ["beta"])
+    ]
+    return (
+        Table("double_limit", _FIT, (Row(values, judge_order(fit, expected), "displacement"),)),
+        Table("double_limit_paths", _PATHS, tuple(rows)),
     )
-    return {"double_limit": pd.DataFrame([row]), "double_limit_paths": paths}
 
 
 def exact() -> list[Any]:
@@ -200,7 +206,7 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
-    tables=tables,
+    judge=judge,
     check=check,
-    table_names=("double_limit", "double_limit_paths"),
+    tables=("double_limit", "double_limit_paths"),
 )

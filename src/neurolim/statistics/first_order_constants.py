@@ -11,7 +11,7 @@ The ratios tend to 1 like 1/gamma whatever unit of time is used; predictions are
 
 The table compares each ratio with 1 at one gamma: it agrees within ``allowed`` gamma_max/gamma, for
 the next order, plus three standard errors over replicas, and the gamma is the one where this is
-least; it is inconclusive where even that exceeds one half.
+least; it is undecided where even that exceeds one half.
 
 Source: docs/balance.md (reconstruction).
 """
@@ -22,10 +22,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from neurolim.core import Param, Statistic
+from neurolim.core import Column, Param, Row, Statistic, Table
+from neurolim.core.verdict import contains
 from neurolim.statistics._balance import (
     POINT,
     at_balance,
@@ -36,12 +36,19 @@ from neurolim.statistics._balance import (
     on_grid,
     voltage_moments,
 )
-from neurolim.statistics._common import AFTER
+from neurolim.statistics._common import AFTER, grid_points
 
 #: What lets more than this pass says nothing about a ratio of 1.
 _WIDEST = 0.5
 _RATIOS = ("shift_ratio", "variance_ratio", "residual_ratio")
 _EXCESSES = ("shift_excess", "variance_excess", "residual_excess")
+_COLUMNS = (
+    Column("gamma", "1/time"),
+    Column("ratio", digits=6, error="standard_error"),
+    Column("standard_error", digits=2),
+    Column("compared", digits=9),
+    Column("largest_z", "standard errors"),
+)
 
 
 def apply(dataset: xr.Dataset, *, after: float, allowed: float) -> xr.Dataset:
@@ -74,53 +81,50 @@ def apply(dataset: xr.Dataset, *, after: float, allowed: float) -> xr.Dataset:
         name: array.assign_attrs(long_name=name.replace("_", " "), units="1")
         for name, array in found.items()
     }
-    return on_grid(dataset, named).assign_attrs({**dataset.attrs, "allowed": allowed})
+    return on_grid(dataset, named).assign_attrs(dataset.attrs)
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
     """Return ``first_order_constants``: each ratio where it tells most, with a verdict."""
     rows = []
     for name in _RATIOS:
-        array = dataset[name]
-        if "gamma" not in array.dims:
-            array = array.expand_dims(gamma=[float(array.coords.get("gamma", np.nan))])
-        keep = [dim for dim in array.dims if dim not in ("replica", "gamma")]
-        for place in np.ndindex(*(array.sizes[dim] for dim in keep)):
-            here = array.isel(dict(zip(keep, place, strict=True)))
-            label = ", ".join(
-                f"{dim}={array[dim].values[i]}" for dim, i in zip(keep, place, strict=True)
-            )
-            rows.append({"quantity": f"{name} [{label}]"} | _judged(here, dataset.attrs["allowed"]))
-    return {"first_order_constants": pd.DataFrame(rows)}
+        keep = [dim for dim in dataset[name].dims if dim not in ("replica", "gamma")]
+        for at, point in grid_points(dataset, keep):
+            rows.append(_judged(name, at, point[name], options["allowed"]))
+    return (Table("first_order_constants", _COLUMNS, tuple(rows)),)
 
 
-def _judged(ratios: xr.DataArray, allowed: float) -> dict[str, Any]:
+def _judged(name: str, at: Mapping[str, Any], ratios: xr.DataArray, allowed: float) -> Row:
     """Return a row of the table: the ratio at the gamma where least is let pass, and a verdict."""
-    gammas = ratios["gamma"].values
-    found = []
-    for place, gamma in enumerate(gammas):
-        values = np.atleast_1d(ratios.isel(gamma=place).values)
+    several = "gamma" in ratios.dims
+    levels = ratios.transpose("gamma", ...) if several else [ratios]
+    gammas = [float(level.coords.get("gamma", np.nan)) for level in levels]
+    measured = []
+    for gamma, level in zip(gammas, levels, strict=True):
+        values = np.atleast_1d(level.values)
         values = values[np.isfinite(values)]
-        # Of replicas that failed but for one nothing is known.
-        few = values.size < 2 <= ratios.sizes.get("replica", 1)
-        error = float(values.std(ddof=1) / values.size**0.5) if values.size > 1 else 0.0
+        # A value without replicas is exact; of replicas that failed but for one nothing is known.
+        error = 0.0 if level.size == 1 else np.nan
+        if values.size > 1:
+            error = float(values.std(ddof=1) / values.size**0.5)
         # What is left of a first-order theory is of the next order.
-        share = allowed * gammas.max() / gamma if gammas.size > 1 else allowed
-        passes = share + 3.0 * error if values.size and not few else np.inf
-        found.append((passes, float(gamma), values, error, share))
-    passes, gamma, values, error, share = min(found, key=lambda one: one[0])
-    off = abs(float(values.mean()) - 1.0) if values.size else np.nan
-    word = "agrees" if off <= passes else "disagrees"
-    if passes > _WIDEST:
-        word = "inconclusive"
-    return {
+        share = allowed * max(gammas) / gamma if several else allowed
+        passes = share + 3.0 * error if values.size and np.isfinite(error) else np.inf
+        measured.append((passes, gamma, values, error, share))
+    _, gamma, values, error, share = min(measured, key=lambda level: level[0])
+    ratio = float(values.mean()) if values.size else np.nan
+    cells = {
         "gamma": gamma,
-        "ratio": float(values.mean()) if values.size else np.nan,
+        "ratio": ratio,
         "standard_error": error,
         "compared": int(values.size),
-        "largest_z": off / error if error > 0 else np.nan,
-        "verdict": f"{word}: allowed {share:.2g} and 3 standard errors",
+        "largest_z": abs(ratio - 1.0) / error if error > 0 else np.nan,
     }
+    low, high = ratio - 3.0 * error, ratio + 3.0 * error
+    verdict = contains(ratio, low, high, 1.0, share, 2.0 * (_WIDEST - share))
+    return Row(cells, verdict, name, at)
 
 
 def exact() -> list[Any]:
@@ -175,6 +179,6 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
-    tables=tables,
-    table_names=("first_order_constants",),
+    judge=judge,
+    tables=("first_order_constants",),
 )

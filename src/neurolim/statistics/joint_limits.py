@@ -23,15 +23,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from neurolim.core import Param, Statistic
-from neurolim.numerics.regression import fit_order, verdict
+from neurolim.core import Column, Param, Row, Statistic, Table
+from neurolim.numerics.regression import fit_order
 from neurolim.statistics._balance import POINT, at_balance, balance_voltage, on_grid
-from neurolim.statistics._common import AFTER, parameter, window
+from neurolim.statistics._common import AFTER, grid_points, judge_order, parameter, window
 
 _NAMES = ("mean_bias", "mean_fluctuation", "mean_error", "error_ratio")
+_ORDERS = (
+    Column("over", ""),
+    Column("order"),
+    Column("order_low"),
+    Column("order_high"),
+    Column("expected"),
+)
+_FORMULA = (
+    Column("error_over_formula", error="standard_error"),
+    Column("standard_error", digits=2),
+)
 
 
 def apply(dataset: xr.Dataset, *, after: float, tolerance: float) -> xr.Dataset:
@@ -63,15 +73,15 @@ def apply(dataset: xr.Dataset, *, after: float, tolerance: float) -> xr.Dataset:
         },
     )
     beta = np.full(dataset["gamma"].size, np.nan)
-    for _, value, places in paths(dataset):
-        beta[places] = value
+    for _, value, points in paths(dataset):
+        beta[points] = value
     return named.assign(
         path_beta=(dataset["gamma"].dims, beta, {"long_name": "exponent beta", "units": "1"})
-    ).assign_attrs({**dataset.attrs, "joint_tolerance": tolerance})
+    ).assign_attrs(dataset.attrs)
 
 
-def paths(dataset: xr.Dataset) -> Iterator[tuple[str, float, np.ndarray]]:
-    """Yield (label, beta, places of the path in order of n); beta is 0 where gamma is fixed.
+def paths(dataset: xr.Dataset) -> Iterator[tuple[dict[str, float], float, np.ndarray]]:
+    """Yield (what points share, beta, their positions in order of n); beta is 0 at fixed gamma.
 
     Parameters
     ----------
@@ -80,68 +90,54 @@ def paths(dataset: xr.Dataset) -> Iterator[tuple[str, float, np.ndarray]]:
     gamma, n = dataset["gamma"].values, dataset["n_neurons"].values.astype(float)
     beta = np.round(np.log(gamma) / np.log(n), 3)
     left = np.ones(gamma.size, bool)
-    for keys, label in ((beta, "gamma = n^{:g}"), (gamma, "gamma = {:g} (M2)")):
+    for name, keys in (("beta", beta), ("gamma", gamma)):
         for value in np.unique(keys):
-            places = np.flatnonzero((keys == value) & left)
-            if places.size >= 3:
-                left[places] = False
-                yield (
-                    label.format(value),
-                    float(value if keys is beta else 0.0),
-                    places[np.argsort(n[places])],
-                )
+            points = np.flatnonzero((keys == value) & left)
+            if points.size >= 3:
+                left[points] = False
+                exponent = float(value) if name == "beta" else 0.0
+                yield {name: float(value)}, exponent, points[np.argsort(n[points])]
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return ``joint_limits``: exponents in n along every path, and the sum formula."""
-    tolerance = float(dataset.attrs["joint_tolerance"])
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
+    """Return ``joint_limits``, exponents in n along every path, and ``sum_formula``."""
     rows = []
     (dim,) = dataset["gamma"].dims
-    for label, beta, places in paths(dataset):
-        path = dataset.isel({dim: places})
+    for at, beta, points in paths(dataset):
+        path = dataset.isel({dim: points})
         levels = path["n_neurons"].values.astype(float)
         quantities = {"mean_fluctuation": -0.5 * (1.0 + beta)}
         if beta > 0.0:
             quantities["mean_bias"] = -beta
         for name, expected in quantities.items():
-            samples = list(path[name].transpose(dim, "replica").values)
-            fit = fit_order(levels, samples)
-            rows.append(
-                {
-                    "quantity": f"{name} [{label}]",
-                    "over": "n_neurons",
-                    "order": fit.order,
-                    "order_low": fit.low,
-                    "order_high": fit.high,
-                    "expected": expected,
-                    "verdict": verdict(fit, expected, tolerance),
-                }
-            )
-    frame = pd.DataFrame(
-        rows,
-        columns=["quantity", "over", "order", "order_low", "order_high", "expected", "verdict"],
-    )
-    return {"joint_limits": frame, "sum_formula": _sum_formula(dataset)}
-
-
-def _sum_formula(dataset: xr.Dataset) -> pd.DataFrame:
-    """Return the rms over replicas of the total error over the sum formula, point by point."""
-    (dim,) = dataset["gamma"].dims
-    squares = dataset["error_ratio"].transpose(dim, "replica").values ** 2
-    rows = []
-    for point in range(len(squares)):
-        values = squares[point][np.isfinite(squares[point])]
-        mean = float(values.mean()) if values.size else np.nan
-        error = float(values.std(ddof=1) / values.size**0.5) if values.size > 1 else np.nan
-        rows.append(
-            {
-                "gamma": float(dataset["gamma"].values[point]),
-                "n_neurons": int(dataset["n_neurons"].values[point]),
-                "error_over_formula": mean**0.5,
-                "standard_error": 0.5 * error / mean**0.5 if mean > 0 else np.nan,
+            fit = fit_order(levels, list(path[name].transpose(dim, "replica").values))
+            values = {
+                "over": "n_neurons",
+                "order": fit.order,
+                "order_low": fit.low,
+                "order_high": fit.high,
+                "expected": expected,
             }
-        )
-    return pd.DataFrame(rows)
+            rows.append(Row(values, judge_order(fit, options, expected), name, at))
+    return Table("joint_limits", _ORDERS, tuple(rows)), _sum_formula(dataset)
+
+
+def _sum_formula(dataset: xr.Dataset) -> Table:
+    """Return the rms over replicas of the total error over the sum formula, point by point."""
+    rows = []
+    for at, point in grid_points(dataset, dataset["gamma"].dims):
+        squares = point["error_ratio"].values ** 2
+        squares = squares[np.isfinite(squares)]
+        mean = float(squares.mean()) if squares.size else np.nan
+        error = float(squares.std(ddof=1) / squares.size**0.5) if squares.size > 1 else np.nan
+        values = {
+            "error_over_formula": mean**0.5,
+            "standard_error": 0.5 * error / mean**0.5 if mean > 0 else np.nan,
+        }
+        rows.append(Row(values, at=at))
+    return Table("sum_formula", _FORMULA, tuple(rows))
 
 
 def exact() -> list[Any]:
@@ -218,6 +214,6 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
-    tables=tables,
-    table_names=("joint_limits", "sum_formula"),
+    judge=judge,
+    tables=("joint_limits", "sum_formula"),
 )

@@ -24,13 +24,22 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from neurolim.core import Param, Statistic
+from neurolim.core import Column, Param, Row, Statistic, Table
+from neurolim.core.verdict import within
 from neurolim.statistics._balance import POINT, at_balance, balance_voltage, on_grid
+from neurolim.statistics._common import grid_points
 
 _NAMES = ("flow_growth", "flow_frequency", "growth_excess")
+_COLUMNS = (
+    Column("growth", "1/time"),
+    Column("frequency", "1/time"),
+    Column("excess", error="standard_error"),
+    Column("standard_error", digits=2),
+    Column("compared", digits=9),
+    Column("largest_z", "standard errors"),
+)
 
 
 def apply(
@@ -91,39 +100,37 @@ def apply(
             name: array.assign_attrs(long_name=name.replace("_", " "), units=unit)
             for name, array, unit in zip(_NAMES, found, units, strict=True)
         },
-    ).assign_attrs({**dataset.attrs, "flow_allowed": allowed, "flow_above": above})
+    ).assign_attrs(dataset.attrs)
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
     """Return ``linear_flow``: growth and frequency at every point against the prediction."""
-    allowed, above = (float(dataset.attrs[f"flow_{name}"]) for name in ("allowed", "above"))
-    grid = [dim for dim in dataset["flow_growth"].dims if dim != "replica"]
+    rates = dataset[list(_NAMES)]
+    grid = [dim for dim in rates["flow_growth"].dims if dim != "replica"]
     rows = []
-    for place in np.ndindex(*(dataset.sizes[dim] for dim in grid)):
-        here = dataset[list(_NAMES)].isel(dict(zip(grid, place, strict=True)))
-        label = ", ".join(
-            f"{dim}={dataset[dim].values[i]}" for dim, i in zip(grid, place, strict=True)
-        )
-        excess = np.atleast_1d(here["growth_excess"].values)
-        excess = excess[np.isfinite(excess)]
+    for at, point in grid_points(rates, grid):
+        values = np.atleast_1d(point["growth_excess"].values)
+        excess = values[np.isfinite(values)]
         mean = float(excess.mean()) if excess.size else np.nan
-        error = float(excess.std(ddof=1) / excess.size**0.5) if excess.size > 1 else 0.0
-        word = "agrees" if abs(mean) <= allowed + 3.0 * error else "disagrees"
-        if not excess.size or ("gamma" in here.coords and here["gamma"] < above):
-            word = "inconclusive"
-        rows.append(
-            {
-                "quantity": f"growth_excess [{label}]" if label else "growth_excess",
-                "growth": float(here["flow_growth"].mean()),
-                "frequency": float(here["flow_frequency"].mean()),
-                "excess": mean,
-                "standard_error": error,
-                "compared": int(excess.size),
-                "largest_z": abs(mean) / error if error > 0 else np.nan,
-                "verdict": f"{word}: {100 * mean:.2g} % off",
-            }
-        )
-    return {"linear_flow": pd.DataFrame(rows)}
+        # A value without replicas is exact; of replicas that failed but for one nothing is known.
+        error = 0.0 if values.size == 1 else np.nan
+        if excess.size > 1:
+            error = float(excess.std(ddof=1) / excess.size**0.5)
+        # Nothing is expected of smaller gamma: the prediction is of first order.
+        small = "gamma" in point.coords and float(point["gamma"]) < options["above"]
+        cells = {
+            "growth": float(point["flow_growth"].mean()),
+            "frequency": float(point["flow_frequency"].mean()),
+            "excess": mean,
+            "standard_error": error,
+            "compared": int(excess.size),
+            "largest_z": abs(mean) / error if error > 0 else np.nan,
+        }
+        verdict = within(mean, np.nan if small else 0.0, options["allowed"], error)
+        rows.append(Row(cells, verdict, "growth_excess", at))
+    return (Table("linear_flow", _COLUMNS, tuple(rows)),)
 
 
 def _window(values: np.ndarray, direction: str, low: float, high: float) -> np.ndarray:
@@ -211,6 +218,6 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
-    tables=tables,
-    table_names=("linear_flow",),
+    judge=judge,
+    tables=("linear_flow",),
 )

@@ -22,17 +22,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from neurolim.core import Param, Statistic, StudyError
-from neurolim.numerics.regression import OrderFit, fit_order, verdict
+from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
+from neurolim.core.verdict import contains
+from neurolim.numerics.regression import OrderFit, fit_order
+from neurolim.statistics._common import grid_points, judge_order
 
 _GIVES = (
     "onset_low", "onset_high", "offset_low", "offset_high",
     "onset_order", "onset_order_low", "onset_order_high", "onset_constant",
     "expected_onset", "expected_offset", "expected_order",
 )  # fmt: skip
+_COLUMNS = (Column("measured"), Column("low"), Column("high"), Column("expected"))
 
 
 def apply(
@@ -82,7 +84,7 @@ def apply(
     return xr.Dataset(
         {name: (rest, values) for name, values in found.items()},
         {name: c for name, c in dataset.coords.items() if set(c.dims) <= set(rest)},
-        {**dataset.attrs, "onset_allowed": allowed},
+        dict(dataset.attrs),
     )
 
 
@@ -123,45 +125,28 @@ def _at(levels: np.ndarray, rate: np.ndarray, near: float, far: float) -> dict[s
     }
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
     """Return ``onset``: intervals and orders beside the expected ones, with verdicts."""
-    rest = [str(dim) for dim in dataset["onset_low"].dims]
-    allowed = float(dataset.attrs["onset_allowed"])
-    rows: list[tuple[str, str, dict[str, Any]]] = []
-    for place in itertools.product(*(range(dataset.sizes[dim]) for dim in rest)):
-        here = {
-            name: float(dataset[name].isel(dict(zip(rest, place, strict=True)))) for name in _GIVES
-        }
-        label = ", ".join(
-            f"{dim}={dataset[dim].values[i]}" for dim, i in zip(rest, place, strict=True)
-        )
+    rows = []
+    for at, point in grid_points(dataset, dataset["onset_low"].dims):
+        number = {name: float(point[name]) for name in _GIVES}
         for name in ("onset", "offset"):
-            low, high, expected = (
-                here[key] for key in (f"{name}_low", f"{name}_high", f"expected_{name}")
+            low, high = number[f"{name}_low"], number[f"{name}_high"]
+            middle, expected = 0.5 * (low + high), number[f"expected_{name}"]
+            verdict = contains(
+                middle, low, high, expected, options["allowed"], missing="not inside the axis"
             )
-            row: dict[str, Any] = {"low": low, "high": high, "expected": expected}
-            rows.append((name, label, row | {"verdict": _verdict(low, high, expected, allowed)}))
-        order = here["expected_order"]
-        fit = OrderFit(*(here[key] for key in _GIVES[4:8]))
-        tolerance = expect.get("onset_order", {}).get("tolerance", 0.0)
-        judged = verdict(fit, None if np.isnan(order) else order, tolerance)
-        row = {"measured": fit.order, "low": fit.low, "high": fit.high, "expected": order}
-        rows.append(("onset_order", label, row | {"verdict": judged}))
-    columns = ["quantity", "measured", "low", "high", "expected", "verdict"]
-    frame = [
-        {"quantity": f"{name} [{label}]" if label else name} | row for name, label, row in rows
-    ]
-    return {"onset": pd.DataFrame(frame, columns=columns)}
+            rows.append(Row(_values(middle, low, high, expected), verdict, name, at))
+        fit, order = OrderFit(*(number[name] for name in _GIVES[4:8])), number["expected_order"]
+        verdict = judge_order(fit, expect.get("onset_order", {}), order)
+        rows.append(Row(_values(fit.order, fit.low, fit.high, order), verdict, "onset_order", at))
+    return (Table("onset", _COLUMNS, tuple(rows)),)
 
 
-def _verdict(low: float, high: float, expected: float, allowed: float) -> str:
-    """Return whether an expected value lies in an interval."""
-    if np.isnan(low):
-        return "inconclusive: not inside the axis"
-    if np.isnan(expected):
-        return "inconclusive: nothing expected"
-    word = "agrees" if low - allowed <= expected <= high + allowed else "disagrees"
-    return f"{word}: expected {expected:g}, found between {low:g} and {high:g}"
+def _values(*values: float) -> dict[str, float]:
+    return {column.name: value for column, value in zip(_COLUMNS, values, strict=True)}
 
 
 def exact() -> list[Any]:
@@ -208,6 +193,6 @@ STATISTIC = Statistic(
     gives=lambda options, state: _GIVES,
     apply=apply,
     exact=exact,
-    tables=tables,
-    table_names=("onset",),
+    judge=judge,
+    tables=("onset",),
 )

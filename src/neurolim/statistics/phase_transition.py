@@ -22,19 +22,26 @@ Source: Dawson 1983; Sakaguchi 1988; docs/science.md, section 7.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from scipy import special
 from scipy.optimize import brentq
 
-from neurolim.core import Param, Statistic, StudyError
+from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
+from neurolim.core.verdict import contains
 from neurolim.numerics.transitions import BistableUnits, Oscillators
-from neurolim.statistics._common import AFTER, parameter, verdict_on_scores, window
+from neurolim.statistics._common import (
+    AFTER,
+    SCORES,
+    grid_points,
+    parameter,
+    score_row,
+    window,
+)
 
 #: Control parameter by what the neurons live on.
 CONTROL = {"circle": "coupling", "line": "sigma"}
@@ -45,7 +52,15 @@ _CURVE_POINTS = 121
 _STEP, _ITERATIONS = 1e-3, 12
 _CURVES = ("curve_control", "curve_limit", "curve_finite")
 _CRITICAL = ("critical", "critical_low", "critical_high", "critical_theory")
-_POINTS = ("order", "order_error", "order_finite", "order_limit", "control_ratio", "order_z")
+_ORDERS = (
+    Column("order", error="order_error"),
+    Column("order_error", digits=2),
+    Column("order_finite"),
+    Column("order_limit"),
+    Column("control_ratio"),
+    Column("order_z", "standard errors"),
+)
+_POINTS = tuple(column.name for column in _ORDERS)
 
 
 def _squares(chosen: xr.Dataset, of: str) -> xr.DataArray:
@@ -106,12 +121,14 @@ def apply(dataset: xr.Dataset, *, of: str, after: float) -> xr.Dataset:
         "order_z": (measured / exact_square - 1.0) / share.where(share > 0),
         "order_replicas": count,
     }
-    points = xr.Dataset({"measured": measured, "share": share, "network": networks, "n": n})
-    found |= _groups(points, CONTROL[of], dataset.sizes["replica"])
-    return xr.Dataset(found, attrs={**dataset.attrs, "control": CONTROL[of]})
+    points = xr.Dataset(
+        {"measured": measured, "share": share, "count": count, "network": networks, "n": n}
+    )
+    found |= _groups(points, CONTROL[of])
+    return xr.Dataset(found, attrs=dict(dataset.attrs))
 
 
-def _groups(points: xr.Dataset, control: str, replicas: int) -> dict[str, xr.DataArray]:
+def _groups(points: xr.Dataset, control: str) -> dict[str, xr.DataArray]:
     """Return critical values and curves at every point of the axes but the control's."""
     groups = [dim for dim in points["n"].dims if dim != control]
     shape = tuple(points.sizes[dim] for dim in groups)
@@ -121,7 +138,7 @@ def _groups(points: xr.Dataset, control: str, replicas: int) -> dict[str, xr.Dat
         here = points.isel(dict(zip(groups, place, strict=True)))
         networks = here["network"].values.ravel()
         theory = networks[0].critical
-        fits[place] = *(theory * _fit(here, control, replicas)), theory
+        fits[place] = *(theory * _fit(here, control)), theory
         values = [getattr(network, control) for network in networks]
         # Without coupling or noise there is no law to draw: the curve begins a little above.
         shown = np.linspace(max(min(values), 1e-3 * max(values)), max(values), _CURVE_POINTS)
@@ -132,18 +149,18 @@ def _groups(points: xr.Dataset, control: str, replicas: int) -> dict[str, xr.Dat
     coords = {dim: points[dim] for dim in groups if dim in points.coords}
     found = {name: xr.DataArray(fits[..., k], coords, groups) for k, name in enumerate(_CRITICAL)}
     return found | {
-        name: xr.DataArray(curves[..., k, :], coords, [*groups, "curve"])
+        name: xr.DataArray(curves[..., k, :], coords, [*groups, "curve"], attrs={"axis": control})
         for k, name in enumerate(_CURVES)
     }
 
 
-def _fit(points: xr.Dataset, control: str, replicas: int) -> np.ndarray:
+def _fit(points: xr.Dataset, control: str) -> np.ndarray:
     """Return the best k with its 95 % interval [3]: the closed form at control/k fits best.
 
     Gauss and Newton's iteration from 1, NaN where it does not end.
     """
-    measured, share, networks, n = (
-        points[name].values.ravel() for name in ("measured", "share", "network", "n")
+    measured, share, counts, networks, n = (
+        points[name].values.ravel() for name in ("measured", "share", "count", "network", "n")
     )
 
     def misses(k: float) -> np.ndarray:
@@ -167,48 +184,47 @@ def _fit(points: xr.Dataset, control: str, replicas: int) -> np.ndarray:
     else:
         return np.full(3, np.nan)
     excess = float(now @ now) / max(1, now.size - 1)
-    half = special.stdtrit(max(1, replicas - 1), 0.975) * np.sqrt(max(1.0, excess) / curvature)
+    # The fewest replicas of a point: its error is known least.
+    wide = special.stdtrit(counts[used].min() - 1, 0.975)
+    half = wide * np.sqrt(max(1.0, excess) / curvature)
     return np.array([k, k - half, k + half])
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return ``phase_transition``, ``critical_point`` (verdicts) and ``order_parameter``."""
-    freedom = max(1, int(dataset["order_replicas"].min()) - 1)
-    z, ratio = dataset["order_z"].values, dataset["control_ratio"].values
-    phases = (("disordered phase", ratio < 1.0), ("ordered phase", ratio >= 1.0))
-    rows = [verdict_on_scores(name, np.where(there, z, np.nan), freedom) for name, there in phases]
-    dims = [*map(str, dataset["order"].dims)]
-    points = dataset[list(_POINTS)].expand_dims([] if dims else ["point"])
-    return {
-        "phase_transition": pd.DataFrame(rows),
-        "critical_point": pd.DataFrame(list(_critical_rows(dataset, expect))),
-        "order_parameter": points.to_dataframe().reset_index()[[*dims, *_POINTS]],
-    }
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
+    """Return ``phase_transition``, ``critical_point`` and ``order_parameter``."""
+    ratio, freedom = dataset["control_ratio"], dataset["order_replicas"].values - 1
+    rows = [
+        score_row(name, dataset["order_z"].where(phase).values, freedom)
+        for name, phase in (("disordered phase", ratio < 1.0), ("ordered phase", ratio >= 1.0))
+    ]
+    points = [
+        Row({name: float(point[name]) for name in _POINTS}, at=at)
+        for at, point in grid_points(dataset, dataset["order"].dims)
+    ]
+    return (
+        Table("phase_transition", SCORES, tuple(rows)),
+        _critical_table(dataset, CONTROL[options["of"]], expect),
+        Table("order_parameter", _ORDERS, tuple(points)),
+    )
 
 
-def _critical_rows(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield estimate, closed form and verdict of every critical value."""
+def _critical_table(dataset: xr.Dataset, control: str, expect: Mapping[str, Any]) -> Table:
+    """Return estimate, closed form and verdict of every critical value."""
+    unit = str(dataset[control].attrs.get("units", "1")) if control in dataset.coords else "1"
+    names = ("measured", "low", "high", "expected")
     widest = expect.get("critical", {}).get("tolerance", 0.0) or _WIDEST
-    dims = dataset["critical"].dims
-    for place in np.ndindex(*dataset["critical"].shape):
-        at = dataset.isel(dict(zip(dims, place, strict=True)))
-        measured, low, high, theory = (float(at[name]) for name in _CRITICAL)
-        where = ", ".join(f"{dim}={at[dim].item():g}" for dim in dims)
-        if np.isnan(measured):
-            verdict = "inconclusive: no critical value fits"
-        elif high - low > widest * theory:
-            verdict = f"inconclusive: interval wider than {widest:g} of the critical value"
-        else:
-            verdict = "contains" if low <= theory <= high else "excludes"
-        yield {
-            "quantity": f"critical [{where}]" if where else "critical",
-            "control": dataset.attrs["control"],
-            "measured": measured,
-            "low": low,
-            "high": high,
-            "expected": theory,
-            "verdict": verdict,
-        }
+    rows = []
+    for at, point in grid_points(dataset, dataset["critical"].dims):
+        measured, low, high, theory = (float(point[name]) for name in _CRITICAL)
+        verdict = contains(
+            measured, low, high, theory, 0.0, widest * theory, "no critical value fits"
+        )
+        values = dict(zip(names, (measured, low, high, theory), strict=True))
+        rows.append(Row({"control": control, **values}, verdict, "critical", at))
+    columns = (Column("control", ""), *(Column(name, unit) for name in names))
+    return Table("critical_point", columns, tuple(rows))
 
 
 def _gibbs(ratios: np.ndarray, replicas: int, n: int) -> xr.DataArray:
@@ -285,6 +301,6 @@ STATISTIC = Statistic(
     apply=apply,
     exact=exact,
     check=check,
-    tables=tables,
-    table_names=("phase_transition", "critical_point", "order_parameter"),
+    judge=judge,
+    tables=("phase_transition", "critical_point", "order_parameter"),
 )

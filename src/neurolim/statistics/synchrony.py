@@ -18,12 +18,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from scipy import special
 
-from neurolim.core import Param, Statistic, StudyError
-from neurolim.statistics._common import AFTER, CHANCE, parameter, place_of, variables, window
+from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
+from neurolim.core.verdict import CHANCE, contains, exceeds
+from neurolim.statistics._common import AFTER, grid_points, parameter, variables, window
+
+_COLUMNS = (
+    Column("decay_rate", "1/time", error="standard_error"),
+    Column("standard_error", "1/time", digits=2),
+    Column("theory", "1/time"),
+    Column("compared", digits=9),
+    Column("largest_z", "standard errors"),
+)
 
 
 def apply(
@@ -74,46 +82,35 @@ def _rate(dataset: xr.Dataset, name: str, begin: float, until: float) -> xr.Data
     return -(logs * centred).sum("time", skipna=False) / float((centred**2).sum())
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
     """Return ``synchrony``: decay rate at every point, with a verdict."""
     rates = dataset["decay_rate"]
-    dims = [str(dim) for dim in rates.dims if dim != "replica"]
+    dims = [dim for dim in rates.dims if dim != "replica"]
+    count = int(np.prod([rates.sizes[dim] for dim in dims]))
     rows = []
-    points = int(np.prod([rates.sizes[dim] for dim in dims]))
-    for index in np.ndindex(*(rates.sizes[dim] for dim in dims)):
-        here = dataset.isel(dict(zip(dims, index, strict=True)))
-        place = place_of(here, dataset, dims)
-        label = ", ".join(f"{name}={value}" for name, value in place.items())
-        values = np.atleast_1d(here["decay_rate"].values)
+    for at, point in grid_points(dataset, dims):
+        values = np.atleast_1d(point["decay_rate"].values)
         values = values[np.isfinite(values)]
-        theory = float(here["decay_rate_theory"]) if "decay_rate_theory" in here else np.nan
-        error = float(values.std(ddof=1) / values.size**0.5) if values.size > 1 else np.nan
+        reference = options["theory"] == "reference"
+        theory = float(point["decay_rate_theory"]) if reference else np.nan
         mean = float(values.mean()) if values.size else np.nan
-        rows.append(
-            {
-                "quantity": f"decay_rate [{label}]" if label else "decay_rate",
-                "decay_rate": mean,
-                "standard_error": error,
-                "theory": theory,
-                "compared": int(values.size),
-                "largest_z": abs(mean - theory) / error if error > 0 else np.nan,
-                "verdict": _verdict(mean, error, theory, values.size, points),
-            }
-        )
-    return {"synchrony": pd.DataFrame(rows)}
-
-
-def _verdict(mean: float, error: float, theory: float, replicas: int, points: int) -> str:
-    """Return whether a decay rate agrees with theory, or is positive where there is none."""
-    if not error > 0.0:
-        return "inconclusive: fewer than two replicas that differ"
-    allowed = -error * float(special.stdtrit(replicas - 1, CHANCE / (2.0 * points)))
-    if np.isfinite(theory):
-        word = "agrees" if abs(mean - theory) <= allowed else "disagrees"
-        return f"{word}: {mean:.3g}, theory {theory:.3g}"
-    if mean > allowed:
-        return f"agrees: the variance falls at {mean:.3g}"
-    return "disagrees: the variance does not fall" if mean < -allowed else "inconclusive: noise"
+        error = float(values.std(ddof=1) / values.size**0.5) if values.size > 1 else np.nan
+        # Fewer than two replicas that differ have no interval.
+        quantile = -float(special.stdtrit(values.size - 1, CHANCE / (2.0 * count)))
+        allowed = quantile * error if error > 0.0 else np.nan
+        low, high = mean - allowed, mean + allowed
+        cells = {
+            "decay_rate": mean,
+            "standard_error": error,
+            "theory": theory,
+            "compared": int(values.size),
+            "largest_z": abs(mean - theory) / error if error > 0.0 else np.nan,
+        }
+        verdict = contains(mean, low, high, theory) if reference else exceeds(mean, low, high, 0.0)
+        rows.append(Row(cells, verdict, "decay_rate", at))
+    return (Table("synchrony", _COLUMNS, tuple(rows)),)
 
 
 def exact() -> list[Any]:
@@ -168,6 +165,6 @@ STATISTIC = Statistic(
     gives=gives,
     apply=apply,
     exact=exact,
-    tables=tables,
-    table_names=("synchrony",),
+    judge=judge,
+    tables=("synchrony",),
 )

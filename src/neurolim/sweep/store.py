@@ -281,6 +281,27 @@ def write_note(path: str | Path, content: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
+def write_signed(path: str | Path, dataset: xr.Dataset, made_from: Mapping[str, Any]) -> None:
+    """Write a dataset, then the record that says what it was made from.
+
+    Parameters
+    ----------
+    path : of the zip file
+    dataset : any labelled dataset
+    made_from : digests of its inputs and code by name
+    """
+    write_record(path, {"sha256": write_dataset(path, dataset), **made_from})
+
+
+def is_made_from(path: str | Path, **made_from: Any) -> bool:
+    """Return whether a file is there, unaltered, and made from just this."""
+    try:
+        record = check(path)
+    except StoreError:
+        return False
+    return all(record.get(name) == value for name, value in made_from.items())
+
+
 def check(path: str | Path) -> dict[str, Any]:
     """Return the record of a file whose bytes match it.
 

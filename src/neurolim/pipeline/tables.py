@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Any
 from neurolim.core import Column, Kind, Row, Table, Verdict
 
 if TYPE_CHECKING:
+    import pandas as pd
     from pandas.io.formats.style import Styler
-
-#: Kinds of files that a table is written as.
-KINDS = ("csv", "json", "html", "tex")
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 1.5rem; }
@@ -172,8 +170,8 @@ def _row(stored: Mapping[str, Any]) -> Row:
     return Row(_numbers(stored["values"]), verdict, stored["quantity"], _numbers(stored["at"]))
 
 
-def _styled(table: Table, escape: str) -> tuple[Styler, list[bool]]:
-    """Return a table as readers see it, and which of its columns are numbers."""
+def _styled(table: Table, escape: str) -> tuple[Styler, pd.DataFrame, list[bool]]:
+    """Return a table as readers see it, its cells, and which of its columns are numbers."""
     import pandas as pd
     from pandas.io.formats.style import Styler
 
@@ -188,7 +186,7 @@ def _styled(table: Table, escape: str) -> tuple[Styler, list[bool]]:
     for name, shown in zip(heads, frame.columns, strict=True):
         digits = columns[name].digits if name in columns else 4
         styler = styler.format(_show(digits), subset=[shown], escape=escape)
-    return styler.format_index(escape=escape, axis="columns"), numeric
+    return styler.format_index(escape=escape, axis="columns"), frame, numeric
 
 
 def _head(name: str, column: Column | None) -> str:
@@ -212,11 +210,11 @@ def _html(table: Table, title: str, claim: str) -> str:
 
     import pandas as pd
 
-    styler, numeric = _styled(table, "html")
-    classes = pd.DataFrame("", index=styler.data.index, columns=styler.data.columns)
+    styler, cells, numeric = _styled(table, "html")
+    classes = pd.DataFrame("", index=cells.index, columns=cells.columns)
     for place, name in enumerate(table.heads()):
         if name == "verdict":
-            kinds = [str(value).replace(" ", "-") for value in styler.data.iloc[:, place]]
+            kinds = [str(value).replace(" ", "-") for value in cells.iloc[:, place]]
             classes.isetitem(place, kinds)
         elif numeric[place]:
             classes.isetitem(place, "number")
@@ -233,6 +231,6 @@ def _tex(text: str) -> str:
 
 
 def _latex(table: Table, title: str) -> str:
-    styler, numeric = _styled(table, "latex")
+    styler, _, numeric = _styled(table, "latex")
     layout = "".join("r" if number else "l" for number in numeric)
     return styler.to_latex(hrules=True, column_format=layout, caption=_tex(title))

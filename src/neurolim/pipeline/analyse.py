@@ -1,0 +1,275 @@
+"""From the dataset of a study to its statistics, tables and figures, all in one job.
+
+Only what its record says is missing is made.  A table or figure that cannot be made is a
+placeholder that names the error, its record says so, and the others are made all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from neurolim import provenance
+from neurolim.core import Column, Row, StudyError, Table
+from neurolim.pipeline.collect import RUNS, failed_runs
+from neurolim.pipeline.digests import stage_digests
+from neurolim.pipeline.layout import Layout, Page
+from neurolim.sweep import store
+from neurolim.sweep.study import Study
+
+
+def statistics_of(study: Study, dataset: xr.Dataset) -> xr.Dataset:
+    """Return everything the statistics of a study give, as one dataset.
+
+    Raises
+    ------
+    StudyError : more failed runs than the study allows
+    """
+    failed = float(failed_runs(dataset).mean())
+    if study.statistics and failed > study.failed_share:
+        raise StudyError(
+            "failed_share",
+            f"{failed:.1%} of the runs failed, or their reference did",
+            f"at most {study.failed_share:.1%}; mend the study or allow more",
+            study.file,
+        )
+    result = xr.Dataset(attrs=dict(dataset.attrs))
+    for entry in study.statistics:
+        statistic = study.plugin("statistic", entry.name)
+        given = statistic.apply(
+            joined(dataset, result), **study.entry_options("statistic", entry.name)
+        )
+        attrs = result.attrs | given.attrs
+        result = joined(result, given).assign_attrs(attrs)
+    return result
+
+
+def joined(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
+    """Return two datasets as one; where both have a variable, the first one's counts."""
+    return xr.merge([first, second], combine_attrs="override", compat="override", join="outer")
+
+
+def tables_of(study: Study, statistics: xr.Dataset) -> dict[str, Table]:
+    """Return every table of a study's statistics by name."""
+    tables: dict[str, Table] = {}
+    for entry in study.statistics:
+        options = study.entry_options("statistic", entry.name)
+        judged = study.plugin("statistic", entry.name).judge(
+            statistics, options, study.expectations()
+        )
+        tables |= {table.name: table for table in judged}
+    return tables
+
+
+def figure_of(study: Study, figure: str, data: xr.Dataset, statistics: xr.Dataset) -> Any:
+    """Return one figure of a study as a matplotlib Figure."""
+    merged = joined(data, statistics).assign_attrs(data.attrs | statistics.attrs)
+    return study.plugin("figure", figure).draw(
+        merged, study.expectations(), **study.entry_options("figure", figure)
+    )
+
+
+def pages_of(study: Study) -> tuple[Page, ...]:
+    """Return the tables and figures that the statistics and figures of a study make."""
+    tables = [
+        Page("tables", name)
+        for entry in study.statistics
+        for name in study.plugin("statistic", entry.name).tables
+    ]
+    return (*tables, *(Page("figures", entry.name) for entry in study.figures))
+
+
+def all_pages(study: Study) -> tuple[Page, ...]:
+    """Return all tables and figures of a study, with the table ``runs``."""
+    return (RUNS, *pages_of(study))
+
+
+def analyse(
+    study: Study, results: str | Path, progress: Callable[[int, int], None] = lambda done, all: None
+) -> Path:
+    """Make statistics, tables and figures of a study where they are missing or of something else.
+
+    Parameters
+    ----------
+    study, results : the study and the folder of all results
+    progress : called with (pages done, pages in all)
+
+    Returns
+    -------
+    the record of tables and figures, ``analysis.json``
+
+    Raises
+    ------
+    StudyError : more failed runs than the study allows
+    store.StoreError : the dataset is missing, altered, or was made from another study or code
+    """
+    layout, digests = Layout(Path(results), study.name), stage_digests(study)
+    source = _reduce(study, layout, digests)
+    bench, before = _Bench(study, layout), read_analysis(layout)
+    pages = pages_of(study)
+    record: dict[str, Any] = {}
+    for done, page in enumerate(pages):
+        entry = before.get(page.key, {})
+        wanted = {"digest": digests[page.key], "source": source}
+        if not _is_current(entry, wanted, layout, page, check=True):
+            failed = bench.make(page)
+            files = {path.suffix[1:]: store.sha256(path) for path in layout.files_of(page)}
+            entry = {**wanted, "failed": failed, "files": files}
+        record[page.key] = entry
+        # What later pages were stays known should this process be killed.
+        store.write_note(layout.analysis, before | record)
+        progress(done + 1, len(pages))
+    store.write_note(layout.analysis, record)
+    return layout.analysis
+
+
+def read_analysis(layout: Layout) -> dict[str, Any]:
+    """Return the record of tables and figures, empty if there is none that can be read."""
+    try:
+        record = json.loads(layout.analysis.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def failures(layout: Layout) -> dict[str, str]:
+    """Return the tables and figures that could not be made, each with the error."""
+    return {
+        key: str(entry["failed"])
+        for key, entry in read_analysis(layout).items()
+        if isinstance(entry, Mapping) and entry.get("failed")
+    }
+
+
+def current_pages(
+    layout: Layout, digests: Mapping[str, str], pages: tuple[Page, ...], check: bool = False
+) -> list[Page]:
+    """Return the tables and figures that belong to the study and its statistics as they stand.
+
+    Parameters
+    ----------
+    layout, digests : of the study, ``stage_digests``
+    pages : the tables and figures asked for
+    check : compare every file with its checksum
+    """
+    try:
+        source = str(store.read_record(layout.statistics).get("sha256"))
+    except store.StoreError:
+        return []
+    record = read_analysis(layout)
+    return [
+        page
+        for page in pages
+        if _is_current(
+            record.get(page.key, {}),
+            {"digest": digests[page.key], "source": source},
+            layout,
+            page,
+            check,
+        )
+    ]
+
+
+def _is_current(
+    entry: Mapping[str, Any],
+    wanted: Mapping[str, str],
+    layout: Layout,
+    page: Page,
+    check: bool,
+) -> bool:
+    """Return whether a page was made well from what is there, and lies there unaltered."""
+    if entry.get("failed", True) or any(entry.get(name) != value for name, value in wanted.items()):
+        return False
+    files: Mapping[str, str] = entry.get("files", {})
+    for path in layout.files_of(page):
+        if not path.is_file() or (check and store.sha256(path) != files.get(path.suffix[1:])):
+            return False
+    return True
+
+
+def _reduce(study: Study, layout: Layout, digests: Mapping[str, str]) -> str:
+    """Make the statistics if they are not there; return their checksum."""
+    made_from = {"digest": digests["reduce"], "data": _checked_data(study, layout)}
+    if not store.is_made_from(layout.statistics, **made_from):
+        store.write_signed(
+            layout.statistics,
+            statistics_of(study, store.open_checked(layout.data)),
+            made_from | {"software": provenance.software()},
+        )
+    return str(store.read_record(layout.statistics)["sha256"])
+
+
+def _checked_data(study: Study, layout: Layout) -> str:
+    """Return the checksum of the dataset of a study.
+
+    Raises
+    ------
+    store.StoreError : missing, or made from something else
+    """
+    record = store.read_record(layout.data)
+    if record.get("digest") != stage_digests(study)["collect"]:
+        raise store.StoreError(
+            f"{layout.data}: made from another study, other code or other data; delete it and run "
+            "the study again"
+        )
+    return str(record.get("sha256"))
+
+
+class _Bench:
+    """Makes tables and figures of one study; data are read when the first one needs them."""
+
+    def __init__(self, study: Study, layout: Layout) -> None:
+        self._study, self._layout = study, layout
+
+    @cached_property
+    def _data(self) -> xr.Dataset:
+        return store.open_checked(self._layout.data)
+
+    @cached_property
+    def _statistics(self) -> xr.Dataset:
+        return store.open_checked(self._layout.statistics)
+
+    @cached_property
+    def _tables(self) -> dict[str, Table]:
+        return tables_of(self._study, self._statistics)
+
+    def make(self, page: Page) -> str:
+        """Make a table or figure, or its placeholder; return the error, "" if all went well."""
+        try:
+            if page.kind == "tables":
+                self._write(page, self._tables[page.name])
+            else:
+                picture = figure_of(self._study, page.name, self._data, self._statistics)
+                self._save(page, picture)
+        except store.StoreError:
+            raise
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            failed = str(error) if isinstance(error, StudyError) else repr(error)
+        else:
+            return ""
+        if page.kind == "tables":
+            self._write(page, Table(page.name, (Column("error", ""),), (Row({"error": failed}),)))
+        else:
+            from neurolim.figures._style import placeholder
+
+            self._save(page, placeholder(failed))
+        return failed
+
+    def _write(self, page: Page, table: Table) -> None:
+        from neurolim.pipeline.tables import write_table
+
+        path = self._layout.page(page, "csv")
+        write_table(path, table, self._study.title, self._study.claim)
+
+    def _save(self, page: Page, picture: Any) -> None:
+        from neurolim.figures._style import save
+
+        save(picture, self._layout.page(page, "svg").with_suffix(""))

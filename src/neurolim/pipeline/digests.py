@@ -1,0 +1,85 @@
+"""Digests: what every result depends on, so that it is made again only when it must be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from neurolim import provenance
+from neurolim.sweep import chunks as planning
+from neurolim.sweep.study import Study
+
+_COLLECT = "neurolim.pipeline.collect"
+
+
+def digest_of(*parts: Any) -> str:
+    """Return the digest of anything JSON can say."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def simulation_digest(study: Study, runs: range) -> str:
+    """Return the digest of everything a chunk's numbers depend on: points, keys and code."""
+    parts: list[Any] = [study.digest(runs.start, runs.stop), simulation_code(study)]
+    if study.refine is not None and planning.level_of(study, runs) > 0:
+        # Which points are simulated hangs on all that is coarser and on how it is judged.
+        chunks = planning.plan(study).chunks
+        before = chunks[planning.earlier(study, runs)[-1]].stop
+        first = study.statistics[0]
+        parts += [study.digest(0, before), study.refine.model_dump(), first.model_dump()]
+        parts.append(provenance.code_digest(study.module("statistic", first.name)))
+        parts.append(provenance.code_digest("neurolim.sweep.refine"))
+    return digest_of(*parts)
+
+
+def simulation_code(study: Study) -> str:
+    """Return the digest of the code behind the chunks of a study."""
+    solvers = [study.solver] if study.reference is None else [study.solver, study.reference.name]
+    return provenance.code_digest(
+        study.module("model", study.model), *(study.module("solver", name) for name in solvers)
+    )
+
+
+def _words(study: Study) -> list[Any]:
+    """Return what a study says of itself that stands in every result."""
+    return [study.title, study.claim, study.failed_share]
+
+
+def collected_digest(study: Study) -> str:
+    """Return the digest of everything a dataset depends on beside its chunks."""
+    return digest_of(
+        _words(study),
+        study.definition(),
+        simulation_code(study),
+        provenance.code_digest("neurolim.sweep.assemble"),
+    )
+
+
+def stage_digests(study: Study) -> dict[str, str]:
+    """Return the digest of words and code of each stage after simulation, table and figure.
+
+    Tables and figures have their ``Page.key``, ``tables/<name>`` and ``figures/<name>``.
+    """
+    statistics = [(entry.name, entry.options) for entry in study.statistics]
+    code = provenance.code_digest(
+        "neurolim.pipeline.analyse", *(study.module("statistic", name) for name, _ in statistics)
+    )
+    tables = provenance.code_digest("neurolim.pipeline.tables")
+    judged = digest_of(_words(study), study.expectations(), code, tables)
+    digests = {
+        "collect": collected_digest(study),
+        # The table of failures and the page of costs.
+        "count": digest_of(_words(study), tables, provenance.code_digest(_COLLECT)),
+        "reduce": digest_of(statistics, study.failed_share, code),
+    }
+    for name, _ in statistics:
+        for table in study.plugin("statistic", name).tables:
+            digests[f"tables/{table}"] = judged
+    for entry in study.figures:
+        digests[f"figures/{entry.name}"] = digest_of(
+            entry.options,
+            study.expectations(),
+            provenance.code_digest("neurolim.pipeline.analyse", study.module("figure", entry.name)),
+        )
+    return digests

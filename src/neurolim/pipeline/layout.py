@@ -1,0 +1,112 @@
+"""Where everything of a study lies: the one home of every path in a results folder.
+
+<results>/<study>/chunks/<k>.zip, .json, .cost     a block of runs, its record, what it took
+data.zip, .json                  the dataset, and its record
+statistics.zip, .json            its statistics, and their record
+analysis.json                    the record of all tables and figures
+tables/<name>.csv, ...           figures/<name>.svg, ...
+costs.html                       logs/<stage>.log
+<results>/report.html, logs/snakemake.log
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_PAIR = ("zip", "json")
+
+
+#: Kinds of files that a table and a figure are written as; people look at the first.
+_KINDS = {"tables": ("html", "csv", "json", "tex"), "figures": ("svg", "pdf", "png")}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A table or a figure of a study.
+
+    Parameters
+    ----------
+    kind : tables or figures
+    name : of the table or figure
+    """
+
+    kind: str
+    name: str
+
+    @property
+    def key(self) -> str:
+        """Return its name in records: ``figures/rate_plot``."""
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def file_kinds(self) -> tuple[str, ...]:
+        """Return the kinds of files it is written as, what people look at first."""
+        return _KINDS[self.kind]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths of one study's results.
+
+    Parameters
+    ----------
+    results : folder of all results
+    study : name of the study
+    """
+
+    results: Path
+    study: str
+
+    @property
+    def home(self) -> Path:
+        """Return the folder of the study."""
+        return self.results / self.study
+
+    def chunk(self, number: int) -> Path:
+        """Return the file of a chunk."""
+        return self.home / "chunks" / f"{number}.zip"
+
+    @property
+    def data(self) -> Path:
+        """Return the file of the dataset."""
+        return self.home / "data.zip"
+
+    @property
+    def statistics(self) -> Path:
+        """Return the file of the statistics."""
+        return self.home / "statistics.zip"
+
+    @property
+    def analysis(self) -> Path:
+        """Return the record of tables and figures."""
+        return self.home / "analysis.json"
+
+    @property
+    def costs(self) -> Path:
+        """Return the page of costs."""
+        return self.home / "costs.html"
+
+    def page(self, page: Page, kind: str) -> Path:
+        """Return a file of a table or figure."""
+        return self.home / page.kind / f"{page.name}.{kind}"
+
+    def files_of(self, page: Page) -> tuple[Path, ...]:
+        """Return all files of a table or figure."""
+        return tuple(self.page(page, kind) for kind in page.file_kinds)
+
+    def log(self, stage: str) -> Path:
+        """Return the log of a job."""
+        return self.home / "logs" / f"{stage}.log"
+
+    def every_file(self, n_chunks: int, pages: tuple[Page, ...]) -> Iterator[Path]:
+        """Yield every file that a full run leaves, but logs and costs of chunks."""
+        for number in range(n_chunks):
+            yield from (self.chunk(number).with_suffix(f".{kind}") for kind in _PAIR)
+        for path in (self.data, self.statistics):
+            yield from (path.with_suffix(f".{kind}") for kind in _PAIR)
+        yield self.costs
+        yield self.analysis
+        for page in pages:
+            yield from self.files_of(page)

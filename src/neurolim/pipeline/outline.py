@@ -1,0 +1,266 @@
+"""A study as the workflow sees it: names, digests and resources, nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurolim.core import StudyError, Table, Verdict
+from neurolim.pipeline import analyse
+from neurolim.pipeline.collect import RUNS
+from neurolim.pipeline.digests import digest_of, simulation_digest, stage_digests
+from neurolim.pipeline.layout import Layout, Page
+from neurolim.sweep import chunks as planning
+from neurolim.sweep import lock, store
+from neurolim.sweep.study import Study, load_study
+
+#: What the workflow does where a configuration says nothing else.
+SETTINGS: Mapping[str, Any] = {"results": "results", "threads": 1, "engine": "local", "address": ""}
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A study as the workflow sees it, with the paths of its results as text.
+
+    Parameters
+    ----------
+    path, name, title : of the study
+    layout : where its results lie
+    chunks : numbers of the chunks
+    chunk_digests : what each chunk depends on, by number
+    digests : what each later stage depends on
+    pages : tables and figures, the table ``runs`` first
+    memory_mb, minutes, dataset_mb : what a chunk, and what the dataset asks for
+    earlier : of a refined map, the chunks that decide what one simulates
+    """
+
+    path: str
+    name: str
+    layout: Layout
+    chunks: tuple[str, ...]
+    chunk_digests: Mapping[str, str]
+    digests: Mapping[str, str]
+    pages: tuple[Page, ...]
+    memory_mb: int
+    minutes: int
+    dataset_mb: int
+    earlier: Mapping[str, tuple[int, ...]]
+
+    def chunk_digest(self, chunk: str) -> str:
+        """Return the digest of a chunk; an unknown chunk has none."""
+        return self.chunk_digests.get(chunk, "none")
+
+    def before(self, chunk: str) -> list[str]:
+        """Return the records of the chunks that decide what this one simulates."""
+        return self._records(self.earlier.get(chunk, ()))
+
+    @property
+    def chunk_files(self) -> list[str]:
+        """Return the records and files of all chunks."""
+        files = [str(self.layout.chunk(int(number))) for number in self.chunks]
+        return self._records(map(int, self.chunks)) + files
+
+    def _records(self, numbers: Iterable[int]) -> list[str]:
+        return [str(store.record_of(self.layout.chunk(number))) for number in numbers]
+
+    @property
+    def analysis_digest(self) -> str:
+        """Return the digest of everything that is made of the dataset."""
+        return digest_of([self.digests["reduce"], *(self.digests[p.key] for p in self.judged)])
+
+    @property
+    def judged(self) -> tuple[Page, ...]:
+        """Return the tables and figures that are made of the statistics."""
+        return tuple(page for page in self.pages if page != RUNS)
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Return the tables and figures that could not be made the last time, with the error."""
+        return analyse.failures(self.layout)
+
+    def files(self, page: Page) -> list[str]:
+        """Return the files of a table or figure, what people look at first."""
+        return [str(path) for path in self.layout.files_of(page)]
+
+
+def outline(path: str, results: str | Path) -> Outline:
+    """Return the outline of a study file.
+
+    Raises
+    ------
+    StudyError : the study is refused
+    """
+    study = load_study(path)
+    the_plan = planning.plan(study)
+    numbers = [str(number) for number in range(len(the_plan.chunks))]
+    return Outline(
+        path=str(path),
+        name=study.name,
+        layout=Layout(Path(results), study.name),
+        chunks=tuple(numbers),
+        chunk_digests={
+            number: simulation_digest(study, runs)
+            for number, runs in zip(numbers, the_plan.chunks, strict=True)
+        },
+        digests=stage_digests(study),
+        pages=analyse.all_pages(study),
+        memory_mb=-(-the_plan.memory // 2**20),
+        minutes=the_plan.minutes,
+        dataset_mb=512 + -(-the_plan.dataset // 2**20),
+        earlier={
+            number: tuple(planning.earlier(study, runs))
+            for number, runs in zip(numbers, the_plan.chunks, strict=True)
+            if study.refine is not None
+        },
+    )
+
+
+def study_files(config: Mapping[str, Any]) -> list[str]:
+    """Return the study files that a configuration names.
+
+    Raises
+    ------
+    StudyError : none, or not a list of words
+    """
+    named = config.get("studies")
+    if not isinstance(named, list) or not named or not all(isinstance(n, str) for n in named):
+        raise StudyError(
+            "studies", f"got {str(named)[:60]!r}", "a list of study files", "config/config.yaml"
+        )
+    return list(named)
+
+
+def outlines(paths: Iterable[str], results: str | Path) -> dict[str, Outline]:
+    """Return the outlines of several studies by name.
+
+    Raises
+    ------
+    StudyError : a study is refused, or two have one name
+    """
+    by_name: dict[str, Outline] = {}
+    for path in paths:
+        study = outline(str(path), results)
+        if study.name in by_name:
+            raise StudyError(
+                "studies", f"two studies are named {study.name!r}", "distinct names", str(path)
+            )
+        by_name[study.name] = study
+    return by_name
+
+
+def targets(studies: Mapping[str, Outline]) -> list[str]:
+    """Return every file a full run makes, each by name, so that a lost one is made again."""
+    return [
+        str(path)
+        for study in studies.values()
+        for path in study.layout.every_file(len(study.chunks), study.pages)
+    ]
+
+
+def hold(studies: Mapping[str, Outline], results: str) -> None:
+    """Hold the locks of all studies until this process ends, unless its parent holds them.
+
+    Raises
+    ------
+    StudyError : another process works on one of them
+    """
+    if not os.environ.get(lock.HELD):
+        _KEPT.enter_context(lock.locked(results, list(studies)))
+
+
+#: Locks that end with the process.
+_KEPT = contextlib.ExitStack()
+
+
+def tidy(studies: Mapping[str, Outline]) -> None:
+    """Remove what killed jobs left half-written; call it when all jobs are over."""
+    for study in studies.values():
+        store.tidy(study.layout.home)
+
+
+def current_pages(studies: Mapping[str, Outline]) -> list[str]:
+    """Return the pages that are there and belong to the studies as they stand."""
+    pages = []
+    for study in studies.values():
+        with contextlib.suppress(store.StoreError):
+            if store.read_record(study.layout.data).get("digest") != study.digests["collect"]:
+                continue
+            made = analyse.current_pages(study.layout, study.digests, study.judged)
+            first = [study.layout.page(page, page.file_kinds[0]) for page in (RUNS, *made)]
+            pages += [str(path) for path in first if path.is_file()]
+    return pages
+
+
+def where(studies: Mapping[str, Outline]) -> str:
+    """Return the sentences that end a run: where everything is."""
+    return "\n".join(
+        f"{study.name}: tables in {study.layout.home}/tables, figures in "
+        f"{study.layout.home}/figures, data in {study.layout.data}"
+        for study in studies.values()
+    )
+
+
+def captions(paths: Sequence[str], results: str | Path) -> dict[str, Any]:
+    """Return, per study, claim and verdicts in words, as far as they are known by now.
+
+    The report's captions show them; before the first run there are no verdicts.
+    """
+    words: dict[str, Any] = {}
+    for path in paths:
+        study = load_study(path)
+        verdicts = [
+            {"sentence": sentence}
+            for table in stored_tables(study, results)
+            for sentence in _sentences(study, table)
+        ]
+        words[study.name] = {"title": study.title, "claim": study.claim, "verdicts": verdicts}
+    return words
+
+
+def stored_tables(study: Study, results: str | Path) -> list[Table]:
+    """Return the tables of a study that are there, in their order."""
+    from neurolim.pipeline.tables import read_table
+
+    place = Layout(Path(results), study.name)
+    paths = [place.page(p, "json") for p in analyse.all_pages(study) if p.kind == "tables"]
+    return [read_table(path) for path in paths if path.is_file()]
+
+
+def _sentences(study: Study, table: Table) -> list[str]:
+    """Return what a table says, a sentence per row with a verdict."""
+    if table.name == RUNS.name:
+        counts = {str(row.values["item"]): int(row.values["count"]) for row in table.rows}
+        lost = counts.get("reference runs", 0) - counts.get("reference OK", 0)
+        return [
+            f"{counts['runs']} runs, {counts['runs'] - counts['OK']} failed"
+            + (f"; {lost} of {counts['reference runs']} reference runs failed" if lost else "")
+        ]
+    subject = table.name.replace("_", " ")
+    return [
+        f"{row.label or subject}: {_in_words(study, row.quantity, row.verdict)}"
+        for row in table.rows
+        if row.verdict is not None
+    ]
+
+
+def _in_words(study: Study, quantity: str, verdict: Verdict) -> str:
+    """Return a verdict as words: the measured value, what is expected, kind and reason."""
+    parts = []
+    if np.isfinite(verdict.measured):
+        interval = ""
+        if np.isfinite(verdict.low) and np.isfinite(verdict.high):
+            interval = f" [{verdict.low:.3g}, {verdict.high:.3g}]"
+        parts.append(f"measured {verdict.measured:.3g}{interval}")
+    if np.isfinite(verdict.expected):
+        parts.append(f"expected {verdict.expected:.4g}")
+    hope = study.expect.get(quantity)
+    if hope and hope.claim:
+        parts.append(f"the paper claims {hope.claim}")
+    reason = f" ({verdict.reason})" if verdict.reason else ""
+    return f"{', '.join(parts)}: {verdict.kind}{reason}" if parts else f"{verdict.kind}{reason}"

@@ -1,0 +1,179 @@
+"""Solve the runs of one chunk, and write them as one file with its record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from neurolim import provenance
+from neurolim.core import Status
+from neurolim.pipeline.digests import simulation_code, simulation_digest
+from neurolim.sweep import chunks as planning
+from neurolim.sweep import store
+from neurolim.sweep.assemble import assemble, chunk_dataset
+from neurolim.sweep.refine import filled_with, wanted
+from neurolim.sweep.study import Study
+
+if TYPE_CHECKING:
+    from neurolim.sweep.engine import Engine
+
+Progress = Callable[[int, int], None]
+
+
+def simulate(
+    study: Study,
+    runs: range,
+    output: str | Path,
+    engine: Engine | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Path:
+    """Solve the runs of one chunk and write them as one file with its record.
+
+    Parameters
+    ----------
+    study, runs : which runs of which study
+    output : path of the chunk file; its record is ``<stem>.json`` beside it
+    engine : who solves them (one thread of this process)
+    progress : called with (runs done, runs in all)
+
+    Returns
+    -------
+    ``output``
+    """
+    # dask is only needed, and only imported, where something is simulated.
+    from neurolim.sweep.engine import Engine, Task, balance, merge, run_tasks
+
+    engine = engine or Engine()
+    # The digest is taken before the run because the code may be edited meanwhile.
+    digest, code = simulation_digest(study, runs), simulation_code(study)
+    output = Path(output)
+    began = time.time()
+    chosen = _chosen(study, runs, output.parent)
+    every = planning.tasks_of(study, runs)
+    model, solver = study.source("model", study.model), study.source("solver", study.solver)
+    tasks = [
+        Task(model, solver, t["params"], t["options"], t["key"], t["first"], t["last"])
+        for t in every
+        if chosen[t["point"]]
+    ]
+    references = [
+        Task(
+            model,
+            study.source("solver", study.reference_name),
+            study.params_at(point),
+            study.reference_options_at(point),
+            study.key(point),
+            0,
+            1,
+        )
+        for point in (planning.reference_points(study, runs) if study.reference else ())
+        if chosen[point]
+    ]
+    solved = (
+        run_tasks([*references, *balance(tasks, engine.workers)], engine, progress) if tasks else []
+    )
+    solutions = [one.solution for one in solved]
+    arrays, others = _no_rows(study) if study.refine is not None else ({}, {})
+    if references:
+        reference = merge(solutions[: len(references)])
+        others = reference.arrays | {"status": reference.status}
+    if tasks:
+        found = merge(solutions[len(references) :])
+        arrays = found.arrays | {"status": found.status}
+    if study.refine is not None:
+        done = np.concatenate([np.full(t["last"] - t["first"], chosen[t["point"]]) for t in every])
+        arrays = _with_gaps(arrays, done)
+        others = _with_gaps(others, chosen[planning.reference_points(study, runs)])
+    dataset = chunk_dataset(arrays, others, runs)
+    status = dataset["status"].values
+    checksum = store.write_dataset(output, dataset)
+    store.write_record(
+        output,
+        {
+            "sha256": checksum,
+            "digest": digest,
+            "code": code,
+            "software": provenance.software(),
+            "study": study.name,
+            "runs": [runs.start, runs.stop],
+            "failed": int(np.count_nonzero(_failures(status))),
+        },
+    )
+    # Costs vary from machine to machine: they stay out of records that are compared.
+    store.write_note(
+        output.with_suffix(".cost"),
+        {
+            "wall_seconds": round(time.time() - began, 3),
+            "core_seconds": round(sum(one.core_seconds for one in solved), 3),
+            "compile_seconds": round(sum(one.compile_seconds for one in solved), 3),
+            # Nothing was solved where a refined map had nothing left to find.
+            "peak_memory_mib": max((one.memory_mib for one in solved), default=0.0),
+            "machines": sorted({one.machine for one in solved}),
+            "engine": engine.kind,
+            "workers": engine.workers,
+        },
+    )
+    return output
+
+
+def _with_gaps(arrays: Mapping[str, np.ndarray], done: np.ndarray) -> dict[str, np.ndarray]:
+    """Return rows with gaps where nothing was done, which there have the status SKIPPED."""
+    found = filled_with(arrays, done)
+    if "status" in found:
+        found["status"][~done] = int(Status.SKIPPED)
+    return found
+
+
+def _no_rows(study: Study) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return the arrays of solver and reference for no run and no point."""
+    coords = planning.dims_of(study)
+    found: list[dict[str, np.ndarray]] = []
+    for variables in planning.variables_of(study):
+        rows = {
+            var.name: np.empty((0, *(len(coords[dim].values) for dim in var.dims)), var.dtype)
+            for var in variables
+        }
+        found.append(rows | ({"status": np.empty(0, np.int8)} if rows else {}))
+    return found[0], found[1]
+
+
+def _chosen(study: Study, runs: range, home: Path) -> np.ndarray:
+    """Return which points are simulated: all, unless a map is refined by what is there already.
+
+    Raises
+    ------
+    store.StoreError : a chunk of a coarser level is missing or altered
+    """
+    everything = np.ones(study.n_points, dtype=bool)
+    before = planning.earlier(study, runs)
+    if study.refine is None or not before:
+        return everything
+    files = [home / f"{k}.zip" for k in before]
+    for file in files:
+        store.check(file)
+    so_far = assemble(study, files, {})
+    names = study.refine.axes
+    status = so_far["status"]
+    known = (status != int(Status.SKIPPED)).any([d for d in status.dims if d not in names])
+    entry = study.statistics[0]
+    options = study.entry_options("statistic", entry.name)
+    classes = study.plugin("statistic", entry.name).apply(so_far, **options)[study.refine.by]
+    picked = wanted(
+        classes.transpose(*names, ...).values,
+        known.transpose(*names).values,
+        planning.level_of(study, runs),
+        study.refine.levels,
+    )
+    axes = [axis.name for axis in study.axes]
+    indices = np.unravel_index(np.arange(study.n_points), study.shape)
+    found: np.ndarray = picked[tuple(indices[axes.index(name)] for name in names)]
+    return found
+
+
+def _failures(status: np.ndarray) -> np.ndarray:
+    """Return which runs were tried and failed."""
+    return (status != Status.OK) & (status != Status.SKIPPED)
