@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from neurolim.stages import run_study
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
 from neurolim import Status, StudyError, solve
 from neurolim.solvers._graphs import lay_wires
 from neurolim.solvers.balance_points import starting_values
-from neurolim.stages import run_study
 
 WEIGHTS, REVERSAL = np.array([[1.0, 2.0], [1.5, 1.0]]), np.array([3.0, -1.0])
 CURRENT = np.array([0.5, 0.2])

@@ -44,6 +44,18 @@ def simulate(model, replicas=1, given=None, **options):
     return found.arrays
 
 
+def simulate_pairs(model, replicas=1, given=None, other=None, **options):
+    solver = core.get("solver", "pairs")
+    core.check_model(model)
+    params = core.resolve(model.params, given or {})
+    names = {"other": [*other], "other_values": [*other.values()]} if other else {}
+    resolved = core.resolve(solver.options, {"n_pairs": 3, "records": 1, **names, **options})
+    solver.accept(model, params, resolved)
+    found = solver.solve(model, params, resolved, KEY, range(replicas))
+    assert (found.status == Status.OK).all()
+    return found.arrays
+
+
 def by_steps(flow, start, lag, t_end):
     """Return the solution at t_end of dx/dt = flow(x, late x), from the method of steps."""
     pieces: list[Any] = []
@@ -141,7 +153,8 @@ SYNAPSES = Model(
 )
 
 
-def test_synapses_may_be_late_by_the_time_of_who_sends():
+def synaptic_end():
+    """Return the voltages of both populations at time 4."""
     K = np.array([[1.5, -0.8], [1.2, 0.0]])
     # Euler's polygon in the plain, extrapolated: an independent solution of the equations.
     found = []
@@ -159,11 +172,25 @@ def test_synapses_may_be_late_by_the_time_of_who_sends():
             path[n + 1] = v + dt * flow
         found.append(path[-1])
     first = 2.0 * found[1] - found[0], 2.0 * found[2] - found[1]
-    fine = (4.0 * first[1] - first[0]) / 3.0
+    return (4.0 * first[1] - first[0]) / 3.0
+
+
+def test_synapses_may_be_late_by_the_time_of_who_sends():
+    fine = synaptic_end()
     errors = []
     for dt in (0.05, 0.025):
         arrays = simulate(SYNAPSES, scheme="exponential", dt=dt, t_end=4.0)
         errors.append(np.abs(arrays["mean"][0, -1, :, 0] - fine).max())
+    assert errors[1] < 2e-4
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(2.0, abs=0.4)
+
+
+def test_pairs_have_late_synapses_too():
+    fine = synaptic_end()
+    errors = []
+    for dt in (0.05, 0.025):
+        arrays = simulate_pairs(SYNAPSES, n_neurons=2, dt=dt, t_end=4.0)
+        errors.append(np.abs(arrays["copy_mean"][0, :, -1, :, 0] - fine).max())
     assert errors[1] < 2e-4
     assert math.log2(errors[0] / errors[1]) == pytest.approx(2.0, abs=0.4)
 
@@ -182,10 +209,8 @@ LANGEVIN = Model(
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_neuron_with_late_feedback_has_the_known_variance(scheme):
-    # dx = (-a x - k x(t - r)) dt + dW, k > |a|: Kuchler & Mensch 1992, theorem 2.6.
     a, k, lag = 0.4, 1.1, 0.75
-    q = math.sqrt(k * k - a * a)
-    expected = (q + k * math.sin(q * lag)) / (2.0 * q * (a + k * math.cos(q * lag)))
+    expected = known_variance(a, k, lag)
     replicas = 4000
     arrays = simulate(LANGEVIN, replicas=replicas, scheme=scheme, dt=0.05, t_end=25.0, n_neurons=1)
     found = arrays["mean"][:, -1, 0, 0]
@@ -200,6 +225,100 @@ def test_a_neuron_with_late_feedback_has_the_known_variance(scheme):
         expected = h * (answer**2).sum()
     assert found.mean() == pytest.approx(0.0, abs=4.0 * math.sqrt(expected / replicas))
     assert found.var() == pytest.approx(expected, abs=4.0 * error)
+
+
+@pytest.mark.parametrize("records", [1, 17])
+def test_each_copy_of_a_pair_is_late_by_its_own_time(records):
+    lags = (1.7, 2.3)
+    exact = [by_steps(cubic_flow, np.array([-1.0, -0.5]), lag, 17.0) for lag in lags]
+    errors = []
+    for dt in (0.1, 0.05, 0.025):
+        arrays = simulate_pairs(
+            FEEDBACK, 2, other={"lag": lags[1]}, dt=dt, t_end=17.0, n_neurons=2, records=records
+        )
+        ends = arrays["copy_mean"][:, :, -1, 0]
+        np.testing.assert_array_equal(ends[0], ends[1])  # no noise: a replica forgets the last
+        errors.append(np.abs(ends[0] - exact).max(axis=1))
+    orders = np.log2(np.array(errors[:-1]) / errors[1:])
+    assert orders == pytest.approx(2.0, abs=0.2)
+    assert np.max(errors[-1]) < 1e-3
+
+
+def test_copies_alike_on_the_same_noise_stay_alike():
+    noisy = replace(FEEDBACK, name="noisy", noise=Noise("v", 0.4))
+    arrays = simulate_pairs(noisy, dt=0.125, t_end=17.0, n_neurons=5, records=8)
+    assert (arrays["distance"] == 0.0).all()
+    assert (arrays["copy_covariance"][0, 0, -1, 0] > 0.0).all()
+
+
+#: The equation of ``LANGEVIN`` from a start that can differ between copies.
+STARTED = replace(
+    LANGEVIN,
+    name="started",
+    state=(State("v", start="start"),),
+    params=(*LANGEVIN.params, Param("start", 0.0, doc="v(0)"), Param("lag", 0.75, doc="r")),
+    delay=Delay("past", "v", "lag"),
+)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_linear_copies_differ_by_a_solution_of_the_equation_without_noise(n):
+    exact = by_steps(lambda y, late: -0.4 * y - 1.1 * late, np.array([1.5]), 0.75, 3.0)[0]
+    errors = []
+    for dt in (0.05, 0.025, 0.0125):
+        options = {"dt": dt, "t_end": 3.0, "n_neurons": n, "samples": 3}
+        arrays = simulate_pairs(STARTED, 2, other={"start": 1.5}, **options)
+        ends = arrays["sample"][:, :, -1, 0, 0]
+        apart = ends[:, 1] - ends[:, 0]
+        np.testing.assert_allclose(apart, apart[0, 0], rtol=1e-12)  # whatever the noise
+        errors.append(abs(apart[0, 0] - exact))
+    orders = np.log2(np.array(errors[:-1]) / errors[1:])
+    assert orders == pytest.approx(2.0, abs=0.2)
+    assert errors[-1] < 1e-4
+
+
+def known_variance(a, k, lag):
+    """Return the variance of dx = (-a x - k x(t - lag)) dt + dW, k > |a|.
+
+    Source: Kuchler & Mensch 1992, theorem 2.6.
+    """
+    q = math.sqrt(k * k - a * a)
+    return (q + k * math.sin(q * lag)) / (2.0 * q * (a + k * math.cos(q * lag)))
+
+
+def test_each_copy_of_a_pair_has_the_variance_of_its_delay():
+    pairs, lags = 4000, (0.75, 0.4)
+    options = {"n_pairs": pairs, "dt": 0.05, "t_end": 25.0, "coupling": "independent"}
+    arrays = simulate_pairs(STARTED, other={"lag": lags[1]}, **options)
+    for copy, lag in enumerate(lags):
+        expected = known_variance(0.4, 1.1, lag)
+        found = arrays["copy_covariance"][0, copy, -1, 0, 0, 0]
+        assert found == pytest.approx(expected, abs=4.0 * expected * math.sqrt(2.0 / pairs))
+
+
+def test_second_copies_may_feel_the_law_of_some_time_ago():
+    # Alone, a neuron hears its own past; in the law only the mean, which leaves the variance alone.
+    pairs = 4000
+    options = {"n_pairs": pairs, "dt": 0.05, "t_end": 25.0, "limit_copy": True}
+    arrays = simulate_pairs(STARTED, **options)
+    for copy, expected in enumerate((known_variance(0.4, 1.1, 0.75), 1.0 / 0.8)):
+        found = arrays["copy_covariance"][0, copy, -1, 0, 0, 0]
+        assert found == pytest.approx(expected, abs=4.0 * expected * math.sqrt(2.0 / pairs))
+
+
+@pytest.mark.parametrize(
+    ("model", "other", "options", "words"),
+    [
+        (FEEDBACK, {"lag": 0.05}, {}, "dt: 0.1 is longer than the delay 0.05 of past"),
+        (FEEDBACK, {"lag": 1e7}, {}, "feedback.delay.past: 6e+08 numbers to remember"),
+        (FEEDBACK, {"lag": -1.0}, {}, "feedback.delay.past: the delay is -1"),
+        (SYNAPSES, None, {"mean_over": "others"}, "mean_over: the field open comes late"),
+    ],
+)
+def test_delays_that_pairs_cannot_take_are_refused(model, other, options, words):
+    with pytest.raises(StudyError) as refusal:
+        simulate_pairs(model, other=other, dt=0.1, t_end=1.0, n_neurons=2, **options)
+    assert words in str(refusal.value)
 
 
 def test_no_delay_is_the_mean_of_now():

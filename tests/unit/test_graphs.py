@@ -26,6 +26,7 @@ from neurolim.core import (
     Synapses,
 )
 from neurolim.math import cos, pi, sin
+from neurolim.solvers._graphs import fastest_rate, most_heard
 
 KEY = 7
 
@@ -259,3 +260,94 @@ def test_a_drift_too_fast_for_the_step_is_refused():
     )  # fmt: skip
     with pytest.raises(StudyError, match="beyond the stability limit 2/rate = 0"):
         simulate(model, n_neurons=10, dt=0.1, t_end=1.0)
+
+
+def spread_along_wires(drift, weight, **more):
+    """Return a model whose drift hears along wires what gap junctions would, and its graph."""
+    model = Model(
+        summary="Neurons that are drawn to each other by their drift.", source="this test",
+        name="drawn", state=(State("v", spread=1.0),), params=(), drift=drift, **more,
+    )  # fmt: skip
+    return model, {"wires": "given", "graph": [(0, 1, weight), (1, 0, weight)], "n_neurons": 2}
+
+
+def test_weights_that_the_drift_hears_limit_the_step_where_two_neurons_become_unstable():
+    # x_i' = w (x_j - x_i): the difference decays at 2 w, and steps of the second order take 1/w.
+    model, graph = spread_along_wires(lambda x, c: (c.v - 40.0 * x.v,), 40.0)
+    with pytest.raises(StudyError) as refusal:
+        simulate(model, dt=0.0255, t_end=0.255, **graph)
+    assert str(refusal.value) == (
+        "dt: 0.0255 is beyond the stability limit 2/rate = 0.025; allowed: dt < 0.025, or weaker "
+        "couplings"
+    )
+    solver = core.get("solver", "wired")
+    apart = {}
+    for dt in (0.0245, 0.0255):  # without the refusal
+        options = {"dt": dt, "t_end": 100 * dt, "records": 1, "states": True, **graph}
+        options = core.resolve(solver.options, options)
+        state = solver.solve(model, {}, options, KEY, range(1)).arrays["state"][0, :, 0, 0]
+        start, end = state[:, 1] - state[:, 0]
+        apart[dt] = abs(end / start)
+        z = 2.0 * 40.0 * dt
+        assert apart[dt] == pytest.approx((1.0 - z + z * z / 2.0) ** 100, rel=1e-9)
+    assert apart[0.0245] < 1.0 < apart[0.0255]
+
+
+def test_weights_that_are_heard_late_do_not_limit_the_step():
+    late = {"delay": Delay("past", "v", 1.0)}
+    model, graph = spread_along_wires(lambda x, c: (c.past - x.v,), 40.0, **late)
+    assert simulate(model, dt=0.1, t_end=0.5, **graph)["state"].shape == (1, 2, 1, 1, 2)
+
+
+def drift_of_two(x, m, c):
+    return (c.sent - x.v + 0.1 * x.w * c.w, 3.0 * x.v - m.v - 2.0 * x.w)
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_no_mode_of_a_network_decays_faster_than_the_step_allows(n):
+    # Random weights of two sites, two variables, a field: the Jacobian by central differences.
+    K, n_sites = np.array([[1.0, -0.5], [0.7, 1.2]]), 2
+    W, wires = random_graph(n_sites * n, share=1.0)
+    model = Model(
+        summary="Two variables.", source="this test", name="two",
+        state=(State("v", start=0.3), State("w", start=-0.8)), params=(), drift=drift_of_two,
+        fields=(Field("sent", lambda x: 20.0 * sin(x.v) + x.w * x.w),),
+        prepare=lambda params: Sites((0.0, 1.0), K, ({}, {})),
+    )  # fmt: skip
+    weights = np.kron(K, np.ones((n, n))) * W
+
+    def flow(y):
+        v, w = y.reshape(2, -1)
+        mean = np.repeat(v.reshape(n_sites, n).mean(axis=1), n)
+        sent, heard = weights @ (20.0 * np.sin(v) + w * w), weights @ w
+        return np.concatenate([sent - v + 0.1 * w * heard, 3.0 * v - mean - 2.0 * w])
+
+    # What neurons hear at the start is bounded by the sums of weights; the slopes take the bound.
+    gain, inward = most_heard(
+        {"wires": "given", "graph": wires, "junctions": "mean", "in_degree": 1}, 2, n
+    )
+    rate = fastest_rate(model, {}, gain, inward)
+    y = np.repeat([0.3, -0.8], n_sites * n)
+    steps = 1e-6 * np.eye(len(y))
+    jacobian = np.array([(flow(y + h) - flow(y - h)) / 2e-6 for h in steps]).T
+    fastest = -np.linalg.eigvals(jacobian).real.min()
+    assert fastest < rate < 6.0 * fastest
+    with pytest.raises(StudyError, match=f"stability limit 2/rate = {2.0 / rate:g};"):
+        simulate(model, wires="given", graph=wires, n_neurons=n, dt=2.01 / rate, t_end=2.01 / rate)
+
+
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [
+        (1e308, "graph: the weights |w| of node 1 add up to no finite number; allowed: sums up to"),
+        (8e307, "dt: 0.1 is beyond the stability limit 2/rate = 1.1"),
+    ],
+)
+def test_weights_that_overflow_are_refused(weight, words):
+    drift = lambda x, c: (c.v * 40.0 - x.v,)  # noqa: E731
+    model, graph = spread_along_wires(drift, 1.0)
+    graph["graph"] = [(1, 0, weight), (1, 1, -weight), (0, 1, 1.0)]
+    with pytest.raises(StudyError) as refusal:
+        simulate(model, dt=0.1, t_end=1.0, **graph)
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from neurolim.stages import run_study, simulation_digest, stage_digests
 
 from neurolim import StudyError, core, provenance, stages
 from neurolim.core import Status
 from neurolim.run import progress_line
-from neurolim.stages import run_study, simulation_digest, stage_digests
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import engine, store
 from neurolim.sweep.study import Study, parse_study

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.extending import overload
 
-from neurolim.numerics.compiled import OPTIONS
+from neurolim.numerics.compiled import OPTIONS, kernel
 
 
 class Delays(NamedTuple):
@@ -29,7 +29,7 @@ def make_delays(of: tuple[int, ...], lag: np.ndarray, each: tuple[int, ...] = ()
     Parameters
     ----------
     of, lag : as in `Delays`
-    each : (n,) where the past of every neuron is kept, not of the means alone
+    each : (n,) where the past of every neuron, or pair, is kept, not of the means alone
     """
     slots = 2 + int(np.ceil(lag.max(initial=0.0))) if of else 0
     past = np.zeros((slots, lag.shape[0], *each, lag.shape[1]))
@@ -81,3 +81,35 @@ def look_up(code, network, step, means):
             if share > 0.0:
                 value += share * (past[(k + 1) % slots, s, q] - value)
             means[s, first + q] = value
+
+
+@kernel
+def keep_means(delays, means, step, share):
+    """Keep the means [P, nm, pair] of one copy at a step, or add their share to what is kept."""
+    of, past = delays.of, delays.past
+    slot = step % past.shape[0]
+    for s in range(past.shape[1]):
+        for pair in range(past.shape[2]):
+            for q in range(of.size):
+                value = means[s, of[q], pair]
+                if share < 1.0:
+                    value = past[slot, s, pair, q] + share * (value - past[slot, s, pair, q])
+                past[slot, s, pair, q] = value
+
+
+@kernel
+def fill_late(delays, means, at):
+    """Fill those of the means [P, nm, pair] of one copy that come late, at a number of steps."""
+    lag, past = delays.lag, delays.past
+    slots, first = past.shape[0], means.shape[1] - lag.shape[1]
+    for s in range(lag.shape[0]):
+        for q in range(lag.shape[1]):
+            now = max(at - lag[s, q], 0.0)
+            k = int(now)
+            share, one, other = now - k, past[k % slots, s], past[(k + 1) % slots, s]
+            for pair in range(means.shape[2]):
+                value = one[pair, q]
+                # What is kept of the step after is right only where it is asked for.
+                if share > 0.0:
+                    value += share * (other[pair, q] - value)
+                means[s, first + q, pair] = value

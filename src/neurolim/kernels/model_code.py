@@ -224,7 +224,7 @@ def pair_codes(model: Model) -> tuple[Code, tuple[Code, ...]]:
 
     def code(tag: str, more: dict[str, Any]) -> Code:
         sizes = (model.symbols, model.means, model.numbers._fields, len(model.noises))
-        return Code(f"{key}{tag}", *sizes, kept, functions | more)
+        return Code(f"{key}{tag}", *sizes, kept, functions | more, len(model.delays))
 
     return code("", {}), tuple(
         code(f"_{k}", {"sweep": inlined(named(sweep, f"{key}_{k}"))})

@@ -414,6 +414,11 @@ def _tuple_loader(
 noises_at = _tuple_loader(
     lambda code: code.n_noises, "Return the normals of neuron i, a tuple.", _marked_read
 )
+present_at = _tuple_loader(
+    lambda code: code.n_present,
+    "Return what neuron i adds to the means that are taken over states and fields, a tuple.",
+    _marked_read,
+)
 normals_at = _tuple_loader(
     lambda code: len(code.state),
     "Return the normals of neuron i, one per variable, a tuple.",

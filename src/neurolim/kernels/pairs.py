@@ -23,12 +23,10 @@ Orders.  S_k is an exponential Euler step with the exact slope, of local error O
 feels no means of x_k or of fields of x_k, which it holds; a symmetric composition of steps of
 second order is of second order, and D N D is Strang's splitting.  Hence weak order 2 for additive
 noise (common, correlated, of amplitudes in time, too) where no drift feels means of its own
-variable and pull, gap and target are constant along N, away from walls.  Otherwise weak order 1: of
-<<<<<<< HEAD
-what is held while it moves, of Milstein's step (Kloeden & Platen 1992, sec. 14.1) or of the bridge.
-=======
-what is held while it moves, of Milstein's step (Kloeden & Platen 1992, sec. 14.1), of the bridge.
->>>>>>> pairs
+variable and pull, gap and target are constant along N, away from walls.  Means that come late are
+taken as time is, in the middle of what D or N covers, between what is kept of the steps: of second
+order, too.  Otherwise weak order 1: of what is held while it moves, of Milstein's step (Kloeden &
+Platen 1992, sec. 14.1) or of the bridge.
 Strong order 1 where noises commute and no amplitude depends on means, otherwise 1/2: that of what
 Milstein's correction leaves of the double integrals (sec. 10.3).
 """
@@ -48,9 +46,11 @@ from neurolim.kernels.numba_types import (
     as_means,
     means_of,
     n_means,
+    n_present,
     n_variables,
     noises_at,
     parameters_at,
+    present_at,
     put,
     put_beside,
     replace,
@@ -68,6 +68,8 @@ from neurolim.kernels.ties import (
     TIES,
     couple_copy,
     draw_normals,
+    fill_late,
+    keep_means,
     move_both,
     project_copy,
     spread,
@@ -97,13 +99,16 @@ def start(code, pairs, streams, copy):
 
 @njit(error_model="numpy", nogil=True)
 def average(code, pairs, copy):
-    """Fill the means of every pair's network, or of all, and what its sites receive."""
+    """Fill the means of every pair's network, or of all, and what its sites receive.
+
+    Means that come late stay as they are.
+    """
     X, n, means = pairs.X, pairs.n, pairs.means
     seen = stack_array(np.float64, MAX_MEANS, TILE)
-    for k in range(n_means(code)):
+    for k in range(n_present(code)):
         seen[k, 0] = 0.0
     # Sums of a loop stay in registers as a tuple.
-    zero = each_times(1.0, means_of(code, seen, 0))
+    zero = each_times(1.0, present_at(code, seen, 0))
     count = n * pairs.n_pairs
     for s in range(X.shape[2]):
         p, rows = parameters_at(code, pairs.rows[copy], s), means[copy, s]
@@ -113,12 +118,12 @@ def average(code, pairs, copy):
             for i in range(TILE):
                 put(seen, i, code.own(state_at(code, tile, i), p))
             for i in range(min(TILE, count - first)):
-                total = each_add(total, means_of(code, seen, i))
+                total = each_add(total, present_at(code, seen, i))
                 left -= 1
                 if left == 0:
                     put(rows, pair, total)
                     pair, left, total = pair + 1, n, zero
-        for k in range(n_means(code)):
+        for k in range(n_present(code)):
             for pair in range(pairs.n_pairs):
                 rows[k, pair] /= n
             if copy == 1 and pairs.pooled:
@@ -140,7 +145,7 @@ def feel(code, pairs, copy, s, first, m, c):
         p, d, n = parameters_at(code, pairs.rows[copy], s), n_variables(code), pairs.n
         for i in range(TILE):
             put(fields, i, code.field(state_at(code, tile, i), p))
-        for k in range(n_means(code) - d):
+        for k in range(n_present(code) - d):
             for i in range(TILE):
                 m[d + k, i] = (n * m[d + k, i] - fields[k, i]) / (n - 1)
 
@@ -271,6 +276,14 @@ def _move_one(code, sweeps, alone, pairs, copy, first, size, t, h):
     _sweep(code, sweeps[0], alone, pairs, copy, first, size, t, h, feels)
 
 
+@njit(error_model="numpy", forceinline=True)
+def _remember(code, pairs, copy, step, share):
+    """Keep the means for those that come late, or add their share to what is kept."""
+    if n_present(code) < n_means(code):
+        _average(code, pairs, copy)
+    keep_means(code, pairs.delays[copy], pairs.means[copy], step, share)
+
+
 @njit(error_model="numpy", nogil=True)
 def advance(code, sweeps, alone, pairs, ties, walls, begin, end):
     """Do the steps begin .. end - 1 of both copies.
@@ -288,18 +301,24 @@ def advance(code, sweeps, alone, pairs, ties, walls, begin, end):
     size = X.shape[3] if alone is None else TILE
     for step in range(begin, end + 1):
         # Two half drifts in a row are one: only the ends of the interval see halves.
-        t, part = step * h, h
+        middle, part = float(step), h
         if step == begin:
-            t, part = t + 0.25 * h, 0.5 * h
+            middle, part = step + 0.25, 0.5 * h
         elif step == end:
-            t, part = t - 0.25 * h, 0.5 * h
+            middle, part = step - 0.25, 0.5 * h
         for copy in range(2):
+            _remember(code, pairs, copy, step, 1.0)
+            fill_late(code, pairs.delays[copy], pairs.means[copy], middle)
             for first in range(0, X.shape[3], size):
-                there_and_back(code, sweeps, alone, pairs, copy, first, size, t, part)
+                there_and_back(code, sweeps, alone, pairs, copy, first, size, middle * h, part)
                 project_copy(X, walls[copy], copy, first, size)
         if step == end:
             continue
         for copy in range(2):
+            # At the step itself a drift that goes around it is half done.
+            if step > begin:
+                _remember(code, pairs, copy, step, 0.5)
+            fill_late(code, pairs.delays[copy], pairs.means[copy], step + 0.5)
             if pairs.coupled or pairs.felt[d]:
                 _average(code, pairs, copy)
         for s in range(X.shape[2]):
@@ -310,6 +329,7 @@ def prepare(code: Any, sweeps: Any, alone: Any) -> None:
     """Compile the kernels of a model, or load them from disk, for networks or neurons alone."""
     provide(draw, element=float32)
     provide(couple_copy, draw_normals, project_copy, move_both, spread)
+    provide(keep_means, fill_late, code=code.type)
     model, rows, lone = code.type, array_type(2), typeof(alone)
     provide(_average, given=(model, PAIRS, int64))
     provide(_feel, given=(model, PAIRS, *(int64,) * 3, rows, rows))

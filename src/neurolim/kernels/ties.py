@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import int64, njit, typeof
+from numba import float64, int64, njit, typeof
 from numba.types import UniTuple
 
 from neurolim.core.model import MAX_NOISES
+from neurolim.kernels import delays
 from neurolim.kernels.by_address import array_type, kept_by_address
 from neurolim.kernels.shared import WALLS, draw
 from neurolim.kernels.walls import draw_logs, fold, project, push_up, wrap
@@ -47,6 +48,7 @@ class Pairs(NamedTuple):
     projected : walls project; otherwise they fold, or push by the bridge
     felt : drifts in which means enter, and, last, whether they enter an amplitude [d + 1]
     moved : variables that noise or linear couplings move [d]
+    delays : which means come late, of both copies; the past of every pair [slot, P, pair, n_late]
     """
 
     X: Any
@@ -68,6 +70,7 @@ class Pairs(NamedTuple):
     projected: bool
     felt: Any
     moved: Any
+    delays: Any
 
 
 class Ties(NamedTuple):
@@ -328,12 +331,18 @@ def project_inside(X, walls, copy, first, size):
                 wrap(row, period)
 
 
+def comes_late(code: Any) -> bool:
+    """Return whether means of a model come late."""
+    return bool(code.n_present < len(code.means))
+
+
 _cube, _block = np.zeros((0, 0, 0)), np.zeros((0, 0, 0, 0))
 _whole, _bools, _choices = np.zeros(0, np.int64), np.zeros(0, bool), np.zeros((0, 0), bool)
+_late = delays.Delays(_whole, np.zeros((0, 0)), _block)
 PAIRS = typeof(
     Pairs(
         _block, _cube, _cube, _cube, _cube, _block, _block, _block, 1, 1, 1.0, np.uint64(0), 0,
-        True, True, True, True, _bools, _bools,
+        True, True, True, True, _bools, _bools, (_late, _late),
     )
 )  # fmt: skip
 TIES = typeof(Ties(_whole, _whole, _whole, _bools, 1, _choices, 1.0, _whole, _cube))
@@ -342,4 +351,10 @@ couple_copy = kept_by_address(couple_pairs, (_rows, array_type(3), array_type(3)
 spread = kept_by_address(spread_means, (_rows, int64, int64, _rows))
 draw_normals = kept_by_address(draw_both, (PAIRS, TIES, array_type(1), int64, int64))
 move_both = kept_by_address(move_pairs, (PAIRS, TIES, UniTuple(WALLS, 2), int64, int64))
+keep_means = kept_by_address(
+    delays.keep_means, (typeof(_late), array_type(3), int64, float64), needed=comes_late
+)
+fill_late = kept_by_address(
+    delays.fill_late, (typeof(_late), array_type(3), float64), needed=comes_late
+)
 project_copy = kept_by_address(project_inside, (array_type(4), WALLS, int64, int64, int64))

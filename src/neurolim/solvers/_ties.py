@@ -9,6 +9,7 @@ import numpy as np
 
 from neurolim.core import Model, Noise, Sites, StudyError
 from neurolim.core.model import arguments_of, value_of
+from neurolim.kernels.delays import make_delays
 from neurolim.kernels.network import Walls
 from neurolim.kernels.ties import (
     INDEPENDENT,
@@ -23,7 +24,7 @@ from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
 from neurolim.numerics.structure import structure_of
 from neurolim.solvers._laws import amplitudes
-from neurolim.solvers._steps import streams_of, walls_of
+from neurolim.solvers._steps import lags, streams_of, walls_of
 
 #: In the order of SYNCHRONOUS, MIRROR, INDEPENDENT, MAXIMAL.
 COUPLINGS = ("synchronous", "mirror", "independent", "maximal")
@@ -136,9 +137,10 @@ def walls_of_both(
     return one, two
 
 
-def is_alone(sites: Sites, options: Mapping[str, Any]) -> bool:
-    """Return whether every neuron feels only itself."""
-    return options["n_neurons"] == 1 and len(sites.labels) == 1 and not options["limit_copy"]
+def is_alone(model: Model, sites: Sites, options: Mapping[str, Any]) -> bool:
+    """Return whether every neuron feels only itself, as it is."""
+    single = options["n_neurons"] == 1 and len(sites.labels) == 1
+    return single and not options["limit_copy"] and not model.delays
 
 
 def pairs_of(
@@ -173,6 +175,10 @@ def pairs_of(
         symbol in noisy or (coupled and (relaxing or unknown))
         for symbol, relaxing in zip(model.symbols, shape.relaxing, strict=True)
     ]
+    late = (
+        make_delays(model.late, lags(model, first, options["dt"]), each=(n_pairs,)),
+        make_delays(model.late, lags(model, second, options["dt"]), each=(n_pairs,)),
+    )
     return Pairs(
         aligned((2, d, P, padded)),
         np.zeros((2, len(model.noises), padded)),
@@ -191,6 +197,7 @@ def pairs_of(
         options["mean_over"] == "others",
         options["limit_copy"],
         options["reflection"] == "projected",
-        np.array([*felt, enter]) & (not is_alone(first, options)),
+        np.array([*felt, enter]) & (not is_alone(model, first, options)),
         np.array(moved),
+        late,
     )

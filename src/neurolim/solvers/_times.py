@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurolim.core import Coord, Model, Param, StudyError
+from neurolim.core import Coord, Model, Param, Sites, StudyError
 from neurolim.numerics.structure import derivatives_of, structure_of
 
 TIME_OPTIONS = (
@@ -86,22 +86,25 @@ def largest_rate(
     inward : gap junctions are so many times as strong
     """
     slopes = slopes and "drift" not in structure_of(model).untraceable
-    sites = model.sites(params)
     d = len(model.state)
-    states = [tuple(float(v) for v in model.equations.initial((0.0,) * d, p)) for p in sites.params]
-    means = [model.means_at_rest(x, p) for x, p in zip(states, sites.params, strict=True)]
     largest = 0.0
-    for p, m, inputs in zip(sites.params, means, sites.coupling @ np.array(means), strict=True):
-        c = tuple(gain * inputs)
+    for x, m, c, p in at_start(model, model.sites(params), gain):
         pull, _, gap = model.equations.relax(m, c, p)
-        own = (0.0,) * d**2
-        if slopes:
-            own = derivatives_of(model).drift_x(m[:d], m, c, p)
+        own = derivatives_of(model).drift_x(x, m, c, p) if slopes else (0.0,) * d**2
         for k in range(d):
             rate = pull[k] + inward * gap[k]
             rate -= own[k * (d + 1)]
             largest = max(largest, rate)
     return float(largest)
+
+
+def at_start(model: Model, sites: Sites, gain: float = 1.0) -> list[tuple[Any, Any, Any, Any]]:
+    """Return (x, m, c, p) of every site at the centre of the initial law; ``gain`` as above."""
+    rest = (0.0,) * len(model.state)
+    states = [tuple(float(v) for v in model.equations.initial(rest, p)) for p in sites.params]
+    means = [model.means_at_rest(x, p) for x, p in zip(states, sites.params, strict=True)]
+    inputs = gain * (sites.coupling @ np.array(means))
+    return [*zip(states, means, map(tuple, inputs), sites.params, strict=True)]
 
 
 def state_coords(

@@ -20,9 +20,11 @@ variable there and back, each exponentially with its own slope (exact where a va
 itself, so Morris-Lecar voltages stay in [V_L, V_E]); additive noise exact with the linear couplings
 of the model, and exact for a reflected Brownian motion at one wall when ``reflection`` is
 ``bridge``.  Weak order 2 for additive noise, rates that do not move and drifts that feel no means
-of their own variable; otherwise 1, as by the bridge or by noise that depends on the state (strong
-order 1 where noises commute, otherwise 1/2).  Where no bridge is known (two walls, amplitudes that
-are not constant) a step is folded back: weak order 1/2 where noise carries a variable to its wall.
+of their own variable, unless these come late; otherwise 1, as by the bridge or by noise that
+depends on the state (strong order 1 where noises commute, otherwise 1/2).  Where no bridge is known
+(two walls, amplitudes that are not constant) a step is folded back: weak order 1/2 where noise
+carries a variable to its wall.  Every copy of every pair remembers its own means for those that
+come late, and delays may differ between the copies.
 Shared bridge uniforms make the reflected step of the synchronous coupling order preserving and
 non-expansive, as the Skorokhod map is.  On circles distances are the shortest.
 
@@ -51,7 +53,7 @@ from neurolim.core import (
     Var,
     resolve,
 )
-from neurolim.core.model import CEILING, CIRCLE, FEATURES_OF_NOISE, LAW, TIME
+from neurolim.core.model import FEATURES
 from neurolim.kernels.model_code import pair_codes
 from neurolim.kernels.pairs import advance, prepare, start
 from neurolim.kernels.ties import STREAM_SECOND_INITIAL
@@ -59,6 +61,7 @@ from neurolim.numerics.random import BLOCK, STREAM_INITIAL
 from neurolim.numerics.structure import derivatives_of, structure_of
 from neurolim.solvers._compiled import COMPILED
 from neurolim.solvers._needs import CORRECTION, derivatives
+from neurolim.solvers._steps import check_lags, lags, remembered
 from neurolim.solvers._ties import (
     COUPLINGS,
     REFLECTIONS,
@@ -179,16 +182,18 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
     """Predict the cost of one replica from the measured time per pair-step."""
     site = -(-options["n_neurons"] * options["n_pairs"] // BLOCK) * BLOCK
-    neurons = len(model.sites(params).labels) * site
+    sites = model.sites(params)
+    neurons = len(sites.labels) * site
     steps = options["t_end"] / options["dt"]
     d, noises = len(model.state), len(model.noises)
     # Nanoseconds of a pair's step, measured on one core with AVX-512.
     each = 12.0 * d + 3.0 * model.work
-    if options["n_neurons"] > 1 or neurons > site or options["limit_copy"]:
+    if not is_alone(model, sites, options):
         each += 8.0 * d * (2.0 if options["mean_over"] == "others" else 1.0)
     seconds = steps * (neurons * each * 1e-9 + 3e-6) + options["records"] * neurons * 8e-8
     # Both copies, their kicks and normals, and what is made of them when they are recorded.
-    return Cost(seconds, 8.0 * neurons * (10.0 * d + 2.0 * noises))
+    past = remembered(lags(model, sites, options["dt"]), 2 * options["n_pairs"])
+    return Cost(seconds, 8.0 * (neurons * (10.0 * d + 2.0 * noises) + past))
 
 
 def second_params(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
@@ -221,7 +226,8 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     ------
     StudyError : step that does not divide the recording interval or does not resolve the
         coupling; wrong numbers of weights or values; a coupling that the noise does not allow;
-        a mean over the others of a single neuron
+        a mean over the others of a single neuron, or of what comes late; delays that are too long,
+        or shorter than a step
     """
     steps = steps_per_record(options) * options["records"]
     if steps * options["brownian_refinement"] >= 2**32:
@@ -239,6 +245,14 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     check_noise(model, first, second, options["coupling"])
     if options["mean_over"] == "others" and options["n_neurons"] < 2:
         raise StudyError("mean_over", "one neuron has no others", "all, or n_neurons >= 2")
+    sent = {delay.of for delay in model.delays} - set(model.symbols)
+    if options["mean_over"] == "others" and sent:
+        problem = (
+            f"the field {min(sent)} comes late, and what a neuron adds to it is not remembered"
+        )
+        raise StudyError("mean_over", problem, "all")
+    for sites in (first, second):
+        check_lags(model, sites, options["dt"], least=1.0, each=2 * options["n_pairs"])
     if options["samples"] > options["n_pairs"]:
         raise StudyError("samples", f"{options['samples']} of {options['n_pairs']} pairs", "fewer")
     if len(first.labels) * options["n_neurons"] * options["n_pairs"] > 2**31:
@@ -309,7 +323,7 @@ def solve(
     pairs = pairs_of(model, first, second, options, key, coupled, ties.streams)
     both = walls_of_both(model, first, second, options)
     code, sweeps = pair_codes(model)
-    alone = True if is_alone(first, options) else None
+    alone = True if is_alone(model, first, options) else None
     prepare(code, sweeps, alone)
     second_start = STREAM_INITIAL if options["start"] == "shared" else STREAM_SECOND_INITIAL
     for r, replica in enumerate(replicas):
@@ -379,6 +393,6 @@ SOLVER = Solver(
     solve=solve,
     check=check,
     stochastic=True,
-    takes=FEATURES_OF_NOISE | {TIME, CEILING, CIRCLE, LAW},
+    takes=FEATURES,
     needs=(derivatives("drift"), CORRECTION, COMPILED),
 )

@@ -13,7 +13,8 @@ with replacement, with ``binomial`` over a number of neurons drawn from Binomial
 
 Steps: ``kernels/graph.py``, weak order 2 for additive noise, otherwise 1.  The means of the
 populations act on each other at rates of the size of l = pull + gap: longer steps than 1/l (at the
-start) could settle on false cycles and are refused.
+start) could settle on false cycles and are refused.  Drifts are explicit, with what they hear along
+the wires: steps of 2/rate and more are refused, rate being that of `_graphs.fastest_rate`.
 
 Unlike ``particles`` it records currents: what excites and inhibits the neurons, what is left of it,
 and where each neuron's own balance lies; they are those of the first variable with synapses.
@@ -49,7 +50,7 @@ from neurolim.kernels.model_code import step_code
 from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
 from neurolim.solvers._compiled import COMPILED
-from neurolim.solvers._graphs import KINDS, check_graph, lay_wires, most_heard
+from neurolim.solvers._graphs import KINDS, check_graph, fastest_rate, lay_wires, most_heard
 from neurolim.solvers._steps import check_lags, check_traced, lags, noises_of, remembered, walls_of
 from neurolim.solvers._times import (
     TIME_OPTIONS,
@@ -197,17 +198,17 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     sites, n = model.sites(params), options["n_neurons"]
     check_graph(len(sites.labels), n, options)
     gain, inward = most_heard(options, len(sites.labels), n)
-    rate = largest_rate(model, params, gain=gain, inward=inward)
-    if options["dt"] * rate > _LONGEST:
-        raise StudyError(
-            "dt",
-            f"{options['dt']:g} is longer than the relaxation time 1/(pull + gap) = {1 / rate:g}",
-            f"dt <= {_LONGEST / rate:g}",
-        )
-    rate = largest_rate(model, params, slopes=True, gain=gain, inward=inward)
-    if options["dt"] * rate >= 2.0:
-        problem = f"{options['dt']:g} is beyond the stability limit 2/rate = {2.0 / rate:g}"
-        raise StudyError("dt", problem, f"dt < {2.0 / rate:g}")
+    # Products of large weights may overflow, which is a large rate.
+    with np.errstate(over="ignore", invalid="ignore"):
+        relaxing = largest_rate(model, params, gain=gain, inward=inward)
+        fastest = fastest_rate(model, params, gain, inward)
+    if options["dt"] * relaxing > _LONGEST:
+        limit = f"the relaxation time 1/(pull + gap) = {1.0 / relaxing:g}"
+        problem = f"{options['dt']:g} is longer than {limit}"
+        raise StudyError("dt", problem, f"dt <= {_LONGEST / relaxing:g}")
+    if options["dt"] * fastest >= 2.0:
+        problem = f"{options['dt']:g} is beyond the stability limit 2/rate = {2.0 / fastest:g}"
+        raise StudyError("dt", problem, f"dt < {2.0 / fastest:g}, or weaker couplings")
     check_lags(model, sites, options["dt"], least=1.0, each=n)
     check_traced(model, "euler_maruyama")
     if options["wires"] != "all":
