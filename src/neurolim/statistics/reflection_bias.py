@@ -197,7 +197,7 @@ def judge(
         z = (values["bias"] - values["bias_theory"]) / error if error > 0 else np.nan
         tail = float(student.sf(abs(z), max(1, int(point["bias_replicas"]) - 1)))
         p_value = min(1.0, dataset["bias"].size * 2.0 * tail)
-        verdict = by_scores(abs(z), p_value, missing="one replica")
+        verdict = by_scores(abs(z), p_value, missing="no standard error")
         rows.append(Row(values | {"z": z}, verdict, "bias", at))
     orders = []
     for at, chosen in grid_points(dataset[list(_GIVES)], ("reflection",)):
