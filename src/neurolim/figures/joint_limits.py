@@ -35,13 +35,13 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     gamma, n = dataset["gamma"].values, dataset["n_neurons"].values.astype(float)
     beta = dataset["path_beta"].values
     over = [dim for dim in dataset["mean_bias"].dims if dim == "replica"]
-    replicas = dataset.sizes["replica"] if over else 1
+    several = bool(over) and dataset.sizes["replica"] > 1
     bias = dataset["mean_bias"].mean(over)
     squares = dataset["error_ratio"] ** 2
     ratio = squares.mean(over) ** 0.5
 
     def spread(array: xr.DataArray) -> xr.DataArray:
-        return array.std(over, ddof=int(replicas > 1)) / replicas**0.5
+        return array.std(over, ddof=int(several)) / array.count(over) ** 0.5
 
     panels = {
         "fluctuation of the mean": (
