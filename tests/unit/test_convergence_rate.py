@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from tests.judging import verdict_of
 
 from neurolim import core
 from neurolim.core import Kind
@@ -33,8 +34,8 @@ def table(array, dims, **options):
 
 def test_one_replica_of_a_stochastic_solver_gives_no_verdict():
     row = table(EPS[:, None], ("eps", "replica"))
-    assert row.verdict.kind == Kind.UNDECIDED
-    assert row.verdict.reason == "too few usable levels"
+    assert verdict_of(row).kind == Kind.UNDECIDED
+    assert verdict_of(row).reason == "too few usable levels"
     assert row.values["levels"] == 0
     assert table(EPS, ("eps",)).verdict.kind == Kind.AGREES
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy import stats
+from tests.judging import verdict_of
 
 from neurolim.core import Kind, Row
 from neurolim.statistics import (
@@ -30,7 +31,7 @@ def rows(statistic: Any, dataset: xr.Dataset, options: Any, expect: Any = None) 
 
 
 def kinds(*given: Any) -> list[Kind]:
-    return [row.verdict.kind for row in rows(*given) if row.verdict]
+    return [verdict_of(row).kind for row in rows(*given) if row.verdict]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_a_barrier_is_that_of_theory_within_five_per_cent(fitted, change, theory
         {name: ("rate", [value]) for name, value in values.items()}, {"rate": [2.0]}
     )
     (row,) = rows(arrhenius, dataset, {})
-    assert (row.label, row.verdict.kind) == ("barrier [rate=2]", kind)
+    assert (row.label, verdict_of(row).kind) == ("barrier [rate=2]", kind)
     if kind == Kind.AGREES:
         strict = {"barrier": {"tolerance": 0.02}}
         assert kinds(arrhenius, dataset, {}, strict) == [Kind.DISAGREES]
@@ -118,7 +119,7 @@ def test_first_order_constants_are_judged_where_they_tell_most(ratios, gammas, k
     values = ("gamma", "replica", "site"), np.array(ratios)[..., None]
     dataset = xr.Dataset(dict.fromkeys(names, values), {"gamma": gammas, "site": ["P"]})
     row = rows(first_order_constants, dataset, {"allowed": 1e-3})[0]
-    assert (row.label, row.verdict.kind) == ("shift_ratio [site=P]", kind)
+    assert (row.label, verdict_of(row).kind) == ("shift_ratio [site=P]", kind)
     assert row.values["gamma"] == gamma
 
 
@@ -128,7 +129,7 @@ def test_first_order_constants_on_a_zipped_axis_are_judged_point_by_point():
     gamma = ("path", [100.0, 1000.0])
     dataset = xr.Dataset(dict.fromkeys(names, values), {"gamma": gamma, "site": ["P"]})
     judged = rows(first_order_constants, dataset, {"allowed": 1e-3})
-    assert [row.verdict.kind for row in judged] == [Kind.AGREES, Kind.DISAGREES] * 3
+    assert [verdict_of(row).kind for row in judged] == [Kind.AGREES, Kind.DISAGREES] * 3
     assert [row.values["gamma"] for row in judged] == [100.0, 1000.0] * 3
 
 
@@ -150,7 +151,7 @@ def test_joint_limits_tell_their_path_and_the_sum_formula_counts_survivors():
         "mean_fluctuation [beta=0.5]", "mean_bias [beta=0.5]", "mean_fluctuation [gamma=1e+08]",
     ]  # fmt: skip
     assert [row.values["expected"] for row in orders.rows] == [-0.75, -0.5, -0.5]
-    assert all(row.verdict.kind == Kind.AGREES for row in orders.verdicts)
+    assert all(verdict_of(row).kind == Kind.AGREES for row in orders.verdicts)
     first = formula.rows[0]
     assert first.at == {"n_neurons": 16.0, "gamma": 4.0}
     ratio = np.mean(noise[:3] ** 2) ** 0.5
@@ -158,7 +159,7 @@ def test_joint_limits_tell_their_path_and_the_sum_formula_counts_survivors():
     assert first.values["standard_error"] == pytest.approx(stats.sem(noise[:3] ** 2) / 2 / ratio)
     dataset["mean_fluctuation"] = dataset["mean_fluctuation"] * dataset["n_neurons"] ** 0.2
     fluctuations = [rows(joint_limits, dataset, {"tolerance": 0.05})[k] for k in (0, 2)]
-    assert [row.verdict.kind for row in fluctuations] == [Kind.DISAGREES] * 2
+    assert [verdict_of(row).kind for row in fluctuations] == [Kind.DISAGREES] * 2
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_the_displacement_of_a_double_limit_has_the_expected_order(expected, kin
         {"beta": [0.25]},
     )
     (row,) = rows(double_limit, dataset, {}, {"displacement": expected})
-    assert (row.verdict.kind, row.verdict.low, row.verdict.high) == (kind, 0.9, 1.1)
+    assert (verdict_of(row).kind, verdict_of(row).low, verdict_of(row).high) == (kind, 0.9, 1.1)
     assert (row.values["noise_constant"], row.values["constant"]) == (2.0, 3.0)
 
 
@@ -183,7 +184,7 @@ def test_onsets_are_judged_by_their_intervals():
     dataset, options, _ = onset.exact()[0]
     applied = onset.apply(dataset, **options)
     expect = {"onset_order": {"tolerance": 1e-6}}
-    judged = {row.label: row.verdict.kind for row in rows(onset, applied, options, expect)}
+    judged = {row.label: verdict_of(row).kind for row in rows(onset, applied, options, expect)}
     assert judged == {
         "onset [kind=root]": Kind.AGREES,
         "offset [kind=root]": Kind.UNDECIDED,
@@ -220,11 +221,11 @@ def test_decay_rates_are_compared_in_the_noise_of_the_replicas_that_survived(rat
         dataset["decay_rate_theory"] = ("gap", [theory])
     options = {"theory": "none" if theory is None else "reference"}
     (row,) = rows(synchrony, dataset, options)
-    assert row.verdict.kind == kind
+    assert verdict_of(row).kind == kind
     survived = np.array(rates)[np.isfinite(rates)]
     if survived.std() > 0:
         interval = stats.t.interval(0.99, survived.size - 1, survived.mean(), stats.sem(survived))
-        assert (row.verdict.low, row.verdict.high) == pytest.approx(interval)
+        assert (verdict_of(row).low, verdict_of(row).high) == pytest.approx(interval)
 
 
 def test_a_point_of_a_phase_transition_without_replicas_hides_no_other():
@@ -237,7 +238,7 @@ def test_a_point_of_a_phase_transition_without_replicas_hides_no_other():
     dataset["order_z"] = ("coupling", [1.0, NAN, 8.0])
     dataset["order_replicas"] = ("coupling", [24, 1, 24])
     disordered, ordered = rows(phase_transition, dataset, {"of": "circle"})
-    assert [row.verdict.kind for row in (disordered, ordered)] == [Kind.AGREES, Kind.DISAGREES]
+    assert [verdict_of(row).kind for row in (disordered, ordered)] == [Kind.AGREES, Kind.DISAGREES]
     assert ordered.values["p_value"] == pytest.approx(2.0 * stats.t.sf(8.0, 23))
     critical = phase_transition.judge(dataset, {"of": "circle"}, {})[1]
     assert critical.columns[1].unit == "1/time"
@@ -253,6 +254,6 @@ def test_replicas_of_a_phase_transition_that_failed_are_as_if_they_were_not_ther
         np.testing.assert_allclose(rest[name], few[name], rtol=1e-9)
     # Five replicas tell a critical value less well than Student's t with 399 degrees of freedom.
     tables = [phase_transition.judge(data, options, {}) for data in (rest, few)]
-    assert [[row.verdict.kind for row in table.verdicts] for table in tables[0]] == [
-        [row.verdict.kind for row in table.verdicts] for table in tables[1]
+    assert [[verdict_of(row).kind for row in table.verdicts] for table in tables[0]] == [
+        [verdict_of(row).kind for row in table.verdicts] for table in tables[1]
     ]

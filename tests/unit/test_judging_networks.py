@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy import stats
+from tests.judging import verdict_of
 
 from neurolim.core import Kind, Verdict
 from neurolim.statistics import (
@@ -54,7 +55,7 @@ def at_law(replicas: int, failed: int, deviation: float) -> xr.Dataset:
 
 @pytest.mark.parametrize(("failed", "kind"), [(0, DISAGREES), (60, AGREES)])
 def test_failed_copies_are_no_freedom_beside_a_law(failed, kind):
-    options = {"after": 0.0, "law": "evolving"}
+    options: dict[str, Any] = {"after": 0.0, "law": "evolving"}
     found = law_agreement.apply(at_law(64, failed, 4.0), **options)
     assert int(found["law_replicas"]) == 64 - failed
     (table,) = law_agreement.judge(found, options, {})
@@ -64,7 +65,7 @@ def test_failed_copies_are_no_freedom_beside_a_law(failed, kind):
     assert mean.values["p_value"] == pytest.approx(expected)
     assert verdicts(table)[0].kind == kind
     assert covariance.verdict is not None
-    assert covariance.verdict.kind == AGREES
+    assert verdict_of(covariance).kind == AGREES
 
 
 def test_failed_networks_are_no_freedom_beside_the_mean_field():
@@ -128,8 +129,8 @@ def test_orders_of_the_bias_are_those_of_the_chain(deviation, kind):
         steps, chain = found["dt"].values, found["bias_theory"].sel(row.at).values
         expected = np.log(chain[0] / chain[1]) / np.log(steps[0] / steps[1])
         assert row.values["order_chain"] == pytest.approx(expected)
-        assert row.verdict.kind == kind
-        assert row.verdict.reason.startswith("order")
+        assert verdict_of(row).kind == kind
+        assert verdict_of(row).reason.startswith("order")
 
 
 def test_a_bias_below_the_noise_has_no_order():
@@ -244,5 +245,5 @@ def test_the_coupling_is_an_axis_or_an_option_of_the_solver():
             (table,) = contraction.judge(found, options, expect)
             (l1,) = (row for row in table.rows if row.at["norm"] == "l1")
             assert l1.verdict is not None
-            assert l1.verdict.kind == kind
+            assert verdict_of(l1).kind == kind
             assert l1.quantity == "rate_over_gap"

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from neurolim.core import StudyError
-from neurolim.numerics.regression import fit_order, measure_levels, verdict
+from neurolim.core import Kind, StudyError
+from neurolim.numerics.regression import fit_order, measure_levels
 from neurolim.statistics import profile
-from neurolim.statistics._common import standard_normal_network
+from neurolim.statistics._common import judge_order, standard_normal_network
 from neurolim.sweep.study import parse_study
 
 OPTIONS: dict[str, Any] = {"after": 0.0, "eps": "eps", "within": 2.0}
@@ -27,8 +27,8 @@ def test_noise_alone_has_no_order():
             samples = list(found[name].values)
             # A level of noise is taken for more than noise once in some hundred times.
             assert measure_levels(samples).reason.count("noise") >= 4
-            word = verdict(fit_order(np.array(eps), samples, resamples=100), 2.0)
-            assert word.startswith("inconclusive")
+            fit = fit_order(np.array(eps), samples, resamples=100)
+            assert judge_order(fit, {"order": 2.0}).kind == Kind.UNDECIDED
 
 
 def test_mean_square_is_unbiased_where_noise_is_as_large():

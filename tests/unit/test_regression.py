@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
+from neurolim.core import Kind
 from neurolim.numerics.regression import (
     OrderFit,
     fit_constant,
     fit_order,
     measure_levels,
     pairwise_orders,
-    verdict,
 )
+from neurolim.statistics._common import judge_order
 
 LEVELS = np.array([0.1, 0.05, 0.02, 0.01, 0.005])
 #: Those of Figure 6.1.
@@ -47,7 +48,7 @@ def test_a_curve_of_the_family_is_recovered_to_rounding_and_not_excluded(levels,
     assert fit.order == pytest.approx(1.0, abs=1e-12)
     assert fit.constant == pytest.approx(2.0, rel=1e-11)
     assert fit.high - fit.low < 1e-11
-    assert verdict(fit, 1.0) == "contains"
+    assert judge_order(fit, {"order": 1.0}).kind == Kind.AGREES
     errors = np.array([sample[0] for sample in samples])
     assert fit_constant(levels, errors, 1.0, True) == pytest.approx(2.0, rel=1e-11)
 
@@ -211,7 +212,7 @@ def test_a_resample_without_logarithm_leaves_the_order_inconclusive():
     values = np.array([1.0, 1, 1, 1, -1, 1, 1, 1, 1, 1])
     fit = fit_order(LEVELS, [eps * values for eps in LEVELS], resamples=4000)
     assert np.isfinite(fit.order)
-    assert verdict(fit, 1.0) == "inconclusive: no finite interval"
+    assert judge_order(fit, {"order": 1.0}).reason == "no finite interval"
 
 
 def test_a_curve_that_does_not_fit_widens_the_interval():
@@ -227,20 +228,20 @@ def test_a_curve_that_does_not_fit_widens_the_interval():
 def test_too_few_levels_give_no_order():
     fit = fit_order(LEVELS[:2], [np.array([1.0]), np.array([0.5])])
     assert np.isnan(fit.order)
-    assert verdict(fit, 1.0).startswith("inconclusive")
+    assert judge_order(fit, {"order": 1.0}).kind == Kind.UNDECIDED
 
 
 @pytest.mark.parametrize(
-    ("fit", "expected", "tolerance", "word"),
+    ("fit", "expected", "tolerance", "kind"),
     [
-        (OrderFit(1.0, 0.9, 1.1, 1.0), 1.05, 0.0, "contains"),
-        (OrderFit(1.0, 0.9, 1.1, 1.0), 1.12, 0.0, "excludes"),
-        (OrderFit(1.0, 0.9, 1.1, 1.0), 1.12, 0.03, "contains"),
-        (OrderFit(1.0, 0.6, 1.4, 1.0), 1.0, 0.0, "inconclusive"),
-        (OrderFit(1.0, 0.9, 1.1, 1.0), None, 0.0, "inconclusive"),
-        (OrderFit(0.5, 0.22, np.nan, 1.0), 1.0, 0.0, "inconclusive: no finite interval"),
-        (OrderFit(0.5, -np.inf, 0.6, 1.0), 1.0, 0.0, "inconclusive: no finite interval"),
+        (OrderFit(1.0, 0.9, 1.1, 1.0), 1.05, 0.0, Kind.AGREES),
+        (OrderFit(1.0, 0.9, 1.1, 1.0), 1.12, 0.0, Kind.DISAGREES),
+        (OrderFit(1.0, 0.9, 1.1, 1.0), 1.12, 0.03, Kind.AGREES),
+        (OrderFit(1.0, 0.6, 1.4, 1.0), 1.0, 0.0, Kind.UNDECIDED),
+        (OrderFit(1.0, 0.9, 1.1, 1.0), None, 0.0, Kind.NOT_JUDGED),
+        (OrderFit(0.5, 0.22, np.nan, 1.0), 1.0, 0.0, Kind.UNDECIDED),
+        (OrderFit(0.5, -np.inf, 0.6, 1.0), 1.0, 0.0, Kind.UNDECIDED),
     ],
 )
-def test_verdicts(fit, expected, tolerance, word):
-    assert verdict(fit, expected, tolerance).startswith(word)
+def test_orders_are_judged_by_their_interval(fit, expected, tolerance, kind):
+    assert judge_order(fit, {"order": expected, "tolerance": tolerance}).kind == kind
