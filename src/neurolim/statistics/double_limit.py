@@ -125,7 +125,7 @@ def judge(
             {
                 "rate": float(point["path_rate"]),
                 "rate_of_the_fit": float(point["path_fit"]),
-                "asymptotic_rate": -min(0.5, at["beta"]),
+                "asymptotic_rate": 0.0 - min(0.5, at["beta"]),
             },
             at=at,
         )
