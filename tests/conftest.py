@@ -10,6 +10,8 @@ import pytest
 # One thread per library, so runs are comparable everywhere.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+# Of hundreds of processes that tests start, the first compiles the sources for all others.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 ROOT = Path(__file__).parent.parent
 #: Files whose tests take minutes: side by side with others they have to start first.

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numba.extending import overload
 
 from neurolim.numerics import elementary
-from neurolim.numerics.compiled import OPTIONS
+from neurolim.numerics.cache import keep_compiled
+from neurolim.numerics.compiled import OPTIONS, entry
+from neurolim.provenance import code_digest
 
 __all__ = [
     "cos",
@@ -42,6 +45,12 @@ def is_symbol(x: Any) -> bool:
     return hasattr(x, "free_symbols")
 
 
+@lru_cache(maxsize=16)
+def _kept(function: Any) -> Any:
+    """Return an elementary function for Python to call, compiled once on a machine."""
+    return keep_compiled(entry(function.py_func), code_digest(elementary.__name__))
+
+
 def _called(name: str, compute: Callable[[float], float], x: Any) -> Any:
     """Return a function of a number, of an array entry by entry, or of a symbol."""
     if is_symbol(x):
@@ -56,47 +65,47 @@ def _called(name: str, compute: Callable[[float], float], x: Any) -> Any:
 
 def exp(x: Any) -> Any:
     """Return e^x; arguments are clipped to [-708, 709]."""
-    return _called("exp", elementary.exp, x)
+    return _called("exp", _kept(elementary.exp), x)
 
 
 def expm1(x: Any) -> Any:
     """Return e^x - 1, accurate near 0."""
-    return _called("expm1", elementary.expm1, x)
+    return _called("expm1", _kept(elementary.expm1), x)
 
 
 def log(x: Any) -> Any:
     """Return the natural logarithm: -inf at zero, NaN below."""
-    return _called("log", elementary.log_of_any, x)
+    return _called("log", _kept(elementary.log_of_any), x)
 
 
 def tanh(x: Any) -> Any:
     """Return the hyperbolic tangent."""
-    return _called("tanh", elementary.tanh, x)
+    return _called("tanh", _kept(elementary.tanh), x)
 
 
 def sigmoid(x: Any) -> Any:
     """Return 1/(1 + e^-x)."""
-    return _called("sigmoid", elementary.sigmoid, x)
+    return _called("sigmoid", _kept(elementary.sigmoid), x)
 
 
 def sin(x: Any) -> Any:
     """Return the sine."""
-    return _called("sin", elementary.sin, x)
+    return _called("sin", _kept(elementary.sin), x)
 
 
 def cos(x: Any) -> Any:
     """Return the cosine."""
-    return _called("cos", elementary.cos, x)
+    return _called("cos", _kept(elementary.cos), x)
 
 
 def normal_cdf(x: Any) -> Any:
     """Return the standard normal distribution function: a normal number becomes a uniform one."""
-    return _called("normal_cdf", elementary.normal_cdf, x)
+    return _called("normal_cdf", _kept(elementary.normal_cdf), x)
 
 
 def normal_quantile(x: Any) -> Any:
     """Return the inverse of the standard normal distribution function."""
-    return _called("normal_quantile", elementary.normal_quantile, x)
+    return _called("normal_quantile", _kept(elementary.normal_quantile), x)
 
 
 def sqrt(x: Any) -> Any:

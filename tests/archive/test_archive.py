@@ -536,7 +536,6 @@ def test_odd_metadata_are_refused_or_harmless_but_never_crash(made, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_some_chunks_are_made_again_bit_for_bit(made):
     found = verify(made[2], recompute=2, here=True, seed=3)
     assert sum("bit for bit" in line for line in found) == 2

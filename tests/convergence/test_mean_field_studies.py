@@ -9,9 +9,10 @@ import pytest
 from neurolim import run_study
 from neurolim.statements import statements
 
-QUICK = ("001-theorem-1-5", "002-theorem-2-7", "002-theorem-3-3", "particles-against-kinetic")
+QUICK = ("001-theorem-1-5", "002-theorem-2-7", "particles-against-kinetic")
 OTHERS = (
     "000-section-6",
+    "002-theorem-3-3",
     "002-proposition-3-6",
     "002-theorem-4-1",
     "002-theorem-4-2",

@@ -23,7 +23,7 @@ STUDIES = (
 )
 
 
-SAMPLED = ("theorem-1", "theorem-2", "theorem-4", "reflection-schemes")
+SAMPLED = ("theorem-4", "reflection-schemes")
 
 
 @pytest.mark.slow

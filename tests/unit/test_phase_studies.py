@@ -29,7 +29,7 @@ STUDIES = (
 )
 
 
-SAMPLED = ("map-current-a", "fig-7-4")
+SAMPLED = ("map-current-a",)
 
 
 @pytest.mark.slow

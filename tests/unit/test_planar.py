@@ -130,7 +130,6 @@ def test_homoclinic_current_and_its_estimate():
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_unstable_cycles_end_in_the_homoclinic_orbit():
     plane = cubic(0.3, 0.1)
     field, _, start = from_hopf(plane, 2e-4, 60)

@@ -49,7 +49,7 @@ def products(block, suffix):
     ("name", "scheme"),
     [
         pytest.param("fitzhugh_nagumo", "euler_maruyama", marks=pytest.mark.ci),
-        pytest.param("morris_lecar", "euler_maruyama", marks=pytest.mark.ci),
+        ("morris_lecar", "euler_maruyama"),
         ("linear", "euler_maruyama"),
         ("balanced", "euler_maruyama"),
         ("fitzhugh_nagumo", "exponential"),

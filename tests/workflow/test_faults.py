@@ -194,7 +194,7 @@ def test_a_full_disk_stops_the_run_with_its_name_and_costs_nothing(pieces, tmp_p
     [
         pytest.param("flip", marks=pytest.mark.ci),
         "truncate",
-        pytest.param("remove", marks=pytest.mark.ci),
+        "remove",
         "record",
     ],
 )

@@ -1,11 +1,13 @@
 """Solver x model: a run of a tiny configuration, or one refusal; nothing else may happen.
 
-Pairs run in another process.  A signal that ends it is a fault of the pair that ran, and those
-after it run in the next process.
+Pairs run in another process, which is kept for those that follow.  A signal that ends it is a fault
+of the pair that ran, and those after it run in the next process.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import itertools
 import json
 import os
@@ -14,9 +16,9 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 from numba.core.errors import NumbaError
@@ -27,7 +29,7 @@ from neurolim.testing._solutions import check_solution
 from neurolim.testing._tiny import tiny_run
 
 #: What the other process does.
-_PROGRAM = f"import sys; from {__name__} import main; main(*sys.argv[1:])"
+_PROGRAM = f"from {__name__} import main; main()"
 #: A name that no solver knows, for the model of every pair.
 _STRANGER = "a_model_that_nobody_knows"
 
@@ -75,8 +77,7 @@ def outcomes(pairs: Sequence[Pair]) -> list[Outcome]:
     An object that stands in no file of its own runs in this process, which a signal would end.
     """
     named = [_named(pair) for pair in pairs]
-    elsewhere = _elsewhere([pair for pair in named if _is_named(pair)])
-    return [next(elsewhere) if _is_named(pair) else outcome(pair) for pair in named]
+    return [_elsewhere(pair) if _is_named(pair) else outcome(pair) for pair in named]
 
 
 def outcome(pair: Pair) -> Outcome:
@@ -189,46 +190,75 @@ def _is_named(pair: Pair) -> bool:
     return isinstance(pair.solver, str) and isinstance(pair.model, str)
 
 
-def _elsewhere(pairs: list[Pair]) -> Iterator[Outcome]:
-    """Yield how pairs went, in their order."""
-    begun = 0
-    while begun < len(pairs):
-        returned, lines, said = _process(pairs[begun:])
-        for line in lines:
-            yield Outcome(*json.loads(line))
-        begun += len(lines)
-        if begun < len(pairs):
-            end = signal.Signals(-returned).name if returned < 0 else f"exit code {returned}"
-            last = said.strip().splitlines()[-1:]
-            words = f"ended by {end}" + "".join(f": {line.strip()}" for line in last)
-            yield Outcome(_words(*pairs[begun]), "fails", words)
-            begun += 1
+class _Process:
+    """A process in which pairs run, one after the other, until one of them ends it."""
 
-
-def _process(pairs: list[Pair]) -> tuple[int, list[str], str]:
-    """Return (exit code, lines of outcomes, standard error) of a process that runs pairs."""
-    with tempfile.TemporaryDirectory() as folder:
-        asked, answered = Path(folder) / "pairs.json", Path(folder) / "outcomes.jsonl"
-        asked.write_text(json.dumps(pairs), "utf-8")
-        answered.touch()
-        done = subprocess.run(
-            [sys.executable, "-c", _PROGRAM, str(asked), str(answered)],
+    def __init__(self) -> None:
+        self.place = _place()
+        self._said = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # see `end`
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
             text=True,
-            check=False,
         )
-        return done.returncode, answered.read_text("utf-8").splitlines(), done.stderr
+
+    def outcome(self, pair: Pair) -> Outcome | None:
+        """Return how a pair goes, or None if the process ended."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(pair) + "\n")
+            self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        return Outcome(*json.loads(line)) if line else None
+
+    def end(self) -> str:
+        """Let the process end, and return how it did, in one line."""
+        # Nothing more is asked, which ends a process that still runs.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.communicate()
+        returned = self._process.returncode
+        with self._said:
+            self._said.seek(0)
+            last = self._said.read().strip().splitlines()[-1:]
+        end = signal.Signals(-returned).name if returned < 0 else f"exit code {returned}"
+        return f"ended by {end}" + "".join(f": {line.strip()}" for line in last)
 
 
-def main(asked: str, answered: str) -> None:
-    """Run the pairs of a file, and write how they went to another, a line each as they end.
+def _place() -> tuple[str, ...]:
+    """Return what decides which plug-in a name or a path stands for."""
+    return (os.getcwd(), *sys.path)
 
-    Parameters
-    ----------
-    asked, answered : paths
-    """
-    with Path(answered).open("w", encoding="utf-8", buffering=1) as stream:
-        for pair in json.loads(Path(asked).read_text("utf-8")):
-            stream.write(json.dumps(outcome(Pair(*pair))) + "\n")
+
+#: The process that runs, if one does: to start Python and to load what solvers need takes longer
+#: than most pairs.
+_running: list[_Process] = []
+_lock = Lock()
+
+
+def _elsewhere(pair: Pair) -> Outcome:
+    """Return how a pair goes in another process."""
+    with _lock:
+        if _running and _running[0].place != _place():
+            _end_all()
+        if not _running:
+            _running.append(_Process())
+        return _running[0].outcome(pair) or Outcome(_words(*pair), "fails", _running.pop().end())
+
+
+@atexit.register
+def _end_all() -> None:
+    while _running:
+        _running.pop().end()
+
+
+def main() -> None:
+    """Answer every pair that is asked for, a line of JSON each, with how it went."""
+    with os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1) as answers:
+        # What plug-ins print is no answer.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        for line in sys.stdin:
+            answers.write(json.dumps(outcome(Pair(*json.loads(line)))) + "\n")
