@@ -21,7 +21,7 @@ from neurolim.figures._style import (
     styled,
 )
 
-_PANELS = {"growth": r"growth Re $\lambda$", "frequency": r"frequency Im $\lambda$"}
+_LABELS = {"growth": r"Re $\lambda$ (1/time)", "frequency": r"Im $\lambda$ (1/time)"}
 _GREEK = ("tau", "eps", "sigma", "theta", "gamma", "lambda")
 _SHOWN = 3
 
@@ -46,7 +46,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     order = np.argsort(axis)
     name = rf"$\{over}$" if over in _GREEK else over
     picture, axes = figure(1, 3, 9.4, 3.0)
-    for panel, (kind, title) in zip(axes[0], _PANELS.items(), strict=False):
+    for panel, (kind, label) in zip(axes[0], _LABELS.items(), strict=False):
         exact = chosen[f"{kind}_exact"].values
         known = order[np.isfinite(exact[order])]
         if known.size > 1:
@@ -58,7 +58,8 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
             axis, rate.values, 2.0 * error.values, fmt="o", ms=4, lw=1, zorder=3, label="network"
         )
         panel.axvline(float(chosen["critical_theory"]), color=THEORY, lw=0.7, ls=":")
-        panel.set_title(f"{title} (1/time)")
+        panel.set_title(f"{kind} about rest")
+        panel.set_ylabel(label)
         panel.set_xlabel(f"{name} (time)" if over == "tau" else name)
     axes[0, 0].axhline(0.0, color=THEORY, lw=0.5)
     axes[0, 0].legend(frameon=False, fontsize=8)
@@ -75,7 +76,9 @@ def _draw_means(panel: Any, chosen: xr.Dataset, over: str, name: str, order: np.
         here = mean.isel({over: int(order[place])})
         label = f"{name} = {here[over].item():g}"
         panel.plot(here["time"], here, color=colour, lw=1.0, label=label)
-    panel.set_title(f"mean of {chosen['variable'].values[0]}")
+    variable = str(chosen["variable"].values[0])
+    panel.set_title(f"mean {variable}")
+    panel.set_ylabel(variable)
     panel.set_xlabel("time")
     panel.legend(frameon=False, fontsize=8, loc="upper left")
 

@@ -5,14 +5,15 @@ it moves as Re C e^(lambda t), so that records one interval h apart obey
 
     y_(j+1) = a y_j + b y_(j-1) + c,        z^2 - a z - b = 0,      lambda = log(z)/h,
 
-c for what noise does to x*.  Least squares over the window give lambda, replica by replica;
-growth = Re lambda and frequency = Im lambda are compared with those of the rightmost root of the
-characteristic equation (solver ``characteristic``), in standard errors over replicas.
+c for what noise does to x*.  Least squares over the window give lambda from the average over
+replicas, because noise in what the fit rests on would bias it; the pseudo-values of the jackknife
+are its replicas.  growth = Re lambda and frequency = Im lambda are compared with those of the
+rightmost root of the characteristic equation (solver ``characteristic``), in standard errors.
 
 The critical value of an axis is where a polynomial of degree 4 through the growth has its zero,
 with the interval of Student's t over replicas, against that of the exact growth.
 
-Source: de Prony 1795; docs/phase-diagrams.md.
+Source: de Prony 1795; Davison & Hinkley 1997, sec. 2.7.3 (jackknife); docs/phase-diagrams.md.
 """
 
 from __future__ import annotations
@@ -59,11 +60,15 @@ def apply(dataset: xr.Dataset, *, over: str, after: float, high: float) -> xr.Da
     time = dataset["time"].values
     start, step = int(np.searchsorted(time, after, side="right")), float(time[1] - time[0])
 
-    def one(values: np.ndarray) -> tuple[float, float]:
-        return _rate(values[start:], high, step)
+    def each(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return _rates(values[:, start:], high, step)
 
     measured = xr.apply_ufunc(
-        one, away, input_core_dims=[["time"]], output_core_dims=[[], []], vectorize=True
+        each,
+        away,
+        input_core_dims=[["replica", "time"]],
+        output_core_dims=[["replica"], ["replica"]],
+        vectorize=True,
     )
     found: dict[str, Any] = {}
     exact_rates = {}
@@ -83,12 +88,25 @@ def apply(dataset: xr.Dataset, *, over: str, after: float, high: float) -> xr.Da
     return xr.Dataset(found, attrs={**dataset.attrs, "over": over})
 
 
-def _rate(values: np.ndarray, high: float, step: float) -> tuple[float, float]:
+def _rates(values: np.ndarray, high: float, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return growth and frequency of deviations [replica, time], a pseudo-value per replica."""
+    found = np.full((2, len(values)), np.nan)
+    used = np.isfinite(values).all(axis=1)
+    count, total = int(used.sum()), values[used].sum(axis=0)
+    if count < 2:
+        return found[0], found[1]
+    large = np.flatnonzero(np.abs(values[used]).max(axis=0) > high)
+    last = large[0] if large.size else total.size
+    if last >= _FEWEST + 2:
+        together = np.array(_rate(total[:last] / count, step))
+        for replica in np.flatnonzero(used):
+            without = _rate((total - values[replica])[:last] / (count - 1), step)
+            found[:, replica] = count * together - (count - 1) * np.array(without)
+    return found[0], found[1]
+
+
+def _rate(y: np.ndarray, step: float) -> tuple[float, float]:
     """Return growth and frequency of a deviation over its records."""
-    large = np.flatnonzero(~(np.abs(values) <= high))
-    y = values[: large[0]] if large.size else values
-    if y.size < _FEWEST + 2:
-        return np.nan, np.nan
     columns = np.stack([y[1:-1], y[:-2], np.full(y.size - 2, np.abs(y).max())], axis=1)
     a, b, _ = np.linalg.lstsq(columns, y[2:], rcond=None)[0]
     roots = np.roots([1.0, -a, -b]).astype(complex)
