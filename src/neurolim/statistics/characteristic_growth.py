@@ -10,8 +10,8 @@ replicas, because noise in what the fit rests on would bias it; the pseudo-value
 are its replicas.  growth = Re lambda and frequency = Im lambda are compared with those of the
 rightmost root of the characteristic equation (solver ``characteristic``), in standard errors.
 
-The critical value of an axis is where a polynomial of degree 4 through the growth has its zero,
-with the interval of Student's t over replicas, against that of the exact growth.
+The critical value of an axis is where a polynomial of degree 4, fitted to the growth by its errors,
+has its zero, with the interval of Student's t over replicas, against that of the exact growth.
 
 Source: de Prony 1795; Davison & Hinkley 1997, sec. 2.7.3 (jackknife); docs/phase-diagrams.md.
 """
@@ -84,7 +84,7 @@ def apply(dataset: xr.Dataset, *, over: str, after: float, high: float) -> xr.Da
         found[f"{name}_exact"] = exact_rates[name].assign_attrs(words)
         found[f"{name}_z"] = score.where(count > 1)
     growth = found["growth_measured"]
-    found |= _critical(growth, exact_rates["growth"], over)
+    found |= _critical(growth, found["growth_error"], exact_rates["growth"], over)
     return xr.Dataset(found, attrs={**dataset.attrs, "over": over})
 
 
@@ -117,38 +117,42 @@ def _rate(y: np.ndarray, step: float) -> tuple[float, float]:
     return float(rate.real), abs(float(rate.imag))
 
 
-def _critical(growth: xr.DataArray, exact_growth: xr.DataArray, over: str) -> dict[str, Any]:
+def _critical(
+    growth: xr.DataArray, error: xr.DataArray, exact_growth: xr.DataArray, over: str
+) -> dict[str, Any]:
     """Return critical values of ``over`` with their intervals, and in theory [other axes]."""
     axis = growth[over].values.astype(float)
     replicas = growth.sizes["replica"]
 
-    def one(samples: np.ndarray, theory: np.ndarray) -> tuple[float, ...]:
-        zeros = np.array([_zero(axis, column) for column in samples.T])
+    def one(samples: np.ndarray, error: np.ndarray, theory: np.ndarray) -> tuple[float, ...]:
+        weight = 1.0 / error if (error[np.isfinite(error)] > 0.0).all() else np.ones_like(error)
+        zeros = np.array([_zero(axis, column, weight) for column in samples.T])
         zeros = zeros[np.isfinite(zeros)]
         if zeros.size < max(2, 0.9 * replicas):
-            return np.nan, np.nan, np.nan, _zero(axis, theory)
+            return np.nan, np.nan, np.nan, _zero(axis, theory, weight)
         half = special.stdtrit(zeros.size - 1, 0.975) * zeros.std(ddof=1) / zeros.size**0.5
         middle = float(zeros.mean())
-        return middle, middle - float(half), middle + float(half), _zero(axis, theory)
+        return middle, middle - float(half), middle + float(half), _zero(axis, theory, weight)
 
     values = xr.apply_ufunc(
         one,
         growth,
+        error,
         exact_growth.broadcast_like(growth.isel(replica=0, drop=True)),
-        input_core_dims=[[over, "replica"], [over]],
+        input_core_dims=[[over, "replica"], [over], [over]],
         output_core_dims=[[]] * len(_CRITICAL),
         vectorize=True,
     )
     return dict(zip(_CRITICAL, values, strict=True))
 
 
-def _zero(axis: np.ndarray, growth: np.ndarray) -> float:
+def _zero(axis: np.ndarray, growth: np.ndarray, weight: np.ndarray) -> float:
     """Return the first zero of the polynomial through the growth, NaN without any."""
     used = np.isfinite(growth)
     if used.sum() < 2:
         return np.nan
     degree = min(_DEGREE, int(used.sum()) - 1)
-    line = np.polynomial.Polynomial.fit(axis[used], growth[used], degree)
+    line = np.polynomial.Polynomial.fit(axis[used], growth[used], degree, w=weight[used])
     roots = line.roots()
     inside = (np.abs(roots.imag) < 1e-9) & (roots.real >= axis.min()) & (roots.real <= axis.max())
     return float(roots.real[inside].min()) if inside.any() else np.nan
@@ -160,7 +164,8 @@ def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataF
     A number expected of ``critical`` stands in the place of the exact growth's zero.
     """
     measured = dataset["growth_measured"]
-    freedom = max(1, int(measured.notnull().sum("replica").min()) - 1)
+    counts = measured.notnull().sum("replica").values
+    freedom = max(1, int(counts[counts > 1].min(initial=measured.sizes["replica"])) - 1)
     rows = [verdict_on_scores(name, dataset[f"{name}_z"].values, freedom) for name in _GROWTHS]
     dims = [dim for dim in measured.dims if dim != "replica"]
     points = []
