@@ -29,23 +29,28 @@ def rightmost_roots(
     ----------
     matrices : A_k [d, d] each
     delays : tau_k >= 0
-    count : roots wanted; NaN stands for those that there are not, or that are not near the
-        eigenvalue they start from
+    count : roots wanted; NaN stands for those that there are not
 
     Notes
     -----
-    To rounding, but for roots of multiplicity two and more.
+    To rounding; a double root to its square root.
     """
     at_once = [A for A, delay in zip(matrices, delays, strict=True) if delay == 0.0]
     late = [(A, delay) for A, delay in zip(matrices, delays, strict=True) if delay > 0.0]
     start = np.sum(at_once, axis=0) if at_once else np.zeros_like(matrices[0])
     values = np.linalg.eigvals(_generator(start, late)).astype(complex)
     values = values[values.imag >= -1e-12 * np.abs(values)]
-    values = values[np.argsort(-values.real, kind="stable")][:count]
-    roots = [_polished(value, start, late) for value in values]
     found = np.full(count, complex(np.nan, np.nan))
-    found[: len(roots)] = roots
-    return found
+    known = 0
+    for value in values[np.argsort(-values.real, kind="stable")]:
+        if known == count:
+            break
+        root = _polished(value, start, late)
+        # An eigenvalue of the matrix that is no root has none nearby.
+        if np.isfinite(root):
+            found[known] = root
+            known += 1
+    return found[np.argsort(-found.real, kind="stable")]
 
 
 def _generator(start: np.ndarray, late: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
@@ -54,7 +59,7 @@ def _generator(start: np.ndarray, late: Sequence[tuple[np.ndarray, float]]) -> n
         return start
     d, longest = len(start), max(delay for _, delay in late)
     size = longest * (np.linalg.norm(start, 2) + sum(np.linalg.norm(A, 2) for A, _ in late))
-    last = int(min(_MOST, _POINTS + _PER_LENGTH * size))
+    last = min(_MOST, int(_POINTS + _PER_LENGTH * float(size)))
     angle = np.pi * np.arange(last + 1) / last
     point = 0.5 * longest * (np.cos(angle) - 1.0)
     weight = np.where((angle == 0.0) | (np.arange(last + 1) == last), 0.5, 1.0)
@@ -83,7 +88,7 @@ def _polished(
     root: complex, start: np.ndarray, late: Sequence[tuple[np.ndarray, float]]
 ) -> complex:
     """Return the root nearby, or NaN: Newton's method on the determinant."""
-    unit, first = np.eye(len(start)), root
+    unit, first, change = np.eye(len(start)), root, complex(np.inf)
     for _ in range(_NEWTON):
         residual, slope = root * unit - start, unit.astype(complex)
         for A, delay in late:
@@ -98,4 +103,4 @@ def _polished(
             return complex(np.nan, np.nan)
         if abs(change) < 1e-13 * (1.0 + abs(root)):
             return root
-    return complex(np.nan, np.nan)
+    return root if abs(change) < 1e-6 * (1.0 + abs(root)) else complex(np.nan, np.nan)
