@@ -1,4 +1,4 @@
-"""Growth and frequency of the mean about rest along an axis, and the mean at three values."""
+"""Growth and frequency of the mean about rest along an axis, and the mean over time."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ _SHOWN = 3
 
 @styled
 def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
-    """Return growth (left), frequency (middle) and the mean of the first replica (right).
+    """Return growth (left), frequency (middle) and size of the deviation (right).
 
     Lines are the exact root, a spline between the values of the axis; bars are two standard
-    errors; the dotted line is where the growth is zero.
+    errors; the dotted line is where the growth is zero.  Right: the first replica, at the first,
+    middle and last value of the axis.
 
     Parameters
     ----------
@@ -62,23 +63,26 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
         panel.set_ylabel(label)
         panel.set_xlabel(f"{name} (time)" if over == "tau" else name)
     axes[0, 0].axhline(0.0, color=THEORY, lw=0.5)
-    axes[0, 0].legend(frameon=False, fontsize=8)
-    _draw_means(axes[0, 2], chosen, over, name, order)
+    axes[0, 0].legend(frameon=False, fontsize=8, loc="lower right")
+    _draw_deviations(axes[0, 2], chosen, over, name, order)
     note_failures(picture, dataset, note)
     return picture
 
 
-def _draw_means(panel: Any, chosen: xr.Dataset, over: str, name: str, order: np.ndarray) -> None:
-    """Draw the mean of the first replica at the first, middle and last value of the axis."""
+def _draw_deviations(
+    panel: Any, chosen: xr.Dataset, over: str, name: str, order: np.ndarray
+) -> None:
+    """Draw how far the mean is from rest over time."""
     places = np.unique(np.linspace(0, order.size - 1, _SHOWN).round().astype(int))
-    mean = chosen["mean"].isel(replica=0, site=0, variable=0)
+    away = (chosen["mean"] - chosen["reference_equilibrium"]).isel(replica=0, site=0)
+    size = (away**2).sum("variable", skipna=False) ** 0.5
     for place, colour in reversed(list(zip(places, ordered_colours(len(places)), strict=True))):
-        here = mean.isel({over: int(order[place])})
+        here = size.isel({over: int(order[place])})
         label = f"{name} = {here[over].item():g}"
         panel.plot(here["time"], here, color=colour, lw=1.0, label=label)
-    variable = str(chosen["variable"].values[0])
-    panel.set_title(f"mean {variable}")
-    panel.set_ylabel(variable)
+    panel.set_yscale("log")
+    panel.set_title("deviation from rest")
+    panel.set_ylabel("norm of mean less rest")
     panel.set_xlabel("time")
     panel.legend(frameon=False, fontsize=8, loc="upper left")
 
@@ -99,6 +103,7 @@ def example() -> xr.Dataset:
             "growth_exact": ("tau", growth),
             "frequency_exact": ("tau", frequency),
             "critical_theory": ((), 2.0),
+            "reference_equilibrium": (("tau", "site", "variable"), np.zeros((5, 1, 1))),
         },
         {"tau": tau, "time": time, "site": [0.0], "variable": ["v"]},
         {"over": "tau"},
@@ -109,11 +114,12 @@ def needs(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]
     """Return the variables read."""
     rates = ("growth", "frequency")
     kinds = ("measured", "error", "exact")
-    return ("mean", *(f"{name}_{kind}" for name in rates for kind in kinds), "critical_theory")
+    found = (f"{name}_{kind}" for name in rates for kind in kinds)
+    return ("mean", "reference_equilibrium", *found, "critical_theory")
 
 
 FIGURE = Figure(
-    summary="Growth and frequency about rest beside the exact root, and the mean over time.",
+    summary="Growth and frequency about rest beside the exact root, and the deviation over time.",
     options=(),
     needs=needs,
     draw=draw,
