@@ -49,7 +49,8 @@ def test_the_study_agrees_and_wrong_expectations_do_not(tmp_path):
     assert verdict(found.assign_coords(in_degree=1.5 * found["in_degree"])) == "disagrees"
     assert verdict(found.assign_coords(in_degree=1e6 * found["in_degree"])) == "disagrees"
     rate = core.get("statistic", "convergence_rate")
-    orders = rate.apply(found, **study.entry_options("statistic", "convergence_rate"))
+    data = found.merge(statistic.apply(found, **options), compat="override")
+    orders = rate.apply(data, **study.entry_options("statistic", "convergence_rate"))
     for order, word in ((-1.0, "contains"), (-2.0, "excludes")):
-        table = rate.tables(orders, {"excess": {"order": order}})["convergence_rate"]
+        table = rate.tables(orders, {"instability": {"order": order}})["convergence_rate"]
         assert table["verdict"][0].split(":")[0] == word

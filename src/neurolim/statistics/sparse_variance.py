@@ -8,9 +8,10 @@ drawn anew for each.  In a large network these have nothing in common, so that s
 
 whatever the sign of the gain.  ``excess`` is its part beyond the mean-field law, k = infinity:
 
-    excess = 2 decay Var x/sigma^2 - 1 = (1 - q)^(-1/2) - 1 = q/2 + O(q^2),    q = (gain/decay)^2/k.
+    excess = 2 decay Var x/sigma^2 - 1 = (1 - q)^(-1/2) - 1 = q/2 + O(q^2),    q = (gain/decay)^2/k,
 
-At q = 1 the graph loses its stability, which its mean does not tell.
+and ``instability`` = 1 - (1 + excess)^(-2) is q itself, of order -1 in k down to q = 1, where the
+graph loses its stability, which its mean does not tell.
 
 Source: May 1972; Rajan & Abbott 2006; the spectra: docs/science.md, section 7.
 """
@@ -28,11 +29,12 @@ from neurolim.core import Param, Statistic, StudyError
 from neurolim.statistics._common import AFTER, parameter, place_of, verdict_on_scores, window
 
 _GIVES = ("excess", "excess_error", "excess_theory", "excess_z")
+_MORE = ("instability", "degree_ratio")
 _POINTS = (*_GIVES[1:], "degree_ratio")
 
 
 def apply(dataset: xr.Dataset, *, decay: str, gain: str, sigma: str, after: float) -> xr.Dataset:
-    """Return the excess [grid, replica], its error, exact value and score [grid].
+    """Return excess and instability [grid, replica]; error, exact value and score [grid].
 
     Parameters
     ----------
@@ -54,6 +56,9 @@ def apply(dataset: xr.Dataset, *, decay: str, gain: str, sigma: str, after: floa
     theory = ((1.0 - q.where(q < 1.0)) ** -0.5 - 1.0).broadcast_like(error)
     z = (excess.mean("replica") - theory) / error.where(error > 0)
     found = dict(zip(_GIVES, (excess, error, theory, z.where(count > 1)), strict=True))
+    found["instability"] = (1.0 - (1.0 + excess) ** -2.0).assign_attrs(
+        units="1", long_name="critical degree over the mean degree, from the variance"
+    )
     found["degree_ratio"] = (1.0 / q).broadcast_like(error)
     found["excess"].attrs = {"units": "1", "long_name": "variance beyond that of the mean field"}
     return xr.Dataset(found, attrs=dict(dataset.attrs))
@@ -97,6 +102,8 @@ def exact() -> list[Any]:
         ("excess_error", {"in_degree": 3}, 2.0 * error, error),
     ]
     checks += [("excess_z", {"in_degree": k}, 0.0, 4.0) for k in degrees]
+    # q = 9/4/k; a replica's relative error is (2/n)^(1/2), nearly twice as much of 1 - q.
+    checks += [("instability", {"in_degree": 3, "replica": 0}, 0.75, 4.0 * 0.5 * (2.0 / n) ** 0.5)]
     options = {"decay": "decay", "gain": "gain", "sigma": "sigma", "after": 0.0}
     return [(dataset, options, checks)]
 
@@ -121,7 +128,7 @@ def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables given."""
-    return (*_GIVES, "degree_ratio")
+    return (*_GIVES, *_MORE)
 
 
 STATISTIC = Statistic(
