@@ -63,7 +63,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
         panel.set_ylabel(label)
         panel.set_xlabel(f"{name} (time)" if over == "tau" else name)
     axes[0, 0].axhline(0.0, color=THEORY, lw=0.5)
-    axes[0, 0].legend(frameon=False, fontsize=8, loc="lower right")
+    axes[0, 0].legend(edgecolor="none", framealpha=1.0, fontsize=8, loc="lower right")
     _draw_deviations(axes[0, 2], chosen, over, name, order)
     note_failures(picture, dataset, note)
     return picture
