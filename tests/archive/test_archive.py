@@ -589,6 +589,32 @@ def test_a_refined_map_comes_again_with_what_it_rests_on(tmp_path):
     assert sum("bit for bit" in line for line in found) == chunks
 
 
+@pytest.mark.slow
+def test_an_archive_carries_the_wires_that_its_study_names(tmp_path):
+    study = tmp_path / "here" / "graph.yaml"
+    study.parent.mkdir()
+    study.write_text(
+        "title: Two neurons\nmodel: {state: {v: {spread: 1}}, drift: {v: -v + sum(v)}}\n"
+        "solver: wired\n"
+        "options: {wires: given, graph: ../wires.csv, n_neurons: 2,\n"
+        "          dt: 0.1, t_end: 0.2, records: 1}\n"
+    )
+    (tmp_path / "wires.csv").write_text("to,from,weight\n0,1,-0.5\n")
+    stages.run_study(study, tmp_path / "results")
+    made = archive([str(study)], tmp_path / "results", date=DATE, root=ROOT)
+    files = contents_of(made)
+    place = "code/plugins/graph/_up/wires.csv"
+    assert files[place] == b"to,from,weight\n0,1,-0.5\n"
+    # The archive's own wires are read, wherever the study was.
+    (tmp_path / "wires.csv").unlink()
+    assert verify(made, recompute=1, here=True)[-1].endswith("bit for bit")
+    other = rewritten(tmp_path / "other.zip", files | {place: files[place].replace(b"5", b"6")})
+    assert "simulated again" in problems(other, recompute=1, here=True)[0]
+    without = {name: content for name, content in files.items() if name != place}
+    words = problems(rewritten(tmp_path / "without.zip", without))
+    assert "names '../wires.csv', which is not in the archive" in words[0]
+
+
 def validator():
     """Return the RO-Crate validator and the folder of its environment, or skip."""
     for folder in (os.environ.get("ROCRATE_VALIDATOR", ""), ROOT / ".venv-rocrate"):

@@ -253,6 +253,81 @@ def test_graphs_that_do_not_fit_are_refused(options, words):
     assert words in str(refusal.value)
 
 
+STUDY = """
+title: Neurons on the graph of a file
+model:
+  state: {v: {spread: 1.0}}
+  drift: {v: -0.3*v}
+  gap_junctions: {v: 1.5}
+solver: wired
+options: {wires: given, junctions: wires, graph: GRAPH, n_neurons: 6, dt: 0.1, t_end: 1, records: 1}
+"""
+ROWS = ((0, 1, 1.5), (1, 2, 0.25), (2, 0, 1.0), (4, 5, -0.5))
+LINES = "from, weight, to\n" + "".join(f"{j}, {w}, {i}\n" for i, j, w in ROWS)
+
+
+def study_on(folder, graph):
+    """Return the study file in a folder, on a graph that it names or says wire by wire."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "study.yaml"
+    path.write_text(STUDY.replace("GRAPH", graph))
+    return path
+
+
+def test_a_study_may_name_a_file_of_wires_beside_it(tmp_path):
+    named, told = (
+        study_on(tmp_path / "named", "wires.csv"),
+        study_on(tmp_path / "told", str([*map(list, ROWS)])),
+    )
+    (named.parent / "wires.csv").write_text(LINES)
+    one, other = (neurolim.load_study(path) for path in (named, told))
+    assert one.options_at(0) == other.options_at(0)
+    assert one.digest(0, 1) == other.digest(0, 1)
+    found = [neurolim.run_study(path, path.parent / "results") for path in (named, told)]
+    np.testing.assert_array_equal(found[0]["mean"], found[1]["mean"])
+    # Another weight is another simulation.
+    (named.parent / "wires.csv").write_text(LINES.replace("0.25", "0.26"))
+    changed = neurolim.load_study(named)
+    assert changed.digest(0, 1) != one.digest(0, 1)
+    assert changed.definition() != one.definition()
+    again = neurolim.run_study(named, named.parent / "results")
+    assert (again["mean"] != found[0]["mean"]).any()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "wires.csv: cannot be read: No such file"),
+        (b"\xff\xfe", "wires.csv: not UTF-8 text"),
+        ("", "wires.csv:1: no column 'to' in the header ''"),
+        ("0,1,1.0\n", "wires.csv:1: no column 'to' in the header '0,1,1.0'"),
+        ("to,from\n0,1\n", "wires.csv:1: no column 'weight'"),
+        ("to,from,weight,to\n", "wires.csv:1: two columns 'to'"),
+        (
+            "to,from,weight,wieght\n",
+            "wires.csv:1: unknown column 'wieght' (did you mean 'weight'?)",
+        ),
+        ("to,from,weight\n", "wires.csv: no wires below the header"),
+        ("to,from,weight\n0,1,1\n\n1,2,1\n", "wires.csv:3: '' has 1 cells, not 3"),
+        ("to,from,weight\n0,1,1\n,2,1\n", "wires.csv:3: to: '' is no number of a node"),
+        ("to,from,weight\n0,-1,1\n", "wires.csv:2: from: '-1' is no number of a node"),
+        ("to,from,weight\n0,1.5,1\n", "wires.csv:2: from: '1.5' is no number of a node"),
+        ("to,from,weight\n0,1,1\n5,6,1\n", "wires.csv:3 ends at node 6 of 6"),
+        ("to,from,weight\n0,1,much\n", "wires.csv:2: weight: 'much' is no finite number"),
+        ("to,from,weight\n0,1,nan\n", "wires.csv:2: weight: 'nan' is no finite number"),
+        ("to,from,weight\n0,1,1\n1,0,1\n0,1,2\n", "wires.csv:4: the wire from 1 to 0 is in line 2"),
+    ],
+)
+def test_a_file_of_wires_that_does_not_fit_is_refused_with_its_line(tmp_path, text, words):
+    study = study_on(tmp_path, "wires.csv")
+    if text is not None:
+        (tmp_path / "wires.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(StudyError) as refusal:
+        neurolim.load_study(study)
+    assert words in str(refusal.value)
+    assert str(refusal.value).startswith(f"{study}: options.graph: {tmp_path}")
+
+
 def test_a_drift_too_fast_for_the_step_is_refused():
     model = Model(
         summary="Fast.", source="this test", name="fast", state=(State("v"),), params=(),

@@ -37,8 +37,8 @@ _STUDY, _WORD = "[a-z0-9][a-z0-9_-]*", r"\w[\w-]*"
 _CODE = re.compile(
     "|".join(map(re.escape, CODE_FILES))
     + f"|({'|'.join(CODE_FOLDERS)})/.+"
-    # Files that studies name, each below its study's name.
-    + rf"|plugins/{_STUDY}/(\w[\w.-]*/)*{_WORD}\.py"
+    # Files that studies name, each below its study's name: plug-ins and wires.
+    + rf"|plugins/{_STUDY}/(\w[\w.-]*/)*({_WORD}\.py|\w[\w.-]*\.csv)"
     # Packages whose plug-ins studies name, with what importlib.metadata finds these by.
     + r"|packages/(\w+/)*\w+\.py|packages/\w+-[\w.+!]+\.dist-info/(METADATA|entry_points\.txt)",
     re.ASCII,

@@ -33,7 +33,7 @@ from neurolim.core.outside import is_file
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import packages, store
 from neurolim.sweep.chunks import dims_of, variables_of
-from neurolim.sweep.sources import PLUGINS, place_of, words_of
+from neurolim.sweep.sources import PLUGINS, graphs_in, place_of, words_of
 from neurolim.sweep.study import Study, load_study, read_study
 from neurolim.sweep.zipped import Entry, ZipError, entries_of, read_entry
 
@@ -236,7 +236,10 @@ def _studies(
         try:
             mapping = read_study(file)
             words = list(words_of(mapping))
-            for word in (word for _, _, word in words if is_file(word)):
+            reference = mapping.get("reference")
+            options = (mapping, reference if isinstance(reference, Mapping) else {})
+            files = [word for part in options for word in graphs_in(part.get("options")).values()]
+            for word in (*files, *(word for _, _, word in words if is_file(word))):
                 # Whatever it says, a study of an archive finds its files in there.
                 if f"{PLUGINS}/{name}/{place_of(word)}" not in entries:
                     raise StudyError("", f"names {word!r}, which is not in the archive")

@@ -26,7 +26,7 @@ from neurolim.pipeline.digests import stage_digests
 from neurolim.pipeline.layout import layout_of
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, packages, store
-from neurolim.sweep.sources import PLUGINS, files_of
+from neurolim.sweep.sources import PLUGINS, files_of, place_of
 from neurolim.sweep.study import Study, load_study
 from neurolim.sweep.zipped import entries_of, read_entry, write_zip
 
@@ -177,13 +177,15 @@ def manifest_of(study: Study) -> dict[str, Any]:
 
 def _plugins(study: Study) -> dict[str, bytes | Path]:
     """Return the files that a study names, and those of their folders that they import."""
-    return {
-        f"{PLUGINS}/{study.name}/{place}": file
+    plugins = {
+        place: file
         for source in study.sources.values()
         # A model as text is in the study itself.
         if not source.text
         for place, file in files_of(source.word, Path(source.path)).items()
     }
+    graphs = {place_of(word): file for word, file in study.graphs.items()}
+    return {f"{PLUGINS}/{study.name}/{place}": file for place, file in (plugins | graphs).items()}
 
 
 def _installed(study: Study) -> list[tuple[str, str]]:
@@ -274,8 +276,8 @@ def _described(study: Study, files: Mapping[str, Any]) -> dict[str, str]:
         f"netcdf/{name}.nc": f"statistics of {name}, NetCDF 3",
         f"chunks/{name}/": f"records of the chunks of {name}: SHA-256 and what they were made from",
     }
-    if study.sources:
-        words[f"{PLUGINS}/{name}/"] = f"models, solvers, statistics and figures of {name} in files"
+    if any(file.startswith(f"{PLUGINS}/{name}/") for file in files):
+        words[f"{PLUGINS}/{name}/"] = f"files that {name} names: plug-ins and wires"
     for file in files:
         folder, _, base = file.partition("/")
         if folder in ("tables", "figures") and base.startswith(f"{name}/"):
@@ -295,7 +297,11 @@ def _readme(
         f"- **{study.name}**: {study.title}. {html.unescape(study.claim)}" for study in studies
     )
     versions = ", ".join(f"{name} {version}" for name, version in software.items())
-    own = "; `code/plugins/`: files that a study names" if any(s.sources for s in studies) else ""
+    own = (
+        "; `code/plugins/`: files that a study names"
+        if any(_plugins(study) for study in studies)
+        else ""
+    )
     path = ""
     if with_packages:
         own += "; `code/packages/`: what installed packages bring"

@@ -52,7 +52,6 @@ _OUTSIDE = {
     ("reset", "threshold", "thresholds", "spike", "spikes"): "thresholds with reset",
     ("jump", "jumps", "levy", "poisson"): "jumps",
     ("plasticity", "learning"): "plastic weights",
-    ("delay", "delays"): "delays",
 }
 _WORD = re.compile(r"(?P<path>.*\.py)(:(?P<attribute>\w+))?")
 _STEM = re.compile(r"[A-Za-z0-9]\w*(-\w+)*", re.ASCII)

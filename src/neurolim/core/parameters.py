@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from neurolim.core.errors import StudyError, hint, show
+from neurolim.core.wires import Wires, is_wires_file, read_wires
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,9 @@ class Param:
     name, default, unit, doc : label, default value (None: has to be given), unit, description
     kind : "number", "integer", "boolean", "text", "choice", "vector" (list of numbers),
         "names" (list of words), "matrix" (list of equal rows of numbers) or "graph" (list of
-        wires [to, from, weight]); three more name parts of a study and are checked against it:
-        "axis" (a numeric positive axis), "parameter" (a number, fixed or on an axis), "record
-        time" (a time before the last record)
+        wires [to, from, weight], or a file of them); three more name parts of a study and are
+        checked against it: "axis" (a numeric positive axis), "parameter" (a number, fixed or on an
+        axis), "record time" (a time before the last record)
     low, high : closed bounds for numbers (each entry of a vector or matrix)
     positive : exclude zero and below
     choices : the words allowed for "choice"; for "number" words allowed instead of a number
@@ -78,7 +79,7 @@ class Param:
             "integer": "an integer",
             "vector": "a list of numbers",
             "matrix": "a list of equally long lists of numbers",
-            "graph": "a list of wires, [to, from] or [to, from, weight]",
+            "graph": "a list of wires, [to, from] or [to, from, weight], or a .csv file of them",
         }[self.kind]
         low = 0.0 if self.positive and self.low < 0 else self.low
         if self.positive and low == 0:
@@ -135,6 +136,13 @@ class Param:
 
     def _graph(self, value: Any) -> tuple[tuple[int, int, float], ...]:
         """Return the wires (to, from, weight) of a graph; a sparse matrix has them as entries."""
+        if isinstance(value, Wires):
+            return value
+        if is_wires_file(value):
+            try:
+                return read_wires(value)
+            except StudyError as error:
+                raise error.within(self.name) from None
         if callable(getattr(value, "tocoo", None)):
             matrix = value.tocoo()
             weights = matrix.data.astype(float)

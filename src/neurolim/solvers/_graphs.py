@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import binom
 
 from neurolim.core import Model, StudyError
+from neurolim.core.wires import wire_name
 from neurolim.kernels.graph import Wires
 from neurolim.numerics.random import BLOCK, STREAMS_PER_SITE, uniforms
 from neurolim.numerics.structure import derivatives_of, structure_of
@@ -43,7 +44,7 @@ def check_graph(n_sites: int, n: int, options: Mapping[str, Any]) -> None:
     for row, (to, source, _) in enumerate(graph):
         for node in (to, source):
             if node >= n_sites * n:
-                problem = f"wire {row + 1} ends at node {node} of {n_sites * n}"
+                problem = f"{wire_name(graph, row)} ends at node {node} of {n_sites * n}"
                 raise StudyError("graph", problem, f"nodes 0 to {n_sites * n - 1}, site after site")
     if graph:
         to, _, weight = (np.array(column) for column in zip(*graph, strict=True))

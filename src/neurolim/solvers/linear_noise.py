@@ -38,8 +38,9 @@ from neurolim.core.model import (
     TIME,
     arguments_of,
 )
-from neurolim.numerics.structure import derivatives_of, structure_of
+from neurolim.numerics.structure import structure_of
 from neurolim.solvers._laws import amplitudes, start_moments
+from neurolim.solvers._linear_flow import LinearFlow
 from neurolim.solvers._mean_and_covariance import (
     NETWORK_OPTIONS,
     check_network,
@@ -67,7 +68,7 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
     return Cost(0.05 + 0.01 * options["t_end"], 1e6)
 
 
-class _Linearised:
+class _Linearised(LinearFlow):
     """The network about its mean: right-hand sides of M, S and C.
 
     Parameters
@@ -77,11 +78,8 @@ class _Linearised:
     """
 
     def __init__(self, model: Model, params: Mapping[str, Any], n: int) -> None:
-        sites = model.sites(params)
-        (self.p,) = sites.params
-        self.model, self.d, self.n = model, len(model.state), n
-        self.weight = float(sites.coupling[0, 0])
-        self.slopes, self.amplitudes = derivatives_of(model), amplitudes(model)
+        super().__init__(model, params)
+        self.n, self.amplitudes = n, amplitudes(model)
         self.common = np.array([noise.common for noise in model.noises], dtype=bool)
         #: Noises whose amplitude moves with x, m or c, and is affine in x
         self.moving = [
@@ -103,20 +101,6 @@ class _Linearised:
             covariance = width @ width.T
         spread = covariance.ravel()
         return np.concatenate([centre, spread, spread / self.n])
-
-    def matrix(self, values: Any) -> np.ndarray:
-        """Return the derivatives of d functions as a matrix [d, ...]."""
-        return np.array(values, dtype=float).reshape(self.d, -1)
-
-    def means(self, x: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return (m, c) of a site whose neurons all sit at x."""
-        m = (*x, *self.model.equations.field(x, self.p))
-        return m, tuple(self.weight * value for value in m)
-
-    def carried(self, at: tuple[Any, ...]) -> np.ndarray:
-        """Return the slopes of the means of states and fields in x [d + n_fields, d]."""
-        sent = np.array(self.slopes.field_x(*at), dtype=float).reshape(-1, self.d)
-        return np.concatenate([np.eye(self.d), sent])
 
     def intensities(
         self, t: float, x: tuple[float, ...], own: np.ndarray, of_mean: np.ndarray
@@ -152,36 +136,19 @@ class _Linearised:
                 of_own, of_all = of_own + more, of_all + more / self.n
         return of_own, of_all
 
-    def generators(self, t: float, x: tuple[float, ...]) -> tuple[np.ndarray, ...]:
-        """Return (F, A, L) at x."""
-        m, c = self.means(x)
-        at = (x, m, c, self.p, t)
-        slopes, matrix = self.slopes, self.matrix
-        pull, target, gap = (
-            np.array(part, dtype=float) for part in self.model.equations.relax(m, c, self.p)
-        )
-        own = matrix(slopes.drift_x(*at)) - np.diag(pull)
-        carried = self.carried(at)
-        place = np.array(x)[:, None]
-        felt = matrix(slopes.drift_m(*at)) + self.weight * matrix(slopes.drift_c(*at))
-        felt += matrix(slopes.current_m(*at)) + self.weight * matrix(slopes.current_c(*at))
-        felt -= place * (matrix(slopes.pull_m(*at)) + self.weight * matrix(slopes.pull_c(*at)))
-        drift = self.model.equations.drift(x, m, c, self.p, t)
-        motion = np.array(drift, dtype=float) + pull * (target - place[:, 0])
-        return motion, own + felt @ carried, own - np.diag(gap)
-
     def slope(self, t: float, flat: np.ndarray) -> np.ndarray:
         """Return the time derivative of M, S and C, flat."""
         d = self.d
         x = tuple(flat[:d].tolist())
         own, of_mean = flat[d:].reshape(2, d, d)
-        motion, mean_slope, own_slope = self.generators(t, x)
+        here = self.at(t, x)
+        mean_slope, own_slope = here.own + here.felt @ here.carried, here.own - np.diag(here.gap)
         of_own, of_all = self.intensities(t, x, own, of_mean)
         widening = own_slope @ own
         widening = widening + widening.T + of_own
         wandering = mean_slope @ of_mean
         wandering = wandering + wandering.T + of_all
-        return np.concatenate([motion, widening.ravel(), wandering.ravel()])
+        return np.concatenate([here.motion, widening.ravel(), wandering.ravel()])
 
 
 def solve(

@@ -76,8 +76,8 @@ OPTIONS = (
     Param(
         "graph",
         (),
-        doc="wires of a given graph, [to, from] or [to, from, weight]; nodes are the neurons 0, 1, "
-        "..., site after site",
+        doc="wires of a given graph, [to, from] or [to, from, weight], or a .csv file of them; "
+        "nodes are the neurons 0, 1, ..., site after site",
         kind="graph",
     ),
     Param(

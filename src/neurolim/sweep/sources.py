@@ -10,6 +10,7 @@ from typing import Any
 from neurolim import core, sources
 from neurolim.core import Source, StudyError
 from neurolim.core.outside import TYPES, is_file, locate, origin, split
+from neurolim.core.wires import is_wires_file
 from neurolim.text.model import written
 
 #: Beside ``studies/`` in an archive: where the files of its studies are.
@@ -21,7 +22,7 @@ def place_of(word: str) -> str:
 
     ``../models/hr.py`` is in ``_up/models/hr.py``, ``/data/hr.py`` in ``_root/data/hr.py``.
     """
-    parts = PurePosixPath(split(word)[0]).parts
+    parts = PurePosixPath(_path(word)).parts
     return "/".join({"..": "_up", "/": "_root"}.get(part, part) for part in parts)
 
 
@@ -34,7 +35,18 @@ def path_of(word: str, study: str) -> Path:
     archived = folder.parent / PLUGINS / Path(study).stem
     if folder.name == "studies" and archived.is_dir():
         return archived / place_of(word)
-    return Path(study).parent / Path(split(word)[0]).expanduser()
+    return Path(study).parent / Path(_path(word)).expanduser()
+
+
+def _path(word: str) -> str:
+    """Return the path in a word that names a plug-in in a file, or a file of wires."""
+    return split(word)[0] if is_file(word) else word
+
+
+def graphs_in(options: Any) -> dict[str, str]:
+    """Return the files of wires that options name: {option: word}."""
+    given = options.items() if isinstance(options, Mapping) else ()
+    return {name: word for name, word in given if is_wires_file(word)}
 
 
 def files_of(word: str, path: Path) -> dict[str, Path]:

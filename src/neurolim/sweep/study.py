@@ -22,7 +22,7 @@ from neurolim.core import Model, Param, Solver, StudyError
 from neurolim.numerics.random import noise_key
 from neurolim.sweep.grid import MAX_POINTS, Axis, parse_axis
 from neurolim.sweep.refine import Refine, levels_of
-from neurolim.sweep.sources import with_sources
+from neurolim.sweep.sources import graphs_in, path_of, with_sources
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 #: Grids larger than this are checked on a deterministic sample of points.
@@ -174,15 +174,27 @@ class Study(BaseModel):
         return self.n_points * self.replicas
 
     @cached_property
+    def graphs(self) -> dict[str, Path]:
+        """Return the files of wires that the study names, by their names in the study."""
+        own = {} if self.reference is None else self.reference.options
+        words = {*graphs_in(self.options).values(), *graphs_in(own).values()}
+        return {word: path_of(word, self.file) for word in sorted(words)}
+
+    def _located(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options whose files of wires are where the study has them."""
+        found = {name: str(self.graphs[word]) for name, word in graphs_in(options).items()}
+        return {**options, **found}
+
+    @cached_property
     def _base(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Return (params, options, reference options) resolved, without the axes."""
         params = _resolved("params", self.the_model.params, self.params)
-        options = _resolved("options", self.the_solver.options, self.options)
+        options = _resolved("options", self.the_solver.options, self._located(self.options))
         reference: dict[str, Any] = {}
         if self.reference is not None and self.the_reference is not None:
             shared = {param.name for param in self.the_reference.options}
             given = {name: value for name, value in options.items() if name in shared}
-            given.update(self.reference.options)
+            given.update(self._located(self.reference.options))
             reference = _resolved("reference.options", self.the_reference.options, given)
         return params, options, reference
 

@@ -1,0 +1,56 @@
+"""Sparse random graphs: the exact variance, and the study whose verdict rests on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.linalg import solve_continuous_lyapunov
+
+from neurolim import core, load_study, run_study
+from neurolim.solvers._graphs import lay_wires
+
+STUDIES = Path(__file__).parents[2] / "config"
+
+
+@pytest.mark.parametrize("gain", [-2.0, 0.8])
+@pytest.mark.parametrize("wires", ["binomial", "fixed"])
+def test_the_variance_is_that_of_lyapunovs_equation_on_drawn_graphs(gain, wires):
+    # A X + X A^T + 1 = 0 on graphs of the solver: independent of spectra and of simulation.
+    n, degree, graphs = 500, 8, 8
+    options = {"wires": wires, "in_degree": degree, "junctions": "mean", "graph": ()}
+    found = []
+    for replica in range(graphs):
+        laid = lay_wires(1, n, options, 11, replica)
+        heard = np.diff(laid.place[0, 0])
+        A = -np.eye(n)
+        np.add.at(A, (np.repeat(np.arange(n), heard), laid.source), gain * laid.weight[0])
+        found.append(np.trace(solve_continuous_lyapunov(A, -np.eye(n))) / n)
+    error = np.std(found, ddof=1) / np.sqrt(graphs)
+    expected = 0.5 / np.sqrt(1.0 - gain**2 / degree)
+    # The mean's own variance and wires to oneself are of order 1/n.
+    assert np.mean(found) == pytest.approx(expected, abs=4.0 * error + 4.0 * abs(gain) / n)
+    assert error < 0.01 * expected
+
+
+def test_the_study_agrees_and_wrong_expectations_do_not(tmp_path):
+    path = STUDIES / "tiny" / "sparse-graph.yaml"
+    study, found = load_study(path), run_study(path, tmp_path)
+    statistic = study.plugin("statistic", "sparse_variance")
+    options = study.entry_options("statistic", "sparse_variance")
+
+    def verdict(dataset):
+        table = statistic.tables(statistic.apply(dataset, **options), {})["sparse_variance"]
+        return table["verdict"][0].split(":")[0]
+
+    assert verdict(found) == "agrees"
+    # The closed form of half as many wires more, and the mean field's, do not fit.
+    assert verdict(found.assign_coords(in_degree=1.5 * found["in_degree"])) == "disagrees"
+    assert verdict(found.assign_coords(in_degree=1e6 * found["in_degree"])) == "disagrees"
+    rate = core.get("statistic", "convergence_rate")
+    data = found.merge(statistic.apply(found, **options), compat="override")
+    orders = rate.apply(data, **study.entry_options("statistic", "convergence_rate"))
+    for order, word in ((-1.0, "contains"), (-2.0, "excludes")):
+        table = rate.tables(orders, {"instability": {"order": order}})["convergence_rate"]
+        assert table["verdict"][0].split(":")[0] == word
