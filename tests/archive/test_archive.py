@@ -600,7 +600,7 @@ def test_an_archive_carries_the_wires_that_its_study_names(tmp_path):
         "          dt: 0.1, t_end: 0.2, records: 1}\n"
     )
     (tmp_path / "wires.csv").write_text("to,from,weight\n0,1,-0.5\n")
-    stages.run_study(study, tmp_path / "results")
+    run_study(study, tmp_path / "results")
     made = archive([str(study)], tmp_path / "results", date=DATE, root=ROOT)
     files = contents_of(made)
     place = "code/plugins/graph/_up/wires.csv"

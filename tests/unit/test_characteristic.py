@@ -104,15 +104,14 @@ def test_the_study_agrees_and_wrong_expectations_do_not(tmp_path):
     options = study.entry_options("statistic", "characteristic_growth")
 
     def verdicts(dataset, expect):
-        tables = statistic.tables(statistic.apply(dataset, **options), expect)
-        words = [*tables["characteristic_growth"]["verdict"], *tables["critical_value"]["verdict"]]
-        return [word.split(":")[0] for word in words]
+        tables = statistic.judge(statistic.apply(dataset, **options), options, expect)
+        return [row.verdict.kind for table in tables for row in table.verdicts if row.verdict]
 
     right = study.expectations()
-    assert verdicts(found, right) == ["agrees", "agrees", "contains"]
+    assert verdicts(found, right) == ["agrees", "agrees", "agrees"]
     # A critical delay 3 % longer, and the roots of delays that are as much longer.
     wrong = {"critical": {"order": 1.03 * right["critical"]["order"], "tolerance": 0.05}}
-    assert verdicts(found, wrong) == ["agrees", "agrees", "excludes"]
+    assert verdicts(found, wrong) == ["agrees", "agrees", "disagrees"]
     roots = [
         neurolim.solve(study.the_model, "characteristic", {"tau": 1.03 * float(tau)})
         for tau in found["tau"]
@@ -121,4 +120,4 @@ def test_the_study_agrees_and_wrong_expectations_do_not(tmp_path):
         f"reference_{name}": (("tau", "root"), np.array([root[name].values for root in roots]))
         for name in ("growth", "frequency")
     }
-    assert verdicts(found.assign(late), {}) == ["disagrees", "disagrees", "excludes"]
+    assert verdicts(found.assign(late), {}) == ["disagrees", "disagrees", "disagrees"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.linalg import solve_continuous_lyapunov
+from tests.judging import verdict_of
 
 from neurolim import core, load_study, run_study
 from neurolim.solvers._graphs import lay_wires
@@ -41,8 +42,8 @@ def test_the_study_agrees_and_wrong_expectations_do_not(tmp_path):
     options = study.entry_options("statistic", "sparse_variance")
 
     def verdict(dataset):
-        table = statistic.tables(statistic.apply(dataset, **options), {})["sparse_variance"]
-        return table["verdict"][0].split(":")[0]
+        table, _ = statistic.judge(statistic.apply(dataset, **options), options, {})
+        return verdict_of(table.rows[0]).kind
 
     assert verdict(found) == "agrees"
     # The closed form of half as many wires more, and the mean field's, do not fit.
@@ -50,7 +51,8 @@ def test_the_study_agrees_and_wrong_expectations_do_not(tmp_path):
     assert verdict(found.assign_coords(in_degree=1e6 * found["in_degree"])) == "disagrees"
     rate = core.get("statistic", "convergence_rate")
     data = found.merge(statistic.apply(found, **options), compat="override")
-    orders = rate.apply(data, **study.entry_options("statistic", "convergence_rate"))
-    for order, word in ((-1.0, "contains"), (-2.0, "excludes")):
-        table = rate.tables(orders, {"instability": {"order": order}})["convergence_rate"]
-        assert table["verdict"][0].split(":")[0] == word
+    options = study.entry_options("statistic", "convergence_rate")
+    orders = rate.apply(data, **options)
+    for order, kind in ((-1.0, "agrees"), (-2.0, "disagrees")):
+        table, _ = rate.judge(orders, options, {"instability": {"order": order}})
+        assert verdict_of(table.rows[0]).kind == kind

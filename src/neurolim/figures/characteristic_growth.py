@@ -41,7 +41,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     """
     if not np.isfinite(dataset["growth_measured"].values).any():
         return nothing_to_show(dataset)
-    over = str(dataset.attrs["over"])
+    over = str(dataset["growth_measured"].attrs["axis"])
     chosen, note = at_first_of_others(dataset, over)
     axis = chosen[over].values.astype(float)
     order = np.argsort(axis)
@@ -96,7 +96,7 @@ def example() -> xr.Dataset:
     return xr.Dataset(
         {
             "mean": (dims, wave[:, None, :, None, None]),
-            "growth_measured": (("tau", "replica"), growth[:, None] + 0.003),
+            "growth_measured": (("tau", "replica"), growth[:, None] + 0.003, {"axis": "tau"}),
             "growth_error": ("tau", np.full(5, 0.002)),
             "frequency_measured": (("tau", "replica"), frequency[:, None]),
             "frequency_error": ("tau", np.full(5, 0.004)),
@@ -106,7 +106,6 @@ def example() -> xr.Dataset:
             "reference_equilibrium": (("tau", "site", "variable"), np.zeros((5, 1, 1))),
         },
         {"tau": tau, "time": time, "site": [0.0], "variable": ["v"]},
-        {"over": "tau"},
     )
 
 

@@ -18,16 +18,16 @@ Source: de Prony 1795; Davison & Hinkley 1997, sec. 2.7.3 (jackknife); docs/phas
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from scipy import special
 
-from neurolim.core import Param, Statistic, StudyError
-from neurolim.statistics._common import AFTER, place_of, verdict_on_scores
+from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
+from neurolim.core.verdict import contains
+from neurolim.statistics._common import AFTER, SCORES, grid_points, score_row
 
 _GROWTHS = ("growth", "frequency")
 _CRITICAL = ("critical", "critical_low", "critical_high", "critical_theory")
@@ -85,7 +85,8 @@ def apply(dataset: xr.Dataset, *, over: str, after: float, high: float) -> xr.Da
         found[f"{name}_z"] = score.where(count > 1)
     growth = found["growth_measured"]
     found |= _critical(growth, found["growth_error"], exact_rates["growth"], over)
-    return xr.Dataset(found, attrs={**dataset.attrs, "over": over})
+    found["growth_measured"].attrs["axis"] = over
+    return xr.Dataset(found, attrs=dict(dataset.attrs))
 
 
 def _rates(values: np.ndarray, high: float, step: float) -> tuple[np.ndarray, np.ndarray]:
@@ -158,60 +159,61 @@ def _zero(axis: np.ndarray, growth: np.ndarray, weight: np.ndarray) -> float:
     return float(roots.real[inside].min()) if inside.any() else np.nan
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
     """Return ``characteristic_growth`` and ``critical_value`` (verdicts), and ``growth_points``.
 
     A number expected of ``critical`` stands in the place of the exact growth's zero.
     """
     measured = dataset["growth_measured"]
-    counts = measured.notnull().sum("replica").values
-    freedom = max(1, int(counts[counts > 1].min(initial=measured.sizes["replica"])) - 1)
-    rows = [verdict_on_scores(name, dataset[f"{name}_z"].values, freedom) for name in _GROWTHS]
+    freedom = measured.notnull().sum("replica").values - 1
+    rows = [score_row(name, dataset[f"{name}_z"].values, freedom) for name in _GROWTHS]
     dims = [dim for dim in measured.dims if dim != "replica"]
-    points = []
-    for place in np.ndindex(*(measured.sizes[dim] for dim in dims)):
-        here = dataset.isel(dict(zip(dims, place, strict=True)))
-        row = place_of(here, dataset, dims)
-        for name in _GROWTHS:
-            row |= {
-                name: float(here[f"{name}_measured"].mean()),
-                f"{name}_error": float(here[f"{name}_error"]),
-                f"{name}_exact": float(here[f"{name}_exact"]),
-                f"{name}_z": float(here[f"{name}_z"]),
-            }
-        points.append(row)
-    return {
-        "characteristic_growth": pd.DataFrame(rows),
-        "critical_value": pd.DataFrame(list(_critical_rows(dataset, expect))),
-        "growth_points": pd.DataFrame(points),
-    }
+    points = [
+        Row({column.name: _value(point, column.name) for column in _POINTS}, at=at)
+        for at, point in grid_points(dataset, dims)
+    ]
+    return (
+        Table("characteristic_growth", SCORES, tuple(rows)),
+        _critical_table(dataset, options["over"], expect),
+        Table("growth_points", _POINTS, tuple(points)),
+    )
 
 
-def _critical_rows(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield estimate, exact value and verdict of every critical value."""
+def _value(point: xr.Dataset, name: str) -> float:
+    """Return what the dataset of a grid point has in a column, on average over replicas."""
+    return float(point[f"{name}_measured" if name in _GROWTHS else name].mean())
+
+
+def _critical_table(dataset: xr.Dataset, over: str, expect: Mapping[str, Any]) -> Table:
+    """Return estimate, exact value and verdict of every critical value."""
     wanted = expect.get("critical", {})
     widest = wanted.get("tolerance", 0.0) or _WIDEST
-    dims = dataset["critical"].dims
-    for place in np.ndindex(*dataset["critical"].shape):
-        here = dataset.isel(dict(zip(dims, place, strict=True)))
-        measured, low, high, theory = (float(here[name]) for name in _CRITICAL)
+    unit = str(dataset[over].attrs.get("units", "1")) if over in dataset.coords else "1"
+    names = ("measured", "low", "high", "expected")
+    rows = []
+    for at, point in grid_points(dataset, dataset["critical"].dims):
+        measured, low, high, theory = (float(point[name]) for name in _CRITICAL)
         theory = wanted.get("order") or theory
-        where = ", ".join(f"{dim}={here[dim].item():g}" for dim in dims)
-        if not np.isfinite(measured) or not np.isfinite(theory):
-            verdict = "inconclusive: the growth has no zero on the axis"
-        elif high - low > widest * abs(theory):
-            verdict = f"inconclusive: interval wider than {widest:g} of the critical value"
-        else:
-            verdict = "contains" if low <= theory <= high else "excludes"
-        yield {
-            "quantity": f"critical [{where}]" if where else "critical",
-            "over": dataset.attrs["over"],
-            "measured": measured,
-            "low": low,
-            "high": high,
-            "expected": theory,
-            "verdict": verdict,
-        }
+        missing = "the growth has no zero on the axis"
+        verdict = contains(measured, low, high, theory, 0.0, widest * abs(theory), missing)
+        values = dict(zip(names, (measured, low, high, theory), strict=True))
+        rows.append(Row({"over": over, **values}, verdict, "critical", at))
+    columns = (Column("over", ""), *(Column(name, unit) for name in names))
+    return Table("critical_value", columns, tuple(rows))
+
+
+_POINTS = tuple(
+    Column(f"{name}{part}", unit, digits, error)
+    for name in _GROWTHS
+    for part, unit, digits, error in (
+        ("", "1/time", 4, f"{name}_error"),
+        ("_error", "1/time", 2, ""),
+        ("_exact", "1/time", 4, ""),
+        ("_z", "standard errors", 3, ""),
+    )
+)
 
 
 def exact() -> list[Any]:
@@ -281,6 +283,6 @@ STATISTIC = Statistic(
     apply=apply,
     exact=exact,
     check=check,
-    tables=tables,
-    table_names=("characteristic_growth", "critical_value", "growth_points"),
+    judge=judge,
+    tables=("characteristic_growth", "critical_value", "growth_points"),
 )

@@ -22,11 +22,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from neurolim.core import Param, Statistic, StudyError
-from neurolim.statistics._common import AFTER, parameter, place_of, verdict_on_scores, window
+from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
+from neurolim.statistics._common import AFTER, SCORES, grid_points, parameter, score_row, window
 
 _GIVES = ("excess", "excess_error", "excess_theory", "excess_z")
 _MORE = ("instability", "degree_ratio")
@@ -64,20 +63,23 @@ def apply(dataset: xr.Dataset, *, decay: str, gain: str, sigma: str, after: floa
     return xr.Dataset(found, attrs=dict(dataset.attrs))
 
 
-def tables(dataset: xr.Dataset, expect: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def judge(
+    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
+) -> tuple[Table, ...]:
     """Return ``sparse_variance`` (verdict) and ``excess_points``."""
     excess = dataset["excess"]
-    freedom = max(1, int(excess.notnull().sum("replica").min()) - 1)
-    row = verdict_on_scores("excess", dataset["excess_z"].values, freedom)
+    freedom = excess.notnull().sum("replica").values - 1
+    row = score_row("excess", dataset["excess_z"].values, freedom)
     dims = [dim for dim in excess.dims if dim != "replica"]
-    points = []
-    for place in np.ndindex(*(excess.sizes[dim] for dim in dims)):
-        here = dataset.isel(dict(zip(dims, place, strict=True)))
-        values = {name: float(here[name]) for name in _POINTS}
-        points.append(
-            place_of(here, dataset, dims) | {"excess": float(here["excess"].mean())} | values
-        )
-    return {"sparse_variance": pd.DataFrame([row]), "excess_points": pd.DataFrame(points)}
+    columns = tuple(Column(name) for name in ("excess", *_POINTS))
+    points = [
+        Row({column.name: float(point[column.name].mean()) for column in columns}, at=at)
+        for at, point in grid_points(dataset, dims)
+    ]
+    return (
+        Table("sparse_variance", SCORES, (row,)),
+        Table("excess_points", columns, tuple(points)),
+    )
 
 
 def exact() -> list[Any]:
@@ -145,6 +147,6 @@ STATISTIC = Statistic(
     apply=apply,
     exact=exact,
     check=check,
-    tables=tables,
-    table_names=("sparse_variance", "excess_points"),
+    judge=judge,
+    tables=("sparse_variance", "excess_points"),
 )
