@@ -190,7 +190,7 @@ def title(studies: Sequence[Study]) -> str:
 
 def description(studies: Sequence[Study]) -> str:
     """Return what the studies test, a sentence each."""
-    said = [f"{study.name}: {study.title}. {study.claim}".strip() for study in studies]
+    said = [f"{study.name}: {study.title}. {study.cited_claim}".strip() for study in studies]
     return " ".join(said)
 
 

@@ -267,7 +267,7 @@ class _Bench:
         from neurolim.pipeline.tables import write_table
 
         path = self._layout.page(page, "csv")
-        write_table(path, table, self._study.title, self._study.claim)
+        write_table(path, table, self._study.title, self._study.cited_claim)
 
     def _save(self, page: Page, picture: Any) -> None:
         from neurolim.figures._style import save

@@ -43,7 +43,7 @@ def simulation_code(study: Study) -> str:
 
 def _words(study: Study) -> list[Any]:
     """Return what a study says of itself that stands in every result."""
-    return [study.title, study.claim, study.failed_share]
+    return [study.title, study.cited_claim, study.failed_share]
 
 
 def collected_digest(study: Study) -> str:

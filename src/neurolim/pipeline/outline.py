@@ -219,7 +219,7 @@ def captions(paths: Sequence[str], results: str | Path) -> dict[str, Any]:
             for table in stored_tables(study, results)
             for sentence in _sentences(study, table)
         ]
-        words[study.name] = {"title": study.title, "claim": study.claim, "verdicts": verdicts}
+        words[study.name] = {"title": study.title, "claim": study.cited_claim, "verdicts": verdicts}
     return words
 
 
