@@ -292,7 +292,8 @@ def _readme(
 ) -> str:
     first = studies[0].name
     told = "\n".join(
-        f"- **{study.name}**: {study.title}. {html.unescape(study.cited_claim)}" for study in studies
+        f"- **{study.name}**: {study.title}. {html.unescape(study.cited_claim)}"
+        for study in studies
     )
     versions = ", ".join(f"{name} {version}" for name, version in software.items())
     own = "; `code/plugins/`: files that a study names" if any(s.sources for s in studies) else ""

@@ -56,6 +56,12 @@ def collected_digest(study: Study) -> str:
     )
 
 
+def verdicts_digest(study: Study) -> str:
+    """Return the digest of what the page of verdicts says of a study beside its results."""
+    modules = (f"neurolim.pipeline.{name}" for name in ("verdicts", "verdicts_page", "tables"))
+    return digest_of(_words(study), study.no_verdict, provenance.code_digest(*modules))
+
+
 def stage_digests(study: Study) -> dict[str, str]:
     """Return the digest of words and code of each stage after simulation, table and figure.
 
