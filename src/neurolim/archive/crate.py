@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from neurolim.archive import contents
 from neurolim.sweep.study import Study
 
 _PROFILES = {
@@ -152,7 +153,8 @@ def crate(
 
 
 #: First folders of what a run makes.
-_RESULTS = ("data", "statistics", "netcdf", "tables", "figures", "chunks", "report.html")
+_RESULTS = ("data", "statistics", "netcdf", "tables", "figures", "chunks", contents.REPORT)
+_RESULTS += contents.VERDICTS
 
 
 def _file(name: str, words: str, inputs: Sequence[str], results: Sequence[str]) -> dict[str, Any]:
