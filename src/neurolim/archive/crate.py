@@ -153,8 +153,8 @@ def crate(
 
 
 #: First folders of what a run makes.
-_RESULTS = ("data", "statistics", "netcdf", "tables", "figures", "chunks", contents.REPORT)
-_RESULTS += contents.VERDICTS
+_RESULTS = {"data", "statistics", "netcdf", "tables", "figures", "chunks", contents.REPORT}
+_RESULTS |= set(contents.VERDICTS)
 
 
 def _file(name: str, words: str, inputs: Sequence[str], results: Sequence[str]) -> dict[str, Any]:

@@ -64,14 +64,16 @@ td.verdict { white-space: nowrap; }
 _HEADS = ("quantity", "at", "measured", "interval", "expected", "verdict", "reason")
 
 
-def page_of(outcomes: Sequence[Outcome], link: Link, costs: Mapping[str, float]) -> str:
+def page_of(
+    outcomes: Sequence[Outcome], link: Link, costs: Mapping[str, float] | None = None
+) -> str:
     """Return the page of verdicts.
 
     Parameters
     ----------
     outcomes : what the studies say, in the order of the page
     link : (study, table or figure) -> where it lies as seen from the page
-    costs : core seconds by name of a study; NaN where they are not known
+    costs : core seconds by name of a study, NaN where they are not known; None leaves them out
     """
     papers = [
         (paper or _OWN, list(of_paper))
@@ -84,7 +86,7 @@ def page_of(outcomes: Sequence[Outcome], link: Link, costs: Mapping[str, float])
             if statement:
                 parts.append(f"<h3>{_text(statement[:1].upper() + statement[1:])}</h3>")
             parts += [
-                _study(outcome, link, costs.get(outcome.study.name, math.nan))
+                _study(outcome, link, None if costs is None else costs[outcome.study.name])
                 for outcome in studies
             ]
         parts.append("</section>")
@@ -100,9 +102,7 @@ def page_of(outcomes: Sequence[Outcome], link: Link, costs: Mapping[str, float])
 def _text(words: str) -> str:
     """Return words as HTML; letters that cannot be seen are replaced."""
     shown = re.sub(r"\s+", " ", words)
-    return html.escape(
-        "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
-    )
+    return html.escape("".join(c if c.isprintable() else "\ufffd" for c in shown))
 
 
 def _class(kind: Kind) -> str:
@@ -137,9 +137,8 @@ def _head(outcomes: Sequence[Outcome]) -> str:
     return (
         f"<h1>Verdicts</h1>\n<p>What was measured, beside what is claimed or derived. {sentence}."
         f"</p>\n{_kinds(kinds)}"
-        '<p class="quiet">An interval holds 95 % unless its table says otherwise; <em>undecided</em>'
-        " means that the measurement cannot tell, <em>not judged</em> that nothing is expected."
-        "</p>"
+        '<p class="quiet"><em>Undecided</em> means that the measurement cannot tell, '
+        "<em>not judged</em> that nothing is expected or that no table can judge.</p>"
     )
 
 
@@ -151,12 +150,13 @@ def _overview(papers: Sequence[tuple[str, Sequence[Outcome]]]) -> str:
     for number, (paper, outcomes) in enumerate(papers, 1):
         kinds = [kind for outcome in outcomes for kind in outcome.kinds]
         rows.append(
-            f'<tr><td><a href="#paper-{number}">{_text(paper)}</a></td><td>{_kinds(kinds)}</td></tr>'
+            f'<tr><td><a href="#paper-{number}">{_text(paper)}</a></td>'
+            f"<td>{_kinds(kinds)}</td></tr>"
         )
     return f'<table class="overview"><tbody>{"".join(rows)}</tbody></table>'
 
 
-def _study(outcome: Outcome, link: Link, cost: float) -> str:
+def _study(outcome: Outcome, link: Link, cost: float | None) -> str:
     """Return the block of a study: claim, verdicts, why there are none, links, cost."""
     study = outcome.study
     parts = [f'<article id="study-{study.name}">', f"<h4>{_text(study.title or study.name)}</h4>"]
@@ -166,9 +166,8 @@ def _study(outcome: Outcome, link: Link, cost: float) -> str:
         kinds = outcome.kinds
         parts += [_strip(kinds), _kinds(kinds), _folded(outcome, link)]
     else:
-        parts.append(
-            f'<p><span class="not-judged">– not judged</span>: {_text(outcome.silence)}</p>'
-        )
+        kind = f'<span class="not-judged">{_SIGNS[Kind.NOT_JUDGED]} not judged</span>'
+        parts.append(f"<p>{kind}: {_text(outcome.silence)}</p>")
     for key, why in (outcome.failed or {}).items():
         parts.append(f'<p class="failed">{_text(key)} failed: {_text(why)}</p>')
     parts.append(_foot(outcome, link, cost))
@@ -214,7 +213,7 @@ def _row(study: Study, table: Table, row: Row, verdict: Verdict) -> str:
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _foot(outcome: Outcome, link: Link, cost: float) -> str:
+def _foot(outcome: Outcome, link: Link, cost: float | None) -> str:
     """Return the links to tables and figures of a study, its name and its cost."""
     parts = []
     for kind in ("tables", "figures"):
@@ -226,7 +225,8 @@ def _foot(outcome: Outcome, link: Link, cost: float) -> str:
         if anchors:
             parts.append(f"{kind}: {', '.join(anchors)}")
     parts.append(f"study: {_text(outcome.study.name)}")
-    parts.append(f"cost: {'-' if math.isnan(cost) else f'{cost:.3g} core seconds'}")
+    if cost is not None:
+        parts.append(f"cost: {'-' if math.isnan(cost) else f'{cost:.3g} core seconds'}")
     return f'<p class="quiet">{"; ".join(parts)}</p>'
 
 
