@@ -50,6 +50,7 @@ article { border: 1px solid #ddd; border-radius: 6px; padding: .8rem 1rem; margi
 .strip i { flex: 1 1 0; border-right: 1px solid #fff; background: currentcolor; }
 .strip i:last-child { border: 0; }
 .overview { width: auto; }
+.overview td { vertical-align: middle; padding-top: .1rem; padding-bottom: .1rem; }
 .wide { overflow-x: auto; margin: .5rem 0; }
 summary { cursor: pointer; }
 table { border-collapse: collapse; width: 100%; font-size: .93rem; }
@@ -57,9 +58,16 @@ th { text-align: left; font-weight: 600; border-bottom: 2px solid #222; }
 th, td { padding: .25rem .8rem .25rem 0; vertical-align: top; }
 td { border-bottom: 1px solid #ddd; font-variant-numeric: tabular-nums; }
 tbody th { border: 0; padding-top: .6rem; }
-td.number { white-space: nowrap; }
-td.verdict { white-space: nowrap; }
+td[data-head=interval], td[data-head=verdict] { white-space: nowrap; }
 .failed { color: var(--disagrees); }
+@media (max-width: 48rem) {
+  .wide thead { display: none; }
+  .wide tr, .wide td, .wide th { display: block; border: 0; padding: 0; }
+  .wide tr { border-bottom: 1px solid #ddd; padding: .3rem 0; }
+  .wide td { white-space: normal; padding-left: 6rem; }
+  .wide td::before { content: attr(data-head); float: left; margin-left: -6rem; color: #5f6368; }
+  .wide td:empty { display: none; }
+}
 """
 _HEADS = ("quantity", "at", "measured", "interval", "expected", "verdict", "reason")
 
@@ -201,16 +209,18 @@ def _row(study: Study, table: Table, row: Row, verdict: Verdict) -> str:
     interval = "-"
     if not (math.isnan(verdict.low) or math.isnan(verdict.high)):
         interval = f"[{_number(verdict.low)}, {_number(verdict.high)}]"
-    cells = [
-        f"<td>{_text(_spaced(row.quantity or table.name))}</td>",
-        f"<td>{_text(row.coordinates)}</td>",
-        f"<td class=number>{_number(verdict.measured)}</td>",
-        f"<td class=number>{interval}</td>",
-        f"<td>{expected}</td>",
-        f'<td class="verdict {_class(verdict.kind)}">{_SIGNS[verdict.kind]} {verdict.kind}</td>',
-        f"<td>{_text(verdict.reason)}</td>",
-    ]
-    return f"<tr>{''.join(cells)}</tr>"
+    kind = f'<span class="{_class(verdict.kind)}">{_SIGNS[verdict.kind]} {verdict.kind}</span>'
+    cells = (
+        _text(_spaced(row.quantity or table.name)),
+        _text(row.coordinates),
+        _number(verdict.measured),
+        interval,
+        expected,
+        kind,
+        _text(verdict.reason),
+    )
+    row_of = zip(_HEADS, cells, strict=True)
+    return f"<tr>{''.join(f'<td data-head={head}>{cell}</td>' for head, cell in row_of)}</tr>"
 
 
 def _foot(outcome: Outcome, link: Link, cost: float | None) -> str:
