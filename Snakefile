@@ -1,4 +1,4 @@
-# neurolim: study.yaml -> chunks -> dataset -> statistics, tables, figures -> report
+# neurolim: study.yaml -> chunks -> dataset -> statistics, tables, figures -> verdicts, report
 # One rule is one `neurolim` verb; what a study contains is decided in neurolim.pipeline.
 import os
 import sys
@@ -33,12 +33,13 @@ report: "workflow/report/overview.rst"
 
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/analyse.smk"
+include: "workflow/rules/verdicts.smk"
 
 
 rule all:
     default_target: True
     input:
-        outline.targets(STUDIES),
+        outline.targets(STUDIES, RESULTS),
     localrule: True
 
 
@@ -52,4 +53,4 @@ onstart:
 
 onsuccess:
     outline.tidy(STUDIES)
-    print(outline.where(STUDIES))
+    print(outline.where(STUDIES, RESULTS))

@@ -259,16 +259,17 @@ def verify(
 
 
 @app.command()
-def statements(
-    studies: Annotated[list[str], typer.Argument(metavar="STUDY.yaml...", help="study files")],
+def verdicts(
+    studies: Annotated[
+        list[str] | None, typer.Argument(metavar="[STUDY.yaml]...", help="default: config.yaml's")
+    ] = None,
     results: Results = "results",
-    output: Annotated[Path | None, typer.Option(help="default: <results>/statements.csv")] = None,
 ) -> None:
-    """Write one page of all statements tested: expected, measured, green, amber or red."""
-    from neurolim.statements import write_statements
+    """Write what all studies say of their statements as one page, and as CSV and JSON."""
+    from neurolim.pipeline.verdicts import write_verdicts
+    from neurolim.run import chosen_studies
 
-    place = write_statements(studies, results, output or Path(results) / "statements.csv")
-    typer.echo(str(place.with_suffix(".html")))
+    typer.echo(write_verdicts(chosen_studies(studies or []), results))
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -26,6 +26,7 @@ import yaml
 from neurolim import shipped
 from neurolim.core import StudyError
 from neurolim.pipeline import outline
+from neurolim.pipeline.verdicts import write_verdicts
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock
 from neurolim.sweep.progress import read_note
@@ -167,7 +168,9 @@ def _run(
             "done is kept",
             file=sys.stderr,
         )
-    # After a failure the report shows what there is.
+    if code != 0:
+        # After a failure page and report show what there is.
+        print(f"verdicts: {write_verdicts(chosen, results)}")
     pages = outline.current_pages(outlines) if code != 0 else []
     if report and (code == 0 or pages):
         page = Path(results) / "report.html"
@@ -185,7 +188,7 @@ def _run(
         print(f"report: {page}")
     if code != 0:
         return code
-    print(outline.where(outlines))
+    print(outline.where(outlines, results))
     return _count_failures(outlines)
 
 

@@ -1,13 +1,14 @@
-"""The mean-field studies at test size: every verdict that decides something is green."""
+"""The mean-field studies at test size: every verdict that decides something agrees."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from neurolim import run_study
-from neurolim.statements import statements
+from neurolim.core import Kind
+from neurolim.pipeline.verdicts import outcome_of
+from neurolim.sweep.study import load_study
 
 QUICK = ("001-theorem-1-5", "002-theorem-2-7", "particles-against-kinetic")
 OTHERS = (
@@ -28,9 +29,14 @@ OTHERS = (
 def test_tiny_study_contradicts_no_theorem(name, root, tmp_path):
     path = root / "config" / "tiny" / f"{name}.yaml"
     run_study(path, tmp_path)
-    frame = statements([path], tmp_path)
-    assert (frame["colour"] == "green").any()
-    assert not (frame["colour"] == "red").any(), frame[frame["colour"] == "red"]
+    outcome = outcome_of(load_study(path), tmp_path)
+    assert Kind.AGREES in outcome.kinds
+    contradicted = [
+        (table.name, row.label)
+        for table, row, verdict in outcome.judged
+        if verdict.kind is Kind.DISAGREES
+    ]
+    assert not contradicted
 
 
 @pytest.mark.slow
@@ -57,11 +63,3 @@ def test_entropy_of_ill_prepared_data_is_what_its_layer_holds(root, tmp_path):
     measured = found["entropy"].isel(drift=0).values / eps
     # Trapezoids on records that grow by a quarter: half a percent; next order sqrt(eps).
     np.testing.assert_allclose(measured, expected + local, rtol=0.02)
-
-
-def test_the_page_of_statements_is_complete(root, tmp_path):
-    files = sorted((root / "config" / "tiny").glob("00*.yaml"))
-    frame = statements(files, tmp_path)
-    assert frame["study"].tolist() == [path.stem for path in files]
-    assert (frame["verdict"] == "not run").all()
-    assert isinstance(frame, pd.DataFrame)

@@ -17,6 +17,8 @@ CHECKSUMS = "checksums.sha256"
 MANIFEST = "archive.json"
 LOCK = "code/requirements.lock"
 REPORT = "report.html"
+#: What the studies say of their statements: the page to begin with, and the same for machines.
+VERDICTS = ("verdicts.html", "verdicts.csv", "verdicts.json")
 
 #: Files of neurolim that make a run repeatable, kept below ``code/``.
 CODE_FILES = (
@@ -46,7 +48,7 @@ _CODE = re.compile(
 #: Everything else that may be in an archive.
 _PLACES = re.compile(
     r"README\.md|LICENSE|CITATION\.cff|zenodo\.json"
-    f"|{'|'.join(map(re.escape, (METADATA, CHECKSUMS, MANIFEST, REPORT)))}"
+    f"|{'|'.join(map(re.escape, (METADATA, CHECKSUMS, MANIFEST, REPORT, *VERDICTS)))}"
     rf"|studies/{_STUDY}\.yaml|chunks/{_STUDY}/\d+\.json|netcdf/{_STUDY}\.nc"
     rf"|tables/{_STUDY}/{_WORD}\.(csv|json|html|tex)|figures/{_STUDY}/{_WORD}\.(svg|pdf|png)"
     rf"|(data|statistics)/{_STUDY}/(zarr\.json|{_WORD}/(zarr\.json|c(/\d+)*))",

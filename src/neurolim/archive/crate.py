@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from neurolim.archive import contents
 from neurolim.sweep.study import Study
 
 _PROFILES = {
@@ -152,7 +153,8 @@ def crate(
 
 
 #: First folders of what a run makes.
-_RESULTS = ("data", "statistics", "netcdf", "tables", "figures", "chunks", "report.html")
+_RESULTS = {"data", "statistics", "netcdf", "tables", "figures", "chunks", contents.REPORT}
+_RESULTS |= set(contents.VERDICTS)
 
 
 def _file(name: str, words: str, inputs: Sequence[str], results: Sequence[str]) -> dict[str, Any]:
@@ -190,7 +192,7 @@ def title(studies: Sequence[Study]) -> str:
 
 def description(studies: Sequence[Study]) -> str:
     """Return what the studies test, a sentence each."""
-    said = [f"{study.name}: {study.title}. {study.claim}".strip() for study in studies]
+    said = [f"{study.name}: {study.title}. {study.cited_claim}".strip() for study in studies]
     return " ".join(said)
 
 

@@ -23,11 +23,13 @@ _MOST_PIECE = 2**25
 _BEGINNINGS = {".png": b"\x89PNG\r\n\x1a\n", ".pdf": b"%PDF-1.", ".nc": b"CDF"}
 #: Kinds that can hold nothing but numbers.
 BINARY = frozenset((".nc", ".png"))
-#: Programs, and other people's addresses to load, in what browsers show.
+#: Programs, and other people's addresses to load, in what browsers show.  Tables and figures of
+#: the same archive may be named.
 _ACTIVE = re.compile(
     r"<\s*/?(script|i?frame|object|embed|foreignobject|link|base|form|animate|set|handler)\b"
     r"|<\s*meta[^>]+http-equiv|<[a-z][^<]*[\s/\"']on[a-z]+\s*="
-    r"|\b(href|src|srcset|action)\s*+=\s*+[\"']?+(?!#|data:image/png;base64,)"
+    r"|\b(href|src|srcset|action)\s*+=\s*+[\"']?+(?!#|data:image/png;base64,"
+    r"|(tables|figures)/[a-z0-9][a-z0-9_-]*/\w[\w-]*\.(html|svg)[\"'])"
     r"|url\(\s*+[\"']?+(?!#)|(java|vb)script:|<!entity|<!doctype[^>]*\[|<\?xml-stylesheet|@import",
     re.IGNORECASE,
 )

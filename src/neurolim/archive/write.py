@@ -23,7 +23,9 @@ from neurolim.core import StudyError
 from neurolim.pipeline.analyse import all_pages, current_pages
 from neurolim.pipeline.collect import RUNS, damaged_chunks
 from neurolim.pipeline.digests import stage_digests
-from neurolim.pipeline.layout import layout_of
+from neurolim.pipeline.layout import Page, layout_of
+from neurolim.pipeline.verdicts import outcomes_of, verdicts_csv, verdicts_json
+from neurolim.pipeline.verdicts_page import page_of
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, packages, store
 from neurolim.sweep.sources import PLUGINS, files_of, place_of
@@ -84,6 +86,7 @@ def archive(
             files.update(_plugins(study))
             files.update(_results(study, Path(results), Path(workspace)))
             words.update(_described(study, files))
+        files.update(_verdicts(paths, results))
         with_packages = any(name.startswith(f"{packages.PACKAGES}/") for name in files)
         if with_packages:
             words[f"{packages.PACKAGES}/"] = "installed packages that bring plug-ins"
@@ -132,8 +135,21 @@ def _check(files: Mapping[str, bytes | Path]) -> None:
             raise StudyError("", found[0], "plain text, numbers and pictures")
 
 
+def _verdicts(paths: Sequence[str], results: str | Path) -> dict[str, bytes]:
+    """Return the page of verdicts with links into the archive, and the same for machines."""
+
+    def link(study: Study, page: Page) -> str:
+        return f"{page.kind}/{study.name}/{page.name}.{page.file_kinds[0]}"
+
+    outcomes = outcomes_of(paths, results)
+    # What the runs cost differs each time.
+    texts = (page_of(outcomes, link), verdicts_csv(outcomes), verdicts_json(outcomes))
+    return {name: text.encode() for name, text in zip(contents.VERDICTS, texts, strict=True)}
+
+
 _ABOUT = {
     "README.md": "what this is and how to check it",
+    **dict.fromkeys(contents.VERDICTS, "what was measured beside what is claimed, by paper"),
     "LICENSE": "licence",
     "CITATION.cff": "how to cite",
     "zenodo.json": "metadata for a Zenodo deposit",
@@ -293,8 +309,9 @@ def _readme(
     with_packages: bool,
 ) -> str:
     first = studies[0].name
+    claims = {study.name: html.unescape(study.cited_claim) for study in studies}
     told = "\n".join(
-        f"- **{study.name}**: {study.title}. {html.unescape(study.claim)}" for study in studies
+        f"- **{study.name}**: {study.title}. {claims[study.name]}" for study in studies
     )
     versions = ", ".join(f"{name} {version}" for name, version in software.items())
     own = (
@@ -308,7 +325,7 @@ def _readme(
         path = "    export PYTHONPATH=$PWD/code/packages\n"
     return f"""# {title(studies)}
 
-{date}. Made with {versions}.
+{date}. Made with {versions}. Begin with `verdicts.html`: what was measured beside what is claimed.
 
 {told}
 
@@ -328,6 +345,7 @@ run succeeded, and other runs are NaN. Text is kept as integers whose meaning is
 
 | | |
 |---|---|
+| `verdicts.html`, `.csv`, `.json` | what the studies say of their statements: begin here |
 | `studies/` | study files: the experiments, word for word |
 | `data/`, `statistics/` | labelled arrays (zarr 3) |
 | `netcdf/` | statistics once more (NetCDF 3) |

@@ -45,9 +45,14 @@ class Row:
     at: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def coordinates(self) -> str:
+        """Return the coordinates in words: ``site=E, eps=0.1``."""
+        return ", ".join(f"{name}={short(value)}" for name, value in self.at.items())
+
+    @property
     def label(self) -> str:
         """Return quantity and coordinates in words: ``voltage_mean [site=E]``."""
-        at = ", ".join(f"{name}={short(value)}" for name, value in self.at.items())
+        at = self.coordinates
         return f"{self.quantity} [{at}]" if at and self.quantity else self.quantity or at
 
 

@@ -148,6 +148,28 @@ def failures(layout: Layout) -> dict[str, str]:
     }
 
 
+def is_analysed(layout: Layout, digests: Mapping[str, str]) -> bool:
+    """Return whether dataset and statistics say that they are made from the study as it stands.
+
+    Parameters
+    ----------
+    layout, digests : of the study, ``stage_digests``
+    """
+    return is_collected(layout, digests) and _says(layout.statistics, digests["reduce"])
+
+
+def is_collected(layout: Layout, digests: Mapping[str, str]) -> bool:
+    """Return whether the dataset says that it is made from the study as it stands."""
+    return _says(layout.data, digests["collect"])
+
+
+def _says(path: Path, digest: str) -> bool:
+    try:
+        return store.read_record(path).get("digest") == digest
+    except store.StoreError:
+        return False
+
+
 def current_pages(
     layout: Layout, digests: Mapping[str, str], pages: tuple[Page, ...], check: bool = False
 ) -> list[Page]:
@@ -159,10 +181,9 @@ def current_pages(
     pages : the tables and figures asked for
     check : compare every file with its checksum
     """
-    try:
-        source = str(store.read_record(layout.statistics).get("sha256"))
-    except store.StoreError:
+    if not is_analysed(layout, digests):
         return []
+    source = str(store.read_record(layout.statistics).get("sha256"))
     record = read_analysis(layout)
     return [
         page
@@ -267,7 +288,7 @@ class _Bench:
         from neurolim.pipeline.tables import write_table
 
         path = self._layout.page(page, "csv")
-        write_table(path, table, self._study.title, self._study.claim)
+        write_table(path, table, self._study.title, self._study.cited_claim)
 
     def _save(self, page: Page, picture: Any) -> None:
         from neurolim.figures._style import save

@@ -63,7 +63,7 @@ def collect(study: Study, results: str | Path) -> Path:
             {"digest": digest, "chunks": chunks, "software": software},
         )
     table = runs_table(store.open_checked(layout.data))
-    write_table(layout.page(RUNS, "csv"), table, study.title, study.claim)
+    write_table(layout.page(RUNS, "csv"), table, study.title, study.cited_claim)
     write_page(layout.costs, costs_of(study, layout), f"Costs of {study.name}", _COSTS)
     return layout.data
 

@@ -43,7 +43,7 @@ def simulation_code(study: Study) -> str:
 
 def _words(study: Study) -> list[Any]:
     """Return what a study says of itself that stands in every result."""
-    return [study.title, study.claim, study.failed_share]
+    return [study.title, study.cited_claim, study.failed_share]
 
 
 def collected_digest(study: Study) -> str:
@@ -54,6 +54,12 @@ def collected_digest(study: Study) -> str:
         simulation_code(study),
         provenance.code_digest("neurolim.sweep.assemble"),
     )
+
+
+def verdicts_digest(study: Study) -> str:
+    """Return the digest of what the page of verdicts says of a study beside its results."""
+    modules = (f"neurolim.pipeline.{name}" for name in ("verdicts", "verdicts_page", "tables"))
+    return digest_of(_words(study), study.no_verdict, provenance.code_digest(*modules))
 
 
 def stage_digests(study: Study) -> dict[str, str]:

@@ -6,6 +6,7 @@ statistics.zip, .json            its statistics, and their record
 analysis.json                    the record of all tables and figures
 tables/<name>.csv, ...           figures/<name>.svg, ...
 costs.html                       logs/<stage>.log
+<results>/verdicts.html, .csv, .json    what all studies of a run say of their statements
 <results>/report.html, logs/snakemake.log
 """
 
@@ -46,6 +47,11 @@ class Page:
     def file_kinds(self) -> tuple[str, ...]:
         """Return the kinds of files it is written as, what people look at first."""
         return _KINDS[self.kind]
+
+
+def verdict_files(results: str | Path) -> tuple[Path, ...]:
+    """Return the files of the verdicts of all studies, what people look at first."""
+    return tuple(Path(results) / f"verdicts.{kind}" for kind in ("html", "csv", "json"))
 
 
 def layout_of(study: Study, results: str | Path) -> Layout:

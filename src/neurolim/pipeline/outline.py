@@ -14,8 +14,13 @@ import numpy as np
 from neurolim.core import StudyError, Table, Verdict
 from neurolim.pipeline import analyse
 from neurolim.pipeline.collect import RUNS
-from neurolim.pipeline.digests import digest_of, simulation_digest, stage_digests
-from neurolim.pipeline.layout import Layout, Page, layout_of
+from neurolim.pipeline.digests import (
+    digest_of,
+    simulation_digest,
+    stage_digests,
+    verdicts_digest,
+)
+from neurolim.pipeline.layout import Layout, Page, layout_of, verdict_files
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, store
 from neurolim.sweep.study import Study, load_study
@@ -38,6 +43,7 @@ class Outline:
     pages : tables and figures, the table ``runs`` first
     memory_mb, minutes, dataset_mb : what a chunk, and what the dataset asks for
     earlier : of a refined map, the chunks that decide what one simulates
+    said : digest of what the page of verdicts says of the study beside its verdicts
     """
 
     path: str
@@ -51,6 +57,7 @@ class Outline:
     minutes: int
     dataset_mb: int
     earlier: Mapping[str, tuple[int, ...]]
+    said: str
 
     def chunk_digest(self, chunk: str) -> str:
         """Return the digest of a chunk; an unknown chunk has none."""
@@ -118,6 +125,7 @@ def outline(path: str, results: str | Path) -> Outline:
             for number, runs in zip(numbers, the_plan.chunks, strict=True)
             if study.refine is not None
         },
+        said=verdicts_digest(study),
     )
 
 
@@ -154,13 +162,19 @@ def outlines(paths: Iterable[str], results: str | Path) -> dict[str, Outline]:
     return by_name
 
 
-def targets(studies: Mapping[str, Outline]) -> list[str]:
+def targets(studies: Mapping[str, Outline], results: str | Path) -> list[str]:
     """Return every file a full run makes, each by name, so that a lost one is made again."""
-    return [
+    files = [
         str(path)
         for study in studies.values()
         for path in study.layout.every_file(len(study.chunks), study.pages)
     ]
+    return [*verdicts(results), *files]
+
+
+def verdicts(results: str | Path) -> list[str]:
+    """Return the files of the verdicts of all studies, what people look at first."""
+    return [str(path) for path in verdict_files(results)]
 
 
 def hold(studies: Mapping[str, Outline], results: str) -> None:
@@ -188,22 +202,22 @@ def current_pages(studies: Mapping[str, Outline]) -> list[str]:
     """Return the pages that are there and belong to the studies as they stand."""
     pages = []
     for study in studies.values():
-        with contextlib.suppress(store.StoreError):
-            if store.read_record(study.layout.data).get("digest") != study.digests["collect"]:
-                continue
-            made = analyse.current_pages(study.layout, study.digests, study.judged)
-            first = [study.layout.page(page, page.file_kinds[0]) for page in (RUNS, *made)]
-            pages += [str(path) for path in first if path.is_file()]
+        if not analyse.is_collected(study.layout, study.digests):
+            continue
+        made = analyse.current_pages(study.layout, study.digests, study.judged)
+        first = [study.layout.page(page, page.file_kinds[0]) for page in (RUNS, *made)]
+        pages += [str(path) for path in first if path.is_file()]
     return pages
 
 
-def where(studies: Mapping[str, Outline]) -> str:
+def where(studies: Mapping[str, Outline], results: str | Path) -> str:
     """Return the sentences that end a run: where everything is."""
-    return "\n".join(
+    folders = [
         f"{study.name}: tables in {study.layout.home}/tables, figures in "
         f"{study.layout.home}/figures, data in {study.layout.data}"
         for study in studies.values()
-    )
+    ]
+    return "\n".join([*folders, f"verdicts: {verdicts(results)[0]}"])
 
 
 def captions(paths: Sequence[str], results: str | Path) -> dict[str, Any]:
@@ -219,7 +233,7 @@ def captions(paths: Sequence[str], results: str | Path) -> dict[str, Any]:
             for table in stored_tables(study, results)
             for sentence in _sentences(study, table)
         ]
-        words[study.name] = {"title": study.title, "claim": study.claim, "verdicts": verdicts}
+        words[study.name] = {"title": study.title, "claim": study.cited_claim, "verdicts": verdicts}
     return words
 
 

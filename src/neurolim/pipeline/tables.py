@@ -33,6 +33,8 @@ td.agrees { color: #1a7a3c; }
 td.undecided, td.not-judged { color: #a87400; }
 td.disagrees { color: #a33d00; }
 """
+#: What spreadsheets take for a formula where a cell begins with it.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 #: LaTeX's special characters.
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -60,10 +62,10 @@ def write_table(path: Path, table: Table, title: str, claim: str) -> Path:
     table : what is written
     title, claim : of the study, shown above the HTML table and as the LaTeX caption
     """
-    _write(path.with_suffix(".html"), _html(table, title, claim))
-    _write(path.with_suffix(".tex"), _latex(table, title))
-    _write(path.with_suffix(".json"), _json(table))
-    _write(path, _csv(table))
+    write_text(path.with_suffix(".html"), _html(table, title, claim))
+    write_text(path.with_suffix(".tex"), _latex(table, title))
+    write_text(path.with_suffix(".json"), _json(table))
+    write_text(path, csv_of(table))
     return path
 
 
@@ -76,7 +78,7 @@ def write_page(path: Path, table: Table, title: str, words: str) -> Path:
     table : what is written
     title, words : shown above it
     """
-    _write(path, _html(table, title, words))
+    write_text(path, _html(table, title, words))
     return path
 
 
@@ -102,7 +104,8 @@ def read_table(path: Path) -> Table:
         raise ValueError(f"{path}: no table of neurolim: {error}") from None
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a text beside its file, then rename it, so that no half of it is ever seen."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -114,17 +117,23 @@ def _write(path: Path, text: str) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-def _csv(table: Table) -> str:
+def csv_of(table: Table) -> str:
+    """Return a table as CSV: what is missing is empty, and no word is a formula.
+
+    Source: OWASP, CSV Injection (the letters with which formulas begin).
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(table.heads())
     for record in table.records():
-        writer.writerow("" if _is_missing(value) else value for value in record.values())
+        writer.writerow(map(_cell, record.values()))
     return stream.getvalue()
 
 
-def _is_missing(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+def _cell(value: Any) -> Any:
+    if isinstance(value, float) and math.isnan(value):
+        return ""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
 
 
 def _json(table: Table) -> str:
@@ -134,9 +143,9 @@ def _json(table: Table) -> str:
         "rows": [
             {
                 "quantity": row.quantity,
-                "at": _plain(row.at),
-                "values": _plain(row.values),
-                "verdict": None if row.verdict is None else _plain(asdict(row.verdict)),
+                "at": plain(row.at),
+                "values": plain(row.values),
+                "verdict": None if row.verdict is None else plain(asdict(row.verdict)),
             }
             for row in table.rows
         ],
@@ -144,7 +153,7 @@ def _json(table: Table) -> str:
     return json.dumps(stored, indent=1, ensure_ascii=False) + "\n"
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values as JSON has them: no NaN, and infinity as a word."""
     return {
         name: (None if math.isnan(value) else str(value))

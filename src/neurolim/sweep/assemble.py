@@ -103,7 +103,7 @@ def _labelled(
     dataset = xr.Dataset(variables, coords=_coordinates(study, used))
     dataset.attrs = {
         "title": study.title,
-        "claim": study.claim,
+        "claim": study.cited_claim,
         "study": study.name,
         "model": study.model,
         "solver": study.solver,

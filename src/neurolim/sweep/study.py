@@ -55,7 +55,12 @@ class Study(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     title: str = ""
+    #: Who says it, where, and in which words; the verdicts page is sorted by these.
+    paper: str = ""
+    statement: str = ""
     claim: str = ""
+    #: Why no table of the study can judge; empty where one does.
+    no_verdict: str = ""
     model: str
     solver: str
     params: dict[str, Any] = {}
@@ -124,6 +129,12 @@ class Study(BaseModel):
         figures = [("figure", entry.name) for entry in self.figures]
         own = [("model", self.model), ("solver", self.solver)]
         return [*own, *reference, *statistics, *figures]
+
+    @property
+    def cited_claim(self) -> str:
+        """Return the claim with paper and statement before it."""
+        citation = ", ".join(filter(None, (self.paper, self.statement)))
+        return ": ".join(filter(None, (citation, self.claim)))
 
     @cached_property
     def the_model(self) -> Model:

@@ -1,0 +1,26 @@
+# Of all studies together one page that says what they say of their statements.
+rule verdicts:
+    input:
+        [str(study.layout.analysis) for study in STUDIES.values()],
+        [study.files(study.pages[0]) for study in STUDIES.values()],
+    output:
+        # Snakemake's report sorts categories by name, and a blank comes before all digits.
+        report(
+            outline.verdicts(RESULTS)[0],
+            caption="../report/verdicts.rst",
+            category=" Verdicts",
+            labels={"item": "verdicts", "kind": "page"},
+        ),
+        outline.verdicts(RESULTS)[1:],
+    log:
+        f"{RESULTS}/logs/verdicts.log",
+    conda:
+        "../../environment.yml"
+    localrule: True
+    resources:
+        results=RESULTS,
+    params:
+        studies=[study.path for study in STUDIES.values()],
+        digest=[study.said for study in STUDIES.values()],
+    shell:
+        "neurolim verdicts {params.studies:q} --results {resources.results:q} > {log:q} 2>&1"
