@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.running import ROOT, environment
 
 from neurolim.api import run_study
+from neurolim.cli import main
 
 pytestmark = pytest.mark.workflow
 
@@ -22,42 +24,36 @@ TINY = ("config/tiny/fig-6-1.yaml", "config/tiny/linear.yaml")
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    """Return a copy of the project in which files can be edited; its package comes first."""
-    source, target = Path(__file__).parents[2], tmp_path_factory.mktemp("project")
+    """Return a copy of the project in which files can be edited."""
+    target = tmp_path_factory.mktemp("project")
     for name in ("Snakefile", "environment.yml"):
-        shutil.copy(source / name, target / name)
+        shutil.copy(ROOT / name, target / name)
     for name in ("src", "workflow", "config", "profiles"):
-        shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns("*.nb?"))
+        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+    # Every job is a start of Python: two chunks show what eight do.
+    study = target / TINY[0]
+    study.write_text(study.read_text().replace("chunk_seconds: 0.02", "chunk_seconds: 0.07"))
     return target
 
 
-def environment(project, **more):
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    cache = str(project.parent / "numba")
-    return os.environ | {
-        "PYTHONPATH": str(project / "src"),
-        "PATH": path,
-        "NUMBA_CACHE_DIR": cache,
-        **more,
-    }
-
-
-def neurolim(project, *words, check=True):
+def neurolim(folder, *words, check=True):
+    """Run a command in a folder, with the code of this project, whose kernels are compiled."""
     return subprocess.run(
         [sys.executable, "-m", "neurolim", *words],
-        cwd=project,
-        env=environment(project),
+        cwd=folder,
+        env=environment(),
         capture_output=True,
         text=True,
         check=check,
     )
 
 
-def snakemake(project, *words, check=True):
+def snakemake(folder, *words, code=ROOT, check=True):
+    """Run Snakemake in a folder with a Snakefile, with the code of a project."""
     return subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "2", *words],
-        cwd=project,
-        env=environment(project),
+        cwd=folder,
+        env=environment(PYTHONPATH=str(code / "src")),
         capture_output=True,
         text=True,
         check=check,
@@ -111,52 +107,87 @@ def test_snakemake_and_the_library_give_the_same_bytes(finished, tmp_path):
 
 
 def planned(project, studies=TINY):
-    """Return the rules a run would execute now, without the studies' names."""
-    text = snakemake(project, "--dry-run", *configured(studies, "results")).stdout
+    """Return the rules, less studies, that a run with the project's code would execute now."""
+    words = ["--dry-run", *configured(studies, "results")]
+    text = snakemake(project, *words, code=project).stdout
     return set(re.findall(r"^(?:local)?rule ([a-z]+)", text, re.MULTILINE)) - {"all"}
 
 
 def test_edits_rerun_exactly_what_they_touch(finished):
-    assert planned(finished) == set()
-    # Nor does it matter by which path a study is named.
-    assert planned(finished, [f"./{TINY[0]}", str(finished / TINY[1])]) == set()
+    study, picture = TINY[0], "src/neurolim/figures/profile.py"
 
-    def edited(name, old, new):
-        path = finished / name
-        before = path.read_text()
-        assert old in before
-        path.write_text(before.replace(old, new, 1))
-        found = planned(finished)
-        path.write_text(before)
+    def edited(*edits, studies=TINY):
+        """Return what a run would execute after edits, each (file, old, new); undo them."""
+        before = {name: (finished / name).read_text() for name, _, _ in edits}
+        for name, old, new in edits:
+            assert old in before[name]
+            (finished / name).write_text(before[name].replace(old, new, 1))
+        found = planned(finished, studies)
+        for name, text in before.items():
+            (finished / name).write_text(text)
         return found
 
-    study = TINY[0]
-    assert edited(study, "title:", "# a comment\ntitle:") == set()
-    picture = "src/neurolim/figures/profile.py"
-    assert edited(picture, "offset = ", "# why\n            offset = ") == set()
-    assert edited(picture, "3.6 *", "3.7 *") == {"analyse"}
-    assert edited(study, "order: 1.5", "order: 1.25") == {"analyse"}
-    assert edited("src/neurolim/statistics/concentration.py", "- 1.0", "- 1.25") == {"analyse"}
+    # Words of a study, remarks in the code, and the path by which a study is named: nothing.
+    assert edited(
+        (study, "title:", "# a comment\ntitle:"),
+        (picture, "offset = ", "# why\n            offset = "),
+        studies=[f"./{TINY[0]}", str(finished / TINY[1])],
+    ) == set()  # fmt: skip
+    assert edited((picture, "3.6 *", "3.7 *")) == {"analyse"}
+    assert edited((study, "order: 1.5", "order: 1.25")) == {"analyse"}
+    concentration = "src/neurolim/statistics/concentration.py"
+    assert edited((concentration, "- 1.0", "- 1.25")) == {"analyse"}
     everything = {"simulate", "collect", "analyse"}
-    assert edited("src/neurolim/kernels/mean_path.py", "= 1e-6", "= 2e-6") == everything
-    assert edited("src/neurolim/numerics/random.py", "2.0**-32", "2.0**-31") == everything
-    assert edited(study, "seed: 61", "seed: 62") == everything
+    for edit in (
+        ("src/neurolim/kernels/mean_path.py", "= 1e-6", "= 2e-6"),
+        ("src/neurolim/numerics/random.py", "2.0**-32", "2.0**-31"),
+        (study, "seed: 61", "seed: 62"),
+    ):
+        assert edited(edit) == everything, edit
     assert planned(finished) == set()
+
+
+#: Four chunks, and what is made of them.
+PIECES = """
+title: A linear network in four pieces
+model: linear
+solver: particles
+reference: moments
+options: {n_neurons: 100, dt: 0.05, t_end: 1.0, records: 5}
+grid: {eps: {inverse: [10, 100]}}
+replicas: 2
+statistics: [agreement]
+chunk_seconds: 1.0e-9
+"""
+
+
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory):
+    """Return (study file, folder of its results made in one go)."""
+    folder = tmp_path_factory.mktemp("pieces")
+    path = folder / "pieces.yaml"
+    path.write_text(PIECES)
+    run_study(path, folder / "results")
+    return path, folder / "results" / "pieces"
 
 
 @pytest.mark.parametrize("victim", ["snakemake", "worker"])
-def test_kill_in_mid_run_loses_nothing_and_changes_no_byte(finished, tmp_path, victim):
+def test_kill_in_mid_run_loses_nothing_and_changes_no_byte(pieces, tmp_path, victim):
+    study, reference = pieces
     results = tmp_path / "results"
-    words = configured(TINY[:1], results)
+    words = configured([str(study)], results)
+    # A folder of its own for what Snakemake notes and locks.
+    for name in ("Snakefile", "workflow", "profiles", "environment.yml"):
+        (tmp_path / name).symlink_to(ROOT / name)
     process = subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--cores", "1", *words],
-        cwd=finished,
-        env=environment(finished),
+        cwd=tmp_path,
+        env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    chunks = results / "fig-6-1" / "chunks"
+    chunks = results / "pieces" / "chunks"
     try:
         deadline = time.monotonic() + 120
         while not list(chunks.glob("*.json")) and time.monotonic() < deadline:
@@ -180,12 +211,11 @@ def test_kill_in_mid_run_loses_nothing_and_changes_no_byte(finished, tmp_path, v
         assert process.returncode == 0
     else:
         # Whatever outlived Snakemake may still be writing; files appear whole: no harm.
-        assert not (results / "fig-6-1" / "data.json").exists()
-        snakemake(finished, "--unlock", *words)
-        snakemake(finished, *words)
-    reference = finished / "results" / "fig-6-1"
-    for name in ("data.zip", "statistics.zip", "tables/convergence_rate.csv"):
-        there = results / "fig-6-1" / name
+        assert not (results / "pieces" / "data.json").exists()
+        snakemake(tmp_path, "--unlock", *words)
+        snakemake(tmp_path, *words)
+    for name in ("data.zip", "statistics.zip", "tables/agreement.csv"):
+        there = results / "pieces" / name
         assert there.read_bytes() == (reference / name).read_bytes(), name
     assert all((chunks / name).exists() for name in kept)
 
@@ -223,6 +253,17 @@ def test_a_damaged_chunk_stops_the_run_with_one_clear_message(finished, tmp_path
     assert "delete" in found.stderr
 
 
+def refused(capsys, *words):
+    """Return the line that a command says to refuse what it is asked for."""
+    with pytest.raises(SystemExit) as caught:
+        main(list(words))
+    assert caught.value.code == 2
+    said = capsys.readouterr()
+    assert not said.out
+    assert said.err.count("\n") == 1
+    return said.err
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [
@@ -235,24 +276,24 @@ def test_a_damaged_chunk_stops_the_run_with_one_clear_message(finished, tmp_path
         (["simulate", TINY[1], "--chunk", "0", "--output", "/proc/nowhere/0.zip"], "cannot write"),
     ],
 )
-def test_refused_input_is_one_line_and_exit_code_two(copy, words, part):
-    found = neurolim(copy, *words, check=False)
-    assert found.returncode == 2
+def test_refused_input_is_one_line_and_exit_code_two(monkeypatch, capsys, words, part):
+    monkeypatch.chdir(ROOT)
+    assert part in refused(capsys, *words)
+
+
+def test_a_command_that_refuses_ends_with_exit_code_two(tmp_path):
+    found = neurolim(tmp_path, "plan", "missing.yaml", check=False)
+    assert (found.returncode, found.stdout) == (2, "")
     assert found.stderr.count("\n") == 1
-    assert part in found.stderr
-    assert "Traceback" not in found.stderr
+    assert "missing.yaml" in found.stderr
 
 
 @pytest.mark.parametrize("text", ["results: results\n", "studies: linear\n", "- a\n", "a: [\n"])
-def test_a_configuration_without_studies_is_refused(copy, tmp_path, text):
-    for name in ("Snakefile", "src", "workflow", "profiles"):
-        (tmp_path / name).symlink_to(copy / name)
+def test_a_configuration_without_studies_is_refused(tmp_path, monkeypatch, capsys, text):
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.yaml").write_text(text)
-    found = neurolim(tmp_path, "run", check=False)
-    assert found.returncode == 2
-    assert found.stderr.count("\n") == 1
-    assert "config.yaml" in found.stderr
+    monkeypatch.chdir(tmp_path)
+    assert "config.yaml" in refused(capsys, "run")
 
 
 FAILING = """
@@ -268,16 +309,26 @@ statistics: [concentration]
 """
 
 
-def test_too_many_failures_are_counted_explained_and_leave_a_report(finished, tmp_path):
-    failing = tmp_path / "failing.yaml"
-    failing.write_text(FAILING)
+SOUND = """
+title: A study beside it in which none does
+model: linear
+solver: moments
+options: {t_end: 1.0, records: 2}
+grid: {eps: [0.1]}
+"""
+
+
+def test_too_many_failures_are_counted_explained_and_leave_a_report(tmp_path):
     results = tmp_path / "results"
-    config = (finished / "config" / "config.yaml").read_text()
-    (finished / "config" / "config.yaml").write_text(
-        config.replace("results: results", f"results: {results}")
-    )
-    found = neurolim(finished, "run", str(failing), TINY[1], "--cores", "2", check=False)
-    (finished / "config" / "config.yaml").write_text(config)
+    for name, text in (
+        ("failing.yaml", FAILING),
+        ("sound.yaml", SOUND),
+        ("config/config.yaml", f"results: {results}\n"),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    words = ["run", "failing.yaml", "sound.yaml", "--cores", "2"]
+    found = neurolim(tmp_path, *words, check=False)
     assert found.returncode == 1
     assert "failed_share: 50.0% of the runs failed" in found.stderr
     assert f"{results}/failing/logs/analyse.log" in found.stderr
@@ -287,7 +338,7 @@ def test_too_many_failures_are_counted_explained_and_leave_a_report(finished, tm
     assert "failed at eps=0.01 drift=cubic,1" in runs
     report = (results / "report.html").read_text()
     assert "4 runs, 2 failed" in report
-    assert "A linear network lands on its closed-form law" in report
+    assert "A study beside it in which none does" in report
 
 
 def test_plain_snakemake_refuses_a_bad_study_before_any_job(copy, tmp_path):
