@@ -37,7 +37,7 @@ def test_roots_without_delay_are_eigenvalues():
 def test_roots_of_several_delays_solve_their_equation():
     rng = np.random.default_rng(4)
     matrices, delays = rng.normal(size=(4, 3, 3)), [0.0, 0.7, 1.9, 5.0]
-    found = rightmost_roots(matrices, delays, 6)
+    found = rightmost_roots(list(matrices), delays, 6)
     assert np.isfinite(found).all()
     assert (np.diff(found.real) <= 1e-9).all()
     for root in found:

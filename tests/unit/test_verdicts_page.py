@@ -53,7 +53,10 @@ class Page(HTMLParser):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self.text, self.tags, self.links, self.headings = "", set(), [], []
+        self.text = ""
+        self.tags: set[str] = set()
+        self.links: list[str | None] = []
+        self.headings: list[str] = []
         self._open = ""
         self.feed(path.read_text("utf-8"))
 

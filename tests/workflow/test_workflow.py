@@ -133,11 +133,11 @@ def test_edits_rerun_exactly_what_they_touch(finished):
         (picture, "offset = ", "# why\n            offset = "),
         studies=[f"./{TINY[0]}", str(finished / TINY[1])],
     ) == set()  # fmt: skip
-    assert edited((picture, "3.6 *", "3.7 *")) == {"analyse"}
-    assert edited((study, "order: 1.5", "order: 1.25")) == {"analyse"}
+    assert edited((picture, "3.6 *", "3.7 *")) == {"analyse", "verdicts"}
+    assert edited((study, "order: 1.5", "order: 1.25")) == {"analyse", "verdicts"}
     concentration = "src/neurolim/statistics/concentration.py"
-    assert edited((concentration, "- 1.0", "- 1.25")) == {"analyse"}
-    everything = {"simulate", "collect", "analyse"}
+    assert edited((concentration, "- 1.0", "- 1.25")) == {"analyse", "verdicts"}
+    everything = {"simulate", "collect", "analyse", "verdicts"}
     for edit in (
         ("src/neurolim/kernels/mean_path.py", "= 1e-6", "= 2e-6"),
         ("src/neurolim/numerics/random.py", "2.0**-32", "2.0**-31"),
