@@ -96,7 +96,7 @@ def test_progress_shows_chunks_rate_and_time_left(tmp_path):
     one = Outline(
         path="s.yaml", name="s", layout=Layout(tmp_path, "s"), chunks=tuple("0123"),
         chunk_digests={}, digests=digests, pages=pages, memory_mb=1, minutes=1, dataset_mb=1,
-        earlier={},
+        earlier={}, said="",
     )  # fmt: skip
     for name in "01":
         path = tmp_path / "s" / "chunks" / f"{name}.json"
