@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -73,6 +74,7 @@ def finished(copy):
     """Return the project after a run of the tiny studies."""
     found = neurolim(copy, "run", *TINY, "--cores", "2", "--results", "results")
     assert "report: results/report.html" in found.stdout
+    assert found.stdout.splitlines()[-1] == "verdicts: results/verdicts.html"
     assert re.search(r"\d/\d chunks", found.stdout)
     return copy
 
@@ -85,6 +87,9 @@ def test_run_makes_everything_it_promises(finished):
     for figure in ("profile", "rate_plot", "trajectories"):
         for kind in ("svg", "pdf", "png"):
             assert (home / "figures" / f"{figure}.{kind}").stat().st_size > 1000
+    verdicts = json.loads((finished / "results" / "verdicts.json").read_text())
+    assert [study["study"] for study in verdicts["studies"]] == ["linear", "fig-6-1"]
+    assert all(study["verdicts"] for study in verdicts["studies"])
     header = (home / "tables" / "convergence_rate.csv").read_text().splitlines()[0]
     assert header == (
         "quantity,over,order,order_low,order_high,expected,constant,levels,verdict,reason"
@@ -132,12 +137,13 @@ def test_edits_rerun_exactly_what_they_touch(finished):
 
     study = TINY[0]
     assert edited(study, "title:", "# a comment\ntitle:") == set()
+    assert edited(study, "title:", "no_verdict: none\ntitle:") == {"verdicts"}
     picture = "src/neurolim/figures/profile.py"
     assert edited(picture, "offset = ", "# why\n            offset = ") == set()
-    assert edited(picture, "3.6 *", "3.7 *") == {"analyse"}
-    assert edited(study, "order: 1.5", "order: 1.25") == {"analyse"}
-    assert edited("src/neurolim/statistics/concentration.py", "- 1.0", "- 1.25") == {"analyse"}
-    everything = {"simulate", "collect", "analyse"}
+    assert edited(picture, "3.6 *", "3.7 *") == {"analyse", "verdicts"}
+    assert edited(study, "order: 1.5", "order: 1.25") == {"analyse", "verdicts"}
+    assert edited("src/neurolim/statistics/concentration.py", "- 1.0", "- 1.25") == {"analyse", "verdicts"}
+    everything = {"simulate", "collect", "analyse", "verdicts"}
     assert edited("src/neurolim/kernels/mean_path.py", "= 1e-6", "= 2e-6") == everything
     assert edited("src/neurolim/numerics/random.py", "2.0**-32", "2.0**-31") == everything
     assert edited(study, "seed: 61", "seed: 62") == everything
@@ -285,6 +291,9 @@ def test_too_many_failures_are_counted_explained_and_leave_a_report(finished, tm
     runs = (results / "failing" / "tables" / "runs.csv").read_text()
     assert "DIVERGED,2" in runs
     assert "failed at eps=0.01 drift=cubic,1" in runs
+    verdicts = json.loads((results / "verdicts.json").read_text())
+    silences = {study["study"]: study["no_verdict"] for study in verdicts["studies"]}
+    assert silences == {"failing": "not analysed: run it again", "linear": ""}
     report = (results / "report.html").read_text()
     assert "4 runs, 2 failed" in report
     assert "A linear network lands on its closed-form law" in report
