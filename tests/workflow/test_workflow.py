@@ -135,15 +135,15 @@ def test_edits_rerun_exactly_what_they_touch(finished):
         path.write_text(before)
         return found
 
-    study = TINY[0]
+    study, analysis = TINY[0], {"analyse", "verdicts"}
     assert edited(study, "title:", "# a comment\ntitle:") == set()
     assert edited(study, "title:", "no_verdict: none\ntitle:") == {"verdicts"}
     picture = "src/neurolim/figures/profile.py"
     assert edited(picture, "offset = ", "# why\n            offset = ") == set()
-    assert edited(picture, "3.6 *", "3.7 *") == {"analyse", "verdicts"}
-    assert edited(study, "order: 1.5", "order: 1.25") == {"analyse", "verdicts"}
-    assert edited("src/neurolim/statistics/concentration.py", "- 1.0", "- 1.25") == {"analyse", "verdicts"}
-    everything = {"simulate", "collect", "analyse", "verdicts"}
+    assert edited(picture, "3.6 *", "3.7 *") == analysis
+    assert edited(study, "order: 1.5", "order: 1.25") == analysis
+    assert edited("src/neurolim/statistics/concentration.py", "- 1.0", "- 1.25") == analysis
+    everything = {"simulate", "collect", *analysis}
     assert edited("src/neurolim/kernels/mean_path.py", "= 1e-6", "= 2e-6") == everything
     assert edited("src/neurolim/numerics/random.py", "2.0**-32", "2.0**-31") == everything
     assert edited(study, "seed: 61", "seed: 62") == everything

@@ -17,9 +17,9 @@ rule verdicts:
         outline.verdicts(RESULTS)[1:],
     log:
         f"{RESULTS}/logs/verdicts.log",
+    localrule: True
     conda:
         "../../environment.yml"
-    localrule: True
     resources:
         studies=shlex.join(study.path for study in STUDIES.values()),
         results=RESULTS,
