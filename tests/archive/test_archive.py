@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -172,6 +173,27 @@ def test_everything_a_stranger_needs_is_inside(made):
     )
 
 
+def test_an_archive_begins_with_the_verdicts_and_their_links_lead_to_its_files(made):
+    files = contents_of(made[2])
+    page = files["verdicts.html"].decode()
+    assert "mean covariance" in page
+    assert "cost" not in page
+    links = re.findall(r'href="([^"]+)"', page)
+    assert "figures/small/agreement.svg" in links
+    assert all(link in files for link in links)
+    stored = json.loads(files["verdicts.json"])
+    assert sum(stored["counts"].values()) == len(stored["studies"][0]["verdicts"]) == 3
+    assert files["README.md"].decode().index("verdicts.html") < 300
+
+
+@pytest.mark.parametrize(
+    "link", ["//evil/x.html", "tables/../x.html", "tables/a/b.html?x", "figures/a/b.js"]
+)
+def test_pages_link_to_tables_and_figures_only(link):
+    assert not list(harmless.problems("verdicts.html", b'<a href="tables/a-1/b_c.html">x</a>'))
+    assert list(harmless.problems("verdicts.html", f'<a href="{link}">x</a>'.encode()))
+
+
 def test_altered_results_are_not_archived(made, tmp_path):
     results, study, _ = made
     for name in ("data.zip", "chunks/0.zip", "statistics.zip"):
@@ -184,7 +206,7 @@ def test_altered_results_are_not_archived(made, tmp_path):
         with pytest.raises(store.StoreError, match=str(path)):
             archive([str(study)], copy, date=DATE, root=ROOT)
     (results / "small" / "tables" / "agreement.tex").rename(tmp_path / "agreement.tex")
-    with pytest.raises(store.StoreError, match=r"agreement\.tex: missing"):
+    with pytest.raises(store.StoreError, match=r"agreement\.html: missing, altered"):
         archive([str(study)], results, date=DATE, root=ROOT)
     (tmp_path / "agreement.tex").rename(results / "small" / "tables" / "agreement.tex")
     with pytest.raises(StudyError, match="run this in the project's folder"):
@@ -363,7 +385,7 @@ def bomb(size):
             "agreement.svg: holds a program",
         ),
         (
-            lambda f: replaced(f, "tables/small/runs.html", b"<table>", b"<table onload = x()>"),
+            lambda f: replaced(f, "tables/small/runs.html", b"<table ", b"<table onload = x() "),
             "holds a program",
         ),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -69,6 +70,7 @@ def finished(copy):
     """Return the project after a run of the tiny studies."""
     found = neurolim(copy, "run", *TINY, "--cores", "2", "--results", "results")
     assert "report: results/report.html" in found.stdout
+    assert found.stdout.splitlines()[-1] == "verdicts: results/verdicts.html"
     assert re.search(r"\d/\d chunks", found.stdout)
     return copy
 
@@ -81,6 +83,9 @@ def test_run_makes_everything_it_promises(finished):
     for figure in ("profile", "rate_plot", "trajectories"):
         for kind in ("svg", "pdf", "png"):
             assert (home / "figures" / f"{figure}.{kind}").stat().st_size > 1000
+    verdicts = json.loads((finished / "results" / "verdicts.json").read_text())
+    assert [study["study"] for study in verdicts["studies"]] == ["linear", "fig-6-1"]
+    assert all(study["verdicts"] for study in verdicts["studies"])
     header = (home / "tables" / "convergence_rate.csv").read_text().splitlines()[0]
     assert header == (
         "quantity,over,order,order_low,order_high,expected,constant,levels,verdict,reason"
@@ -133,6 +138,7 @@ def test_edits_rerun_exactly_what_they_touch(finished):
         (picture, "offset = ", "# why\n            offset = "),
         studies=[f"./{TINY[0]}", str(finished / TINY[1])],
     ) == set()  # fmt: skip
+    assert edited((study, "title:", "no_verdict: none\ntitle:")) == {"verdicts"}
     assert edited((picture, "3.6 *", "3.7 *")) == {"analyse", "verdicts"}
     assert edited((study, "order: 1.5", "order: 1.25")) == {"analyse", "verdicts"}
     concentration = "src/neurolim/statistics/concentration.py"
@@ -336,6 +342,9 @@ def test_too_many_failures_are_counted_explained_and_leave_a_report(tmp_path):
     runs = (results / "failing" / "tables" / "runs.csv").read_text()
     assert "DIVERGED,2" in runs
     assert "failed at eps=0.01 drift=cubic,1" in runs
+    verdicts = json.loads((results / "verdicts.json").read_text())
+    silences = {study["study"]: study["no_verdict"] for study in verdicts["studies"]}
+    assert silences == {"failing": "not analysed: run it again", "linear": ""}
     report = (results / "report.html").read_text()
     assert "4 runs, 2 failed" in report
     assert "A study beside it in which none does" in report

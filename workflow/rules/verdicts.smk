@@ -1,4 +1,7 @@
 # Of all studies together one page that says what they say of their statements.
+import shlex
+
+
 rule verdicts:
     input:
         [str(study.layout.analysis) for study in STUDIES.values()],
@@ -14,13 +17,13 @@ rule verdicts:
         outline.verdicts(RESULTS)[1:],
     log:
         f"{RESULTS}/logs/verdicts.log",
+    localrule: True
     conda:
         "../../environment.yml"
-    localrule: True
     resources:
+        studies=shlex.join(study.path for study in STUDIES.values()),
         results=RESULTS,
     params:
-        studies=[study.path for study in STUDIES.values()],
         digest=[study.said for study in STUDIES.values()],
     shell:
-        "neurolim verdicts {params.studies:q} --results {resources.results:q} > {log:q} 2>&1"
+        "neurolim verdicts {resources.studies} --results {resources.results:q} > {log:q} 2>&1"
