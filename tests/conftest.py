@@ -19,9 +19,16 @@ LONGEST = (
     "test_workflow",
     "test_faults",
     "test_networks",
-    "test_models",
+    "test_cluster",
     "test_solvers",
     "test_cache",
+    "test_figures",
+    "test_wheel",
+    "test_graphs",
+    "test_models",
+    "test_general",
+    "test_delays",
+    "test_any_noise",
     "test_archive",
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import platform
@@ -82,7 +83,7 @@ def test_cached_and_fresh_kernels_of_several_models_do_not_mix(tmp_path):
     assert len(set(third.values())) == 3
 
 
-def test_what_another_version_has_left_is_compiled_anew(tmp_path):
+def test_what_another_version_has_left_is_compiled_anew(tmp_path, monkeypatch):
     # An index of compiled code holds types, which a later version may no longer have.
     program = (
         "from numba import njit\n"
@@ -93,16 +94,16 @@ def test_what_another_version_has_left_is_compiled_anew(tmp_path):
         "keep_compiled(double, 'key')\n"
     )
     (tmp_path / "doubling.py").write_text(program)
-    run = "import doubling as d; print(d.double(3.0), sum(d.double.stats.cache_hits.values()))"
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
 
     def once():
-        return subprocess.run(
-            [sys.executable, "-c", run], cwd=tmp_path, env=environment, text=True,
-            capture_output=True, check=True,
-        ).stdout.strip()  # fmt: skip
+        """Return (twice three, how often code was found on disk), by a function made anew."""
+        sys.modules.pop("doubling", None)
+        double = importlib.import_module("doubling").double
+        return double(3.0), sum(double.stats.cache_hits.values())
 
-    compiled, found = "6.0 0", "6.0 1"
+    compiled, found = (6.0, 0), (6.0, 1)
     assert [once(), once()] == [compiled, found]
     (index,) = (tmp_path / "cache").rglob("*.nbi")
     head = pickle.dumps(numba.__version__, protocol=-1)
@@ -112,3 +113,4 @@ def test_what_another_version_has_left_is_compiled_anew(tmp_path):
     for file in (tmp_path / "cache").rglob("*.nbc"):
         file.write_bytes(b"half a file")
     assert [once(), once()] == [compiled, found]
+    del sys.modules["doubling"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -75,6 +76,20 @@ def test_a_pair_that_ends_its_process_is_named_and_the_others_go_on(tmp_path):
     assert found[3] == ("own x hodgkin_huxley", "fails", "AssertionError: four")
     with pytest.raises(StudyError, match=r"^.*own\.py x desai_zwanzig: ended by SIGSEGV"):
         check_pairs([Pair(str(path), name) for name in models[:2]])
+
+
+def test_one_process_runs_all_pairs_of_a_folder(tmp_path, monkeypatch):
+    path = tmp_path / "own.py"
+    path.write_text(SOLVER.replace('"fields", "none"', 'str(os.getpid()), "none"'))
+
+    def process():
+        (found,) = outcomes([Pair(str(path), "balanced")])
+        return int(found.words.split()[1].rstrip(";"))
+
+    first = process()
+    assert process() == first != os.getpid()
+    monkeypatch.chdir(tmp_path)
+    assert process() not in (first, os.getpid())
 
 
 def one(**parts):
@@ -209,9 +224,7 @@ def test_model(check):
         sys.executable,
         "-m",
         "pytest",
-        "-q",
-        "-k",
-        "not network and not solved",
+        *("-q", "--disable-plugin-autoload", "-k", "not network and not solved"),
         str(tmp_path),
     ]
     done = subprocess.run(
