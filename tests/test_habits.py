@@ -1,5 +1,6 @@
 """Habits that no type checker sees: imports, docstrings, what is tracked, what the guides say."""
 
+import ast
 import importlib
 import importlib.util
 import inspect
@@ -238,3 +239,13 @@ def test_the_examples_of_the_guide_to_testing_are_test_suites(tmp_path: Path) ->
         check=False,
     )
     assert "5 passed, 2 deselected" in done.stdout, done.stdout
+
+
+def test_no_function_is_longer_than_a_screen():
+    too_long = [
+        f"{path.relative_to(ROOT)}: {node.name} has {node.end_lineno - node.lineno + 1} lines"
+        for path in (ROOT / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 80
+    ]
+    assert too_long == []

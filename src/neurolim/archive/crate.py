@@ -83,6 +83,44 @@ def crate(
             "hasPart": _ids([_WORKFLOW, *files]),
             "mentions": [{"@id": "#run"}],
         },
+        *_workflow(software, license_of, authors, inputs, results),
+        {
+            "@id": "#run",
+            "@type": "CreateAction",
+            "name": f"Run of {', '.join(study.name for study in studies)}",
+            "description": "neurolim run " + " ".join(inputs),
+            "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
+            "instrument": {"@id": _WORKFLOW},
+            "agent": _ids(author["@id"] for author in authors),
+            "object": _ids(inputs),
+            "result": _ids(results),
+        },
+        {
+            "@id": license_of,
+            "@type": "CreativeWork",
+            "name": citation["license"],
+            "description": "Licence of code and data.",
+            "url": license_of,
+        },
+        *authors,
+        *(
+            {"@id": address, "@type": "CreativeWork", "name": name, "version": address[-3:]}
+            for address, name in _PROFILES.items()
+        ),
+        *(_file(name, words, inputs, results) for name, words in files.items()),
+    ]
+    return {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph}
+
+
+def _workflow(
+    software: Mapping[str, str],
+    license_of: str,
+    authors: Sequence[Mapping[str, Any]],
+    inputs: Sequence[str],
+    results: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Return the entities of the workflow: itself, its inputs, its results and its language."""
+    return [
         {
             "@id": _WORKFLOW,
             "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"],
@@ -117,17 +155,6 @@ def crate(
             "workExample": _ids(results),
         },
         {
-            "@id": "#run",
-            "@type": "CreateAction",
-            "name": f"Run of {', '.join(study.name for study in studies)}",
-            "description": "neurolim run " + " ".join(inputs),
-            "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
-            "instrument": {"@id": _WORKFLOW},
-            "agent": _ids(author["@id"] for author in authors),
-            "object": _ids(inputs),
-            "result": _ids(results),
-        },
-        {
             "@id": _SNAKEMAKE,
             "@type": "ComputerLanguage",
             "name": "Snakemake",
@@ -135,21 +162,7 @@ def crate(
             "url": {"@id": "https://snakemake.github.io"},
             "version": software.get("snakemake", "unknown"),
         },
-        {
-            "@id": license_of,
-            "@type": "CreativeWork",
-            "name": citation["license"],
-            "description": "Licence of code and data.",
-            "url": license_of,
-        },
-        *authors,
-        *(
-            {"@id": address, "@type": "CreativeWork", "name": name, "version": address[-3:]}
-            for address, name in _PROFILES.items()
-        ),
-        *(_file(name, words, inputs, results) for name, words in files.items()),
     ]
-    return {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph}
 
 
 #: First folders of what a run makes.

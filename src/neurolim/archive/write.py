@@ -60,12 +60,7 @@ def archive(
     store.StoreError : something is missing, altered or made from another study or code
     """
     root = root or Path.cwd()
-    missing = [part for part in ("CITATION.cff", "LICENSE") if not (root / part).is_file()]
-    if missing:
-        raise StudyError("", f"no {missing[0]} in {root}", "run this in the project's folder")
-    studies = [load_study(path) for path in paths]
-    if len({study.name for study in studies}) < len(studies):
-        raise StudyError("studies", "two have one name", "distinct names")
+    studies = _checked(paths, root)
     date = date or _date(root)
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     software = provenance.software()
@@ -117,6 +112,22 @@ def archive(
         with store.beside(target.with_name(f"{target.name}.sha256")) as temporary:
             temporary.write_text(f"{store.sha256(target)}  {target.name}\n", encoding="utf-8")
     return target
+
+
+def _checked(paths: Sequence[str], root: Path) -> list[Study]:
+    """Return the studies of an archive.
+
+    Raises
+    ------
+    StudyError : a study is refused, two have one name, or the folder is no project
+    """
+    missing = [part for part in ("CITATION.cff", "LICENSE") if not (root / part).is_file()]
+    if missing:
+        raise StudyError("", f"no {missing[0]} in {root}", "run this in the project's folder")
+    studies = [load_study(path) for path in paths]
+    if len({study.name for study in studies}) < len(studies):
+        raise StudyError("studies", "two have one name", "distinct names")
+    return studies
 
 
 def _check(files: Mapping[str, bytes | Path]) -> None:

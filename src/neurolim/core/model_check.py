@@ -87,6 +87,13 @@ def _check_names(model: Model) -> None:
                 raise StudyError(f"{model.name}.{place}", f"{name!r} is no name", "letters, digits")
             if list(names).count(name) > 1:
                 raise StudyError(f"{model.name}.{place}", f"two things named {name!r}", "one each")
+    _check_delays(model)
+    _check_amplitudes(model)
+    _check_variables(model)
+
+
+def _check_delays(model: Model) -> None:
+    """Refuse delays of what has no mean."""
     present = model.means[: len(model.means) - len(model.delays)]
     circles = [variable.symbol for variable in model.state if variable.period is not None]
     for late in model.delays:
@@ -97,6 +104,10 @@ def _check_names(model: Model) -> None:
         if late.of not in present:
             problem = f"{late.of!r} is no variable and no field{hint(late.of, present)}"
             raise StudyError(f"{model.name}.delay.{late.name}", problem, present)
+
+
+def _check_amplitudes(model: Model) -> None:
+    """Refuse more or fewer amplitudes than a noise has variables."""
     for noise in model.noises:
         if not isinstance(noise.amplitude, tuple):
             continue
@@ -107,6 +118,10 @@ def _check_names(model: Model) -> None:
         if given != len(noise.variable):
             problem = f"{given} amplitudes of {len(noise.variable)} variables"
             raise StudyError(f"{model.name}.noise", problem, "one each")
+
+
+def _check_variables(model: Model) -> None:
+    """Refuse couplings and noises on what is no variable, and two of a kind on one."""
     coupled = [("coupling", type(term).__name__, term.variable) for term in model.couplings]
     moved = [("noise", "Noise", symbol) for noise in model.noises for symbol, _ in noise.parts]
     for place, kind, symbol in (*coupled, *moved):

@@ -101,20 +101,12 @@ class Param:
         elif self.kind in ("text", "axis", "parameter"):
             if isinstance(value, str) and value:
                 return value
-        elif self.kind == "choice":
-            if isinstance(value, str) and value in self.choices:
-                return value
-            if isinstance(value, str):
-                raise StudyError(
-                    self.name, f"unknown word {value!r}{hint(value, self.choices)}", self.choices
-                )
+        elif self.kind == "choice" and isinstance(value, str):
+            return self._choice(value)
         elif self.kind == "names":
             words = [value] if isinstance(value, str) else value
             if isinstance(words, (list, tuple)) and words and all(_is_word(w) for w in words):
-                twice = sorted({word for word in words if list(words).count(word) > 1})
-                if twice:
-                    raise StudyError(self.name, f"listed twice: {', '.join(twice)}", "once")
-                return tuple(words)
+                return self._names(words)
         elif self.kind in ("number", "integer", "record time"):
             if self.choices and isinstance(value, str) and value in self.choices:
                 return value
@@ -133,6 +125,20 @@ class Param:
         ):
             return tuple(tuple(self._number(entry) for entry in row) for row in value)
         raise StudyError(self.name, f"wrong type: got {show(value)}", self.describe())
+
+    def _choice(self, word: str) -> str:
+        """Return a word that is one of the choices."""
+        if word not in self.choices:
+            problem = f"unknown word {word!r}{hint(word, self.choices)}"
+            raise StudyError(self.name, problem, self.choices)
+        return word
+
+    def _names(self, words: Sequence[str]) -> tuple[str, ...]:
+        """Return names of which none is listed twice."""
+        twice = sorted({word for word in words if list(words).count(word) > 1})
+        if twice:
+            raise StudyError(self.name, f"listed twice: {', '.join(twice)}", "once")
+        return tuple(words)
 
     def _graph(self, value: Any) -> tuple[tuple[int, int, float], ...]:
         """Return the wires (to, from, weight) of a graph; a sparse matrix has them as entries."""

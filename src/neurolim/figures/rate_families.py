@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,38 @@ def _families(dataset: xr.Dataset) -> list[tuple[str, str]]:
             dataset["quantity_name"].values, dataset["quantity_at"].values, strict=True
         )
     ]
+
+
+def _draw_family(
+    upper: Any, lower: Any, levels: np.ndarray, family: xr.Dataset, style: Mapping[str, Any]
+) -> Any:
+    """Draw errors, hollow where they are not fitted, and pairwise orders; return the line."""
+    error, used = family["level_error"].values, family["level_used"].values.astype(bool)
+    shown = np.isfinite(error) & (error > 0)
+    (line,) = upper.loglog(levels[shown], error[shown], ms=3, lw=0.8, **style)
+    hollow = shown & ~used
+    upper.loglog(levels[hollow], error[hollow], ls="", ms=3.4, mfc="white", **style)
+    middle = np.sqrt(levels[1:] * levels[:-1])
+    lower.semilogx(middle, family["pairwise_order"].values[1:], ms=3, lw=0.8, **style)
+    return line
+
+
+def _draw_slope(upper: Any, levels: np.ndarray, family: xr.Dataset, order: float) -> None:
+    """Draw the expected slope below the errors that are fitted."""
+    fitted = np.flatnonzero(family["level_used"].values)
+    if fitted.size:
+        finest = fitted[-1]  # levels come nearest to the limit last
+        error = float(family["level_error"].values[finest])
+        slope = 0.45 * error * (levels / levels[finest]) ** order
+        upper.loglog(levels, slope, "--", color=THEORY, lw=0.9)
+
+
+def _in_words(orders: Sequence[float]) -> str:
+    """Return the range of the orders of all families."""
+    if not orders:
+        return "no order: too few levels"
+    text = f"order {min(orders):.3f}"
+    return text if max(orders) - min(orders) < 5e-4 else f"{text} .. {max(orders):.3f}"
 
 
 @styled
@@ -74,27 +106,13 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
             here = dataset.isel(quantity=i)
             number = families.index(family)
             style = {"color": COLOURS[number % len(COLOURS)], "marker": _MARKERS[number % 7]}
-            error = here["level_error"].values
-            used = here["level_used"].values.astype(bool)
-            shown = np.isfinite(error) & (error > 0)
-            (line,) = upper.loglog(levels[shown], error[shown], ms=3, lw=0.8, **style)
-            hollow = shown & ~used
-            upper.loglog(levels[hollow], error[hollow], ls="", ms=3.4, mfc="white", **style)
-            handles.setdefault(family, line)
-            middle = np.sqrt(levels[1:] * levels[:-1])
-            lower.semilogx(middle, here["pairwise_order"].values[1:], ms=3, lw=0.8, **style)
+            handles.setdefault(family, _draw_family(upper, lower, levels, here, style))
             if np.isfinite(here["order"]):
                 orders.append(float(here["order"]))
-            if hope is not None and used.any() and family == families[0]:
-                finest = np.flatnonzero(used)[-1]  # levels come nearest to the limit last
-                slope = 0.45 * error[finest] * (levels / levels[finest]) ** hope
-                upper.loglog(levels, slope, "--", color=THEORY, lw=0.9)
+            if hope is not None and family == families[0]:
+                _draw_slope(upper, levels, here, hope)
         upper.set_title(name.replace("_", " "))
-        text = "no order: too few levels"
-        if orders:
-            text = f"order {min(orders):.3f}"
-            if max(orders) - min(orders) >= 5e-4:
-                text += f" .. {max(orders):.3f}"
+        text = _in_words(orders)
         if hope is not None:
             text += f"\nexpected {hope:g} (dashed)"
             lower.axhline(hope, ls="--", color=THEORY, lw=0.9)

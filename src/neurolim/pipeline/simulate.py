@@ -19,7 +19,7 @@ from neurolim.sweep.refine import filled_with, wanted
 from neurolim.sweep.study import Study
 
 if TYPE_CHECKING:
-    from neurolim.sweep.engine import Engine
+    from neurolim.sweep.engine import Engine, Task
 
 Progress = Callable[[int, int], None]
 
@@ -45,7 +45,7 @@ def simulate(
     ``output``
     """
     # dask is only needed, and only imported, where something is simulated.
-    from neurolim.sweep.engine import Engine, Task, balance, merge, run_tasks
+    from neurolim.sweep.engine import Engine, balance, merge, run_tasks
 
     engine = engine or Engine()
     # The digest is taken before the run because the code may be edited meanwhile.
@@ -53,11 +53,56 @@ def simulate(
     output = Path(output)
     began = time.time()
     chosen = _chosen(study, runs, output.parent)
-    every = planning.tasks_of(study, runs)
+    references, tasks = _tasks_of(study, runs, chosen)
+    solved = (
+        run_tasks([*references, *balance(tasks, engine.workers)], engine, progress) if tasks else []
+    )
+    solutions = [task.solution for task in solved]
+    arrays, others = _no_rows(study) if study.refine is not None else ({}, {})
+    if references:
+        reference = merge(solutions[: len(references)])
+        others = reference.arrays | {"status": reference.status}
+    if tasks:
+        network = merge(solutions[len(references) :])
+        arrays = network.arrays | {"status": network.status}
+    if study.refine is not None:
+        every = planning.tasks_of(study, runs)
+        done = np.concatenate([np.full(t["last"] - t["first"], chosen[t["point"]]) for t in every])
+        arrays = _with_gaps(arrays, done)
+        others = _with_gaps(others, chosen[planning.reference_points(study, runs)])
+    dataset = chunk_dataset(arrays, others, runs)
+    made_from = {
+        "digest": digest,
+        "code": code,
+        "software": provenance.software(),
+        "study": study.name,
+        "runs": [runs.start, runs.stop],
+        "failed": int(np.count_nonzero(_failures(dataset["status"].values))),
+    }
+    store.write_signed(output, dataset, made_from)
+    # Costs vary from machine to machine: they stay out of records that are compared.
+    cost = {
+        "wall_seconds": round(time.time() - began, 3),
+        "core_seconds": round(sum(task.core_seconds for task in solved), 3),
+        "compile_seconds": round(sum(task.compile_seconds for task in solved), 3),
+        # Nothing was solved where a refined map had nothing left to find.
+        "peak_memory_mib": max((task.memory_mib for task in solved), default=0.0),
+        "machines": sorted({task.machine for task in solved}),
+        "engine": engine.kind,
+        "workers": engine.workers,
+    }
+    store.write_note(output.with_suffix(".cost"), cost)
+    return output
+
+
+def _tasks_of(study: Study, runs: range, chosen: np.ndarray) -> tuple[list[Task], list[Task]]:
+    """Return the tasks of the reference and of the network at the points that are chosen."""
+    from neurolim.sweep.engine import Task
+
     model, solver = study.source("model", study.model), study.source("solver", study.solver)
     tasks = [
         Task(model, solver, t["params"], t["options"], t["key"], t["first"], t["last"])
-        for t in every
+        for t in planning.tasks_of(study, runs)
         if chosen[t["point"]]
     ]
     references = [
@@ -73,51 +118,7 @@ def simulate(
         for point in (planning.reference_points(study, runs) if study.reference else ())
         if chosen[point]
     ]
-    solved = (
-        run_tasks([*references, *balance(tasks, engine.workers)], engine, progress) if tasks else []
-    )
-    solutions = [one.solution for one in solved]
-    arrays, others = _no_rows(study) if study.refine is not None else ({}, {})
-    if references:
-        reference = merge(solutions[: len(references)])
-        others = reference.arrays | {"status": reference.status}
-    if tasks:
-        found = merge(solutions[len(references) :])
-        arrays = found.arrays | {"status": found.status}
-    if study.refine is not None:
-        done = np.concatenate([np.full(t["last"] - t["first"], chosen[t["point"]]) for t in every])
-        arrays = _with_gaps(arrays, done)
-        others = _with_gaps(others, chosen[planning.reference_points(study, runs)])
-    dataset = chunk_dataset(arrays, others, runs)
-    status = dataset["status"].values
-    checksum = store.write_dataset(output, dataset)
-    store.write_record(
-        output,
-        {
-            "sha256": checksum,
-            "digest": digest,
-            "code": code,
-            "software": provenance.software(),
-            "study": study.name,
-            "runs": [runs.start, runs.stop],
-            "failed": int(np.count_nonzero(_failures(status))),
-        },
-    )
-    # Costs vary from machine to machine: they stay out of records that are compared.
-    store.write_note(
-        output.with_suffix(".cost"),
-        {
-            "wall_seconds": round(time.time() - began, 3),
-            "core_seconds": round(sum(one.core_seconds for one in solved), 3),
-            "compile_seconds": round(sum(one.compile_seconds for one in solved), 3),
-            # Nothing was solved where a refined map had nothing left to find.
-            "peak_memory_mib": max((one.memory_mib for one in solved), default=0.0),
-            "machines": sorted({one.machine for one in solved}),
-            "engine": engine.kind,
-            "workers": engine.workers,
-        },
-    )
-    return output
+    return references, tasks
 
 
 def _with_gaps(arrays: Mapping[str, np.ndarray], done: np.ndarray) -> dict[str, np.ndarray]:

@@ -173,6 +173,13 @@ def _drift(v, w, f0, f1, f2, f3, f4, f5, f6, f7, a, b, c, coupling, half_noise):
     return g0 + s * g2 + 3.0 * s * s * g4 - w, b * v - a * w + c
 
 
+@njit(error_model="numpy")
+def _keep(x, count, kept, row):
+    """Fill a row of kept [replicas, rows, 2] with the means x [2, lanes]."""
+    for r in range(count):
+        kept[r, row, 0], kept[r, row, 1] = x[0, r], x[1, r]
+
+
 @njit(error_model="numpy", nogil=True)
 def _run(
     start, f, a, b, c, coupling, half_noise, s_v, s_w, h, stride, every, key, first, mean, trace
@@ -232,14 +239,12 @@ def _run(
             to_trace -= 1
             if to_trace == 0:
                 to_trace = every
-                for r in range(count):
-                    trace[r, sample, 0], trace[r, sample, 1] = x[0, r], x[1, r]
+                _keep(x, count, trace, sample)
                 sample += 1
             to_mean -= 1
             if to_mean == 0:
                 to_mean = stride
-                for r in range(count):
-                    mean[r, record, 0], mean[r, record, 1] = x[0, r], x[1, r]
+                _keep(x, count, mean, record)
                 record += 1
 
 

@@ -507,13 +507,21 @@ class Study(BaseModel):
                         raise error.within(place) from None
                     judged |= named or (gives if plugin.tables else set())
                     produced |= gives
-        reserved = given | produced | {"quantity", "level", "level_value", "sample"}
+        self._check_axis_names(given | produced)
+        self._check_expectations(judged)
+
+    def _check_axis_names(self, results: set[str]) -> None:
+        """Refuse axes that are named like a result."""
+        reserved = results | {"quantity", "level", "level_value", "sample"}
         for axis in self.axes:
             for name in (axis.name, *axis.components):
                 if name in reserved:
                     raise StudyError(
                         f"grid.{axis.name}", f"{name!r} is the name of a result", "another name"
                     )
+
+    def _check_expectations(self, judged: set[str]) -> None:
+        """Refuse expectations of what no table judges."""
         for quantity in self.expect:
             if quantity not in judged:
                 raise StudyError(
