@@ -139,9 +139,15 @@ def disagreements(texts: Texts) -> list[str]:
             if not any(specifier.contains(found) for found in locked.get(name, ())):
                 problems.append(f"{name}{specifier}: locked as {locked.get(name)} on {python}")
 
+    return problems + _against_the_closure(wanted, pins)
+
+
+def _against_the_closure(wanted: dict[str, SpecifierSet], pins: list[Pin]) -> list[str]:
+    """Return what the lock has too much, lacks, or has in a version that nobody wants."""
     # Packages built by conda may need others than the wheels in the lock.
     if (Path(sys.prefix) / "conda-meta").exists():
-        return problems
+        return []
+    problems = []
     here = pinned(pins, default_environment()["python_version"])
     closure = needed(wanted)
     for name in sorted(closure.keys() | here.keys()):
