@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from neurolim.core import StudyError
-from neurolim.core.model import Term, value_of
+from neurolim.core.terms import Term, value_of
 from neurolim.math import normal_cdf, normal_quantile
 
 

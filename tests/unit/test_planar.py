@@ -10,6 +10,7 @@ from scipy.integrate import solve_ivp
 from neurolim import core
 from neurolim.core import Status, StudyError
 from neurolim.numerics import closure, cycles, planar
+from neurolim.numerics.collocation import ContinuationError, Cycle
 from neurolim.numerics.planar import Plane
 from neurolim.numerics.return_map import stable_cycles
 
@@ -190,7 +191,7 @@ def test_a_fold_is_found_between_its_neighbours():
     *_, before, after = branch
     fold = cycles.fold(field, before, after)
     assert fold.parameter == pytest.approx(0.0, abs=1e-12)
-    with pytest.raises(cycles.ContinuationError, match="no fold"):
+    with pytest.raises(ContinuationError, match="no fold"):
         cycles.fold(field, start, before)
 
 
@@ -201,7 +202,7 @@ def test_collocation_converges_at_its_order():
     fine = cycles.correct(field, start, adapt=False)
     for n in (10, 20):
         mesh = np.linspace(0, 1, n + 1)
-        guess = cycles.Cycle(mesh, fine.points[:: 160 // n], fine.period, fine.parameter)
+        guess = Cycle(mesh, fine.points[:: 160 // n], fine.period, fine.parameter)
         found = cycles.correct(field, guess, adapt=False)
         errors.append(abs(found.period - fine.period))
     # Order 8 in the period: 256 times less; at least order 6 while the mesh is coarse.
@@ -212,8 +213,8 @@ def test_a_hopeless_guess_is_refused_with_the_place():
     plane = cubic(0.01, 0.1)
     mesh = np.linspace(0, 1, 11)
     rough = np.random.default_rng(1).normal(size=(41, 2)) * 50
-    guess = cycles.Cycle(mesh, rough, 20.0, 5.6)
-    with pytest.raises(cycles.ContinuationError, match=r"near parameter 5\.6"):
+    guess = Cycle(mesh, rough, 20.0, 5.6)
+    with pytest.raises(ContinuationError, match=r"near parameter 5\.6"):
         cycles.correct(field_of(plane), guess)
 
 

@@ -9,6 +9,8 @@ import xarray as xr
 from neurolim.core import StudyError
 from neurolim.numerics.events import find_events
 from neurolim.statistics import mmo, regime
+from neurolim.statistics._intervals import geometric_tail, unbiased_mean
+from neurolim.statistics._mmo_tables import judge
 from neurolim.statistics._signal import synthetic
 from neurolim.sweep.study import parse_study
 
@@ -55,13 +57,13 @@ def test_geometric_tail_finds_the_parameter_and_where_it_starts():
     covered = 0
     for _ in range(200):
         n = generator.geometric(0.3, 400) - 1
-        fit = mmo.geometric_tail(n, largest=0)
+        fit = geometric_tail(n, largest=0)
         covered += fit["tail_low"] <= 0.7 <= fit["tail_high"]
     # 95 % intervals: 190 of 200, standard deviation 3.
     assert covered >= 190 - 4 * 3.1
     n = generator.geometric(0.3, 6000) - 1
     bent = np.concatenate([n + 2, np.zeros(9000, int), np.ones(300, int)])
-    fit = mmo.geometric_tail(bent)
+    fit = geometric_tail(bent)
     assert fit["tail_from"] == 2
     assert fit["tail_low"] < 0.7 < fit["tail_high"]
     assert fit["tail_p"] > 0.05
@@ -70,7 +72,7 @@ def test_geometric_tail_finds_the_parameter_and_where_it_starts():
 def test_p_values_of_geometric_samples_are_uniform():
     generator = np.random.default_rng(5)
     p = np.array(
-        [mmo.geometric_tail(generator.geometric(0.4, 500) - 1, 0)["tail_p"] for _ in range(300)]
+        [geometric_tail(generator.geometric(0.4, 500) - 1, 0)["tail_p"] for _ in range(300)]
     )
     # Kolmogorov-Smirnov at 1e-3; one parameter is fitted, its degree of freedom is taken off.
     assert np.abs(np.sort(p) - np.arange(0.5, 300) / 300).max() < 1.95 / np.sqrt(300)
@@ -90,7 +92,7 @@ def test_intervals_cut_off_by_the_end_of_short_runs_do_not_bias_means():
         error = values.std() / np.sqrt(values.size)
         # First order of the bias: variance over run length, 6 %; what is left is its square.
         assert values.mean() < exact - 10 * error
-        assert abs(mmo._mean(values, intervals, runs) - exact) < 3 * error + exact / t_end**2
+        assert abs(unbiased_mean(values, intervals, runs) - exact) < 3 * error + exact / t_end**2
 
 
 def test_few_spikes_say_how_long_to_run():
@@ -99,7 +101,7 @@ def test_few_spikes_say_how_long_to_run():
     assert np.isnan(float(found["small_mean"]))
     # 12 spikes, 4 periods of 20 each; 30 intervals take 31 spikes.
     assert float(found["needed_time"]) == pytest.approx(31 * 80, rel=0.01)
-    (row,) = mmo.judge(found, OPTIONS, {})[0].rows
+    (row,) = judge(found, OPTIONS, {})[0].rows
     assert "run for 2.48e+03 or longer" in row.values["remark"]
     assert np.isnan(row.values["mean_N"])
     # Without any spike the rate is below 3 per run at 95 %: ten times the run at least.
@@ -114,7 +116,7 @@ def test_thresholds_among_the_small_oscillations_are_noticed():
     dataset = synthetic([0, 3] * 30)
     found = mmo.apply(dataset, **OPTIONS | {"high": 0.15, "low": -0.15})
     assert int(found["verdict"]) == 2
-    (row,) = mmo.judge(found, OPTIONS, {})[0].rows
+    (row,) = judge(found, OPTIONS, {})[0].rows
     assert "set high elsewhere" in row.values["remark"]
     with pytest.raises(StudyError, match="not below high"):
         mmo.apply(dataset, **OPTIONS | {"low": 3.0})
@@ -123,7 +125,7 @@ def test_thresholds_among_the_small_oscillations_are_noticed():
 def test_tables_of_small_oscillations_hold_numbers():
     dataset = synthetic([0, 3] * 30)
     found = mmo.apply(dataset.expand_dims(current=[5.5]), **OPTIONS)
-    table, signatures, sensitivity = mmo.judge(found, OPTIONS, {})
+    table, signatures, sensitivity = judge(found, OPTIONS, {})
     (row,) = table.rows
     assert row.at == {"current": 5.5}
     assert row.values["spikes"] == 60
@@ -138,7 +140,7 @@ def test_tables_of_small_oscillations_hold_numbers():
 
 def test_signatures_beyond_the_last_are_marked():
     found = mmo.apply(synthetic([0, 3] * 30), **OPTIONS | {"most": 2})
-    (block,) = mmo.judge(found, OPTIONS, {})[1].rows
+    (block,) = judge(found, OPTIONS, {})[1].rows
     assert block.values["signature"] == "2^2+"
 
 

@@ -9,19 +9,7 @@ Nothing here knows xarray, zarr, dask, pydantic or matplotlib.
 """
 
 from neurolim.core.errors import Status, StudyError, hint
-from neurolim.core.model import (
-    FEATURES,
-    MAX_VARIABLES,
-    Delay,
-    Equations,
-    Field,
-    GapJunctions,
-    Model,
-    Noise,
-    Sites,
-    State,
-    Synapses,
-)
+from neurolim.core.model import FEATURES, MAX_VARIABLES, Equations, Model, Sites
 from neurolim.core.model_check import check_model
 from neurolim.core.outside import Source
 from neurolim.core.parameters import Param, Var, resolve
@@ -29,6 +17,7 @@ from neurolim.core.registry import KINDS, get, module_of, names
 from neurolim.core.solver import Coord, Cost, Need, Solution, Solver
 from neurolim.core.statistic import Figure, Statistic
 from neurolim.core.table import Column, Row, Table
+from neurolim.core.terms import Delay, Field, GapJunctions, Noise, State, Synapses
 from neurolim.core.verdict import Kind, Verdict
 
 __all__ = [

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurolim.core.model import Equations, GapJunctions, Model, Term
+from neurolim.core.model import Equations, Model
+from neurolim.core.terms import GapJunctions, Term
 
 
 def _as_it_is(function: Any) -> Any:

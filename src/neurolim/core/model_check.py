@@ -13,17 +13,9 @@ import numpy as np
 
 from neurolim.core.assembly import assemble_step
 from neurolim.core.errors import StudyError, hint, show
-from neurolim.core.model import (
-    MAX_FIELDS,
-    MAX_NOISES,
-    MAX_VARIABLES,
-    GapJunctions,
-    Model,
-    Sites,
-    Term,
-    value_of,
-)
+from neurolim.core.model import MAX_FIELDS, MAX_NOISES, MAX_VARIABLES, Model, Sites
 from neurolim.core.parameters import check_defaults
+from neurolim.core.terms import GapJunctions, Term, value_of
 
 _FLOW = ("t", "x", "m", "c", "p")
 _MEANS = ("m", "c", "p")

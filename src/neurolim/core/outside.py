@@ -26,11 +26,12 @@ from typing import Any, NamedTuple
 
 from neurolim import sources
 from neurolim.core.errors import StudyError, hint, show
-from neurolim.core.model import Field, GapJunctions, Model, Noise, State, Synapses
+from neurolim.core.model import Model
 from neurolim.core.model_check import check_model
 from neurolim.core.parameters import Param, Var
 from neurolim.core.solver import Solver
 from neurolim.core.statistic import Figure, Statistic
+from neurolim.core.terms import Field, GapJunctions, Noise, State, Synapses
 
 TYPES: dict[str, Any] = {
     "model": Model,

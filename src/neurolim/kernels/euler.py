@@ -16,13 +16,8 @@ import numpy as np
 from numba import typeof, types
 
 from neurolim.core.model import MAX_FIELDS, MAX_NOISES, MAX_VARIABLES
-from neurolim.kernels.by_address import by_address, provide
-from neurolim.kernels.delays import recall, remember
-from neurolim.kernels.network import MAX_MEANS
-from neurolim.kernels.numba_types import (
+from neurolim.kernels.access import (
     means_at,
-    n_present,
-    n_variables,
     noises_at,
     parameters_at,
     put,
@@ -30,6 +25,10 @@ from neurolim.kernels.numba_types import (
     state_at,
     state_to_replace,
 )
+from neurolim.kernels.by_address import by_address, provide
+from neurolim.kernels.delays import recall, remember
+from neurolim.kernels.network import MAX_MEANS
+from neurolim.kernels.numba_types import n_present, n_variables
 from neurolim.kernels.shared import (
     couple,
     draw,

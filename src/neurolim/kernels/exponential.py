@@ -41,6 +41,24 @@ from numba import typeof, types
 
 from neurolim.core.model import MAX_FIELDS, MAX_NOISES, MAX_VARIABLES
 from neurolim.kernels import euler, mean_path
+from neurolim.kernels.access import (
+    as_state,
+    bends_at,
+    matrix_at,
+    means_at,
+    noises_at,
+    normals_at,
+    parameters_at,
+    put,
+    put_beside,
+    put_buffer,
+    replace,
+    state_at,
+    state_in,
+    state_to_replace,
+    vector_at,
+    write,
+)
 from neurolim.kernels.by_address import by_address, provide
 from neurolim.kernels.delays import recall, remember
 from neurolim.kernels.euler import add_fields
@@ -68,28 +86,12 @@ from neurolim.kernels.mean_mode import (
 from neurolim.kernels.mean_path import find_modes
 from neurolim.kernels.network import MAX_MEANS
 from neurolim.kernels.numba_types import (
-    as_state,
-    bends_at,
     curved_places,
-    matrix_at,
-    means_at,
     n_curved,
     n_noises,
     n_present,
     n_variables,
-    noises_at,
-    normals_at,
-    parameters_at,
-    put,
-    put_beside,
-    put_buffer,
     rates_move,
-    replace,
-    state_at,
-    state_in,
-    state_to_replace,
-    vector_at,
-    write,
 )
 from neurolim.kernels.shared import (
     couple,

@@ -23,15 +23,9 @@ from numba import njit, typeof, types
 
 from neurolim.core.model import MAX_NOISES, MAX_VARIABLES
 from neurolim.kernels import euler
-from neurolim.kernels.by_address import by_address, provide
-from neurolim.kernels.network import MAX_MEANS
-from neurolim.kernels.numba_types import (
+from neurolim.kernels.access import (
     inputs_at,
     means_at,
-    n_means,
-    n_noises,
-    n_present,
-    n_variables,
     noises_at,
     numbers_at,
     parameters_at,
@@ -40,6 +34,9 @@ from neurolim.kernels.numba_types import (
     vector_at,
     write,
 )
+from neurolim.kernels.by_address import by_address, provide
+from neurolim.kernels.network import MAX_MEANS
+from neurolim.kernels.numba_types import n_means, n_noises, n_present, n_variables
 from neurolim.kernels.shared import draw, keep_inside, keep_old, provide_steps
 from neurolim.kernels.vectors import each_add, each_fma, each_less, each_times
 from neurolim.numerics.cache import keep_compiled

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from numba import njit
 
-from neurolim.kernels.numba_types import as_state, means_at, n_means, parameters_at
+from neurolim.kernels.access import as_state, means_at, parameters_at
+from neurolim.kernels.numba_types import n_means
 from neurolim.numerics.cache import keep_compiled
 from neurolim.provenance import code_digest
 

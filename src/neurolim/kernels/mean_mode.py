@@ -48,6 +48,7 @@ from numba import float64, int64
 from numba.extending import overload
 
 from neurolim.core.model import MAX_VARIABLES
+from neurolim.kernels.access import means_at, parameters_at, state_in, vector_at, write
 from neurolim.kernels.by_address import array_type, kept_by_address, provide
 from neurolim.kernels.mean_slopes import (
     FIELD,
@@ -57,16 +58,7 @@ from neurolim.kernels.mean_slopes import (
     joint_rate,
     move_together,
 )
-from neurolim.kernels.numba_types import (
-    means_at,
-    n_means,
-    n_present,
-    n_variables,
-    parameters_at,
-    state_in,
-    vector_at,
-    write,
-)
+from neurolim.kernels.numba_types import n_means, n_present, n_variables
 from neurolim.kernels.shared import propagate
 from neurolim.kernels.vectors import each_add, each_less, each_times
 from neurolim.numerics.cache import keep_compiled

@@ -12,6 +12,7 @@ from numba import float64
 from numba.extending import overload
 
 from neurolim.core.model import MAX_FIELDS
+from neurolim.kernels.access import means_at, parameters_at, state_in, vector_at, write
 from neurolim.kernels.by_address import array_type, by_address, kept_by_address, provide
 from neurolim.kernels.mean_mode import (
     BASE,
@@ -39,16 +40,7 @@ from neurolim.kernels.mean_mode import (
     slopes_in,
 )
 from neurolim.kernels.mean_slopes import AT_C, AT_M, AT_X, FIELD, fill_slopes
-from neurolim.kernels.numba_types import (
-    means_at,
-    n_means,
-    n_present,
-    n_variables,
-    parameters_at,
-    state_in,
-    vector_at,
-    write,
-)
+from neurolim.kernels.numba_types import n_means, n_present, n_variables
 from neurolim.kernels.shared import couple, propagate, propagate_any, provide_exponential
 from neurolim.kernels.vectors import each_add, each_less, each_times
 from neurolim.numerics.cache import keep_compiled

@@ -14,15 +14,9 @@ from __future__ import annotations
 import numpy as np
 from numba import float64, int64
 
+from neurolim.kernels.access import means_at, parameters_at, state_in, write
 from neurolim.kernels.by_address import array_type, kept_by_address
-from neurolim.kernels.numba_types import (
-    means_at,
-    n_means,
-    n_variables,
-    parameters_at,
-    state_in,
-    write,
-)
+from neurolim.kernels.numba_types import n_means, n_variables
 from neurolim.numerics.compiled import kernel, maker
 
 #: A Taylor series of a step longer than this many times 1/|B| is taken in parts.

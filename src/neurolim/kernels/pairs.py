@@ -40,14 +40,9 @@ from numba import boolean, float32, float64, int64, njit, typeof, types
 from numba.extending import overload
 
 from neurolim.core.model import MAX_FIELDS, MAX_VARIABLES
-from neurolim.kernels.by_address import array_type, by_address, provide
-from neurolim.kernels.network import MAX_MEANS
-from neurolim.kernels.numba_types import (
+from neurolim.kernels.access import (
     as_means,
     means_of,
-    n_means,
-    n_present,
-    n_variables,
     noises_at,
     parameters_at,
     present_at,
@@ -58,6 +53,9 @@ from neurolim.kernels.numba_types import (
     state_to_replace,
     write,
 )
+from neurolim.kernels.by_address import array_type, by_address, provide
+from neurolim.kernels.network import MAX_MEANS
+from neurolim.kernels.numba_types import n_means, n_present, n_variables
 from neurolim.kernels.shared import WALLS, draw
 from neurolim.kernels.ties import (
     BY_MEAN,

@@ -13,15 +13,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from neurolim.kernels.access import means_at, parameters_at, state_in, write
 from neurolim.kernels.network import couple
-from neurolim.kernels.numba_types import (
-    means_at,
-    n_means,
-    n_variables,
-    parameters_at,
-    state_in,
-    write,
-)
+from neurolim.kernels.numba_types import n_means, n_variables
 from neurolim.numerics.cache import keep_compiled
 from neurolim.provenance import code_digest
 

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from neurolim.core import Model
 from neurolim.core.digests import model_digest
-from neurolim.core.model import arguments_of
+from neurolim.core.terms import arguments_of
 from neurolim.kept import cache_folder, keep_text
 from neurolim.numerics.symbolic import NAMING
 from neurolim.provenance import code_digest

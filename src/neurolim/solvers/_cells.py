@@ -21,7 +21,7 @@ from scipy import sparse
 from scipy.special import ndtri
 
 from neurolim.core import Model, Need, Sites, StudyError
-from neurolim.core.model import value_of
+from neurolim.core.terms import value_of
 from neurolim.kernels import grid
 from neurolim.kernels.model_code import exponential_code
 from neurolim.numerics.structure import derivatives_of, structure_of

@@ -12,8 +12,8 @@ from numba import types
 from numba.core.errors import NumbaError
 
 from neurolim.core import Model, Need, StudyError, outside
-from neurolim.core.model import arguments_of
 from neurolim.core.model_check import terms_of
+from neurolim.core.terms import arguments_of
 from neurolim.kept import cache_folder, keep_text
 from neurolim.kernels.model_code import compiler, kernel_key
 from neurolim.kernels.numba_types import NumbersType

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from neurolim.core import Model, Sites, StudyError
-from neurolim.core.model import arguments_of
+from neurolim.core.terms import arguments_of
 from neurolim.numerics.structure import structure_of
 from neurolim.solvers._laws import amplitudes, start_moments
 

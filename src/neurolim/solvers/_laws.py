@@ -11,7 +11,7 @@ import numpy as np
 
 from neurolim.core import Model, Need
 from neurolim.core.assembly import assemble_step
-from neurolim.core.model import value_of
+from neurolim.core.terms import value_of
 from neurolim.numerics import hermite
 from neurolim.numerics.structure import derivatives_of, structure_of
 

@@ -22,8 +22,8 @@ import numpy as np
 from numba import njit
 
 from neurolim.core import Model
+from neurolim.kernels.access import means_at, parameters_at, put, state_at
 from neurolim.kernels.model_code import step_code
-from neurolim.kernels.numba_types import means_at, parameters_at, put, state_at
 from neurolim.numerics import hermite
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.random import BLOCK, STREAM_INITIAL, STREAM_NOISE, normals

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neurolim.core import Model, Need, Sites, StudyError
-from neurolim.core.model import arguments_of
+from neurolim.core.terms import arguments_of
 from neurolim.numerics.structure import structure_of
 
 #: What a model consists of, in the words of `Structure.untraceable`.

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from neurolim.core import Model, Sites, StudyError
-from neurolim.core.model import MAX_NOISES, value_of
+from neurolim.core.model import MAX_NOISES
+from neurolim.core.terms import value_of
 from neurolim.kernels import euler, exponential
 from neurolim.kernels.delays import make_delays
 from neurolim.kernels.mean_mode import make_modes

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neurolim.core import Model, Noise, Sites, StudyError
-from neurolim.core.model import arguments_of, value_of
+from neurolim.core.terms import arguments_of, value_of
 from neurolim.kernels.delays import make_delays
 from neurolim.kernels.network import Walls
 from neurolim.kernels.ties import (

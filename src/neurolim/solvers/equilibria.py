@@ -26,6 +26,7 @@ from scipy.integrate import solve_ivp
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
 from neurolim.numerics import closure, cycles, planar
 from neurolim.numerics.cache import keep_compiled
+from neurolim.numerics.collocation import ContinuationError, Cycle
 from neurolim.numerics.planar import Equilibrium, Plane
 from neurolim.numerics.return_map import Attractor, follow, stable_cycles
 from neurolim.provenance import code_digest
@@ -319,7 +320,7 @@ def cycle_branch(plane: Plane, count: int) -> np.ndarray:
 
     centre = np.array([first.v, plane.recovery(first.v)])
 
-    def until(cycle: cycles.Cycle) -> bool:
+    def until(cycle: Cycle) -> bool:
         low, high = cycle.extent()
         return cycle.period > 1000.0 or high - low < _RESTART
 
@@ -331,7 +332,7 @@ def cycle_branch(plane: Plane, count: int) -> np.ndarray:
         for k, cycle in enumerate(branch):
             attracts = cycles.divergence(field, cycle) < 0.0
             found[k] = cycle.parameter, *cycle.extent(), cycle.period, attracts
-    except cycles.ContinuationError:
+    except ContinuationError:
         pass  # what was found before the branch became too steep to follow stays
     return found
 

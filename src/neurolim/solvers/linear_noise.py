@@ -29,15 +29,8 @@ from typing import Any
 import numpy as np
 
 from neurolim.core import Cost, Model, Param, Solution, Solver, Var
-from neurolim.core.model import (
-    CEILING,
-    COMMON,
-    CORRELATED,
-    LAW,
-    MULTIPLICATIVE,
-    TIME,
-    arguments_of,
-)
+from neurolim.core.model import CEILING, COMMON, CORRELATED, LAW, MULTIPLICATIVE, TIME
+from neurolim.core.terms import arguments_of
 from neurolim.numerics.structure import structure_of
 from neurolim.solvers._laws import amplitudes, start_moments
 from neurolim.solvers._linear_flow import LinearFlow

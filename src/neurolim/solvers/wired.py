@@ -43,7 +43,7 @@ from neurolim.core import (
     Synapses,
     Var,
 )
-from neurolim.core.model import arguments_of
+from neurolim.core.terms import arguments_of
 from neurolim.kernels import graph
 from neurolim.kernels.delays import make_delays
 from neurolim.kernels.model_code import step_code

@@ -27,16 +27,27 @@ docs/phase-diagrams.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from scipy import special
 
-from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
+from neurolim.core import Param, Statistic, StudyError
 from neurolim.numerics.events import Events, find_events
-from neurolim.statistics._common import grid_points, parameter
+from neurolim.statistics._common import parameter
+from neurolim.statistics._intervals import (
+    MIN_SPIKES,
+    MOST_SPIKES,
+    correlation_of,
+    error_of_cv,
+    geometric_tail,
+    neighbours,
+    signatures,
+    standard_error,
+    unbiased_mean,
+)
+from neurolim.statistics._mmo_tables import _GIVES, judge
 from neurolim.statistics._signal import (
     HIGH,
     LOW,
@@ -49,8 +60,6 @@ from neurolim.statistics._signal import (
     thresholds,
 )
 
-#: Fewer spikes than this support no statistic.
-MIN_SPIKES = 30
 _BINS, _BIN_WIDTH = 80, 0.05
 _VARIANTS = (
     "as chosen",
@@ -64,40 +73,6 @@ _VARIANTS = (
     "smoothed over 9",
     "raw maxima",
 )
-#: Names, extra dimensions, unit and description of what is given.
-_GIVES: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "spikes": ((), "1", "spikes, all replicas"),
-    "verdict": ((), "1", "0 enough spikes; 1 too few; 2 threshold within small oscillations"),
-    "needed_time": ((), "time", "time, all replicas, that gives 30 intervals"),
-    "spike_rate": ((), "1/time", "spikes per time"),
-    "spike_rate_error": ((), "1/time", "its standard error, CV rate/sqrt(spikes)"),
-    "interval_mean": ((), "time", "mean interval between spikes"),
-    "interval_mean_error": ((), "time", "its standard error"),
-    "interval_cv": ((), "1", "coefficient of variation of intervals"),
-    "interval_cv_error": ((), "1", "its standard error"),
-    "interval_correlation": ((), "1", "serial correlation of intervals"),
-    "interval_histogram": (("interval_bin",), "1", "intervals by length over mean"),
-    "small_mean": ((), "1", "mean number N of small oscillations before a spike"),
-    "small_mean_error": ((), "1", "its standard error"),
-    "small_none": ((), "1", "P(N = 0)"),
-    "small_none_error": ((), "1", "its standard error"),
-    "small_none_theory": ((), "1", "Phi(-2 pi^(1/4) mu/sigma1)"),
-    "small_time": ((), "1", "share of time in small oscillations"),
-    "small_histogram": (("small",), "1", "spikes by N; the last bin holds the rest"),
-    "small_hazard": (("small",), "1", "P(N = k | N >= k)"),
-    "tail_from": ((), "1", "k0 of the geometric tail"),
-    "tail_parameter": ((), "1", "lambda0 of the geometric tail"),
-    "tail_low": ((), "1", "lower end of its 95 % interval"),
-    "tail_high": ((), "1", "upper end of its 95 % interval"),
-    "tail_chi2": ((), "1", "chi-square of the tail against a geometric law"),
-    "tail_dof": ((), "1", "degrees of freedom"),
-    "tail_p": ((), "1", "probability of a larger chi-square"),
-    "signature": (("large", "small"), "1", "how often L spikes and then s small oscillations"),
-    "sensitivity_spikes": (("variant",), "1", "spikes"),
-    "sensitivity_mean": (("variant",), "1", "mean N"),
-    "sensitivity_none": (("variant",), "1", "P(N = 0)"),
-}
-_LARGE = 8
 
 
 def apply(
@@ -120,7 +95,7 @@ def apply(
     spikes by more than 5 %: it lies within the small oscillations, choose another.
     """
     sizes = {
-        "interval_bin": _BINS, "small": most + 1, "large": _LARGE, "variant": len(_VARIANTS)
+        "interval_bin": _BINS, "small": most + 1, "large": MOST_SPIKES, "variant": len(_VARIANTS)
     }  # fmt: skip
     dims, found = empty(dataset, of, {name: entry[0] for name, entry in _GIVES.items()}, sizes)
     for index, signal, here in signals(dataset, of, after):
@@ -131,7 +106,7 @@ def apply(
     coords: dict[str, Any] = {
         "interval_bin": (np.arange(_BINS) + 0.5) * _BIN_WIDTH,
         "small": np.arange(most + 1),
-        "large": np.arange(1, _LARGE + 1),
+        "large": np.arange(1, MOST_SPIKES + 1),
         "variant": list(_VARIANTS),
     }
     variables = {
@@ -179,12 +154,12 @@ def _at_point(
     ]
     if max(abs(other - count) for other in moved) > 0.05 * count:
         return found | {"verdict": 2}
-    following = np.concatenate([_pairs(np.diff(event.spikes)) for event in events])
-    correlation = _correlation(following)
-    of_turns = _correlation(np.concatenate([_pairs(event.turns) for event in events]))
+    following = np.concatenate([neighbours(np.diff(event.spikes)) for event in events])
+    correlation = correlation_of(following)
+    of_turns = correlation_of(np.concatenate([neighbours(event.turns) for event in events]))
 
     def mean(values: np.ndarray) -> float:
-        return _mean(values, intervals, sum(event.spikes.size > 0 for event in events))
+        return unbiased_mean(values, intervals, sum(event.spikes.size > 0 for event in events))
 
     length, none = mean(intervals), mean(turns == 0)
     cv = np.sqrt(max(mean(intervals**2) / length**2 - 1.0, 0.0))
@@ -197,13 +172,13 @@ def _at_point(
         "verdict": 0,
         "spike_rate_error": cv * rate / np.sqrt(count),
         "interval_mean": length,
-        "interval_mean_error": _error(intervals, correlation),
+        "interval_mean_error": standard_error(intervals, correlation),
         "interval_cv": cv,
-        "interval_cv_error": _error_of_cv(intervals),
+        "interval_cv_error": error_of_cv(intervals),
         "interval_correlation": correlation,
         "interval_histogram": np.histogram(intervals / length, _BINS, (0.0, _BINS * _BIN_WIDTH))[0],
         "small_mean": mean(turns),
-        "small_mean_error": _error(turns, of_turns),
+        "small_mean_error": standard_error(turns, of_turns),
         "small_none": none,
         "small_none_error": np.sqrt(none * (1.0 - none) / turns.size),
         "small_time": spent / float(intervals.sum()),
@@ -213,114 +188,6 @@ def _at_point(
         "signature": signatures([event.turns for event in events], most),
         **_sensitivity(signal, here, top, bottom),
     }
-
-
-def _mean(values: np.ndarray, intervals: np.ndarray, runs: int) -> float:
-    """Return the mean of a property of intervals, freed of the bias of those cut off (see above).
-
-    Parameters
-    ----------
-    values, intervals : property and length of every complete interval [n]
-    runs : how many runs they come from: as many intervals were cut off
-    """
-    excess = ((values - values.mean()) * (intervals - intervals.mean())).mean() / intervals.mean()
-    return float(values.mean() + runs * excess / values.size)
-
-
-def _pairs(values: np.ndarray) -> np.ndarray:
-    """Return neighbouring values [n - 1, 2]."""
-    return np.stack([values[:-1], values[1:]], axis=1).astype(float)
-
-
-def _correlation(pairs: np.ndarray) -> float:
-    """Return the correlation between the columns of pairs, NaN where one does not vary."""
-    if len(pairs) < 3 or (np.ptp(pairs, axis=0) == 0.0).any():
-        return float("nan")
-    return float(np.corrcoef(pairs.T)[0, 1])
-
-
-def _error(values: np.ndarray, correlation: float) -> float:
-    """Return the standard error of a mean of values with this correlation between neighbours."""
-    stretch = 1.0 + 2.0 * max(np.nan_to_num(correlation), 0.0)
-    return float(values.std(ddof=1) * np.sqrt(stretch / values.size))
-
-
-def _error_of_cv(values: np.ndarray) -> float:
-    """Return the jackknife's standard error of the coefficient of variation."""
-    n, total, squares = values.size, values.sum(), (values**2).sum()
-    mean = (total - values) / (n - 1)
-    variance = np.maximum((squares - values**2) / (n - 1) - mean**2, 0.0)
-    without = np.sqrt(variance) / mean
-    return float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
-
-
-def geometric_tail(turns: np.ndarray, largest: int = 6, level: float = 0.05) -> dict[str, float]:
-    """Return where the law of N becomes geometric, and its parameter.
-
-    Parameters
-    ----------
-    turns : values of N [n]
-    largest : largest k0 tried
-    level : a geometric tail is rejected below this probability
-
-    Returns
-    -------
-    tail_from, tail_parameter, tail_low, tail_high, tail_chi2, tail_dof, tail_p; the fit with the
-    smallest k0 that is not rejected, or the last one tried with at least 30 values
-    """
-    names = ("from", "parameter", "low", "high", "chi2", "dof", "p")
-    found = dict.fromkeys((f"tail_{name}" for name in names), np.nan)
-    for first in range(largest + 1):
-        tail = turns[turns >= first] - first
-        if tail.size < MIN_SPIKES:
-            break
-        # Every spike ends a chain of independent trials: `ends` of them stopped, the rest went on.
-        ends, trials = tail.size, int(tail.sum()) + tail.size
-        goes_on = 1.0 - ends / trials
-        low, high = 0.0, special.betaincinv(trials - ends + 1, ends, 0.975)
-        if trials > ends:
-            low = float(special.betaincinv(trials - ends, ends + 1, 0.025))
-        expected = ends * (1.0 - goes_on) * goes_on ** np.arange(tail.max() + 2)
-        bins = int(np.argmax(expected < 5.0)) if (expected < 5.0).any() else expected.size
-        while bins > 0 and ends * goes_on**bins < 5.0:
-            bins -= 1
-        observed = np.append(np.bincount(tail, minlength=bins)[:bins], (tail >= bins).sum()).astype(
-            float
-        )
-        wanted = np.append(expected[:bins], ends * goes_on**bins)
-        chi2 = float(((observed - wanted) ** 2 / np.maximum(wanted, 1e-300)).sum())
-        dof = bins - 1
-        p = float(special.chdtrc(dof, chi2)) if dof > 0 else np.nan
-        values = (first, goes_on, low, high, chi2, dof, p)
-        found = {f"tail_{name}": float(v) for name, v in zip(names, values, strict=True)}
-        if dof <= 0 or p >= level:
-            break
-    return found
-
-
-def signatures(sequences: list[np.ndarray], most: int) -> np.ndarray:
-    """Return how often L spikes are followed by s small oscillations [large, small].
-
-    A block L^s is L spikes with nothing between them, then s >= 1 small oscillations; the last
-    row and column hold what is larger.
-
-    Parameters
-    ----------
-    sequences : N before each spike but the first, per replica
-    most : largest s told apart
-    """
-    counts = np.zeros((_LARGE, most + 1))
-    for sequence in sequences:
-        large = 1
-        begun = False  # the first block may have started before the run
-        for n in sequence:
-            if n == 0:
-                large += 1
-            else:
-                if begun:
-                    counts[min(large, _LARGE) - 1, min(n, most)] += 1
-                begun, large = True, 1
-    return counts
 
 
 def _theory(here: xr.Dataset) -> float:
@@ -382,116 +249,6 @@ def _maxima(v: np.ndarray, events: Events) -> np.ndarray:
     after = np.searchsorted(peaks, events.falls[:-1])
     before = np.searchsorted(peaks, events.spikes[1:])
     return np.maximum(before - after, 0)
-
-
-#: Columns of the table ``mmo`` and the variables they show.
-_SHOWN = {
-    "rate": "spike_rate",
-    "rate_error": "spike_rate_error",
-    "ISI": "interval_mean",
-    "ISI_error": "interval_mean_error",
-    "CV": "interval_cv",
-    "CV_error": "interval_cv_error",
-    "serial_correlation": "interval_correlation",
-    "mean_N": "small_mean",
-    "mean_N_error": "small_mean_error",
-    "P_N_0": "small_none",
-    "P_N_0_error": "small_none_error",
-    "theory": "small_none_theory",
-    "time_small": "small_time",
-    "k0": "tail_from",
-    "lambda0": "tail_parameter",
-    "lambda0_low": "tail_low",
-    "lambda0_high": "tail_high",
-    "chi2": "tail_chi2",
-    "dof": "tail_dof",
-    "p": "tail_p",
-}
-_COLUMNS = (
-    Column("spikes", digits=9),
-    *(
-        Column(
-            name,
-            _GIVES[variable][1],
-            2 if name.endswith("_error") else 4,
-            f"{name}_error" if f"{name}_error" in _SHOWN else "",
-        )
-        for name, variable in _SHOWN.items()
-    ),
-    Column("remark", ""),
-)
-_BLOCKS = (Column("signature", ""), Column("count", digits=9), Column("share", digits=3))
-_VARIED = (Column("spikes", digits=9), Column("mean_N"), Column("P_N_0"))
-
-
-def judge(
-    dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
-) -> tuple[Table, ...]:
-    """Return ``mmo``, a row per grid point, ``mmo_signatures`` and ``mmo_sensitivity``."""
-    rows: list[Row] = []
-    blocks: list[Row] = []
-    variants: list[Row] = []
-    for at, point in grid_points(dataset[list(_GIVES)], dataset["spikes"].dims):
-        remark = _remark(point)
-        values: dict[str, Any] = {
-            "spikes": int(np.nan_to_num(float(point["spikes"]))),
-            **dict.fromkeys(_SHOWN, np.nan),
-            "remark": remark,
-        }
-        if not remark:
-            values |= {name: float(point[variable]) for name, variable in _SHOWN.items()}
-            blocks += [Row(block, at=at) for block in _frequent(point["signature"].values)]
-            variants += _varied(point, at)
-        rows.append(Row(values, at=at))
-    return (
-        Table("mmo", _COLUMNS, tuple(rows)),
-        Table("mmo_signatures", _BLOCKS, tuple(blocks)),
-        Table("mmo_sensitivity", _VARIED, tuple(variants)),
-    )
-
-
-def _remark(point: xr.Dataset) -> str:
-    """Return why there are no statistics at a grid point; nothing where there are."""
-    verdict = float(point["verdict"])
-    if verdict == 1:
-        return f"too few spikes: run for {float(point['needed_time']):.3g} or longer"
-    if verdict == 2:
-        return "threshold within small oscillations: set high elsewhere"
-    return "" if verdict == 0 else "no successful run"
-
-
-def _frequent(counts: np.ndarray) -> list[dict[str, Any]]:
-    """Return the five most frequent signatures; a plus marks all that are at least as large."""
-    blocks = []
-    for k in np.argsort(-counts, axis=None, kind="stable")[:5]:
-        large, small = np.unravel_index(k, counts.shape)
-        if counts[large, small] > 0:
-            plus = [
-                "+" if i == size - 1 else ""
-                for i, size in zip((large, small), counts.shape, strict=True)
-            ]
-            blocks.append(
-                {
-                    "signature": f"{large + 1}{plus[0]}^{small}{plus[1]}",
-                    "count": int(counts[large, small]),
-                    "share": float(counts[large, small] / counts.sum()),
-                }
-            )
-    return blocks
-
-
-def _varied(point: xr.Dataset, at: Mapping[str, Any]) -> list[Row]:
-    """Return spikes, mean N and P(N = 0) of every variant at a grid point."""
-    rows = []
-    for variant in point["variant"].values:
-        chosen = point.sel(variant=variant)
-        values = {
-            "spikes": int(chosen["sensitivity_spikes"]),
-            "mean_N": float(chosen["sensitivity_mean"]),
-            "P_N_0": float(chosen["sensitivity_none"]),
-        }
-        rows.append(Row(values, at={**at, "variant": str(variant)}))
-    return rows
 
 
 def exact() -> list[Any]:
