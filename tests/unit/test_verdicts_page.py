@@ -316,7 +316,7 @@ def judges(name: str) -> bool:
 
 
 #: A verdict of these is possible, and waits for a table that makes it.
-WAITING = ("balance-index", "balance-phases", "map-limit-agreement")
+WAITING = ("balance-phases", "map-limit-agreement")
 
 
 @pytest.mark.parametrize(

@@ -99,9 +99,10 @@ def within(
 
     Parameters
     ----------
-    measured, error : estimate and standard error
+    measured : estimate
     expected : NaN where nothing is expected
     tolerance : deviation that is let pass beside the noise
+    error : standard error of the estimate
     errors : standard errors that are let pass
     missing : the reason where there is no estimate
     """

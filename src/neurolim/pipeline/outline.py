@@ -35,7 +35,7 @@ class Outline:
 
     Parameters
     ----------
-    path, name, title : of the study
+    path, name : of the study
     layout : where its results lie
     chunks : numbers of the chunks
     chunk_digests : what each chunk depends on, by number
