@@ -123,6 +123,7 @@ def analyse(
             files = {path.suffix[1:]: store.sha256(path) for path in layout.files_of(page)}
             entry = {**wanted, "failed": failed, "files": files}
         record[page.key] = entry
+        store.renew(*layout.files_of(page))
         # What later pages were stays known should this process be killed.
         store.write_note(layout.analysis, before | record)
         progress(done + 1, len(pages))
@@ -224,6 +225,7 @@ def _reduce(study: Study, layout: Layout, digests: Mapping[str, str]) -> str:
             statistics_of(study, store.open_checked(layout.data)),
             made_from | {"software": provenance.software()},
         )
+    store.renew(layout.statistics, store.record_of(layout.statistics))
     return str(store.read_record(layout.statistics)["sha256"])
 
 

@@ -62,6 +62,7 @@ def collect(study: Study, results: str | Path) -> Path:
             assemble(study, files, _made_by(study)),
             {"digest": digest, "chunks": chunks, "software": software},
         )
+    store.renew(layout.data, store.record_of(layout.data))
     table = runs_table(store.open_checked(layout.data))
     write_table(layout.page(RUNS, "csv"), table, study.title, study.cited_claim)
     write_page(layout.costs, costs_of(study, layout), f"Costs of {study.name}", _COSTS)

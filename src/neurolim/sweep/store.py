@@ -293,6 +293,12 @@ def write_signed(path: str | Path, dataset: xr.Dataset, made_from: Mapping[str, 
     write_record(path, {"sha256": write_dataset(path, dataset), **made_from})
 
 
+def renew(*paths: Path) -> None:
+    """Date files that stay as they are after what they are made from; Snakemake looks at dates."""
+    for path in paths:
+        path.touch()
+
+
 def is_made_from(path: str | Path, **made_from: Any) -> bool:
     """Return whether a file is there, unaltered, and made from just this."""
     try:
