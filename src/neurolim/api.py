@@ -11,10 +11,11 @@ import xarray as xr
 
 from neurolim import provenance
 from neurolim.core import Model, Solver, StudyError
-from neurolim.pipeline.analyse import analyse, failures, joined
+from neurolim.pipeline.analyse import analyse, failures
 from neurolim.pipeline.collect import collect
 from neurolim.pipeline.digests import simulation_digest
 from neurolim.pipeline.layout import layout_of
+from neurolim.pipeline.results import joined
 from neurolim.pipeline.simulate import simulate
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import lock, store
@@ -113,6 +114,8 @@ def run_study(
         collect(study, results)
         analyse(study, results)
         store.tidy(layout.home)
-    for page, error in failures(layout).items():
-        raise StudyError(page, error, f"the others are in {layout.home}", study.file)
+    failed = failures(layout)
+    if failed:
+        problem = "; ".join(f"{page}: {error}" for page, error in failed.items())
+        raise StudyError("", problem, f"the others are in {layout.home}", study.file)
     return joined(store.open_checked(layout.data), store.open_checked(layout.statistics))

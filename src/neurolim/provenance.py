@@ -25,18 +25,19 @@ def _parsed(module: str) -> tuple[str, tuple[str, ...]]:
     return digest_and_imports(module)
 
 
-def code_digest(*modules: str) -> str:
+def code_digest(*modules: str, without: frozenset[str] = frozenset()) -> str:
     """Return a digest of these modules and of all they import that is part of what they do.
 
     Parameters
     ----------
     *modules : dotted names, e.g. "neurolim.solvers.particles", or ``sources.file_module``'s
+    without : modules that do not count
     """
     seen: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if module in seen:
+        if module in seen or module in without:
             continue
         seen[module], imported = _parsed(module)
         waiting.extend(imported)

@@ -168,9 +168,10 @@ def _run(
             "done is kept",
             file=sys.stderr,
         )
+    # After a failure, or another run in the same folder, the page shows what there is now.
+    verdicts = write_verdicts(chosen, results)
     if code != 0:
-        # After a failure page and report show what there is.
-        print(f"verdicts: {write_verdicts(chosen, results)}")
+        print(f"verdicts: {verdicts}")
     pages = outline.current_pages(outlines) if code != 0 else []
     if report and (code == 0 or pages):
         page = Path(results) / "report.html"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from neurolim.pipeline.analyse import all_pages, current_pages, failures
+from neurolim.pipeline.analyse import all_pages, current_pages, failures, is_analysed
 from neurolim.pipeline.collect import RUNS
 from neurolim.pipeline.digests import simulation_code, simulation_digest, stage_digests
 from neurolim.pipeline.layout import Layout, layout_of
@@ -52,6 +52,8 @@ def status_of(study: Study, results: str | Path, check: bool = False) -> str:
         (layout.statistics, digests["reduce"], "analyse"),
     ):
         state = _state(path, digest, layout.log(stage), check)
+        if path == layout.statistics and state.state == "done" and not is_analysed(layout, digests):
+            state = State("stale", "made from another dataset")
         states[path.stem] = _behind(state) if behind else state
         behind |= states[path.stem].state != "done"
     for page, state in _page_states(study, layout, digests, check):
@@ -123,24 +125,21 @@ def _page_states(
 ) -> Iterator[tuple[str, State]]:
     """Yield the file that people look at first, and its state, of every table and figure."""
     pages = all_pages(study)
-    made = current_pages(layout, digests, tuple(page for page in pages if page != RUNS), check)
+    made = current_pages(layout, digests, pages, check)
     failed, working = failures(layout), _running(layout.analysis)
     for page in pages:
         path = layout.page(page, "csv" if page.kind == "tables" else "svg")
         name = str(path.relative_to(layout.home))
-        if page == RUNS:
-            log = layout.log("collect")
-            yield name, State("done") if path.exists() else _absent(log)
-        elif page.key in failed:
+        if page.key in failed:
             yield name, State("failed", failed[page.key])
         elif page in made:
             yield name, State("done")
-        elif working is not None:
+        elif working is not None and page != RUNS:
             yield name, working
         elif path.exists():
             yield name, State("stale", "made from other data, by other code, or altered")
         else:
-            yield name, _absent(layout.log("analyse"))
+            yield name, _absent(layout.log("collect" if page == RUNS else "analyse"))
 
 
 def _running(path: Path) -> State | None:

@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from neurolim import StudyError, core, provenance
 from neurolim.api import run_study
 from neurolim.core import Kind, Row, Status, Table, Verdict
 from neurolim.core.verdict import contains
 from neurolim.pipeline import analyse as analysis
+from neurolim.pipeline import results
 from neurolim.pipeline.analyse import analyse
 from neurolim.pipeline.collect import collect
-from neurolim.pipeline.digests import simulation_digest, stage_digests
+from neurolim.pipeline.digests import simulation_code, simulation_digest, stage_digests
 from neurolim.pipeline.layout import layout_of
 from neurolim.pipeline.outline import (
     _sentences,
@@ -39,17 +41,19 @@ from neurolim.sweep.study import Study, parse_study
 SMALL = {"n_neurons": 64, "t_end": 1.0, "records": 4, "dt": 0.05}
 
 
+BASE = {
+    "model": "linear",
+    "solver": "particles",
+    "reference": "moments",
+    "options": SMALL,
+    "grid": {"eps": [0.1, 0.05, 0.02]},
+    "replicas": 3,
+    "statistics": ["agreement"],
+}
+
+
 def study(**changes: Any) -> Study:
-    base = {
-        "model": "linear",
-        "solver": "particles",
-        "reference": "moments",
-        "options": SMALL,
-        "grid": {"eps": [0.1, 0.05, 0.02]},
-        "replicas": 3,
-        "statistics": ["agreement"],
-    }
-    return parse_study({k: v for k, v in (base | changes).items() if v is not None})
+    return parse_study({k: v for k, v in (BASE | changes).items() if v is not None})
 
 
 def rows(folder: Path, table: str = "runs") -> dict[str, int]:
@@ -65,7 +69,7 @@ def test_code_edited_while_a_chunk_runs_does_not_sign_it(tmp_path, monkeypatch):
 
     def edited_meanwhile(*arguments: Any) -> Any:
         found = solve(*arguments)
-        monkeypatch.setattr(provenance, "code_digest", lambda *modules: "edited")
+        monkeypatch.setattr(provenance, "code_digest", lambda *modules, **options: "edited")
         return found
 
     monkeypatch.setattr(engine, "run_tasks", edited_meanwhile)
@@ -109,7 +113,7 @@ def test_failed_reference_runs_are_counted(tmp_path, monkeypatch):
     assert found["reference NOT_CONVERGED"] == 1
     assert found["points with failures"] == found["failed at eps=0.1"] == 1
     path = tmp_path / "study.yaml"
-    path.write_text("model: linear\nsolver: particles\n")
+    path.write_text(yaml.safe_dump(BASE | {"failed_share": 0.5}))
     (caption,) = captions([str(path)], str(tmp_path)).values()
     assert "1 of 3 reference runs failed" in caption["verdicts"][0]["sentence"]
 
@@ -195,12 +199,13 @@ def test_editing_what_makes_tables_and_figures_of_statistics_is_noticed(monkeypa
 
     def edited(module: str) -> Any:
         digest, imported = parsed(module)
-        return (digest + "edited" if module == "neurolim.pipeline.analyse" else digest), imported
+        return (digest + "edited" if module == "neurolim.pipeline.results" else digest), imported
 
     monkeypatch.setattr(provenance, "_parsed", edited)
     after = stage_digests(one)
     assert {stage for stage in before if before[stage] != after[stage]} == {
         "reduce",
+        "tables/runs",
         "tables/agreement",
         "figures/agreement",
     }
@@ -230,9 +235,7 @@ def test_records_say_which_software_simulated(tmp_path, monkeypatch):
     data = run_study(one, tmp_path)
     assert store.read_record(home / "data.zip")["software"]["numpy"] == f"0.1, {np.__version__}"
     assert (home / "data.zip").read_bytes() == numbers
-    assert data.attrs["code"] == provenance.code_digest(
-        "neurolim.models.linear", "neurolim.solvers.particles", "neurolim.solvers.moments"
-    )
+    assert data.attrs["code"] == simulation_code(one)
 
 
 def test_core_seconds_are_those_of_the_chunk(tmp_path):
@@ -348,7 +351,7 @@ def test_a_figure_that_cannot_be_drawn_names_its_error_and_is_tried_again(tmp_pa
     layout = layout_of(one, tmp_path)
     drawn: list[str] = []
     broken = [True]
-    figure_of = analysis.figure_of
+    figure_of = results.figure_of
 
     def figure(study: Study, name: str, *more: Any) -> Any:
         drawn.append(name)
@@ -377,6 +380,62 @@ def test_a_figure_that_cannot_be_drawn_names_its_error_and_is_tried_again(tmp_pa
     assert drawn == ["trajectories"]
     assert (layout.home / "figures" / "trajectories.svg").read_bytes() == whole
     assert (layout.home / "tables" / "agreement.tex").is_file()
+
+
+def test_statistics_and_pages_of_other_data_are_not_current(tmp_path):
+    one, other = study(seed=1, figures=["trajectories"]), study(seed=2, figures=["trajectories"])
+    run_study(one, tmp_path)
+    layout = layout_of(one, tmp_path)
+    (runs,) = planning.plan(other).chunks
+    simulate(other, runs, layout.chunk(0))
+    collect(other, tmp_path)
+    # Nothing but the dataset is of the second seed.
+    digests = stage_digests(other)
+    assert not analysis.is_analysed(layout, digests)
+    pages = analysis.all_pages(other)
+    assert [page.key for page in analysis.current_pages(layout, digests, pages)] == ["tables/runs"]
+    assert "statistics stale" in status_of(other, tmp_path)
+    drawn = (layout.home / "figures" / "trajectories.svg").read_bytes()
+    analyse(other, tmp_path)
+    assert analysis.current_pages(layout, digests, pages, check=True) == list(pages)
+    assert (layout.home / "figures" / "trajectories.svg").read_bytes() != drawn
+
+
+def test_a_figure_of_the_data_follows_them_where_no_statistic_does(tmp_path):
+    def drawn(eps: float) -> bytes:
+        one = study(grid={"eps": [eps]}, statistics=None, figures=["trajectories"])
+        run_study(one, tmp_path)
+        return (layout_of(one, tmp_path).home / "figures" / "trajectories.svg").read_bytes()
+
+    assert drawn(0.1) != drawn(0.4)
+
+
+def test_an_altered_table_of_failures_is_noticed_and_made_again(tmp_path):
+    one = study()
+    run_study(one, tmp_path)
+    path = layout_of(one, tmp_path).home / "tables" / "runs.csv"
+    whole = path.read_bytes()
+    path.write_text("item,count\nruns,999\n")
+    assert "tables/runs.csv stale" in status_of(one, tmp_path, check=True)
+    collect(one, tmp_path)
+    assert path.read_bytes() == whole
+
+
+def test_rules_of_verdicts_are_in_no_digest_of_a_simulation(monkeypatch):
+    one = study(figures=["agreement"])
+    (runs,) = planning.plan(one).chunks
+    before, simulated = stage_digests(one), simulation_digest(one, runs)
+    parsed = provenance._parsed
+
+    def edited(module: str) -> Any:
+        digest, imported = parsed(module)
+        return (digest + "edited" if module == "neurolim.core.verdict" else digest), imported
+
+    monkeypatch.setattr(provenance, "_parsed", edited)
+    assert simulation_digest(one, runs) == simulated
+    after = stage_digests(one)
+    assert after["collect"] == before["collect"]
+    assert after["tables/agreement"] != before["tables/agreement"]
 
 
 def test_a_dataset_that_is_current_is_not_written_again(tmp_path):

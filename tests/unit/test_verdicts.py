@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from neurolim.core import Column, Kind, Row, Table, Verdict
+from neurolim.core import Column, Kind, Row, StudyError, Table, Verdict
 from neurolim.core.verdict import (
     alike,
     at_least,
@@ -62,6 +62,7 @@ def test_scores_are_judged_by_chance_and_by_what_could_have_been_seen():
     assert by_scores(2.0, 0.3, critical=40.0).kind == Kind.UNDECIDED
     assert by_scores(9.0, 1e-6, critical=40.0).kind == Kind.DISAGREES
     assert by_scores(NAN, NAN).kind == Kind.UNDECIDED
+    assert by_scores(9.0, NAN).kind == Kind.UNDECIDED
 
 
 def test_bounds():
@@ -171,3 +172,9 @@ def test_an_interval_reaches_between_bounds(low, high, least, tolerance, kind, r
     verdict = between(0.5 * (low + high), low, high, least, 1.0, tolerance)
     assert (verdict.kind, verdict.reason) == (kind, reason)
     assert verdict.expected == 1.0
+
+
+def test_a_column_and_an_axis_of_one_name_are_refused():
+    table = Table("rates", (Column("rate"),), (Row({"rate": 1.0}, at={"rate": 2.0}),))
+    with pytest.raises(StudyError, match="table rates: rate: a column and an axis"):
+        table.heads()

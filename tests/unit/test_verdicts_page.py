@@ -15,8 +15,9 @@ import yaml
 
 from neurolim import StudyError, cli, core
 from neurolim.core import Column, Kind, Row, Table, Verdict
-from neurolim.pipeline.analyse import pages_of
-from neurolim.pipeline.digests import stage_digests
+from neurolim.pipeline.analyse import all_pages
+from neurolim.pipeline.collect import RUNS, page_record
+from neurolim.pipeline.digests import digest_of, stage_digests
 from neurolim.pipeline.layout import layout_of
 from neurolim.pipeline.tables import write_table
 from neurolim.pipeline.verdicts import write_verdicts
@@ -82,23 +83,27 @@ def analysed(path: Path, results: Path, *tables: Table, failed: dict[str, str] |
     study = load_study(path)
     layout, digests = layout_of(study, results), stage_digests(study)
     layout.home.mkdir(parents=True)
-    store.write_record(layout.data, {"digest": digests["collect"]})
-    store.write_record(layout.statistics, {"digest": digests["reduce"], "sha256": "s"})
-    stored = {table.name: table for table in tables}
+    store.write_record(layout.data, {"digest": digests["collect"], "sha256": "d"})
+    from_data = {"digest": digests["reduce"], "data": "d", "sha256": "s"}
+    store.write_record(layout.statistics, from_data)
+    by_hand = {table.name: table for table in tables}
     record = {}
-    for page in pages_of(study):
+    for page in all_pages(study):
         for file in layout.files_of(page):
             file.parent.mkdir(exist_ok=True)
             file.write_text(page.name)
-        if page.kind == "tables":
-            table = stored.get(page.name, Table(page.name, LEVELS.columns, LEVELS.rows))
+        if page.kind == "tables" and page != RUNS:
+            table = by_hand.get(page.name, Table(page.name, LEVELS.columns, LEVELS.rows))
             write_table(layout.page(page, "csv"), table, study.title, study.claim)
-        record[page.key] = {
+        elif page == RUNS:
+            write_table(layout.page(page, "csv"), Table("runs", (), ()), study.title, study.claim)
+        made_from = {
             "digest": digests[page.key],
-            "source": "s",
-            "failed": (failed or {}).get(page.key, ""),
-            "files": {file.suffix[1:]: store.sha256(file) for file in layout.files_of(page)},
+            "source": "d" if page == RUNS else digest_of(["d", "s"]),
         }
+        failure = {"failed": (failed or {}).get(page.key, "")}
+        record[page.key] = page_record(layout, page, made_from) | failure
+    store.write_note(layout.collection, {RUNS.key: record.pop(RUNS.key)})
     store.write_note(layout.analysis, record)
     return layout
 
@@ -210,6 +215,7 @@ def test_the_page_loads_nothing_and_links_to_files_that_are_there(judged):
     assert not page.tags & {"script", "link", "img", "iframe"}
     assert {link for link in page.links if not (results / link).is_file()} == set()
     assert set(page.links) == {
+        "judged/tables/runs.html",
         "judged/tables/convergence_rate.html",
         "judged/tables/convergence_levels.html",
         "judged/figures/rate_plot.svg",

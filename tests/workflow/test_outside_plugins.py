@@ -14,7 +14,6 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 MODEL = '''"""Four variables."""
 
-from neurolim.api import run_study
 from neurolim import GapJunctions, Model, Noise, Number, State
 from rates import pull
 
@@ -86,7 +85,7 @@ def planned(path, results):
     """Return the rules that a run would execute now."""
     words = ["--dry-run", "--cores", "1", "--config", f"results={results}", f"studies=[{path}]"]
     text = said(start(*words, module="snakemake"))
-    return set(re.findall(r"^(?:local)?rule (\w+):", text, re.MULTILINE)) - {"all"}
+    return set(re.findall(r"^(?:local)?rule ([a-z]+)", text, re.MULTILINE)) - {"all"}
 
 
 def test_a_model_in_a_file_fans_out_and_reruns_only_for_what_it_does(tmp_path):
@@ -102,17 +101,17 @@ def test_a_model_in_a_file_fans_out_and_reruns_only_for_what_it_does(tmp_path):
     made = files_of(results / "own")
     assert {"chunks/0.zip", "chunks/1.zip", "figures/means.svg"} <= set(made)
     for name, content in files_of(tmp_path / "library" / "own").items():
-        assert made[name] == content, name
+        assert name == "costs.html" or made[name] == content, name
 
     rates = tmp_path / "mine" / "rates.py"
     rates.write_text("# A remark.\n" + RATES)
     assert planned(path, results) == set()
     rates.write_text(RATES.replace("1.0", "2.0"))
-    assert {"simulate", "collect", "draw"} <= planned(path, results)
+    assert {"simulate", "collect", "analyse"} <= planned(path, results)
     rates.write_text(RATES)
     drawing = tmp_path / "mine" / "means.py"
     drawing.write_text(FIGURE.replace("3.0)", "2.0)"))
-    assert planned(path, results) == {"draw"}
+    assert planned(path, results) == {"analyse", "verdicts"}
 
 
 TEXT = {
@@ -133,7 +132,7 @@ def test_a_model_as_text_fans_out_and_reruns_only_for_its_equations(tmp_path):
     made = files_of(results / "text")
     assert {"chunks/0.zip", "chunks/1.zip"} <= set(made)
     for name, content in files_of(tmp_path / "library" / "text").items():
-        assert made[name] == content, name
+        assert name == "costs.html" or made[name] == content, name
     text = path.read_text()
     path.write_text(text.replace("v - v^3 - w", "v - v ** 3.0-w"))
     assert planned(path, results) == set()

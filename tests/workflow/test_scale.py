@@ -143,12 +143,12 @@ def test_fifty_gib_are_opened_and_looked_into_without_being_read(wide):
 def test_fifty_gib_are_collected_in_less_memory_than_the_job_asks_for(wide):
     path, results = wide
     output = results / "wide" / "data.zip"
-    words = [sys.executable, "-m", "neurolim", "collect", str(path), "--output", str(output)]
+    words = [sys.executable, "-m", "neurolim", "collect", str(path), "--results", str(results)]
     process = subprocess.Popen(words, cwd=ROOT, env=environment())
     _, process.returncode, usage = os.wait4(process.pid, 0)
     assert process.returncode == 0
     print(f"{usage.ru_utime + usage.ru_stime:.0f} s, {usage.ru_maxrss / 1024:.0f} MiB")
-    rule = (ROOT / "workflow" / "rules" / "simulate.smk").read_text().split("rule collect")[1]
+    rule = (ROOT / "workflow" / "rules" / "analyse.smk").read_text().split("collect_")[1]
     asked = re.search(r"mem_mb=(\d+)", rule)
     assert asked
     assert usage.ru_maxrss < int(asked[1]) * 2**10

@@ -136,7 +136,7 @@ def test_neurolim_run_and_snakemake_do_the_same_work(said, project):
     before = table.read_bytes()
     table.unlink()
     rules = re.findall(r"^(?:local)?rule (\w+):", said(project, "snakemake", "--cores", "2"), re.M)
-    assert rules == ["collect_four", "analyse_four", "all"]
+    assert rules == ["collect_four", "analyse_four", "verdicts", "all"]
     assert table.read_bytes() == before
 
 

@@ -33,6 +33,7 @@ for study in STUDIES.values():
         output:
             update(str(study.layout.data)),
             update(str(study.layout.data.with_suffix(".json"))),
+            update(str(study.layout.collection)),
             in_report(study, study.pages[0]),
             costs_in_report(study),
         log:
@@ -45,7 +46,7 @@ for study in STUDIES.values():
             results=RESULTS,
         params:
             study=study.name,  # for the captions
-            digest=[study.digests["collect"], study.digests["count"]],
+            digest=[study.digests["collect"], study.digests[study.pages[0].key]],
         shell:
             "neurolim collect {resources.study:q} --results {resources.results:q} > {log:q} 2>&1"
 
@@ -72,6 +73,6 @@ for study in STUDIES.values():
             study=study.name,  # for the captions
             digest=study.analysis_digest,
             # What could not be made is tried again.
-            failed=sorted(study.failures),
+            failed=study.attempts,
         shell:
             "neurolim analyse {resources.study:q} --results {resources.results:q} > {log:q} 2>&1"

@@ -21,7 +21,7 @@ from neurolim.archive import contents, harmless
 from neurolim.archive.crate import crate, title, zenodo
 from neurolim.core import StudyError
 from neurolim.pipeline.analyse import all_pages, current_pages
-from neurolim.pipeline.collect import RUNS, damaged_chunks
+from neurolim.pipeline.collect import damaged_chunks
 from neurolim.pipeline.digests import stage_digests
 from neurolim.pipeline.layout import Page, layout_of
 from neurolim.pipeline.verdicts import outcomes_of, verdicts_csv, verdicts_json
@@ -247,18 +247,14 @@ def _results(study: Study, results: Path, workspace: Path) -> dict[str, bytes | 
     write_netcdf(store.open_checked(layout.statistics), netcdf)
     files[f"netcdf/{study.name}.nc"] = netcdf
     pages = all_pages(study)
-    lost = [page for page in pages if page != RUNS]
-    for page in current_pages(layout, digests, tuple(lost), check=True):
-        lost.remove(page)
-    for page in lost:
+    current = current_pages(layout, digests, pages, check=True)
+    for page in (page for page in pages if page not in current):
         raise store.StoreError(
             f"{layout.files_of(page)[0]}: missing, altered, failed, or made from another study or "
             "code; run the study again to make it"
         )
     for page in pages:
         for path in layout.files_of(page):
-            if not path.is_file():
-                raise store.StoreError(f"{path}: missing; run the study again to make it")
             files[f"{page.kind}/{study.name}/{path.name}"] = path
     return files
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from neurolim.core.errors import StudyError
 from neurolim.core.verdict import Verdict
 
 
@@ -81,7 +82,12 @@ class Table:
         first = ["quantity"] if any(row.quantity for row in self.rows) else []
         at = dict.fromkeys(name for row in self.rows for name in row.at)
         last = ["verdict", "reason"] if self.verdicts else []
-        return (*first, *at, *(column.name for column in self.columns), *last)
+        heads = (*first, *at, *(column.name for column in self.columns), *last)
+        twice = sorted({name for name in heads if heads.count(name) > 1})
+        if twice:
+            problem = f"{', '.join(twice)}: a column and an axis"
+            raise StudyError("grid", f"table {self.name}: {problem}", "another name of the axis")
+        return heads
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield every row as one flat mapping with the names of ``heads``."""

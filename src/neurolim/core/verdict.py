@@ -144,6 +144,8 @@ def by_scores(
 
     if not math.isfinite(largest):
         return verdict(Kind.UNDECIDED, missing)
+    if math.isnan(p_value):
+        return verdict(Kind.UNDECIDED, "no probability: too few replicas")
     if p_value < CHANCE:
         return verdict(Kind.DISAGREES, f"{largest:.1f} standard errors, probability {p_value:.2g}")
     if critical > BLIND:

@@ -18,62 +18,12 @@ import xarray as xr
 
 from neurolim import provenance
 from neurolim.core import Column, Row, StudyError, Table
-from neurolim.pipeline.collect import RUNS, failed_runs
-from neurolim.pipeline.digests import stage_digests
+from neurolim.pipeline.collect import RUNS, page_record
+from neurolim.pipeline.digests import digest_of, stage_digests
 from neurolim.pipeline.layout import Layout, Page, layout_of
+from neurolim.pipeline.results import figure_of, statistics_of, tables_of
 from neurolim.sweep import store
 from neurolim.sweep.study import Study
-
-
-def statistics_of(study: Study, dataset: xr.Dataset) -> xr.Dataset:
-    """Return everything the statistics of a study give, as one dataset.
-
-    Raises
-    ------
-    StudyError : more failed runs than the study allows
-    """
-    failed = float(failed_runs(dataset).mean())
-    if study.statistics and failed > study.failed_share:
-        raise StudyError(
-            "failed_share",
-            f"{failed:.1%} of the runs failed, or their reference did",
-            f"at most {study.failed_share:.1%}; mend the study or allow more",
-            study.file,
-        )
-    result = xr.Dataset(attrs=dict(dataset.attrs))
-    for entry in study.statistics:
-        statistic = study.plugin("statistic", entry.name)
-        given = statistic.apply(
-            joined(dataset, result), **study.entry_options("statistic", entry.name)
-        )
-        attrs = result.attrs | given.attrs
-        result = joined(result, given).assign_attrs(attrs)
-    return result
-
-
-def joined(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
-    """Return two datasets as one; where both have a variable, the first one's counts."""
-    return xr.merge([first, second], combine_attrs="override", compat="override", join="outer")
-
-
-def tables_of(study: Study, statistics: xr.Dataset) -> dict[str, Table]:
-    """Return every table of a study's statistics by name."""
-    tables: dict[str, Table] = {}
-    for entry in study.statistics:
-        options = study.entry_options("statistic", entry.name)
-        judged = study.plugin("statistic", entry.name).judge(
-            statistics, options, study.expectations()
-        )
-        tables |= {table.name: table for table in judged}
-    return tables
-
-
-def figure_of(study: Study, figure: str, data: xr.Dataset, statistics: xr.Dataset) -> Any:
-    """Return one figure of a study as a matplotlib Figure."""
-    merged = joined(data, statistics).assign_attrs(data.attrs | statistics.attrs)
-    return study.plugin("figure", figure).draw(
-        merged, study.expectations(), **study.entry_options("figure", figure)
-    )
 
 
 def pages_of(study: Study) -> tuple[Page, ...]:
@@ -120,11 +70,11 @@ def analyse(
         wanted = {"digest": digests[page.key], "source": source}
         if not _is_current(entry, wanted, layout, page, check=True):
             failed = bench.make(page)
-            files = {path.suffix[1:]: store.sha256(path) for path in layout.files_of(page)}
-            entry = {**wanted, "failed": failed, "files": files}
+            attempt = int(entry.get("attempt", 0)) + 1 if failed else 0
+            entry = page_record(layout, page, wanted) | {"failed": failed, "attempt": attempt}
         record[page.key] = entry
         store.renew(*layout.files_of(page))
-        # What later pages were stays known should this process be killed.
+        # What is done is known should this process be killed.
         store.write_note(layout.analysis, before | record)
         progress(done + 1, len(pages))
     store.write_note(layout.analysis, record)
@@ -133,8 +83,12 @@ def analyse(
 
 def read_analysis(layout: Layout) -> dict[str, Any]:
     """Return the record of tables and figures, empty if there is none that can be read."""
+    return _read(layout.analysis)
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(layout.analysis.read_text("utf-8"))
+        record = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
@@ -149,6 +103,12 @@ def failures(layout: Layout) -> dict[str, str]:
     }
 
 
+def attempts(layout: Layout) -> dict[str, int]:
+    """Return how often in a row each table or figure could not be made."""
+    record = read_analysis(layout)
+    return {key: int(record[key].get("attempt", 1)) for key in failures(layout)}
+
+
 def is_analysed(layout: Layout, digests: Mapping[str, str]) -> bool:
     """Return whether dataset and statistics say that they are made from the study as it stands.
 
@@ -156,7 +116,10 @@ def is_analysed(layout: Layout, digests: Mapping[str, str]) -> bool:
     ----------
     layout, digests : of the study, ``stage_digests``
     """
-    return is_collected(layout, digests) and _says(layout.statistics, digests["reduce"])
+    if not (is_collected(layout, digests) and _says(layout.statistics, digests["reduce"])):
+        return False
+    data = store.read_record(layout.data).get("sha256")
+    return bool(data == store.read_record(layout.statistics).get("data"))
 
 
 def is_collected(layout: Layout, digests: Mapping[str, str]) -> bool:
@@ -182,16 +145,20 @@ def current_pages(
     pages : the tables and figures asked for
     check : compare every file with its checksum
     """
-    if not is_analysed(layout, digests):
+    if not is_collected(layout, digests):
         return []
-    source = str(store.read_record(layout.statistics).get("sha256"))
-    record = read_analysis(layout)
+    record = _read(layout.collection)
+    sources = {RUNS.key: str(store.read_record(layout.data).get("sha256"))}
+    if is_analysed(layout, digests):
+        record |= read_analysis(layout)
+        sources |= dict.fromkeys((page.key for page in pages if page != RUNS), _source(layout))
     return [
         page
         for page in pages
-        if _is_current(
+        if page.key in sources
+        and _is_current(
             record.get(page.key, {}),
-            {"digest": digests[page.key], "source": source},
+            {"digest": digests[page.key], "source": sources[page.key]},
             layout,
             page,
             check,
@@ -217,7 +184,7 @@ def _is_current(
 
 
 def _reduce(study: Study, layout: Layout, digests: Mapping[str, str]) -> str:
-    """Make the statistics if they are not there; return their checksum."""
+    """Make the statistics if they are not there; return what tables and figures are made from."""
     made_from = {"digest": digests["reduce"], "data": _checked_data(study, layout)}
     if not store.is_made_from(layout.statistics, **made_from):
         store.write_signed(
@@ -226,7 +193,14 @@ def _reduce(study: Study, layout: Layout, digests: Mapping[str, str]) -> str:
             made_from | {"software": provenance.software()},
         )
     store.renew(layout.statistics, store.record_of(layout.statistics))
-    return str(store.read_record(layout.statistics)["sha256"])
+    return _source(layout)
+
+
+def _source(layout: Layout) -> str:
+    """Return the digest of the dataset and the statistics that lie there."""
+    return digest_of(
+        [store.read_record(path).get("sha256") for path in (layout.data, layout.statistics)]
+    )
 
 
 def _checked_data(study: Study, layout: Layout) -> str:
@@ -259,20 +233,28 @@ class _Bench:
     def _statistics(self) -> xr.Dataset:
         return store.open_checked(self._layout.statistics)
 
-    @cached_property
-    def _tables(self) -> dict[str, Table]:
-        return tables_of(self._study, self._statistics)
+    def _tables(self, statistic: str) -> dict[str, Table]:
+        return tables_of(self._study, statistic, self._statistics)
+
+    def _table(self, name: str) -> Table:
+        for entry in self._study.statistics:
+            if name in self._study.plugin("statistic", entry.name).tables:
+                return self._tables(entry.name)[name]
+        raise KeyError(name)
 
     def make(self, page: Page) -> str:
         """Make a table or figure, or its placeholder; return the error, "" if all went well."""
         try:
             if page.kind == "tables":
-                self._write(page, self._tables[page.name])
+                self._write(page, self._table(page.name))
             else:
                 picture = figure_of(self._study, page.name, self._data, self._statistics)
                 self._save(page, picture)
         except store.StoreError:
             raise
+        except OSError as error:
+            # A full disk would not hold a placeholder either.
+            raise store.StoreError(f"{self._layout.files_of(page)[0]}: {error.strerror}") from None
         except Exception as error:
             traceback.print_exc(file=sys.stderr)
             failed = str(error) if isinstance(error, StudyError) else repr(error)

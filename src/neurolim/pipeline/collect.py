@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,8 +17,10 @@ from neurolim.pipeline.digests import (
     digest_of,
     simulation_code,
     simulation_digest,
+    stage_digests,
 )
 from neurolim.pipeline.layout import Layout, Page, layout_of
+from neurolim.pipeline.results import failed_runs
 from neurolim.sweep import chunks as planning
 from neurolim.sweep import store
 from neurolim.sweep.assemble import assemble
@@ -65,8 +68,19 @@ def collect(study: Study, results: str | Path) -> Path:
     store.renew(layout.data, store.record_of(layout.data))
     table = runs_table(store.open_checked(layout.data))
     write_table(layout.page(RUNS, "csv"), table, study.title, study.cited_claim)
+    made_from = {
+        "digest": stage_digests(study)[RUNS.key],
+        "source": str(store.read_record(layout.data)["sha256"]),
+    }
+    store.write_note(layout.collection, {RUNS.key: page_record(layout, RUNS, made_from)})
     write_page(layout.costs, costs_of(study, layout), f"Costs of {study.name}", _COSTS)
     return layout.data
+
+
+def page_record(layout: Layout, page: Page, made_from: Mapping[str, str]) -> dict[str, Any]:
+    """Return the record of a table or figure that lies there."""
+    files = {path.suffix[1:]: store.sha256(path) for path in layout.files_of(page)}
+    return {**made_from, "failed": "", "files": files}
 
 
 def _made_by(study: Study) -> dict[str, str]:
@@ -123,15 +137,6 @@ def _merged(software: Iterable[Mapping[str, str]]) -> dict[str, str]:
         for name, version in versions.items():
             found.setdefault(name, set()).add(version)
     return {name: ", ".join(sorted(versions)) for name, versions in found.items()}
-
-
-def failed_runs(dataset: xr.Dataset) -> xr.DataArray:
-    """Return which runs failed or have nothing to be compared with, as their reference failed."""
-    fine = [int(Status.OK), int(Status.SKIPPED)]
-    failed = ~dataset["status"].isin(fine)
-    if "reference_status" in dataset:
-        failed = failed | ~dataset["reference_status"].isin(fine)
-    return failed
 
 
 def runs_table(dataset: xr.Dataset) -> Table:

@@ -11,6 +11,8 @@ from neurolim.sweep import chunks as planning
 from neurolim.sweep.study import Study
 
 _COLLECT = "neurolim.pipeline.collect"
+#: What solvers import with `core` and no number of a simulation depends on.
+_JUDGING = frozenset(f"neurolim.core.{name}" for name in ("statistic", "table", "verdict"))
 
 
 def digest_of(*parts: Any) -> str:
@@ -36,9 +38,8 @@ def simulation_digest(study: Study, runs: range) -> str:
 def simulation_code(study: Study) -> str:
     """Return the digest of the code behind the chunks of a study."""
     solvers = [study.solver] if study.reference is None else [study.solver, study.reference.name]
-    return provenance.code_digest(
-        study.module("model", study.model), *(study.module("solver", name) for name in solvers)
-    )
+    modules = (study.module("solver", name) for name in solvers)
+    return provenance.code_digest(study.module("model", study.model), *modules, without=_JUDGING)
 
 
 def _words(study: Study) -> list[Any]:
@@ -52,7 +53,7 @@ def collected_digest(study: Study) -> str:
         _words(study),
         study.definition(),
         simulation_code(study),
-        provenance.code_digest("neurolim.sweep.assemble"),
+        provenance.code_digest("neurolim.sweep.assemble", without=_JUDGING),
     )
 
 
@@ -69,14 +70,15 @@ def stage_digests(study: Study) -> dict[str, str]:
     """
     statistics = [(entry.name, entry.options) for entry in study.statistics]
     code = provenance.code_digest(
-        "neurolim.pipeline.analyse", *(study.module("statistic", name) for name, _ in statistics)
+        "neurolim.pipeline.results", *(study.module("statistic", name) for name, _ in statistics)
     )
     tables = provenance.code_digest("neurolim.pipeline.tables")
-    judged = digest_of(_words(study), study.expectations(), code, tables)
+    # Options that only judging reads leave the statistics as they are.
+    judged = digest_of(_words(study), study.expectations(), statistics, code, tables)
     digests = {
         "collect": collected_digest(study),
         # The table of failures and the page of costs.
-        "count": digest_of(_words(study), tables, provenance.code_digest(_COLLECT)),
+        "tables/runs": digest_of(_words(study), tables, provenance.code_digest(_COLLECT)),
         "reduce": digest_of(statistics, study.failed_share, code),
     }
     for name, _ in statistics:
@@ -86,6 +88,6 @@ def stage_digests(study: Study) -> dict[str, str]:
         digests[f"figures/{entry.name}"] = digest_of(
             entry.options,
             study.expectations(),
-            provenance.code_digest("neurolim.pipeline.analyse", study.module("figure", entry.name)),
+            provenance.code_digest("neurolim.pipeline.results", study.module("figure", entry.name)),
         )
     return digests

@@ -1,13 +1,16 @@
 """Where everything of a study lies: the one home of every path in a results folder.
 
-<results>/<study>/chunks/<k>.zip, .json, .cost     a block of runs, its record, what it took
-data.zip, .json                  the dataset, and its record
-statistics.zip, .json            its statistics, and their record
-analysis.json                    the record of all tables and figures
-tables/<name>.csv, ...           figures/<name>.svg, ...
-costs.html                       logs/<stage>.log
-<results>/verdicts.html, .csv, .json    what all studies of a run say of their statements
-<results>/report.html, logs/snakemake.log
+In the folder of results:
+
+    <study>/chunks/<k>.zip, .json, .cost     a block of runs, its record, what it took
+    <study>/data.zip, .json                  the dataset, and its record
+    <study>/statistics.zip, .json            its statistics, and their record
+    <study>/collection.json                  the record of the table of failures
+    <study>/analysis.json                    the record of all other tables and figures
+    <study>/tables/<name>.csv, ...           <study>/figures/<name>.svg, ...
+    <study>/costs.html                       <study>/logs/<stage>.log
+    verdicts.html, .csv, .json               what all studies of a run say of their statements
+    report.html                              logs/snakemake.log
 """
 
 from __future__ import annotations
@@ -97,6 +100,11 @@ class Layout:
         return self.home / "analysis.json"
 
     @property
+    def collection(self) -> Path:
+        """Return the record of the table of failures."""
+        return self.home / "collection.json"
+
+    @property
     def costs(self) -> Path:
         """Return the page of costs."""
         return self.home / "costs.html"
@@ -120,6 +128,7 @@ class Layout:
         for path in (self.data, self.statistics):
             yield from (path.with_suffix(f".{kind}") for kind in _PAIR)
         yield self.costs
+        yield self.collection
         yield self.analysis
         for page in pages:
             yield from self.files_of(page)

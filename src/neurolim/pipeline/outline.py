@@ -87,6 +87,11 @@ class Outline:
         return tuple(page for page in self.pages if page != RUNS)
 
     @property
+    def attempts(self) -> dict[str, int]:
+        """Return how often in a row each table or figure could not be made."""
+        return analyse.attempts(self.layout)
+
+    @property
     def failures(self) -> dict[str, str]:
         """Return the tables and figures that could not be made the last time, with the error."""
         return analyse.failures(self.layout)
@@ -200,14 +205,11 @@ def tidy(studies: Mapping[str, Outline]) -> None:
 
 def current_pages(studies: Mapping[str, Outline]) -> list[str]:
     """Return the pages that are there and belong to the studies as they stand."""
-    pages = []
-    for study in studies.values():
-        if not analyse.is_collected(study.layout, study.digests):
-            continue
-        made = analyse.current_pages(study.layout, study.digests, study.judged)
-        first = [study.layout.page(page, page.file_kinds[0]) for page in (RUNS, *made)]
-        pages += [str(path) for path in first if path.is_file()]
-    return pages
+    return [
+        str(study.layout.page(page, page.file_kinds[0]))
+        for study in studies.values()
+        for page in analyse.current_pages(study.layout, study.digests, study.pages)
+    ]
 
 
 def where(studies: Mapping[str, Outline], results: str | Path) -> str:
@@ -230,20 +232,20 @@ def captions(paths: Sequence[str], results: str | Path) -> dict[str, Any]:
         study = load_study(path)
         verdicts = [
             {"sentence": sentence}
-            for table in stored_tables(study, results)
+            for table in current_tables(study, results)
             for sentence in _sentences(study, table)
         ]
         words[study.name] = {"title": study.title, "claim": study.cited_claim, "verdicts": verdicts}
     return words
 
 
-def stored_tables(study: Study, results: str | Path) -> list[Table]:
-    """Return the tables of a study that are there, in their order."""
+def current_tables(study: Study, results: str | Path) -> list[Table]:
+    """Return the tables of a study that belong to it as it stands, in their order."""
     from neurolim.pipeline.tables import read_table
 
-    place = layout_of(study, results)
-    paths = [place.page(p, "json") for p in analyse.all_pages(study) if p.kind == "tables"]
-    return [read_table(path) for path in paths if path.is_file()]
+    layout, pages = layout_of(study, results), analyse.all_pages(study)
+    current = analyse.current_pages(layout, stage_digests(study), pages, check=True)
+    return [read_table(layout.page(page, "json")) for page in current if page.kind == "tables"]
 
 
 def _sentences(study: Study, table: Table) -> list[str]:

@@ -6,14 +6,13 @@ import csv
 import io
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurolim.core import Column, Kind, Row, Table, Verdict
+from neurolim.sweep import store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,15 +105,8 @@ def read_table(path: Path) -> Table:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text beside its file, then rename it, so that no half of it is ever seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with store.beside(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def csv_of(table: Table) -> str:
@@ -164,7 +156,7 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what ``_plain`` made JSON of."""
+    """Return what ``plain`` made JSON of."""
     infinite = {"inf": math.inf, "-inf": -math.inf}
     return {
         name: math.nan if value is None else infinite.get(value, value)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from neurolim.core import Column, Kind, Row, Table, Verdict
-from neurolim.pipeline.analyse import current_pages, failures, is_analysed, pages_of
-from neurolim.pipeline.collect import RUNS, costs_of
+from neurolim.pipeline.analyse import all_pages, current_pages, failures, is_analysed
+from neurolim.pipeline.collect import costs_of
 from neurolim.pipeline.digests import stage_digests
 from neurolim.pipeline.layout import Layout, Page, layout_of, verdict_files
 from neurolim.pipeline.tables import csv_of, plain, read_table, write_text
@@ -79,15 +79,14 @@ def outcome_of(study: Study, results: str | Path) -> Outcome:
     layout, digests = layout_of(study, results), stage_digests(study)
     if not is_analysed(layout, digests):
         return Outcome(study, _state(layout))
-    wanted = pages_of(study)
+    wanted = all_pages(study)
     current = current_pages(layout, digests, wanted, check=True)
     tables = tuple(
         read_table(layout.page(page, "json")) for page in current if page.kind == "tables"
     )
     lost = {page.key: _LOST for page in wanted if page not in current}
     failed = {key: why for key, why in failures(layout).items() if key in lost}
-    runs = [RUNS] if layout.page(RUNS, RUNS.file_kinds[0]).is_file() else []
-    return Outcome(study, "", tables, (*runs, *current), lost | failed)
+    return Outcome(study, "", tables, tuple(current), lost | failed)
 
 
 def _state(layout: Layout) -> str:
@@ -119,8 +118,12 @@ def _place(study: Study) -> tuple[Any, ...]:
     """Return what studies are sorted by; numbers in words count as numbers."""
 
     def natural(words: str) -> list[tuple[int, str]]:
-        parts = re.split(r"(\d+)", words.casefold())
-        return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+        parts = re.split(r"([0-9]+)", words.casefold())
+        numbers = [part.lstrip("0") for part in parts]
+        return [
+            (len(number), number) if part.isdecimal() else (-1, part)
+            for part, number in zip(parts, numbers, strict=True)
+        ]
 
     return (not study.paper, *map(natural, (study.paper, study.statement, study.name)))
 

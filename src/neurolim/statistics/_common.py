@@ -121,7 +121,7 @@ def score_row(
     if p_value is None:
         freedoms = np.broadcast_to(freedom, scores.shape)[compared]
         tails = 2.0 * special.stdtr(freedoms, -np.abs(values))
-        p_value = min(1.0, values.size * float(tails.min()))
+        p_value = np.minimum(1.0, values.size * float(tails.min()))
     numbers = {
         "largest_z": largest,
         "rms_z": float(np.sqrt(np.mean(values**2))),

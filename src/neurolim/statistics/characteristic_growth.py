@@ -149,7 +149,7 @@ def _critical(
 
 def _zero(axis: np.ndarray, growth: np.ndarray, weight: np.ndarray) -> float:
     """Return the first zero of the polynomial through the growth, NaN without any."""
-    used = np.isfinite(growth)
+    used = np.isfinite(growth) & np.isfinite(weight)
     if used.sum() < 2:
         return np.nan
     degree = min(_DEGREE, int(used.sum()) - 1)
@@ -195,7 +195,7 @@ def _critical_table(dataset: xr.Dataset, over: str, expect: Mapping[str, Any]) -
     rows = []
     for at, point in grid_points(dataset, dataset["critical"].dims):
         measured, low, high, theory = (float(point[name]) for name in _CRITICAL)
-        theory = wanted.get("order") or theory
+        theory = theory if wanted.get("order") is None else float(wanted["order"])
         missing = "the growth has no zero on the axis"
         verdict = contains(measured, low, high, theory, 0.0, widest * abs(theory), missing)
         values = dict(zip(names, (measured, low, high, theory), strict=True))

@@ -512,7 +512,7 @@ class Study(BaseModel):
 
     def _check_axis_names(self, results: set[str]) -> None:
         """Refuse axes that are named like a result."""
-        reserved = results | {"quantity", "level", "level_value", "sample"}
+        reserved = results | {"quantity", "level", "level_value", "sample", "verdict", "reason"}
         for axis in self.axes:
             for name in (axis.name, *axis.components):
                 if name in reserved:
