@@ -78,7 +78,8 @@ def run_study(
 ) -> xr.Dataset:
     """Run a whole study in this process and return its dataset with all statistics.
 
-    Does what ``snakemake`` does, with the same files and the same bytes; chunks that are there
+    Does what ``snakemake`` does, with the same files and the same bytes, but for the pages of many
+    studies, ``verdicts.html`` and ``report.html``; chunks that are there
     already, unaltered and made from the same points and code, are kept.
 
     Parameters

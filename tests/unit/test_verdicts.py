@@ -178,3 +178,14 @@ def test_a_column_and_an_axis_of_one_name_are_refused():
     table = Table("rates", (Column("rate"),), (Row({"rate": 1.0}, at={"rate": 2.0}),))
     with pytest.raises(StudyError, match="table rates: rate: a column and an axis"):
         table.heads()
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "shown"),
+    [(0.98712, 0.0214, "0.987"), (1234.567, 2.3, "1234.6"), (1e-5, 1.0, "1e-05"), (2.0, NAN, "2")],
+)
+def test_a_number_is_shown_to_the_digits_that_its_error_leaves(tmp_path, value, error, shown):
+    row = Row({"rate": value, "rate_error": error})
+    table = Table("rates", TABLE.columns, (row,))
+    page = write_table(tmp_path / "rates.csv", table, "t", "c").with_suffix(".html").read_text()
+    assert f">{shown}</td>" in page

@@ -19,7 +19,7 @@ class Column:
     name : of the column, a word of letters, digits and underscores
     unit : "1" for a pure number, "" for words
     digits : significant digits that readers see; files keep all
-    error : the column that has its standard error
+    error : the column that has its standard error, which decides the digits where there is one
     """
 
     name: str

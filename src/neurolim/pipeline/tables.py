@@ -177,17 +177,19 @@ def _styled(table: Table, escape: str) -> tuple[Styler, pd.DataFrame, list[bool]
     from pandas.io.formats.style import Styler
 
     heads, columns = table.heads(), {column.name: column for column in table.columns}
-    frame = pd.DataFrame(list(table.records()), columns=list(heads), dtype=object)
+    records = list(table.records())
     numeric = [
-        all(not isinstance(value, str) for value in frame[name]) and name not in ("verdict",)
+        name != "verdict" and not any(isinstance(record[name], str) for record in records)
         for name in heads
     ]
-    frame.columns = pd.Index([_head(name, columns.get(name)) for name in heads])
+    cells = [
+        [_shown(record, columns.get(name, Column(name))) for name in heads] for record in records
+    ]
+    names = pd.Index([_head(name, columns.get(name)) for name in heads])
+    frame = pd.DataFrame(cells, columns=names, dtype=object)
     styler = Styler(frame, uuid=table.name, cell_ids=False).hide(axis="index")
-    for name, shown in zip(heads, frame.columns, strict=True):
-        digits = columns[name].digits if name in columns else 4
-        styler = styler.format(_show(digits), subset=[shown], escape=escape)
-    return styler.format_index(escape=escape, axis="columns"), frame, numeric
+    styler = styler.format(escape=escape).format_index(escape=escape, axis="columns")
+    return styler, frame, numeric
 
 
 def _head(name: str, column: Column | None) -> str:
@@ -195,15 +197,21 @@ def _head(name: str, column: Column | None) -> str:
     return name.replace("_", " ") + (f" [{unit}]" if unit not in ("1", "") else "")
 
 
-def _show(digits: int) -> Any:
-    def show(value: Any) -> str:
-        if isinstance(value, bool):
-            return "yes" if value else "no"
-        if isinstance(value, float):
-            return "-" if math.isnan(value) else f"{value:.{digits}g}"
+def _shown(record: Mapping[str, Any], column: Column) -> str:
+    """Return a cell as readers see it: to the digits that its error leaves, or to its own."""
+    value = record[column.name]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, float):
         return str(value)
-
-    return show
+    if math.isnan(value):
+        return "-"
+    error = record[column.error] if column.error else math.nan
+    if math.isfinite(value) and math.isfinite(error) and 0.0 < error < abs(value):
+        # Two digits of the error are known.
+        digits = 2 + math.floor(math.log10(abs(value))) - math.floor(math.log10(error))
+        return f"{value:.{min(digits, 15)}g}"
+    return f"{value:.{column.digits}g}"
 
 
 def _html(table: Table, title: str, claim: str) -> str:

@@ -123,20 +123,13 @@ def _critical(
 ) -> dict[str, Any]:
     """Return critical values of ``over`` with their intervals, and in theory [other axes]."""
     axis = growth[over].values.astype(float)
-    replicas = growth.sizes["replica"]
 
-    def one(samples: np.ndarray, error: np.ndarray, theory: np.ndarray) -> tuple[float, ...]:
+    def estimate(samples: np.ndarray, error: np.ndarray, theory: np.ndarray) -> tuple[float, ...]:
         weight = 1.0 / error if (error[np.isfinite(error)] > 0.0).all() else np.ones_like(error)
-        zeros = np.array([_zero(axis, column, weight) for column in samples.T])
-        zeros = zeros[np.isfinite(zeros)]
-        if zeros.size < max(2, 0.9 * replicas):
-            return np.nan, np.nan, np.nan, _zero(axis, theory, weight)
-        half = special.stdtrit(zeros.size - 1, 0.975) * zeros.std(ddof=1) / zeros.size**0.5
-        middle = float(zeros.mean())
-        return middle, middle - float(half), middle + float(half), _zero(axis, theory, weight)
+        return (*_jackknife(axis, samples, weight), _zero(axis, theory, weight))
 
     values = xr.apply_ufunc(
-        one,
+        estimate,
         growth,
         error,
         exact_growth.broadcast_like(growth.isel(replica=0, drop=True)),
@@ -147,8 +140,43 @@ def _critical(
     return dict(zip(_CRITICAL, values, strict=True))
 
 
-def _zero(axis: np.ndarray, growth: np.ndarray, weight: np.ndarray) -> float:
-    """Return the first zero of the polynomial through the growth, NaN without any."""
+def _jackknife(axis: np.ndarray, samples: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
+    """Return the zero of the growth over all replicas, and the ends of its interval.
+
+    A replica less moves the zero little, so the zeros without each are those of one branch; their
+    pseudo-values have its variance (Efron & Tibshirani 1993, ch. 11).
+
+    Parameters
+    ----------
+    axis : [levels]
+    samples : growth [levels, replicas]
+    weight : of the levels
+    """
+    whole = np.isfinite(samples)
+    count = whole.sum(axis=1)
+    replicas = int(count.max(initial=0))
+    total = np.where(whole, samples, 0.0).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        zero = _zero(axis, total / count, weight)
+        without = [
+            _zero(axis, (total - np.where(has, samples[:, r], 0.0)) / (count - has), weight, zero)
+            for r, has in enumerate(whole.T)
+        ]
+    if replicas < 2 or not np.isfinite([zero, *without]).all():
+        return np.nan, np.nan, np.nan
+    pseudo = replicas * zero - (replicas - 1) * np.array(without)
+    spread = pseudo.std(ddof=1) / replicas**0.5
+    half = float(special.stdtrit(replicas - 1, 0.975) * spread)
+    return zero, zero - half, zero + half
+
+
+def _zero(
+    axis: np.ndarray, growth: np.ndarray, weight: np.ndarray, near: float | None = None
+) -> float:
+    """Return a zero of the polynomial through the growth: the first, or that nearest to another.
+
+    NaN without any.
+    """
     used = np.isfinite(growth) & np.isfinite(weight)
     if used.sum() < 2:
         return np.nan
@@ -156,7 +184,10 @@ def _zero(axis: np.ndarray, growth: np.ndarray, weight: np.ndarray) -> float:
     line = np.polynomial.Polynomial.fit(axis[used], growth[used], degree, w=weight[used])
     roots = line.roots()
     inside = (np.abs(roots.imag) < 1e-9) & (roots.real >= axis.min()) & (roots.real <= axis.max())
-    return float(roots.real[inside].min()) if inside.any() else np.nan
+    zeros = roots.real[inside]
+    if not zeros.size:
+        return np.nan
+    return float(zeros.min() if near is None else zeros[np.abs(zeros - near).argmin()])
 
 
 def judge(

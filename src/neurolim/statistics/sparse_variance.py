@@ -18,6 +18,7 @@ Source: May 1972; Rajan & Abbott 2006; the spectra: docs/science.md, section 7.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,7 +53,9 @@ def apply(dataset: xr.Dataset, *, decay: str, gain: str, sigma: str, after: floa
     count = excess.notnull().sum("replica")
     error = excess.std("replica", ddof=1) / count**0.5
     q = (parameter(dataset, gain) / rate) ** 2 / parameter(dataset, "in_degree")
-    theory = ((1.0 - q.where(q < 1.0)) ** -0.5 - 1.0).broadcast_like(error)
+    # Wires that are not drawn at random have another law.
+    random = _wires(dataset).isin(["fixed", "binomial"])
+    theory = ((1.0 - q.where((q < 1.0) & random)) ** -0.5 - 1.0).broadcast_like(error)
     z = (excess.mean("replica") - theory) / error.where(error > 0)
     found = dict(zip(_GIVES, (excess, error, theory, z.where(count > 1)), strict=True))
     found["instability"] = (1.0 - (1.0 + excess) ** -2.0).assign_attrs(
@@ -61,6 +64,13 @@ def apply(dataset: xr.Dataset, *, decay: str, gain: str, sigma: str, after: floa
     found["degree_ratio"] = (1.0 / q).broadcast_like(error)
     found["excess"].attrs = {"units": "1", "long_name": "variance beyond that of the mean field"}
     return xr.Dataset(found, attrs=dict(dataset.attrs))
+
+
+def _wires(dataset: xr.Dataset) -> xr.DataArray:
+    """Return how neurons are wired, at every grid point or everywhere."""
+    if "wires" in dataset.coords:
+        return dataset["wires"]
+    return xr.DataArray(json.loads(dataset.attrs.get("options", "{}")).get("wires", "fixed"))
 
 
 def judge(
