@@ -58,11 +58,15 @@ def status_of(study: Study, results: str | Path, check: bool = False) -> str:
         behind |= states[path.stem].state != "done"
     for page, state in _page_states(study, layout, digests, check):
         states[page] = _behind(state) if behind else state
-    told = [(name, one) for name, one in states.items() if one.state not in ("done", "to do")]
-    lines += [f"  {name} {one.state}: {one.why}" for name, one in told[:_SHOWN]]
-    if len(told) > _SHOWN:
-        lines.append(f"  and {len(told) - _SHOWN} more like these")
-    waiting = [name for name, one in states.items() if one.state == "to do" and "chunk" not in name]
+    notable = [
+        (name, state) for name, state in states.items() if state.state not in ("done", "to do")
+    ]
+    lines += [f"  {name} {state.state}: {state.why}" for name, state in notable[:_SHOWN]]
+    if len(notable) > _SHOWN:
+        lines.append(f"  and {len(notable) - _SHOWN} more like these")
+    waiting = [
+        name for name, state in states.items() if state.state == "to do" and "chunk" not in name
+    ]
     if waiting:
         lines.append("  to do: " + ", ".join(waiting))
     return "\n".join(lines)

@@ -132,11 +132,11 @@ def damaged_chunks(study: Study, layout: Layout) -> Iterator[tuple[int, str]]:
 
 def _merged(software: Iterable[Mapping[str, str]]) -> dict[str, str]:
     """Return every version of every package that had a part in something."""
-    found: dict[str, set[str]] = {}
+    by_name: dict[str, set[str]] = {}
     for versions in software:
         for name, version in versions.items():
-            found.setdefault(name, set()).add(version)
-    return {name: ", ".join(sorted(versions)) for name, versions in found.items()}
+            by_name.setdefault(name, set()).add(version)
+    return {name: ", ".join(sorted(versions)) for name, versions in by_name.items()}
 
 
 def runs_table(dataset: xr.Dataset) -> Table:
@@ -144,10 +144,10 @@ def runs_table(dataset: xr.Dataset) -> Table:
     rows: list[tuple[str, int]] = []
     for name in ("status", "reference_status"):
         if name in dataset:
-            word = name.removesuffix("status").replace("_", " ")
+            kind = name.removesuffix("status").replace("_", " ")
             status = dataset[name].values
-            rows.append((f"{word}runs", status.size))
-            rows += [(word + flag.name, int(np.count_nonzero(status == flag))) for flag in Status]
+            rows.append((f"{kind}runs", status.size))
+            rows += [(kind + flag.name, int(np.count_nonzero(status == flag))) for flag in Status]
     failed = failed_runs(dataset)
     grid = [dim for dim in failed.dims if dim != "replica"]
     if grid:
@@ -160,7 +160,7 @@ def runs_table(dataset: xr.Dataset) -> Table:
             for index in np.argwhere(bad.values)
         ]
         rows.append(("points with failures", len(where)))
-        rows += [(f"failed at {place}", 1) for place in where[:20]]
+        rows += [(f"failed at {point}", 1) for point in where[:20]]
     columns = (Column("item", ""), Column("count"))
     return Table("runs", columns, tuple(Row({"item": i, "count": n}) for i, n in rows))
 

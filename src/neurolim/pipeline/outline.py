@@ -227,7 +227,7 @@ def captions(paths: Sequence[str], results: str | Path) -> dict[str, Any]:
 
     The report's captions show them; before the first run there are no verdicts.
     """
-    words: dict[str, Any] = {}
+    by_study: dict[str, Any] = {}
     for path in paths:
         study = load_study(path)
         verdicts = [
@@ -235,8 +235,12 @@ def captions(paths: Sequence[str], results: str | Path) -> dict[str, Any]:
             for table in current_tables(study, results)
             for sentence in _sentences(study, table)
         ]
-        words[study.name] = {"title": study.title, "claim": study.cited_claim, "verdicts": verdicts}
-    return words
+        by_study[study.name] = {
+            "title": study.title,
+            "claim": study.cited_claim,
+            "verdicts": verdicts,
+        }
+    return by_study
 
 
 def current_tables(study: Study, results: str | Path) -> list[Table]:
@@ -275,8 +279,8 @@ def _in_words(study: Study, quantity: str, verdict: Verdict) -> str:
         parts.append(f"measured {verdict.measured:.3g}{interval}")
     if np.isfinite(verdict.expected):
         parts.append(f"expected {verdict.expected:.4g}")
-    hope = study.expect.get(quantity)
-    if hope and hope.claim:
-        parts.append(f"the paper claims {hope.claim}")
+    expectation = study.expect.get(quantity)
+    if expectation and expectation.claim:
+        parts.append(f"the paper claims {expectation.claim}")
     reason = f" ({verdict.reason})" if verdict.reason else ""
     return f"{', '.join(parts)}: {verdict.kind}{reason}" if parts else f"{verdict.kind}{reason}"

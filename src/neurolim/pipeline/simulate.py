@@ -123,23 +123,23 @@ def _tasks_of(study: Study, runs: range, chosen: np.ndarray) -> tuple[list[Task]
 
 def _with_gaps(arrays: Mapping[str, np.ndarray], done: np.ndarray) -> dict[str, np.ndarray]:
     """Return rows with gaps where nothing was done, which there have the status SKIPPED."""
-    found = filled_with(arrays, done)
-    if "status" in found:
-        found["status"][~done] = int(Status.SKIPPED)
-    return found
+    filled = filled_with(arrays, done)
+    if "status" in filled:
+        filled["status"][~done] = int(Status.SKIPPED)
+    return filled
 
 
 def _no_rows(study: Study) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the arrays of solver and reference for no run and no point."""
     coords = planning.dims_of(study)
-    found: list[dict[str, np.ndarray]] = []
+    both: list[dict[str, np.ndarray]] = []
     for variables in planning.variables_of(study):
         rows = {
             var.name: np.empty((0, *(len(coords[dim].values) for dim in var.dims)), var.dtype)
             for var in variables
         }
-        found.append(rows | ({"status": np.empty(0, np.int8)} if rows else {}))
-    return found[0], found[1]
+        both.append(rows | ({"status": np.empty(0, np.int8)} if rows else {}))
+    return both[0], both[1]
 
 
 def _chosen(study: Study, runs: range, home: Path) -> np.ndarray:
@@ -171,8 +171,8 @@ def _chosen(study: Study, runs: range, home: Path) -> np.ndarray:
     )
     axes = [axis.name for axis in study.axes]
     indices = np.unravel_index(np.arange(study.n_points), study.shape)
-    found: np.ndarray = picked[tuple(indices[axes.index(name)] for name in names)]
-    return found
+    chosen: np.ndarray = picked[tuple(indices[axes.index(name)] for name in names)]
+    return chosen
 
 
 def _failures(status: np.ndarray) -> np.ndarray:

@@ -221,12 +221,12 @@ def _html(table: Table, title: str, claim: str) -> str:
 
     styler, cells, numeric = _styled(table, "html")
     classes = pd.DataFrame("", index=cells.index, columns=cells.columns)
-    for place, name in enumerate(table.heads()):
+    for column, name in enumerate(table.heads()):
         if name == "verdict":
-            kinds = [str(value).replace(" ", "-") for value in cells.iloc[:, place]]
-            classes.isetitem(place, kinds)
-        elif numeric[place]:
-            classes.isetitem(place, "number")
+            kinds = [str(value).replace(" ", "-") for value in cells.iloc[:, column]]
+            classes.isetitem(column, kinds)
+        elif numeric[column]:
+            classes.isetitem(column, "number")
     body = styler.set_td_classes(classes).to_html(bold_headers=False)
     return (
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"

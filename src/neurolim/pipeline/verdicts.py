@@ -167,7 +167,7 @@ def verdicts_csv(outcomes: Iterable[Outcome]) -> str:
     rows = []
     for outcome in outcomes:
         study = outcome.study
-        place = {"paper": study.paper, "statement": study.statement, "study": study.name}
+        subject = {"paper": study.paper, "statement": study.statement, "study": study.name}
         empty = dict.fromkeys(_WORDS, "") | dict.fromkeys(_NUMBERS, math.nan)
         for table, row, verdict in outcome.judged:
             words = {
@@ -177,9 +177,9 @@ def verdicts_csv(outcomes: Iterable[Outcome]) -> str:
                 "claimed": claimed(study, row),
             }
             numbers = {name: getattr(verdict, name) for name in _NUMBERS}
-            rows.append(Row({**place, **words, **numbers}, verdict))
+            rows.append(Row({**subject, **words, **numbers}, verdict))
         if outcome.silence:
-            rows.append(Row(empty | place, Verdict(Kind.NOT_JUDGED, reason=outcome.silence)))
+            rows.append(Row(empty | subject, Verdict(Kind.NOT_JUDGED, reason=outcome.silence)))
     columns = [Column(name, "") for name in _WORDS] + [Column(name) for name in _NUMBERS]
     return csv_of(Table("verdicts", tuple(columns), tuple(rows)))
 

@@ -114,8 +114,8 @@ def _rest(flow: LinearFlow) -> np.ndarray:
     def slope(x: np.ndarray) -> np.ndarray:
         return np.sum(_delayed(flow, x)[0], axis=0)
 
-    found = root(motion, start_moments(flow.model, flow.p)[0], jac=slope, tol=1e-13)
-    state: np.ndarray = found.x
+    solution = root(motion, start_moments(flow.model, flow.p)[0], jac=slope, tol=1e-13)
+    state: np.ndarray = solution.x
     size = np.abs(slope(state)) @ (1.0 + np.abs(state))
     if not (np.abs(motion(state)) <= 1e-9 * size).all():
         raise ArithmeticError("no state of rest")
@@ -124,11 +124,11 @@ def _rest(flow: LinearFlow) -> np.ndarray:
 
 def _delayed(flow: LinearFlow, x: np.ndarray) -> tuple[list[np.ndarray], list[float]]:
     """Return the matrices A and A_k of the mean about x, and their delays."""
-    here, model = flow.at(0.0, tuple(x.tolist())), flow.model
-    now = len(here.carried)
-    matrices, delays = [here.own + here.felt[:, :now] @ here.carried], [0.0]
-    for place, (of, delay) in enumerate(zip(model.late, model.delays, strict=True)):
-        matrices.append(np.outer(here.felt[:, now + place], here.carried[of]))
+    slopes, model = flow.at(0.0, tuple(x.tolist())), flow.model
+    now = len(slopes.carried)
+    matrices, delays = [slopes.own + slopes.felt[:, :now] @ slopes.carried], [0.0]
+    for k, (of, delay) in enumerate(zip(model.late, model.delays, strict=True)):
+        matrices.append(np.outer(slopes.felt[:, now + k], slopes.carried[of]))
         delays.append(model.delay_time(delay, flow.p))
     return matrices, delays
 

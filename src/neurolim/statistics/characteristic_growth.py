@@ -91,19 +91,19 @@ def apply(dataset: xr.Dataset, *, over: str, after: float, high: float) -> xr.Da
 
 def _rates(values: np.ndarray, high: float, step: float) -> tuple[np.ndarray, np.ndarray]:
     """Return growth and frequency of deviations [replica, time], a pseudo-value per replica."""
-    found = np.full((2, len(values)), np.nan)
+    rates = np.full((2, len(values)), np.nan)
     used = np.isfinite(values).all(axis=1)
     count, total = int(used.sum()), values[used].sum(axis=0)
     if count < 2:
-        return found[0], found[1]
+        return rates[0], rates[1]
     large = np.flatnonzero(np.abs(values[used]).max(axis=0) > high)
     last = large[0] if large.size else total.size
     if last >= _FEWEST + 2:
         together = np.array(_rate(total[:last] / count, step))
         for replica in np.flatnonzero(used):
             without = _rate((total - values[replica])[:last] / (count - 1), step)
-            found[:, replica] = count * together - (count - 1) * np.array(without)
-    return found[0], found[1]
+            rates[:, replica] = count * together - (count - 1) * np.array(without)
+    return rates[0], rates[1]
 
 
 def _rate(y: np.ndarray, step: float) -> tuple[float, float]:

@@ -128,11 +128,11 @@ def _rows(
     if over not in array.dims:
         raise StudyError("of", f"{name} does not vary along {over}", f"quantities over {over}")
     rest = [str(dim) for dim in array.dims if dim not in (over, "replica")]
-    for place in itertools.product(*(range(array.sizes[dim]) for dim in rest)):
-        chosen = array.isel(dict(zip(rest, place, strict=True)))
+    for index in itertools.product(*(range(array.sizes[dim]) for dim in rest)):
+        chosen = array.isel(dict(zip(rest, index, strict=True)))
         at = {
             dim: dataset[dim].values[i].item() if dim in dataset.coords else i
-            for dim, i in zip(rest, place, strict=True)
+            for dim, i in zip(rest, index, strict=True)
         }
         chosen = chosen.transpose(over, ...)
         yield at, [np.atleast_1d(chosen.values[k]) for k in order]
@@ -148,11 +148,11 @@ def judge(
     for i in range(dataset.sizes["quantity"]):
         chosen = dataset.isel(quantity=i)
         name, at = str(chosen["quantity_name"].item()), json.loads(chosen["quantity_at"].item())
-        hope = expect.get(name, {})
+        expectation = expect.get(name, {})
         fit = OrderFit(
             *(float(chosen[key]) for key in ("order", "order_low", "order_high", "constant_free"))
         )
-        constant, expected = fit.constant, hope.get("order")
+        constant, expected = fit.constant, expectation.get("order")
         if expected is not None and np.isfinite(fit.order):
             used = chosen["level_used"].values.astype(bool)
             constant = fit_constant(
@@ -171,7 +171,7 @@ def judge(
             "constant": constant,
             "levels": sum(not reason for reason in reasons),
         }
-        rows.append(Row(values, judge_order(fit, hope), name, at))
+        rows.append(Row(values, judge_order(fit, expectation), name, at))
         for k, level in enumerate(levels):
             values = {
                 "over": over,
