@@ -30,6 +30,10 @@ LONGEST = (
     "test_delays",
     "test_any_noise",
     "test_archive",
+    "test_pairs_of_any_model",
+    "test_scheme_orders",
+    "test_odd_studies",
+    "test_kinetic",
 )
 
 

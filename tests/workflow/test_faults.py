@@ -120,7 +120,7 @@ def kill_at_random(study, results, expected, kills, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [pytest.param(5, marks=pytest.mark.ci), 50])
+@pytest.mark.parametrize("kills", [pytest.param(3, marks=pytest.mark.ci), 50])
 def test_random_kills_change_no_byte(pieces, tmp_path, kills, record_property):
     study, expected = pieces
     hit, commands, whole = kill_at_random(study, tmp_path, expected, kills, seed=kills)
@@ -192,7 +192,7 @@ def test_a_full_disk_stops_the_run_with_its_name_and_costs_nothing(pieces, tmp_p
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param("flip", marks=pytest.mark.ci),
+        "flip",
         "truncate",
         "remove",
         "record",

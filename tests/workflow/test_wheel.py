@@ -149,7 +149,7 @@ def test_another_workflow_takes_ours_as_a_module(said, project, tmp_path):
     (tmp_path / "own.yaml").write_text(yaml.safe_dump({"limits": {"studies": studies}}))
     words = ["--configfile", "own.yaml"]
     text = said(tmp_path, "snakemake", "--cores", "2", *words)
-    assert re.findall(r"^(?:local)?rule (\w+):", text, re.M) == ["summary"]
+    assert re.findall(r"^(?:local)?rule (\w+):", text, re.M) == ["limits_verdicts", "summary"]
     assert (tmp_path / "results" / "summary.csv").read_text().startswith("item,count")
     said(tmp_path, "snakemake", *words, "--report", "report.html")
     assert "Four variables" in (tmp_path / "report.html").read_text()

@@ -177,6 +177,7 @@ def pieces(tmp_path_factory):
     return path, folder / "results" / "pieces"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["snakemake", "worker"])
 def test_kill_in_mid_run_loses_nothing_and_changes_no_byte(pieces, tmp_path, victim):
     study, reference = pieces
