@@ -91,7 +91,8 @@ def _read(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return record if isinstance(record, dict) else {}
+    entries = record.items() if isinstance(record, dict) else ()
+    return {key: entry for key, entry in entries if isinstance(entry, dict)}
 
 
 def failures(layout: Layout) -> dict[str, str]:
@@ -99,7 +100,7 @@ def failures(layout: Layout) -> dict[str, str]:
     return {
         key: str(entry["failed"])
         for key, entry in read_analysis(layout).items()
-        if isinstance(entry, Mapping) and entry.get("failed")
+        if entry.get("failed")
     }
 
 
@@ -224,6 +225,7 @@ class _Bench:
 
     def __init__(self, study: Study, layout: Layout) -> None:
         self._study, self._layout = study, layout
+        self._judged: dict[str, dict[str, Table]] = {}
 
     @cached_property
     def _data(self) -> xr.Dataset:
@@ -233,14 +235,16 @@ class _Bench:
     def _statistics(self) -> xr.Dataset:
         return store.open_checked(self._layout.statistics)
 
-    def _tables(self, statistic: str) -> dict[str, Table]:
-        return tables_of(self._study, statistic, self._statistics)
-
     def _table(self, name: str) -> Table:
-        for entry in self._study.statistics:
-            if name in self._study.plugin("statistic", entry.name).tables:
-                return self._tables(entry.name)[name]
-        raise KeyError(name)
+        """Return a table; a statistic judges once for all of its tables."""
+        statistic = next(
+            entry.name
+            for entry in self._study.statistics
+            if name in self._study.plugin("statistic", entry.name).tables
+        )
+        if statistic not in self._judged:
+            self._judged[statistic] = tables_of(self._study, statistic, self._statistics)
+        return self._judged[statistic][name]
 
     def make(self, page: Page) -> str:
         """Make a table or figure, or its placeholder; return the error, "" if all went well."""
