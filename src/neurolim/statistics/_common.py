@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from neurolim.core import Column, Param, Row, StudyError, Verdict
+from neurolim.core import Column, Param, Row, StudyError, Table, Verdict
 from neurolim.core.verdict import WIDEST, by_scores, contains
 from neurolim.numerics.regression import OrderFit
 
@@ -151,6 +151,36 @@ def judge_order(fit: OrderFit, expect: Mapping[str, Any], expected: float | None
         WIDEST,
         "too few usable levels",
     )
+
+
+def critical_table(
+    name: str, head: str, dataset: xr.Dataset, axis: str, expect: Mapping[str, Any], widest: float
+) -> Table:
+    """Return the table of critical values of an axis: estimate, interval, theory and verdict.
+
+    Parameters
+    ----------
+    name, head : of the table, and of the column that names the axis
+    dataset : ``critical``, ``critical_low``, ``critical_high`` and ``critical_theory`` [other axes]
+    axis : whose values are critical
+    expect : of ``critical``: a number in the place of theory (``order``), and a share of it
+        (``tolerance``) in the place of ``widest``
+    widest : an interval wider than this share of the critical value decides nothing
+    """
+    wanted = expect.get("critical", {})
+    share = wanted.get("tolerance", 0.0) or widest
+    unit = str(dataset[axis].attrs.get("units", "1")) if axis in dataset.coords else "1"
+    heads = ("measured", "low", "high", "expected")
+    parts = ("critical", "critical_low", "critical_high", "critical_theory")
+    rows = []
+    for at, point in grid_points(dataset, dataset["critical"].dims):
+        measured, low, high, theory = (float(point[part]) for part in parts)
+        theory = theory if wanted.get("order") is None else float(wanted["order"])
+        missing = "no critical value fits"
+        verdict = contains(measured, low, high, theory, 0.0, share * abs(theory), missing)
+        values = dict(zip(heads, (measured, low, high, theory), strict=True))
+        rows.append(Row({head: axis, **values}, verdict, "critical", at))
+    return Table(name, (Column(head, ""), *(Column(part, unit) for part in heads)), tuple(rows))
 
 
 def standard_normal_network(

@@ -26,8 +26,7 @@ import xarray as xr
 from scipy import special
 
 from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
-from neurolim.core.verdict import contains
-from neurolim.statistics._common import AFTER, SCORES, grid_points, score_row
+from neurolim.statistics._common import AFTER, SCORES, critical_table, grid_points, score_row
 
 _GROWTHS = ("growth", "frequency")
 _CRITICAL = ("critical", "critical_low", "critical_high", "critical_theory")
@@ -207,7 +206,7 @@ def judge(
     ]
     return (
         Table("characteristic_growth", SCORES, tuple(rows)),
-        _critical_table(dataset, options["over"], expect),
+        critical_table("critical_value", "over", dataset, options["over"], expect, _WIDEST),
         Table("growth_points", _POINTS, tuple(points)),
     )
 
@@ -215,24 +214,6 @@ def judge(
 def _value(point: xr.Dataset, name: str) -> float:
     """Return what the dataset of a grid point has in a column, on average over replicas."""
     return float(point[f"{name}_measured" if name in _GROWTHS else name].mean())
-
-
-def _critical_table(dataset: xr.Dataset, over: str, expect: Mapping[str, Any]) -> Table:
-    """Return estimate, exact value and verdict of every critical value."""
-    wanted = expect.get("critical", {})
-    widest = wanted.get("tolerance", 0.0) or _WIDEST
-    unit = str(dataset[over].attrs.get("units", "1")) if over in dataset.coords else "1"
-    names = ("measured", "low", "high", "expected")
-    rows = []
-    for at, point in grid_points(dataset, dataset["critical"].dims):
-        measured, low, high, theory = (float(point[name]) for name in _CRITICAL)
-        theory = theory if wanted.get("order") is None else float(wanted["order"])
-        missing = "the growth has no zero on the axis"
-        verdict = contains(measured, low, high, theory, 0.0, widest * abs(theory), missing)
-        values = dict(zip(names, (measured, low, high, theory), strict=True))
-        rows.append(Row({"over": over, **values}, verdict, "critical", at))
-    columns = (Column("over", ""), *(Column(name, unit) for name in names))
-    return Table("critical_value", columns, tuple(rows))
 
 
 _POINTS = tuple(

@@ -32,11 +32,11 @@ from scipy import special
 from scipy.optimize import brentq
 
 from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
-from neurolim.core.verdict import contains
 from neurolim.numerics.transitions import BistableUnits, Oscillators
 from neurolim.statistics._common import (
     AFTER,
     SCORES,
+    critical_table,
     grid_points,
     parameter,
     score_row,
@@ -45,12 +45,12 @@ from neurolim.statistics._common import (
 
 #: Control parameter by what the neurons live on.
 CONTROL = {"circle": "coupling", "line": "sigma"}
-#: An estimate of a critical value with a wider relative interval decides nothing.
-_WIDEST = 0.1
 _CURVE_POINTS = 121
 #: Relative step of derivatives, and most iterations, of the fit of a critical value.
 _STEP, _ITERATIONS = 1e-3, 12
 _CURVES = ("curve_control", "curve_limit", "curve_finite")
+#: An interval of a critical value wider than this share of it decides nothing.
+_WIDEST = 0.1
 _CRITICAL = ("critical", "critical_low", "critical_high", "critical_theory")
 _ORDERS = (
     Column("order", error="order_error"),
@@ -205,26 +205,11 @@ def judge(
     ]
     return (
         Table("phase_transition", SCORES, tuple(rows)),
-        _critical_table(dataset, CONTROL[options["of"]], expect),
+        critical_table(
+            "critical_point", "control", dataset, CONTROL[options["of"]], expect, _WIDEST
+        ),
         Table("order_parameter", _ORDERS, tuple(points)),
     )
-
-
-def _critical_table(dataset: xr.Dataset, control: str, expect: Mapping[str, Any]) -> Table:
-    """Return estimate, closed form and verdict of every critical value."""
-    unit = str(dataset[control].attrs.get("units", "1")) if control in dataset.coords else "1"
-    names = ("measured", "low", "high", "expected")
-    widest = expect.get("critical", {}).get("tolerance", 0.0) or _WIDEST
-    rows = []
-    for at, point in grid_points(dataset, dataset["critical"].dims):
-        measured, low, high, theory = (float(point[name]) for name in _CRITICAL)
-        verdict = contains(
-            measured, low, high, theory, 0.0, widest * theory, "no critical value fits"
-        )
-        values = dict(zip(names, (measured, low, high, theory), strict=True))
-        rows.append(Row({"control": control, **values}, verdict, "critical", at))
-    columns = (Column("control", ""), *(Column(name, unit) for name in names))
-    return Table("critical_point", columns, tuple(rows))
 
 
 def _gibbs(ratios: np.ndarray, replicas: int, n: int) -> xr.DataArray:
