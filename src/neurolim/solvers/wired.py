@@ -44,6 +44,7 @@ from neurolim.core import (
     Var,
 )
 from neurolim.core.terms import arguments_of
+from neurolim.core.wires import Graph
 from neurolim.kernels import graph
 from neurolim.kernels.delays import make_delays
 from neurolim.kernels.model_code import step_code
@@ -75,7 +76,7 @@ OPTIONS = (
     Param("in_degree", 100, doc="wires k per neuron and site", kind="integer", low=1, high=2**20),
     Param(
         "graph",
-        (),
+        Graph(),
         doc="wires of a given graph, [to, from] or [to, from, weight], or a .csv file of them; "
         "nodes are the neurons 0, 1, ..., site after site",
         kind="graph",
