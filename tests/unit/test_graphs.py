@@ -27,7 +27,7 @@ from neurolim.core import (
 )
 from neurolim.core.wires import Graph, read_wires
 from neurolim.math import cos, pi, sin
-from neurolim.solvers._graphs import fastest_rate, most_heard
+from neurolim.solvers.parts.graphs import fastest_rate, most_heard
 
 KEY = 7
 
