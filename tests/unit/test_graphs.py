@@ -27,7 +27,8 @@ from neurolim.core import (
 )
 from neurolim.core.wires import Graph, read_wires
 from neurolim.math import cos, pi, sin
-from neurolim.solvers.parts.graphs import fastest_rate, most_heard
+from neurolim.solvers.parts.graphs import most_heard
+from neurolim.solvers.parts.rates import rate_bound
 
 KEY = 7
 
@@ -448,7 +449,7 @@ def test_no_mode_of_a_network_decays_faster_than_the_step_allows(n):
         2,
         n,
     )
-    rate = fastest_rate(model, {}, gain, inward)
+    rate = rate_bound(model, {}, gain, inward)
     y = np.repeat([0.3, -0.8], n_sites * n)
     steps = 1e-6 * np.eye(len(y))
     jacobian = np.array([(flow(y + h) - flow(y - h)) / 2e-6 for h in steps]).T

@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import binom
 
-from neurolim.core import Model, StudyError
+from neurolim.core import StudyError
 from neurolim.core.wires import Graph
 from neurolim.kernels.graph import Wires
 from neurolim.numerics.random import BLOCK, STREAMS_PER_SITE, uniforms
-from neurolim.numerics.structure import derivatives_of, structure_of
-from neurolim.solvers.parts.times import at_start, largest_rate
 
 #: Kinds of graphs.
 KINDS = ("all", "fixed", "binomial", "ring", "given")
@@ -90,47 +88,6 @@ def _heaviest(graph: Graph, n_sites: int, n: int) -> tuple[float, float]:
     sums = np.bincount(pair, size, minlength=len(pairs))
     inward = np.bincount(to[own], size[own]).max(initial=0.0)
     return float(sums.max()), float(inward)
-
-
-def fastest_rate(model: Model, params: Mapping[str, Any], gain: float, inward: float) -> float:
-    """Return a rate (1/time) that no mode of a network decays faster than, at the start.
-
-    It is the largest eigenvalue of the matrix over sites and variables [P d, P d]
-
-        pull_k + inward gap_k - d drift_k/d x_k,  beside the diagonal |d drift_k/d x_l|,
-        + gain |K[s, r]| |sum_j d drift_k/d c_j d sent_j/d x_l| + the same of m with weight 1,
-
-    which bounds the Jacobian entry by entry (for one variable: Gershgorin's row sums).  What comes
-    late moves no mode at once.  Where drifts feel no means, the diagonal is all that counts.
-
-    Parameters
-    ----------
-    model, params : the network
-    gain, inward : as `most_heard` returns them
-    """
-    rate = largest_rate(model, params, slopes=True, gain=gain, inward=inward)
-    if {"drift", "fields"} & set(structure_of(model).untraceable):
-        return rate
-    sites, slopes = model.sites(params), derivatives_of(model)
-    d, P, now = len(model.state), len(sites.labels), len(model.means) - len(model.delays)
-    own, sent = np.zeros((P, d, d)), np.zeros((P, now, d))
-    felt, heard = np.zeros((P, d, now)), np.zeros((P, d, now))
-    for s, (x, m, c, p) in enumerate(at_start(model, sites, gain)):
-        slope = np.reshape(slopes.drift_x(x, m, c, p), (d, d))
-        pull, _, gap = model.equations.relax(m, c, p)
-        own[s] = np.where(np.eye(d), np.add(pull, np.multiply(inward, gap)) - slope, np.abs(slope))
-        felt[s] = np.reshape(slopes.drift_m(x, m, c, p), (d, -1))[:, :now]
-        heard[s] = np.reshape(slopes.drift_c(x, m, c, p), (d, -1))[:, :now]
-        sent[s] = np.vstack([np.eye(d), np.reshape(slopes.field_x(x, m, c, p), (-1, d))])
-    if not (felt.any() or heard.any()):
-        return rate
-    weights = gain * np.abs(sites.coupling)
-    bound = np.abs(np.einsum("skj,rjl->skrl", heard, sent)) * weights[:, None, :, None]
-    each = np.arange(P)
-    bound[each, :, each] += own + np.abs(felt @ sent)
-    most = sys.float_info.max
-    bound = np.nan_to_num(bound, nan=most, posinf=most).reshape(P * d, P * d)
-    return min(float(np.linalg.eigvals(bound).real.max()), most)
 
 
 def lay_wires(n_sites: int, n: int, options: Mapping[str, Any], key: int, replica: int) -> Wires:
