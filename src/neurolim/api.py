@@ -75,6 +75,7 @@ def run_study(
     results: str | Path,
     workers: int = 1,
     progress: Callable[[str], None] = lambda text: None,
+    tiny: bool = False,
 ) -> xr.Dataset:
     """Run a whole study in this process and return its dataset with all statistics.
 
@@ -85,9 +86,11 @@ def run_study(
     Parameters
     ----------
     path : study file, a Study, or what a study file says (then called "study")
-    results : folder for results; the study gets a folder of its own name in it
+    results : folder for results; the study gets a folder of its own name in it, at test size in
+        its folder ``tiny``
     workers : threads
     progress : called with a line of text now and then
+    tiny : run it at test size; a Study has its size already
 
     Returns
     -------
@@ -101,11 +104,11 @@ def run_study(
     from neurolim.sweep.engine import Engine
 
     if isinstance(path, Mapping):
-        path = parse_study(path)
-    study = path if isinstance(path, Study) else load_study(path)
+        path = parse_study(path, tiny=tiny)
+    study = path if isinstance(path, Study) else load_study(path, tiny=tiny)
     the_plan = planning.check_fit(study, results, workers)
     layout = layout_of(study, results)
-    with lock.locked(results, [study.name]):
+    with lock.locked(layout.folder, [study.name]):
         for number, runs in enumerate(the_plan.chunks):
             target = layout.chunk(number)
             if not store.is_made_from(target, digest=simulation_digest(study, runs)):

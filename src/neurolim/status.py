@@ -44,7 +44,7 @@ def status_of(study: Study, results: str | Path, check: bool = False) -> str:
     }
     counts = Counter(state.state for state in states.values())
     words = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    owner = lock.is_locked(results, study.name)
+    owner = lock.is_locked(layout.folder, study.name)
     lines = [f"{study.name}: {words}; {'run by ' + owner if owner else 'nobody runs it'}"]
     behind = counts["done"] != len(states)
     for path, digest, stage in (

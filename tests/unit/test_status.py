@@ -94,7 +94,7 @@ def test_progress_shows_chunks_rate_and_time_left(tmp_path):
     digests = {"collect": "c", "reduce": "r", "figures/a": "f"}
     pages = (Page("tables", "runs"), Page("figures", "a"))
     one = Outline(
-        path="s.yaml", name="s", layout=Layout(tmp_path, "s"), chunks=tuple("0123"),
+        arguments="s.yaml", name="s", layout=Layout(tmp_path, "s"), chunks=tuple("0123"),
         chunk_digests={}, digests=digests, pages=pages, memory_mb=1, minutes=1, dataset_mb=1,
         earlier={}, said="",
     )  # fmt: skip

@@ -272,7 +272,7 @@ def test_only_a_silent_job_of_this_machine_is_ended(tmp_path):
         with reporting(path):
             note = read_note(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        stalled = Stalled(str(tmp_path), ["pieces"], 3.0)
+        stalled = Stalled(tmp_path, ["pieces"], 3.0)
         for other in (
             {"process": silent.pid, "machine": "elsewhere"},
             {"process": os.getpid()},

@@ -249,7 +249,7 @@ def _studies(
                 for kind, _, word in words
             )
             if trust or not own:
-                studies.append(load_study(file))
+                studies.append(load_study(file, tiny=_is_tiny(named, name)))
             else:
                 texts = {key: mapping.get(key, "") for key in ("title", "claim")}
                 closed[name] = _dry(named, name) | texts
@@ -259,6 +259,12 @@ def _studies(
     if named != closed | {study.name: manifest_of(study) for study in studies}:
         raise ArchiveError([f"{contents.MANIFEST}: is about other studies than studies/"])
     return named, studies
+
+
+def _is_tiny(named: Any, name: str) -> bool:
+    """Return whether the list of contents says that a study is there at test size."""
+    found = named.get(name) if isinstance(named, dict) else None
+    return isinstance(found, dict) and found.get("tiny") is True
 
 
 def _dry(named: Any, name: str) -> dict[str, Any]:
@@ -439,6 +445,7 @@ def _again(
         say(f"{name}: chunk {number} is simulated again")
         output = workspace / "new" / name / "chunks" / f"{number}.zip"
         words = ["simulate", f"studies/{name}.yaml", "--chunk", str(number)]
+        words += ["--tiny"] if study.tiny else []
         process = subprocess.run(
             [str(python), "-m", "neurolim", *words, "--output", str(output)],
             cwd=workspace,

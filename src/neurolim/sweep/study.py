@@ -23,8 +23,11 @@ from neurolim.numerics.random import noise_key
 from neurolim.sweep.grid import MAX_POINTS, Axis, parse_axis
 from neurolim.sweep.refine import Refine, levels_of
 from neurolim.sweep.sources import graphs_in, path_of, with_sources
+from neurolim.sweep.tiny import Tiny, at_test_size
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+#: What lies beside the folders of studies in the folder of all results.
+_FOLDERS = ("archive", "logs", "tiny")
 #: Grids larger than this are checked on a deterministic sample of points.
 CHECKED_POINTS = 2000
 
@@ -77,6 +80,8 @@ class Study(BaseModel):
     chunk_seconds: float = Field(120.0, gt=0.0)
     name: str = "study"
     file: str = ""
+    #: Whether this is the study at test size, as its section ``tiny`` says.
+    tiny: bool = False
     #: {"model hr": where the model hr comes from} for plug-ins in files; made by ``parse_study``.
     sources: dict[str, Any] = {}
 
@@ -329,6 +334,8 @@ class Study(BaseModel):
         """
         if not _NAME.fullmatch(self.name):
             raise StudyError("name", f"study name {self.name!r}", "a-z, 0-9, - and _ (file name)")
+        if self.name in _FOLDERS:
+            raise StudyError("name", f"{self.name!r} is a folder of results", "another file name")
         self._check_names()
         self._check_points()
         if analysis or self.refine is not None:
@@ -661,7 +668,11 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _plain_int)
 
 
 def parse_study(
-    mapping: Mapping[str, Any], name: str = "study", file: str = "", analysis: bool = True
+    mapping: Mapping[str, Any],
+    name: str = "study",
+    file: str = "",
+    analysis: bool = True,
+    tiny: bool = False,
 ) -> Study:
     """Return the study a mapping describes.
 
@@ -671,6 +682,7 @@ def parse_study(
     name : name of the study (the stem of its file)
     file : named in refusals
     analysis : check statistics and figures, too
+    tiny : at test size, as its section ``tiny`` says
 
     Raises
     ------
@@ -684,30 +696,52 @@ def parse_study(
                 raise StudyError(
                     str(key), f"unknown key{core.hint(key, _fields())}", sorted(_fields())
                 )
-        try:
-            found, files = with_sources(mapping, file)
-            study = Study(**found, name=name, file=file, sources=files)
-        except ValidationError as error:
-            raise _refusal(error) from None
+        changes = _changes(mapping, tiny)
+        # At test size, too, what the study itself says is of the right types.
+        study = _typed(mapping, name, file)
+        if tiny:
+            study = _typed(at_test_size(mapping, changes), name, file, tiny=True)
         return study.check(analysis)
     except StudyError as error:
         raise error.within(file=file) from None
 
 
-def load_study(path: str | Path, analysis: bool = True) -> Study:
+def _changes(mapping: Mapping[str, Any], tiny: bool) -> Tiny:
+    """Return what the section ``tiny`` says; a study may do without unless it is asked for."""
+    section = mapping.get("tiny")
+    if section is None and tiny:
+        raise StudyError("tiny", "missing: the study has no test size", "a section `tiny: {...}`")
+    try:
+        return Tiny.model_validate({} if section is None else section)
+    except ValidationError as error:
+        raise _refusal(error, ", ".join(Tiny.model_fields)).within("tiny") from None
+
+
+def _typed(mapping: Mapping[str, Any], name: str, file: str, tiny: bool = False) -> Study:
+    """Return a study whose values are of the right types; nothing else of it is checked."""
+    found, files = with_sources(mapping, file)
+    found.pop("tiny", None)
+    try:
+        return Study(**found, name=name, file=file, sources=files, tiny=tiny)
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+def load_study(path: str | Path, analysis: bool = True, tiny: bool = False) -> Study:
     """Return the study in a YAML file; its name is the file's stem.
 
     Parameters
     ----------
     path : of the file
     analysis : check statistics and figures, too; a job that simulates has no need of them
+    tiny : at test size, as its section ``tiny`` says
 
     Raises
     ------
     StudyError : unreadable file, bad YAML (with line), or anything that does not fit
     """
     path = Path(path)
-    return parse_study(read_study(path), path.stem, str(path), analysis)
+    return parse_study(read_study(path), path.stem, str(path), analysis, tiny)
 
 
 def read_study(path: Path) -> Mapping[str, Any]:
@@ -748,15 +782,15 @@ def _fields() -> set[str]:
     return set(Study.model_fields) - {"name", "file", "sources"}
 
 
-def _refusal(error: ValidationError) -> StudyError:
-    """Return the first of pydantic's complaints in our words."""
+def _refusal(error: ValidationError, allowed: str = "order, tolerance, claim") -> StudyError:
+    """Return the first of pydantic's complaints in our words; ``allowed`` keys where one is not."""
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"])
     kind = first["type"]
     if kind == "missing":
         return StudyError(key, "missing", "a value")
     if kind == "extra_forbidden":
-        return StudyError(key, "unknown key", "order, tolerance, claim")
+        return StudyError(key, "unknown key", allowed)
     message = first["msg"].removeprefix("Value error, ")
     shown = str(first.get("input"))
     return StudyError(key, f"got {shown[:60]!r}", message)
