@@ -320,9 +320,7 @@ def _readme(
     first, size = studies[0].name, " --tiny" if studies[0].tiny else ""
     claims = {study.name: html.unescape(study.cited_claim) for study in studies}
     told = "\n".join(
-        f"- **{study.name}**{' at test size' if study.tiny else ''}: {study.title}. "
-        f"{claims[study.name]}"
-        for study in studies
+        f"- **{study.name}**: {study.title}. {claims[study.name]}" for study in studies
     )
     versions = ", ".join(f"{name} {version}" for name, version in software.items())
     own = (
@@ -336,7 +334,7 @@ def _readme(
         path = "    export PYTHONPATH=$PWD/code/packages\n"
     return f"""# {title(studies)}
 
-{date}. Made with {versions}. Begin with `verdicts.html`: what was measured beside what is claimed.
+{date}. Made{" at test size" if size else ""} with {versions}. Begin with `verdicts.html`: what was measured beside what is claimed.
 
 {told}
 

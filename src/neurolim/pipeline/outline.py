@@ -169,10 +169,11 @@ def is_tiny(config: Mapping[str, Any]) -> bool:
     ------
     StudyError : neither true nor false
     """
-    given = config.get("tiny", SETTINGS["tiny"])
-    if not isinstance(given, bool):
-        raise StudyError("tiny", f"got {str(given)[:60]!r}", "true, false", "config/config.yaml")
-    return given
+    given = str(config.get("tiny", SETTINGS["tiny"]))
+    # Snakemake reads `--config tiny=true` as a word.
+    if given.lower() not in ("true", "false"):
+        raise StudyError("tiny", f"got {given[:60]!r}", "true, false", "config/config.yaml")
+    return given.lower() == "true"
 
 
 def outlines(paths: Iterable[str], results: str | Path, tiny: bool = False) -> dict[str, Outline]:
