@@ -122,7 +122,7 @@ def planned(project, studies=STUDIES):
 
 
 def test_edits_rerun_exactly_what_they_touch(finished):
-    study, picture = STUDIES[0], "src/neurolim/figures/profile.py"
+    study, picture = STUDIES[0], "src/neurolim/figures/laws/profile.py"
 
     def edited(*edits, studies=STUDIES):
         """Return what a run would execute after edits, each (file, old, new); undo them."""
@@ -144,7 +144,7 @@ def test_edits_rerun_exactly_what_they_touch(finished):
     assert edited((study, "title:", "no_verdict: none\ntitle:")) == {"verdicts"}
     assert edited((picture, "3.6 *", "3.7 *")) == {"analyse", "verdicts"}
     assert edited((study, "order: 1.5", "order: 1.25")) == {"analyse", "verdicts"}
-    concentration = "src/neurolim/statistics/concentration.py"
+    concentration = "src/neurolim/statistics/orders/concentration.py"
     assert edited((concentration, "- 1.0", "- 1.25")) == {"analyse", "verdicts"}
     everything = {"simulate", "collect", "analyse", "verdicts"}
     for edit in (
