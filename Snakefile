@@ -4,7 +4,8 @@ import os
 import sys
 
 from neurolim import StudyError
-from neurolim.pipeline import outline
+from neurolim.launch import lock
+from neurolim.pipeline import layout, outline
 
 if os.path.isfile("config/config.yaml"):
 
@@ -23,7 +24,7 @@ except StudyError as error:
     sys.exit(2)
 config["captions"] = outline.captions(config["studies"], RESULTS, TINY)
 # Where the results of this size lie.
-HOME = outline.folder(RESULTS, TINY)
+HOME = layout.folder(RESULTS, TINY)
 
 
 wildcard_constraints:
@@ -48,7 +49,7 @@ rule all:
 
 onstart:
     try:
-        outline.hold(STUDIES, RESULTS, TINY)
+        lock.hold(HOME, list(STUDIES))
     except StudyError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

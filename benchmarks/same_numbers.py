@@ -28,7 +28,8 @@ from neurolim.pipeline.analyse import analyse
 from neurolim.pipeline.collect import collect
 from neurolim.pipeline.layout import layout_of
 from neurolim.pipeline.simulate import simulate
-from neurolim.sweep import chunks, store
+from neurolim.store import store
+from neurolim.study import plan as chunks
 
 STUDIES = HERE.parent / "config" / "studies"
 REFERENCE = HERE / "reference" / "numbers.json"

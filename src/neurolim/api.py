@@ -11,16 +11,17 @@ import xarray as xr
 
 from neurolim import provenance
 from neurolim.core import Model, Solver, StudyError
+from neurolim.launch import lock
 from neurolim.pipeline.analyse import analyse, failures
 from neurolim.pipeline.collect import collect
 from neurolim.pipeline.digests import simulation_digest
 from neurolim.pipeline.layout import layout_of
 from neurolim.pipeline.results import joined
 from neurolim.pipeline.simulate import simulate
-from neurolim.sweep import chunks as planning
-from neurolim.sweep import lock, store
-from neurolim.sweep.assemble import labelled
-from neurolim.sweep.study import Study, load_study, parse_study
+from neurolim.store import store
+from neurolim.store.assemble import labelled
+from neurolim.study import plan as planning
+from neurolim.study.study import Study, load_study, parse_study
 
 
 def solve(
@@ -101,7 +102,7 @@ def run_study(
     StudyError : the study is refused, another process runs it in this folder, or a table or figure
         cannot be made (the others are)
     """
-    from neurolim.sweep.engine import Engine
+    from neurolim.pipeline.engine import Engine
 
     if isinstance(path, Mapping):
         path = parse_study(path, tiny=tiny)

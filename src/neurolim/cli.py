@@ -11,11 +11,11 @@ import typer
 
 from neurolim import core
 from neurolim.core import StudyError
+from neurolim.launch.progress import reporting
 from neurolim.pipeline.layout import layout_of
-from neurolim.sweep import chunks as planning
-from neurolim.sweep.progress import reporting
-from neurolim.sweep.store import StoreError
-from neurolim.sweep.study import load_study
+from neurolim.store.store import StoreError
+from neurolim.study import plan as planning
+from neurolim.study.study import load_study
 
 app = typer.Typer(
     help="Reproducible experiments on the limits of strongly coupled neuron networks.",
@@ -185,8 +185,8 @@ def simulate(
     tiny: Tiny = False,
 ) -> None:
     """Solve one chunk of a study and write it as one file with a record beside it."""
+    from neurolim.pipeline.engine import Engine
     from neurolim.pipeline.simulate import simulate as solve
-    from neurolim.sweep.engine import Engine
 
     loaded = load_study(study, analysis=False, tiny=tiny)
     the_plan = planning.plan(loaded)

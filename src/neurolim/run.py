@@ -25,13 +25,13 @@ import yaml
 
 from neurolim import shipped
 from neurolim.core import StudyError
+from neurolim.launch import lock
 from neurolim.pipeline import outline
 from neurolim.pipeline.layout import folder
 from neurolim.pipeline.verdicts import write_verdicts
-from neurolim.sweep import chunks as planning
-from neurolim.sweep import lock
-from neurolim.sweep.progress import read_note
-from neurolim.sweep.study import load_study
+from neurolim.store.store import read_note
+from neurolim.study import plan as planning
+from neurolim.study.study import load_study
 
 _PERIOD = 1.0
 _LINE_EVERY = 10.0
@@ -226,7 +226,7 @@ def failed_logs(log: Path) -> list[Path]:
 class Stalled:
     """Find jobs of this machine that show no sign of life, and end them.
 
-    A job's note is renewed however long a single run takes (``sweep.progress``), so a note that
+    A job's note is renewed however long a single run takes (``launch.progress``), so a note that
     stays the same belongs to a process that was stopped or hangs.  Time is counted in looks, not
     by the clock: a machine that slept wakes up without ending anything.
 

@@ -26,9 +26,9 @@ from neurolim.archive import contents, harmless
 from neurolim.archive.verify import ArchiveError, verify
 from neurolim.archive.write import archive
 from neurolim.core import Status, StudyError
-from neurolim.sweep import store, zipped
-from neurolim.sweep.chunks import plan
-from neurolim.sweep.study import load_study
+from neurolim.store import store, zipped
+from neurolim.study.plan import plan
+from neurolim.study.study import load_study
 
 ROOT = Path(__file__).parents[2]
 DATE = "2026-01-02"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from neurolim.sweep.study import load_study
+from neurolim.study.study import load_study
 
 CONFIG = Path(__file__).parents[2] / "config" / "studies"
 STUDIES = sorted(path.stem for path in CONFIG.glob("*.yaml"))

@@ -9,13 +9,14 @@ import time
 import pytest
 
 from neurolim.api import run_study
+from neurolim.launch import lock
+from neurolim.launch.progress import note_path, reporting
 from neurolim.pipeline.layout import Layout, Page
 from neurolim.pipeline.outline import Outline
 from neurolim.run import progress_line
 from neurolim.status import status_of
-from neurolim.sweep import lock, store
-from neurolim.sweep.progress import note_path, reporting
-from neurolim.sweep.study import load_study
+from neurolim.store import store
+from neurolim.study.study import load_study
 
 STUDY = """
 model: linear

@@ -6,7 +6,7 @@ import pytest
 
 from neurolim import StudyError
 from neurolim.pipeline.layout import layout_of
-from neurolim.sweep.study import parse_study
+from neurolim.study.study import parse_study
 
 TINY = {
     "options": {"n_neurons": 20, "dt": None},

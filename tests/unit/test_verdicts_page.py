@@ -21,8 +21,8 @@ from neurolim.pipeline.digests import digest_of, stage_digests
 from neurolim.pipeline.layout import layout_of
 from neurolim.pipeline.tables import write_table
 from neurolim.pipeline.verdicts import write_verdicts
-from neurolim.sweep import store
-from neurolim.sweep.study import load_study, parse_study
+from neurolim.store import store
+from neurolim.study.study import load_study, parse_study
 
 ROOT = Path(__file__).parents[2]
 ALL_KINDS = Table(

@@ -30,12 +30,13 @@ from neurolim.archive import contents, harmless
 from neurolim.archive.write import manifest_of
 from neurolim.core import Status, StudyError
 from neurolim.core.outside import is_file
-from neurolim.sweep import chunks as planning
-from neurolim.sweep import packages, store
-from neurolim.sweep.chunks import dims_of, variables_of
-from neurolim.sweep.sources import PLUGINS, graphs_in, place_of, words_of
-from neurolim.sweep.study import Study, load_study, read_study
-from neurolim.sweep.zipped import Entry, ZipError, entries_of, read_entry
+from neurolim.store import store
+from neurolim.store.zipped import Entry, ZipError, entries_of, read_entry
+from neurolim.study import packages
+from neurolim.study import plan as planning
+from neurolim.study.files import PLUGINS, graphs_in, place_of, words_of
+from neurolim.study.plan import dims_of, variables_of
+from neurolim.study.study import Study, load_study, read_study
 
 #: A text of an archive that is longer is no text of ours.
 _MOST_TEXT = 2**26

@@ -20,17 +20,19 @@ from neurolim import provenance
 from neurolim.archive import contents, harmless
 from neurolim.archive.crate import crate, title, zenodo
 from neurolim.core import StudyError
+from neurolim.launch import lock
 from neurolim.pipeline.analyse import all_pages, current_pages
 from neurolim.pipeline.collect import damaged_chunks
 from neurolim.pipeline.digests import stage_digests
 from neurolim.pipeline.layout import Page, folder, layout_of
 from neurolim.pipeline.verdicts import outcomes_of, verdicts_csv, verdicts_json
 from neurolim.pipeline.verdicts_page import page_of
-from neurolim.sweep import chunks as planning
-from neurolim.sweep import lock, packages, store
-from neurolim.sweep.sources import PLUGINS, files_of, place_of
-from neurolim.sweep.study import Study, load_study
-from neurolim.sweep.zipped import entries_of, read_entry, write_zip
+from neurolim.store import store
+from neurolim.store.zipped import entries_of, read_entry, write_zip
+from neurolim.study import packages
+from neurolim.study import plan as planning
+from neurolim.study.files import PLUGINS, files_of, place_of
+from neurolim.study.study import Study, load_study
 
 
 def archive(
@@ -334,7 +336,8 @@ def _readme(
         path = "    export PYTHONPATH=$PWD/code/packages\n"
     return f"""# {title(studies)}
 
-{date}. Made{" at test size" if size else ""} with {versions}. Begin with `verdicts.html`: what was measured beside what is claimed.
+{date}. Made{" at test size" if size else ""} with {versions}.
+Begin with `verdicts.html`: what was measured beside what is claimed.
 
 {told}
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurolim.sweep.study import Study
+from neurolim.study.study import Study
 
 _PAIR = ("zip", "json")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +19,10 @@ from neurolim.pipeline.digests import (
     stage_digests,
     verdicts_digest,
 )
-from neurolim.pipeline.layout import Layout, Page, folder, layout_of, verdict_files
-from neurolim.sweep import chunks as planning
-from neurolim.sweep import lock, store
-from neurolim.sweep.study import Study, load_study
+from neurolim.pipeline.layout import Layout, Page, layout_of, verdict_files
+from neurolim.store import store
+from neurolim.study import plan as planning
+from neurolim.study.study import Study, load_study
 
 #: What the workflow does where a configuration says nothing else.
 SETTINGS: Mapping[str, Any] = {
@@ -207,21 +205,6 @@ def targets(studies: Mapping[str, Outline], results: str | Path, tiny: bool = Fa
 def verdicts(results: str | Path, tiny: bool = False) -> list[str]:
     """Return the files of the verdicts of all studies, what people look at first."""
     return [str(path) for path in verdict_files(results, tiny)]
-
-
-def hold(studies: Mapping[str, Outline], results: str | Path, tiny: bool = False) -> None:
-    """Hold the locks of all studies until this process ends, unless its parent holds them.
-
-    Raises
-    ------
-    StudyError : another process works on one of them
-    """
-    if not os.environ.get(lock.HELD):
-        _KEPT.enter_context(lock.locked(folder(results, tiny), list(studies)))
-
-
-#: Locks that end with the process.
-_KEPT = contextlib.ExitStack()
 
 
 def tidy(studies: Mapping[str, Outline]) -> None:

@@ -20,8 +20,8 @@ from neurolim.pipeline.collect import costs_of
 from neurolim.pipeline.digests import stage_digests
 from neurolim.pipeline.layout import Layout, Page, layout_of, verdict_files
 from neurolim.pipeline.tables import csv_of, plain, read_table, write_text
-from neurolim.sweep import store
-from neurolim.sweep.study import Study, load_study
+from neurolim.store import store
+from neurolim.study.study import Study, load_study
 
 NOT_RUN = "not run"
 _LOST = "missing, altered or out of date: run the study again"

@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from neurolim import core
 from neurolim.core import Model, Param, Solver, StudyError
 from neurolim.numerics.random import noise_key
-from neurolim.sweep.grid import MAX_POINTS, Axis, parse_axis
-from neurolim.sweep.refine import Refine, levels_of
-from neurolim.sweep.sources import graphs_in, path_of, with_sources
-from neurolim.sweep.tiny import Tiny, at_test_size
+from neurolim.study.axes import MAX_POINTS, Axis, parse_axis
+from neurolim.study.files import graphs_in, path_of, with_sources
+from neurolim.study.refine import Refine, levels_of
+from neurolim.study.tiny import Tiny, at_test_size
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 #: What lies beside the folders of studies in the folder of all results.

@@ -77,12 +77,3 @@ def reporting(
         heart.join()
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-
-
-def read_note(path: str | Path) -> dict[str, Any]:
-    """Return a note; an absent or half-written one is empty."""
-    try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -64,6 +64,25 @@ def _take(stack: contextlib.ExitStack, path: Path, study: str) -> int:
     return handle
 
 
+def hold(results: str | Path, studies: Sequence[str]) -> None:
+    """Hold the locks of studies until this process ends, unless its parent holds them.
+
+    Parameters
+    ----------
+    results, studies : as of ``locked``
+
+    Raises
+    ------
+    StudyError : another process works on one of them
+    """
+    if not os.environ.get(HELD):
+        _KEPT.enter_context(locked(results, studies))
+
+
+#: Locks that end with the process.
+_KEPT = contextlib.ExitStack()
+
+
 def sign(handles: Sequence[int], process: int) -> None:
     """Write into held locks whose they are, for others to read.
 

@@ -26,7 +26,7 @@ import xarray as xr
 import zarr
 from zarr.storage import MemoryStore, ZipStore
 
-from neurolim.sweep.zipped import write_zip
+from neurolim.store.zipped import write_zip
 
 #: End of the names of files being written; what is left of them was killed.
 _UNFINISHED = ".unfinished"
@@ -334,3 +334,12 @@ def open_checked(path: str | Path) -> xr.Dataset:
     """
     check(path)
     return open_dataset(path)
+
+
+def read_note(path: str | Path) -> dict[str, Any]:
+    """Return a note; an absent or half-written one is empty."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -13,9 +13,9 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from neurolim.core import Param, Status, Var
-from neurolim.sweep.chunks import dims_of, plan, variables_of
-from neurolim.sweep.store import read_rows
-from neurolim.sweep.study import Study
+from neurolim.store.store import read_rows
+from neurolim.study.plan import dims_of, plan, variables_of
+from neurolim.study.study import Study
 
 
 def chunk_dataset(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from neurolim.core import Coord, StudyError, Var
-from neurolim.sweep.study import Study
+from neurolim.study.study import Study
 
 #: More jobs than this and the scheduler, not the science, takes the time.
 MAX_CHUNKS = 1000
