@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 from neurolim import provenance
-from neurolim.sweep import chunks as planning
-from neurolim.sweep.study import Study
+from neurolim.study import plan as planning
+from neurolim.study.study import Study
 
 _COLLECT = "neurolim.pipeline.collect"
 #: What solvers import with `core` and no number of a simulation depends on.
@@ -31,7 +31,7 @@ def simulation_digest(study: Study, runs: range) -> str:
         first = study.statistics[0]
         parts += [study.digest(0, before), study.refine.model_dump(), first.model_dump()]
         parts.append(provenance.code_digest(study.module("statistic", first.name)))
-        parts.append(provenance.code_digest("neurolim.sweep.refine"))
+        parts.append(provenance.code_digest("neurolim.study.refine"))
     return digest_of(*parts)
 
 
@@ -53,7 +53,7 @@ def collected_digest(study: Study) -> str:
         _words(study),
         study.definition(),
         simulation_code(study),
-        provenance.code_digest("neurolim.sweep.assemble", without=_JUDGING),
+        provenance.code_digest("neurolim.store.assemble", without=_JUDGING),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import xarray as xr
 
 from neurolim.core import Status, StudyError, Table
-from neurolim.sweep.study import Study
+from neurolim.study.study import Study
 
 
 def statistics_of(study: Study, dataset: xr.Dataset) -> xr.Dataset:
