@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from neurolim import core
 from neurolim.core import Model, Param, Solver, StudyError
+from neurolim.core.wires import Graph
 from neurolim.numerics.random import noise_key
 from neurolim.study.axes import MAX_POINTS, Axis, parse_axis
 from neurolim.study.files import graphs_in, path_of, with_sources
@@ -600,6 +601,8 @@ def _canonical(value: Any) -> bytes:
             return part
         if isinstance(part, float):
             return part.hex()
+        if isinstance(part, Graph):
+            return part.digest
         if isinstance(part, Mapping):
             return {str(k): exact(v) for k, v in part.items()}
         return [exact(entry) for entry in part]
