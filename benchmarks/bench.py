@@ -31,7 +31,7 @@ import numpy as np
 
 from neurolim import core
 from neurolim.kernels.records import Records
-from neurolim.solvers._steps import Engine
+from neurolim.solvers.parts.steps import Engine
 
 N, STEPS, ROUNDS, STEP = 5000, 100, 41, 1e-3
 START = {"voltage_start": 3.9, "recovery_start": 1.3}

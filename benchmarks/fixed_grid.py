@@ -18,7 +18,7 @@ import pandas as pd
 from scipy.linalg import solve_banded
 
 from neurolim import solve
-from neurolim.figures._style import COLOURS, figure, styled
+from neurolim.figures.parts.style import COLOURS, figure, styled
 
 A, B, START, SPREAD = 0.8, 0.5, (0.5, 0.2), 0.5
 PARAMS = {

@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "src"))
 
 from neurolim import solve
-from neurolim.figures._style import COLOURS
+from neurolim.figures.parts.style import COLOURS
 
 EPS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 A, B = 0.3, 0.1

@@ -30,7 +30,7 @@ def code_digest(*modules: str, without: frozenset[str] = frozenset()) -> str:
 
     Parameters
     ----------
-    *modules : dotted names, e.g. "neurolim.solvers.particles", or ``sources.file_module``'s
+    *modules : dotted names, e.g. "neurolim.solvers.network.particles", or ``sources.file_module``'s
     without : modules that do not count
     """
     seen: dict[str, str] = {}

@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 
 from neurolim.core import Kind, Verdict
-from neurolim.statistics import agreement
-from neurolim.statistics._common import standard_normal_network
+from neurolim.statistics.agreement import agreement
+from neurolim.statistics.parts.common import standard_normal_network
 
 
 def network(replicas: int, seed: int = 3) -> xr.Dataset:

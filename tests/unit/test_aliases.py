@@ -66,7 +66,7 @@ def test_a_statistic_listed_twice_gives_what_each_gives_alone(tmp_path):
 
 
 def test_a_statistic_in_a_file_has_an_alias_too():
-    path = Path(__file__).parents[2] / "src/neurolim/statistics/convergence_rate.py"
+    path = Path(__file__).parents[2] / "src/neurolim/statistics/orders/convergence_rate.py"
     ((_, options),) = OVER_EPS.items()
     for entry in ({str(path): options, "as": "by_eps"}, {"as": "by_eps", str(path): options}):
         (_, found) = study(entry).statistics

@@ -10,8 +10,8 @@ from scipy.optimize import brentq
 
 from neurolim import Status, StudyError, solve
 from neurolim.api import run_study
-from neurolim.solvers._graphs import lay_wires
-from neurolim.solvers.balance_points import starting_values
+from neurolim.solvers.limit.balance_points import starting_values
+from neurolim.solvers.parts.graphs import lay_wires
 
 WEIGHTS, REVERSAL = np.array([[1.0, 2.0], [1.5, 1.0]]), np.array([3.0, -1.0])
 CURRENT = np.array([0.5, 0.2])

@@ -98,7 +98,7 @@ FIGURE = """import numpy as np
 import xarray as xr
 
 from neurolim import Figure
-from neurolim.figures._style import figure, styled
+from neurolim.figures.parts.style import figure, styled
 
 
 @styled

@@ -11,7 +11,7 @@ from neurolim.core import GapJunctions, Model, Noise, Param, State, StudyError, 
 from neurolim.kernels import model_code
 from neurolim.math import where
 from neurolim.numerics.structure import structure_of
-from neurolim.solvers import _compiled
+from neurolim.solvers.parts import compiled as _compiled
 
 TABLE = {"slope": 2.0}
 

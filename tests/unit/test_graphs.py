@@ -26,7 +26,7 @@ from neurolim.core import (
     Synapses,
 )
 from neurolim.math import cos, pi, sin
-from neurolim.solvers._graphs import fastest_rate, most_heard
+from neurolim.solvers.parts.graphs import fastest_rate, most_heard
 
 KEY = 7
 

@@ -11,17 +11,11 @@ from scipy import stats
 from tests.judging import verdict_of
 
 from neurolim.core import Kind, Row
-from neurolim.statistics import (
-    arrhenius,
-    collapse_time,
-    double_limit,
-    first_order_constants,
-    joint_limits,
-    linear_flow,
-    onset,
-    phase_transition,
-    synchrony,
-)
+from neurolim.statistics.agreement import phase_transition
+from neurolim.statistics.balance import collapse_time, first_order_constants, linear_flow
+from neurolim.statistics.contraction import arrhenius
+from neurolim.statistics.orders import double_limit, joint_limits
+from neurolim.statistics.spiking import onset, synchrony
 
 NAN = np.nan
 

@@ -12,15 +12,14 @@ from scipy import stats
 from tests.judging import verdict_of
 
 from neurolim.core import Kind, Verdict
-from neurolim.statistics import (
-    contraction,
+from neurolim.statistics.agreement import (
     law_agreement,
     mean_field_agreement,
-    proven_bounds,
     reflection_bias,
-    spike_comparison,
-    stationary_spread,
 )
+from neurolim.statistics.contraction import contraction, proven_bounds
+from neurolim.statistics.laws import stationary_spread
+from neurolim.statistics.spiking import spike_comparison
 
 AGREES, DISAGREES, UNDECIDED, NOT_JUDGED = Kind
 NAN = np.nan

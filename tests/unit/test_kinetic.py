@@ -11,8 +11,8 @@ from scipy.integrate import solve_ivp
 from neurolim import StudyError, core, solve
 from neurolim.core import Status
 from neurolim.numerics.extrapolation import StepError, extrapolated_step, integrate
-from neurolim.solvers._gap_network import read_network
-from neurolim.solvers._hermite_law import Galerkin
+from neurolim.solvers.parts.gap_network import read_network
+from neurolim.solvers.parts.hermite_law import Galerkin
 
 TIMES = {"t_end": 1.0, "records": 4}
 TIGHT = {"rtol": 1e-13, "atol": 1e-14}

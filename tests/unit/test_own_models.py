@@ -21,10 +21,10 @@ from neurolim.core import (
     resolve,
 )
 from neurolim.math import sin, tanh, where
-from neurolim.solvers._cells import Grid
-from neurolim.solvers._mean_field import check_one_dimension
-from neurolim.solvers.limit import _Points
-from neurolim.solvers.pairs import _coupled
+from neurolim.solvers.limit.limit import _Points
+from neurolim.solvers.network.pairs import _coupled
+from neurolim.solvers.parts.cells import Grid
+from neurolim.solvers.parts.mean_field import check_one_dimension
 
 TIMES = {"t_end": 1.0, "records": 4}
 

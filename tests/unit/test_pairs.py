@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 from neurolim import core
 from neurolim.core import Status, StudyError
 from neurolim.core.model import MULTIPLICATIVE
-from neurolim.statistics.reflection_bias import chain_mean, stationary_mean
+from neurolim.statistics.agreement.reflection_bias import chain_mean, stationary_mean
 
 SOLVER = core.get("solver", "pairs")
 FAR = {"other": ["voltage_start", "conductance_start"], "other_values": [1.1, 0.1]}

@@ -17,7 +17,7 @@ from neurolim.kernels.ties import spread_means, take_images
 from neurolim.laws import Uniform
 from neurolim.math import cos, sqrt
 from neurolim.numerics.columns import TILE
-from neurolim.solvers._ties import _groups
+from neurolim.solvers.parts.ties import _groups
 
 SOLVER = core.get("solver", "pairs")
 COUPLINGS = ("synchronous", "mirror", "independent", "maximal")

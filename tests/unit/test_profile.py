@@ -10,8 +10,8 @@ from scipy.special import ndtr
 
 from neurolim.core import Kind, StudyError
 from neurolim.numerics.regression import fit_order, measure_levels
-from neurolim.statistics import profile
-from neurolim.statistics._common import judge_order, standard_normal_network
+from neurolim.statistics.laws import profile
+from neurolim.statistics.parts.common import judge_order, standard_normal_network
 from neurolim.sweep.study import parse_study
 
 OPTIONS: dict[str, Any] = {"after": 0.0, "eps": "eps", "within": 2.0}

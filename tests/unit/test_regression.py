@@ -14,7 +14,7 @@ from neurolim.numerics.regression import (
     measure_levels,
     pairwise_orders,
 )
-from neurolim.statistics._common import judge_order
+from neurolim.statistics.parts.common import judge_order
 
 LEVELS = np.array([0.1, 0.05, 0.02, 0.01, 0.005])
 #: Those of Figure 6.1.

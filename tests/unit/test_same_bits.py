@@ -11,7 +11,7 @@ import xarray as xr
 import yaml
 
 from neurolim import run_study, solve
-from neurolim.solvers import particles
+from neurolim.solvers.network import particles
 
 STUDY = {
     "title": "Cut up",

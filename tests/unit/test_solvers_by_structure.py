@@ -23,7 +23,7 @@ from neurolim.core import (
     Synapses,
 )
 from neurolim.math import cos, exp, sqrt, tanh
-from neurolim.solvers.closure import Closure, Moments
+from neurolim.solvers.law.closure import Closure, Moments
 
 TIMES = {"t_end": 1.0, "records": 2}
 TIGHT = {"rtol": 1e-12, "atol": 1e-14}

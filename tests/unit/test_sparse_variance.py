@@ -10,7 +10,7 @@ from scipy.linalg import solve_continuous_lyapunov
 from tests.judging import verdict_of
 
 from neurolim import core, load_study, run_study
-from neurolim.solvers._graphs import lay_wires
+from neurolim.solvers.parts.graphs import lay_wires
 
 STUDIES = Path(__file__).parents[2] / "config"
 

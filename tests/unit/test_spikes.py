@@ -8,10 +8,10 @@ import xarray as xr
 
 from neurolim.core import StudyError
 from neurolim.numerics.events import find_events
-from neurolim.statistics import mmo, regime
-from neurolim.statistics._intervals import geometric_tail, unbiased_mean
-from neurolim.statistics._mmo_tables import judge
-from neurolim.statistics._signal import synthetic
+from neurolim.statistics.parts.intervals import geometric_tail, unbiased_mean
+from neurolim.statistics.parts.mmo_tables import judge
+from neurolim.statistics.parts.signal import synthetic
+from neurolim.statistics.spiking import mmo, regime
 from neurolim.sweep.study import parse_study
 
 OPTIONS: dict[str, Any] = {"of": "trace", "after": 0.0, "high": "auto", "low": "auto", "most": 40}

@@ -16,7 +16,7 @@ from neurolim.api import run_study
 from neurolim.models import hodgkin_huxley
 from neurolim.models.morris_lecar_voltage import gate
 from neurolim.numerics.structure import derivatives_of
-from neurolim.statistics.spikes import measures, spike_times
+from neurolim.statistics.spiking.spikes import measures, spike_times
 
 QUIET = {"scheme": "euler_maruyama", "records": 1, "bins": 1}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neurolim.figures._style import figure, label_log
+from neurolim.figures.parts.style import figure, label_log
 
 
 @pytest.mark.parametrize(

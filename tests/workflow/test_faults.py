@@ -77,15 +77,20 @@ def role(line):
     return "simulate" if "neurolim simulate" in line else "later"
 
 
-def kill_at_random(study, results, expected, kills, seed):
-    """Run a study again and again while killing its processes.
+def victims_in_turn(kills, rng):
+    """Return the role of each process to kill: all roles, shuffled, again and again."""
+    rounds = -(-kills // len(ROLES))
+    return [role for _ in range(rounds) for role in rng.sample(ROLES, len(ROLES))][:kills]
+
+
+def kill_at_random(study, results, expected, turns, rng):
+    """Run a study again and again while killing its processes, one of each role in turn.
 
     Returns
     -------
-    (whom it hit, by role; commands given; whole results compared)
+    (kills by role; commands given; whole results compared)
     """
-    rng = random.Random(seed)
-    turns = [role for _ in range(kills // len(ROLES)) for role in rng.sample(ROLES, len(ROLES))]
+    turns = list(turns)
     hit: Counter[str] = Counter()
     commands = whole = 0
     complete = False
@@ -123,7 +128,9 @@ def kill_at_random(study, results, expected, kills, seed):
 @pytest.mark.parametrize("kills", [pytest.param(3, marks=pytest.mark.ci), 50])
 def test_random_kills_change_no_byte(pieces, tmp_path, kills, record_property):
     study, expected = pieces
-    hit, commands, whole = kill_at_random(study, tmp_path, expected, kills, seed=kills)
+    rng = random.Random(kills)
+    turns = victims_in_turn(kills, rng)
+    hit, commands, whole = kill_at_random(study, tmp_path, expected, turns, rng)
     size = sum(map(len, expected.values()))
     found = (
         f"{hit.total()} kills ({dict(hit)}) in {commands} commands; "
@@ -131,7 +138,8 @@ def test_random_kills_change_no_byte(pieces, tmp_path, kills, record_property):
     )
     record_property("kills", found)
     print(found)
-    assert hit == dict.fromkeys(ROLES, kills // len(ROLES))
+    assert hit.total() == kills
+    assert hit == Counter(turns)
     assert files_of(tmp_path / "pieces") == expected
     assert not list(tmp_path.rglob(".*.unfinished"))
 

@@ -119,7 +119,7 @@ def planned(project, studies=TINY):
 
 
 def test_edits_rerun_exactly_what_they_touch(finished):
-    study, picture = TINY[0], "src/neurolim/figures/profile.py"
+    study, picture = TINY[0], "src/neurolim/figures/laws/profile.py"
 
     def edited(*edits, studies=TINY):
         """Return what a run would execute after edits, each (file, old, new); undo them."""
@@ -141,7 +141,7 @@ def test_edits_rerun_exactly_what_they_touch(finished):
     assert edited((study, "title:", "no_verdict: none\ntitle:")) == {"verdicts"}
     assert edited((picture, "3.6 *", "3.7 *")) == {"analyse", "verdicts"}
     assert edited((study, "order: 1.5", "order: 1.25")) == {"analyse", "verdicts"}
-    concentration = "src/neurolim/statistics/concentration.py"
+    concentration = "src/neurolim/statistics/orders/concentration.py"
     assert edited((concentration, "- 1.0", "- 1.25")) == {"analyse", "verdicts"}
     everything = {"simulate", "collect", "analyse", "verdicts"}
     for edit in (

@@ -30,16 +30,21 @@ _FOLDERS = {
 
 
 @lru_cache(maxsize=8)
-def _own(kind: str) -> tuple[str, ...]:
-    """Return the names of a kind that this package has."""
+def _own(kind: str) -> dict[str, str]:
+    """Return {name: module} of a kind that this package has: its folders are themes, or ``parts``.
+
+    A file in ``parts``, or one whose name begins with an underscore, is shared by plug-ins.
+    """
     package = importlib.import_module(f"neurolim.{_FOLDERS[kind]}")
-    return tuple(
-        sorted(
-            found.name
-            for found in pkgutil.iter_modules(package.__path__)
-            if not found.ispkg and not found.name.startswith("_")
-        )
-    )
+    folders = [module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg]
+    homes = [package.__name__]
+    homes += [f"{package.__name__}.{name}" for name in folders if name != "parts"]
+    return {
+        module.name: f"{home}.{module.name}"
+        for home in homes
+        for module in pkgutil.iter_modules(importlib.import_module(home).__path__)
+        if not module.ispkg and not module.name.startswith("_")
+    }
 
 
 @lru_cache(maxsize=8)
@@ -104,7 +109,7 @@ def module_of(kind: str, name: Any) -> str:
         return outside.module_of(kind, name)
     point = entry_point(kind, name)
     if point is None:
-        return f"neurolim.{_FOLDERS[kind]}.{name}"
+        return _own(kind)[name]
     sources.cover(point.module)
     return point.module
 

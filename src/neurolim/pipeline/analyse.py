@@ -263,7 +263,7 @@ class _Bench:
         if page.kind == "tables":
             self._write(page, Table(page.name, (Column("error", ""),), (Row({"error": failed}),)))
         else:
-            from neurolim.figures._style import placeholder
+            from neurolim.figures.parts.style import placeholder
 
             self._save(page, placeholder(failed))
         return failed
@@ -275,6 +275,6 @@ class _Bench:
         write_table(path, table, self._study.title, self._study.cited_claim)
 
     def _save(self, page: Page, picture: Any) -> None:
-        from neurolim.figures._style import save
+        from neurolim.figures.parts.style import save
 
         save(picture, self._layout.page(page, "svg").with_suffix(""))

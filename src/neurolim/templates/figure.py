@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from neurolim import Figure
-from neurolim.figures._style import figure, styled
+from neurolim.figures.parts.style import figure, styled
 
 
 # Takes the dataset with all statistics, and what the study expects; options follow as keywords.

@@ -7,7 +7,7 @@ from typing import Any
 
 from neurolim import core
 from neurolim.core import Model, Param, Solver, StudyError
-from neurolim.solvers._times import largest_rate
+from neurolim.solvers.parts.times import largest_rate
 
 #: Neurons, records, nodes, ... of a tiny run, where an option allows so few.
 FEW = 5

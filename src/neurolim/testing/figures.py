@@ -8,7 +8,7 @@ from typing import Any
 
 from neurolim import core
 from neurolim.core import Figure, hint
-from neurolim.figures._style import save
+from neurolim.figures.parts.style import save
 from neurolim.testing._checks import Check, checks_of, is_documented, refusal
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from neurolim import core
 from neurolim.core import Model, StudyError
 from neurolim.core.model_check import check_values
-from neurolim.solvers._compiled import ALLOWED, uncompiled
+from neurolim.solvers.parts.compiled import ALLOWED, uncompiled
 from neurolim.testing._checks import Check, checks_of, is_documented
 from neurolim.testing.pairs import Pair, check_pairs
 

@@ -1,0 +1,1 @@
+"""Pictures of laws and of means over time and space."""

@@ -1,0 +1,1 @@
+"""Pictures of how fast a limit is reached."""

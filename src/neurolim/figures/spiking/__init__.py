@@ -1,0 +1,1 @@
+"""Pictures of spikes, and of regimes over parameters."""

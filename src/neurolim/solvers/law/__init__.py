@@ -1,0 +1,1 @@
+"""The law of one neuron among infinitely many, and closed forms of it."""

@@ -1,0 +1,1 @@
+"""What is left of a network in a limit: equations for its mean, and what they do."""

@@ -1,0 +1,1 @@
+"""Networks of finitely many neurons, moved step by step."""

@@ -1,0 +1,1 @@
+"""Whether a network agrees with a closed form or another solver."""

@@ -1,0 +1,1 @@
+"""Networks in balance of excitation and inhibition."""

@@ -1,0 +1,1 @@
+"""How fast the laws of two copies approach each other."""

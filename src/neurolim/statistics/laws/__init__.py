@@ -1,0 +1,1 @@
+"""The law of a neuron beside its limit."""

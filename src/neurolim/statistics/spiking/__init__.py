@@ -1,0 +1,1 @@
+"""Spikes, mixed-mode oscillations and regimes."""
