@@ -21,7 +21,7 @@ from neurolim.core import Column, Row, StudyError, Table
 from neurolim.pipeline.collect import RUNS, page_record
 from neurolim.pipeline.digests import digest_of, stage_digests
 from neurolim.pipeline.layout import Layout, Page, layout_of
-from neurolim.pipeline.results import figure_of, statistics_of, table_names, tables_of
+from neurolim.pipeline.results import figure_of, statistics_of, tables_of
 from neurolim.sweep import store
 from neurolim.sweep.study import Study
 
@@ -29,7 +29,7 @@ from neurolim.sweep.study import Study
 def pages_of(study: Study) -> tuple[Page, ...]:
     """Return the tables and figures that the statistics and figures of a study make."""
     tables = [
-        Page("tables", name) for entry in study.statistics for name in table_names(study, entry)
+        Page("tables", name) for entry in study.statistics for name in study.table_names(entry)
     ]
     return (*tables, *(Page("figures", entry.name) for entry in study.figures))
 
@@ -236,7 +236,7 @@ class _Bench:
     def _table(self, name: str) -> Table:
         """Return a table; a statistic judges once for all of its tables."""
         entry = next(
-            entry for entry in self._study.statistics if name in table_names(self._study, entry)
+            entry for entry in self._study.statistics if name in self._study.table_names(entry)
         )
         if entry.label not in self._judged:
             self._judged[entry.label] = tables_of(self._study, entry, self._statistics)

@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 from neurolim import provenance
-from neurolim.pipeline.results import table_names
 from neurolim.sweep import chunks as planning
 from neurolim.sweep.study import Study
 
@@ -86,7 +85,7 @@ def stage_digests(study: Study) -> dict[str, str]:
         "reduce": digest_of(statistics, study.failed_share, code),
     }
     for entry in study.statistics:
-        digests |= {f"tables/{table}": judged for table in table_names(study, entry)}
+        digests |= {f"tables/{table}": judged for table in study.table_names(entry)}
     for entry in study.figures:
         digests[f"figures/{entry.name}"] = digest_of(
             entry.options,

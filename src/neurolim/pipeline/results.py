@@ -51,11 +51,6 @@ def joined(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
     return xr.merge([first, second], combine_attrs="override", compat="override", join="outer")
 
 
-def table_names(study: Study, entry: Entry) -> tuple[str, ...]:
-    """Return the names of the tables of a statistic of a study."""
-    return tuple(entry.prefix + name for name in study.plugin("statistic", entry.name).tables)
-
-
 def tables_of(study: Study, entry: Entry, statistics: xr.Dataset) -> dict[str, Table]:
     """Return every table of a statistic of a study by name."""
     judged = study.plugin("statistic", entry.name).judge(

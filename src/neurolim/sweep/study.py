@@ -598,6 +598,10 @@ class Study(BaseModel):
         entry = next(entry for entry in entries if entry.label == label)
         return core.resolve(self.plugin(kind, entry.name).options, entry.options)
 
+    def table_names(self, entry: Entry) -> tuple[str, ...]:
+        """Return the names of the tables of a statistic of this study."""
+        return tuple(entry.prefix + name for name in self.plugin("statistic", entry.name).tables)
+
     def expectations(self) -> dict[str, dict[str, Any]]:
         """Return ``expect`` as plain dictionaries, for tables and figures."""
         return {name: entry.model_dump() for name, entry in self.expect.items()}
