@@ -15,7 +15,14 @@ from typing import Any
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from neurolim import core
 from neurolim.core import Model, Param, Solver, StudyError
@@ -29,16 +36,35 @@ from neurolim.study.tiny import Tiny, at_test_size
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 #: What lies beside the folders of studies in the folder of all results.
 _FOLDERS = ("archive", "logs", "tiny")
+_ALIAS = re.compile(r"[a-z][a-z0-9_]*")
 #: Grids larger than this are checked on a deterministic sample of points.
 CHECKED_POINTS = 2000
 
 
 class Entry(BaseModel):
-    """A statistic, figure or reference solver with its options."""
+    """A statistic, figure or reference solver with its options.
+
+    Parameters
+    ----------
+    name : of the plug-in
+    options : given in the study
+    alias : by which a statistic goes in this study; it stands before the names of its results
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: str
     options: dict[str, Any] = {}
+    alias: str = ""
+
+    @property
+    def label(self) -> str:
+        """Return the name of the entry in the study."""
+        return self.alias or self.name
+
+    @property
+    def prefix(self) -> str:
+        """Return what stands before the names of variables, tables and quantities."""
+        return f"{self.alias}_" if self.alias else ""
 
 
 class Expectation(BaseModel):
@@ -97,21 +123,13 @@ class Study(BaseModel):
 
     @field_validator("statistics", "figures", mode="before")
     @classmethod
-    def _entries(cls, value: Any) -> Any:
+    def _entries(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, (list, tuple)):
             raise ValueError("not a list of names or {name: {options}}")
-        entries = []
-        for item in value:
-            if isinstance(item, str):
-                entries.append(Entry(name=item))
-            elif isinstance(item, Mapping) and len(item) == 1:
-                ((name, options),) = item.items()
-                if not isinstance(name, str) or not isinstance(options or {}, Mapping):
-                    raise ValueError("not a list of names or {name: {options}}")
-                entries.append(Entry(name=name, options=dict(options or {})))
-            else:
-                raise ValueError("not a list of names or {name: {options}}")
-        return tuple(entries)
+        entries = tuple(_entry(item) for item in value)
+        if info.field_name == "figures" and any(entry.alias for entry in entries):
+            raise ValueError("a statistic may have an alias, a figure may not")
+        return entries
 
     # -- what the names stand for ------------------------------------------------------------
 
@@ -353,7 +371,7 @@ class Study(BaseModel):
                 raise StudyError("refine.axes", f"no axis {name!r}", names or "an axis")
         if len(set(self.refine.axes)) < len(self.refine.axes):
             raise StudyError("refine.axes", "an axis is named twice", "distinct axes")
-        known = [entry.name for entry in self.statistics]
+        known = [entry.label for entry in self.statistics]
         if self.refine.by not in known or self.refine.by not in self._gives(self.refine.by):
             raise StudyError(
                 "refine.by",
@@ -363,11 +381,13 @@ class Study(BaseModel):
         if self.refine.by != known[0]:
             raise StudyError("refine.by", f"{self.refine.by!r} is not the first statistic", known)
 
-    def _gives(self, name: str) -> tuple[str, ...]:
-        statistic = self.plugin("statistic", name)
+    def _gives(self, label: str) -> tuple[str, ...]:
+        entry = next(entry for entry in self.statistics if entry.label == label)
         variables = tuple(var.name for var in self.the_model.state)
-        given: tuple[str, ...] = statistic.gives(self.entry_options("statistic", name), variables)
-        return given
+        given = self.plugin("statistic", entry.name).gives(
+            self.entry_options("statistic", label), variables
+        )
+        return tuple(entry.prefix + name for name in given)
 
     def _check_names(self) -> None:
         _ = self.the_model, self.the_solver
@@ -469,10 +489,11 @@ class Study(BaseModel):
         seen: set[str] = set()
         for kind, entries in (("statistic", self.statistics), ("figure", self.figures)):
             for entry in entries:
-                place = f"{kind}s.{entry.name}"
-                if f"{kind}.{entry.name}" in seen:
-                    raise StudyError(place, "listed twice", "once")
-                seen.add(f"{kind}.{entry.name}")
+                place = f"{kind}s.{entry.label}"
+                if place in seen:
+                    other = " or with an alias, as: NAME" if kind == "statistic" else ""
+                    raise StudyError(place, "listed twice", f"once{other}")
+                seen.add(place)
                 try:
                     plugin = self.plugin(kind, entry.name)
                 except StudyError as error:
@@ -509,10 +530,14 @@ class Study(BaseModel):
                     )
                 if kind == "statistic":
                     try:
-                        gives = set(plugin.gives(options, variables))
+                        gives = {entry.prefix + name for name in plugin.gives(options, variables)}
                         plugin.check(self._sizes(), options)
                     except StudyError as error:
                         raise error.within(place) from None
+                    twice = sorted(gives & (given | produced)) if entry.alias else []
+                    if twice:
+                        raise StudyError(place, f"{twice[0]} is a result already", "another alias")
+                    named = {entry.prefix + name for name in named}
                     judged |= named or (gives if plugin.tables else set())
                     produced |= gives
         self._check_axis_names(given | produced)
@@ -575,15 +600,34 @@ class Study(BaseModel):
                     place, f"no record later than {value:g}", f"below {float(times[-1]):g}"
                 )
 
-    def entry_options(self, kind: str, name: str) -> dict[str, Any]:
+    def entry_options(self, kind: str, label: str) -> dict[str, Any]:
         """Return the resolved options of a statistic or figure of this study."""
         entries = self.statistics if kind == "statistic" else self.figures
-        given = next(entry.options for entry in entries if entry.name == name)
-        return core.resolve(self.plugin(kind, name).options, given)
+        entry = next(entry for entry in entries if entry.label == label)
+        return core.resolve(self.plugin(kind, entry.name).options, entry.options)
+
+    def table_names(self, entry: Entry) -> tuple[str, ...]:
+        """Return the names of the tables of a statistic of this study."""
+        return tuple(entry.prefix + name for name in self.plugin("statistic", entry.name).tables)
 
     def expectations(self) -> dict[str, dict[str, Any]]:
         """Return ``expect`` as plain dictionaries, for tables and figures."""
         return {name: entry.model_dump() for name, entry in self.expect.items()}
+
+
+def _entry(item: Any) -> Entry:
+    """Return what a name, {name: {options}} or {name: {options}, as: alias} in a list says."""
+    if isinstance(item, str):
+        return Entry(name=item)
+    parts = dict(item) if isinstance(item, Mapping) else {}
+    alias = parts.pop("as", "") if len(parts) == 2 else ""
+    if not isinstance(alias, str) or (alias and not _ALIAS.fullmatch(alias)):
+        raise ValueError("as: a name of a-z, 0-9 and _ that begins with a letter")
+    if len(parts) == 1:
+        ((name, options),) = parts.items()
+        if isinstance(name, str) and isinstance(options or {}, Mapping):
+            return Entry(name=name, options=dict(options or {}), alias=alias)
+    raise ValueError("not a list of names or {name: {options}}")
 
 
 def _resolved(place: str, params: tuple[Param, ...], given: Mapping[str, Any]) -> dict[str, Any]:
