@@ -28,9 +28,9 @@ from neurolim.core.model import COMMON, MULTIPLICATIVE
 from neurolim.kernels.model_code import compiled_equations, kernel_key
 from neurolim.laws import Mixture, Samples, Uniform
 from neurolim.numerics.structure import structure_of
+from neurolim.pipeline import engine
 from neurolim.pipeline.outline import outline
-from neurolim.sweep import engine
-from neurolim.sweep.study import parse_study
+from neurolim.study.study import parse_study
 from neurolim.text.model import written
 
 
@@ -501,7 +501,7 @@ def test_another_process_finds_what_was_compiled_for_a_text(study):
     source = loaded.source("model", "mine")
     task = engine.Task(source, "limit", loaded.params_at(0), loaded.options_at(0), 0, 0, 1)
     program = (
-        "import pickle, sys; from neurolim import core; from neurolim.sweep import engine;"
+        "import pickle, sys; from neurolim import core; from neurolim.pipeline import engine;"
         "from neurolim.kernels.model_code import kernel_key;"
         "tasks, code = pickle.loads(sys.stdin.buffer.read());"
         "(solved,) = engine.run_batch(tasks, code);"

@@ -22,16 +22,14 @@ from neurolim.pipeline.collect import RUNS, page_record
 from neurolim.pipeline.digests import digest_of, stage_digests
 from neurolim.pipeline.layout import Layout, Page, layout_of
 from neurolim.pipeline.results import figure_of, statistics_of, tables_of
-from neurolim.sweep import store
-from neurolim.sweep.study import Study
+from neurolim.store import store
+from neurolim.study.study import Study
 
 
 def pages_of(study: Study) -> tuple[Page, ...]:
     """Return the tables and figures that the statistics and figures of a study make."""
     tables = [
-        Page("tables", name)
-        for entry in study.statistics
-        for name in study.plugin("statistic", entry.name).tables
+        Page("tables", name) for entry in study.statistics for name in study.table_names(entry)
     ]
     return (*tables, *(Page("figures", entry.name) for entry in study.figures))
 
@@ -237,14 +235,12 @@ class _Bench:
 
     def _table(self, name: str) -> Table:
         """Return a table; a statistic judges once for all of its tables."""
-        statistic = next(
-            entry.name
-            for entry in self._study.statistics
-            if name in self._study.plugin("statistic", entry.name).tables
+        entry = next(
+            entry for entry in self._study.statistics if name in self._study.table_names(entry)
         )
-        if statistic not in self._judged:
-            self._judged[statistic] = tables_of(self._study, statistic, self._statistics)
-        return self._judged[statistic][name]
+        if entry.label not in self._judged:
+            self._judged[entry.label] = tables_of(self._study, entry, self._statistics)
+        return self._judged[entry.label][name]
 
     def make(self, page: Page) -> str:
         """Make a table or figure, or its placeholder; return the error, "" if all went well."""

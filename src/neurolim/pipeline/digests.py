@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 from neurolim import provenance
-from neurolim.sweep import chunks as planning
-from neurolim.sweep.study import Study
+from neurolim.study import plan as planning
+from neurolim.study.study import Study
 
 _COLLECT = "neurolim.pipeline.collect"
 #: What solvers import with `core` and no number of a simulation depends on.
@@ -29,9 +29,13 @@ def simulation_digest(study: Study, runs: range) -> str:
         chunks = planning.plan(study).chunks
         before = chunks[planning.earlier(study, runs)[-1]].stop
         first = study.statistics[0]
-        parts += [study.digest(0, before), study.refine.model_dump(), first.model_dump()]
+        parts += [
+            study.digest(0, before),
+            study.refine.model_dump(),
+            {"name": first.name, "options": first.options},
+        ]
         parts.append(provenance.code_digest(study.module("statistic", first.name)))
-        parts.append(provenance.code_digest("neurolim.sweep.refine"))
+        parts.append(provenance.code_digest("neurolim.study.refine"))
     return digest_of(*parts)
 
 
@@ -53,7 +57,7 @@ def collected_digest(study: Study) -> str:
         _words(study),
         study.definition(),
         simulation_code(study),
-        provenance.code_digest("neurolim.sweep.assemble", without=_JUDGING),
+        provenance.code_digest("neurolim.store.assemble", without=_JUDGING),
     )
 
 
@@ -68,10 +72,9 @@ def stage_digests(study: Study) -> dict[str, str]:
 
     Tables and figures have their ``Page.key``, ``tables/<name>`` and ``figures/<name>``.
     """
-    statistics = [(entry.name, entry.options) for entry in study.statistics]
-    code = provenance.code_digest(
-        "neurolim.pipeline.results", *(study.module("statistic", name) for name, _ in statistics)
-    )
+    statistics = [entry.model_dump() for entry in study.statistics]
+    modules = (study.module("statistic", entry.name) for entry in study.statistics)
+    code = provenance.code_digest("neurolim.pipeline.results", *modules)
     tables = provenance.code_digest("neurolim.pipeline.tables")
     # Options that only judging reads leave the statistics as they are.
     judged = digest_of(_words(study), study.expectations(), statistics, code, tables)
@@ -81,9 +84,8 @@ def stage_digests(study: Study) -> dict[str, str]:
         "tables/runs": digest_of(_words(study), tables, provenance.code_digest(_COLLECT)),
         "reduce": digest_of(statistics, study.failed_share, code),
     }
-    for name, _ in statistics:
-        for table in study.plugin("statistic", name).tables:
-            digests[f"tables/{table}"] = judged
+    for entry in study.statistics:
+        digests |= {f"tables/{table}": judged for table in study.table_names(entry)}
     for entry in study.figures:
         digests[f"figures/{entry.name}"] = digest_of(
             entry.options,

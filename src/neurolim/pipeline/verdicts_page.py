@@ -16,7 +16,7 @@ from urllib.parse import quote
 from neurolim.core import Kind, Row, Table, Verdict
 from neurolim.pipeline.layout import Page
 from neurolim.pipeline.verdicts import NOT_RUN, Outcome, claimed
-from neurolim.sweep.study import Study
+from neurolim.study.study import Study
 
 #: Where a table or figure lies as seen from the page.
 Link = Callable[[Study, Page], str]
@@ -203,7 +203,7 @@ def _tables(outcome: Outcome, link: Link) -> Iterator[str]:
 
 
 def _row(study: Study, table: Table, row: Row, verdict: Verdict) -> str:
-    expected, claim = _number(verdict.expected), claimed(study, row)
+    expected, claim = _text(verdict.expectation or "-"), claimed(study, row)
     if claim:
         expected += f" <small>({_text(claim)})</small>"
     interval = "-"
