@@ -15,7 +15,7 @@ from neurolim.launch.progress import reporting
 from neurolim.pipeline.layout import layout_of
 from neurolim.store.store import StoreError
 from neurolim.study import plan as planning
-from neurolim.study.study import load_study
+from neurolim.study.read import load_study
 
 app = typer.Typer(
     help="Reproducible experiments on the limits of strongly coupled neuron networks.",
@@ -99,7 +99,7 @@ def plan(
     """Check a study and print what it will need: points, chunks, core-seconds, memory, disk."""
     loaded = load_study(study, tiny=tiny)
     the_plan = planning.check_fit(loaded, results, workers)
-    typer.echo(f"{loaded.name}: {loaded.title}\n{the_plan.describe()}")
+    typer.echo(f"{loaded.name}: {loaded.spec.title}\n{the_plan.describe()}")
 
 
 @app.command(name="list")

@@ -28,7 +28,7 @@ from neurolim.archive.write import archive
 from neurolim.core import Status, StudyError
 from neurolim.store import store, zipped
 from neurolim.study.plan import plan
-from neurolim.study.study import load_study
+from neurolim.study.read import load_study
 
 ROOT = Path(__file__).parents[2]
 DATE = "2026-01-02"

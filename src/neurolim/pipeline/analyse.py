@@ -28,12 +28,8 @@ from neurolim.study.study import Study
 
 def pages_of(study: Study) -> tuple[Page, ...]:
     """Return the tables and figures that the statistics and figures of a study make."""
-    tables = [
-        Page("tables", name)
-        for entry in study.statistics
-        for name in study.plugin("statistic", entry.name).tables
-    ]
-    return (*tables, *(Page("figures", entry.name) for entry in study.figures))
+    tables = [Page("tables", name) for each in study.statistics for name in each.plugin.tables]
+    return (*tables, *(Page("figures", figure.name) for figure in study.figures))
 
 
 def all_pages(study: Study) -> tuple[Page, ...]:
@@ -237,11 +233,7 @@ class _Bench:
 
     def _table(self, name: str) -> Table:
         """Return a table; a statistic judges once for all of its tables."""
-        statistic = next(
-            entry.name
-            for entry in self._study.statistics
-            if name in self._study.plugin("statistic", entry.name).tables
-        )
+        statistic = next(each.name for each in self._study.statistics if name in each.plugin.tables)
         if statistic not in self._judged:
             self._judged[statistic] = tables_of(self._study, statistic, self._statistics)
         return self._judged[statistic][name]
@@ -276,7 +268,7 @@ class _Bench:
         from neurolim.pipeline.tables import write_table
 
         path = self._layout.page(page, "csv")
-        write_table(path, table, self._study.title, self._study.cited_claim)
+        write_table(path, table, self._study.spec.title, self._study.spec.cited_claim)
 
     def _save(self, page: Page, picture: Any) -> None:
         from neurolim.figures.parts.style import save

@@ -21,19 +21,13 @@ def statistics_of(study: Study, dataset: xr.Dataset) -> xr.Dataset:
     StudyError : more failed runs than the study allows
     """
     failed = float(failed_runs(dataset).mean())
-    if study.statistics and failed > study.failed_share:
-        raise StudyError(
-            "failed_share",
-            f"{failed:.1%} of the runs failed, or their reference did",
-            f"at most {study.failed_share:.1%}; mend the study or allow more",
-            study.file,
-        )
+    if study.statistics and failed > study.spec.failed_share:
+        problem = f"{failed:.1%} of the runs failed, or their reference did"
+        allowed = f"at most {study.spec.failed_share:.1%}; mend the study or allow more"
+        raise study.placed(StudyError("failed_share", problem, allowed))
     result = xr.Dataset(attrs=dict(dataset.attrs))
-    for entry in study.statistics:
-        statistic = study.plugin("statistic", entry.name)
-        given = statistic.apply(
-            joined(dataset, result), **study.entry_options("statistic", entry.name)
-        )
+    for statistic in study.statistics:
+        given = statistic.plugin.apply(joined(dataset, result), **statistic.options)
         attrs = result.attrs | given.attrs
         result = joined(result, given).assign_attrs(attrs)
     return result
@@ -46,17 +40,16 @@ def joined(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
 
 def tables_of(study: Study, statistic: str, statistics: xr.Dataset) -> dict[str, Table]:
     """Return every table of one statistic of a study by name."""
-    options = study.entry_options("statistic", statistic)
-    judged = study.plugin("statistic", statistic).judge(statistics, options, study.expectations())
+    chosen = study.statistic(statistic)
+    judged = chosen.plugin.judge(statistics, chosen.options, study.expectations())
     return {table.name: table for table in judged}
 
 
 def figure_of(study: Study, figure: str, data: xr.Dataset, statistics: xr.Dataset) -> Any:
     """Return one figure of a study as a matplotlib Figure."""
     merged = joined(data, statistics).assign_attrs(data.attrs | statistics.attrs)
-    return study.plugin("figure", figure).draw(
-        merged, study.expectations(), **study.entry_options("figure", figure)
-    )
+    chosen = study.figure(figure)
+    return chosen.plugin.draw(merged, study.expectations(), **chosen.options)
 
 
 def failed_runs(dataset: xr.Dataset) -> xr.DataArray:

@@ -12,34 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from neurolim.core import StudyError, hint
-
-Options = dict[str, Any]
-
-
-class _Reference(BaseModel):
-    """What differs in the reference solver."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-    options: Options
-
-
-class Tiny(BaseModel):
-    """What differs at test size, by keys of the study."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-    params: Options = {}
-    options: Options = {}
-    reference: _Reference | None = None
-    grid: Options = {}
-    refine: Options = {}
-    replicas: int | None = None
-    statistics: dict[str, Options] = {}
-    figures: dict[str, Options] = {}
-    failed_share: float | None = None
-    chunk_seconds: float | None = None
+from neurolim.study.spec import Options, Tiny
 
 
 def at_test_size(study: Mapping[str, Any], tiny: Tiny) -> dict[str, Any]:
