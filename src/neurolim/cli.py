@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -169,6 +170,14 @@ def new(
         typer.echo(f"{path}: go there, then: neurolim run")
     else:
         typer.echo(f"{path}: edit it, then: neurolim check {path}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of study files, with which editors complete and check them."""
+    from neurolim.study.schema import study_schema
+
+    typer.echo(json.dumps(study_schema(), indent=1))
 
 
 @app.command()

@@ -374,6 +374,7 @@ def test_help_explains_every_verb(copy):
         "run",
         "plan",
         "list",
+        "schema",
         "simulate",
         "collect",
         "analyse",
