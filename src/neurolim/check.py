@@ -73,6 +73,8 @@ def _facts(kind: str, plug_in: Any) -> list[str]:
 def _study(word: str) -> list[str]:
     """Return what a study is, what it is going to do, and what follows from its equations."""
     study = load_study(word)
+    if study.spec.tiny is not None:
+        load_study(word, tiny=True)
     plan, model = planning.plan(study), study.model
     try:
         facts = _facts("model", model)
@@ -80,7 +82,7 @@ def _study(word: str) -> list[str]:
         if outside.is_file(study.spec.model):
             raise
         # A model as text has no file but that of the study.
-        raise StudyError(error.key, error.problem, error.allowed, word) from None
+        raise study.placed(StudyError(error.key, error.problem, error.allowed)) from None
     return [
         f"{word}: study {study.name}: {study.spec.title}. ok",
         f"  {plan.points} points, {plan.runs} runs, about {plan.core_seconds:.2g} core-seconds",

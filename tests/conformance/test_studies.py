@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from neurolim.study.plan import plan
 from neurolim.study.read import load_study
 
 CONFIG = Path(__file__).parents[2] / "config" / "studies"
@@ -14,6 +15,7 @@ STUDIES = sorted(path.stem for path in CONFIG.glob("*.yaml"))
 def test_full_and_tiny_study_differ_in_size_only(name):
     full, tiny = (load_study(CONFIG / f"{name}.yaml", tiny=size) for size in (False, True))
     assert (full.tiny, tiny.tiny) == (False, True)
+    assert plan(tiny).core_seconds < plan(full).core_seconds
     # The number of sites is a size.
     assert {**full.spec.params, "sites": None} == {**tiny.spec.params, "sites": None}
     for field in ("axes", "statistics", "figures"):

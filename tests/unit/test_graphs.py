@@ -325,7 +325,8 @@ def test_a_file_of_wires_that_does_not_fit_is_refused_with_its_line(tmp_path, te
     with pytest.raises(StudyError) as refusal:
         neurolim.load_study(study)
     assert words in str(refusal.value)
-    assert str(refusal.value).startswith(f"{study}: options.graph: {tmp_path}")
+    line = 1 + study.read_text().split("graph:")[0].count("\n")
+    assert str(refusal.value).startswith(f"{study}:{line}: options.graph: {tmp_path}")
 
 
 def test_a_drift_too_fast_for_the_step_is_refused():

@@ -244,11 +244,12 @@ def test_a_bad_file_is_one_line_with_file_and_line(study, kind, capsys):
     study.write_text(study.read_text().replace("four.py", "bad.py"))
     with pytest.raises(StudyError) as caught:
         load_study(study)
-    line = str(caught.value)
-    assert "\n" not in line
-    assert line.startswith(f"{study}: model: ")
-    assert "bad.py:" in line
-    assert told in line
+    refusal, line = str(caught.value), caught.value.line
+    assert "\n" not in refusal
+    assert refusal.startswith(f"{study}:{line}: model: ")
+    assert study.read_text().splitlines()[line - 1].startswith("model:")
+    assert "bad.py:" in refusal
+    assert told in refusal
 
 
 @pytest.mark.parametrize(
@@ -273,7 +274,8 @@ def test_words_that_are_no_plug_ins_are_refused(study, changes, told):
     with pytest.raises(StudyError) as caught:
         load_study(study)
     assert told in str(caught.value)
-    assert str(caught.value).startswith(f"{study}: ")
+    assert str(caught.value).startswith(f"{study}:{caught.value.line}: ")
+    assert caught.value.line
 
 
 PACKAGE = {

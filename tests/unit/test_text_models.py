@@ -471,7 +471,7 @@ def test_spaces_make_nothing_again_and_an_equation_does(study, tmp_path):
     study.write_text(text.replace("v - v^3 - w", "v - v^3 - 2*w"))
     assert digests(study)[0] != before[0]
     study.write_text(text.replace("v - v^3 - w", "v - v^3 - 2w"))
-    with pytest.raises(StudyError, match=r"text\.yaml: model\.drift\.v: no operator"):
+    with pytest.raises(StudyError, match=r"text\.yaml:8: model\.drift\.v: no operator"):
         load_study(study)
 
 
@@ -524,7 +524,7 @@ def test_check_says_what_follows_from_a_text(study, capsys):
             main([verb, str(study)])
         assert caught.value.code == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith(f"{study}: model.drift.w: no operator between two values")
+        assert line.startswith(f"{study}:9: model.drift.w: no operator between two values")
 
 
 def test_the_guide_s_texts_work_as_they_stand(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from neurolim import StudyError
 from neurolim.pipeline.layout import layout_of
+from neurolim.study.files import graphs_of
 from neurolim.study.read import parse_study
 
 TINY = {
@@ -100,3 +101,14 @@ def test_a_section_is_checked_at_full_size_and_the_study_at_test_size(mapping):
     twice = mapping | {"figures": ["rate_plot", "rate_plot"], "tiny": {"figures": {}}}
     with pytest.raises(StudyError, match="listed twice"):
         parse_study(twice, tiny=True)
+
+
+def test_files_of_wires_are_those_of_one_size():
+    study = {
+        "options": {"graph": "whole.csv"},
+        "reference": {"options": {"graph": "other.csv"}},
+        "tiny": {"options": {"graph": "small.csv"}, "reference": "limit"},
+    }
+    assert list(graphs_of(study)) == ["whole.csv", "other.csv"]
+    assert list(graphs_of(study, tiny=True)) == ["small.csv", "other.csv"]
+    assert list(graphs_of({"options": [], "tiny": 5}, tiny=True)) == []
