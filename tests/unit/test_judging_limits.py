@@ -59,6 +59,9 @@ def test_a_barrier_is_that_of_theory_within_five_per_cent(fitted, change, theory
         ([0.03, 0.031, 0.029], Kind.DISAGREES),
         ([NAN, NAN, 0.01], Kind.UNDECIDED),
         ([NAN, NAN, NAN], Kind.UNDECIDED),
+        # Three standard errors are more than half of the rate: no rate at all would agree.
+        ([0.3, -0.5, 0.2], Kind.UNDECIDED),
+        ([2.3, 1.5, 1.9], Kind.DISAGREES),
     ],
 )
 def test_a_growth_rate_is_the_predicted_one_within_its_noise(excess, kind):
@@ -230,12 +233,27 @@ def test_a_point_of_a_phase_transition_without_replicas_hides_no_other():
     )
     dataset["control_ratio"] = ("coupling", dataset["coupling"].values)
     dataset["order_z"] = ("coupling", [1.0, NAN, 8.0])
+    dataset["order_error"] = 0.1 * dataset["order"]
     dataset["order_replicas"] = ("coupling", [24, 1, 24])
     disordered, ordered = rows(phase_transition, dataset, {"of": "circle"})
     assert [verdict_of(row).kind for row in (disordered, ordered)] == [Kind.AGREES, Kind.DISAGREES]
     assert ordered.values["p_value"] == pytest.approx(2.0 * stats.t.sf(8.0, 23))
     critical = phase_transition.judge(dataset, {"of": "circle"}, {})[1]
     assert critical.columns[1].unit == "1/time"
+
+
+def test_an_order_parameter_that_could_vanish_unseen_is_undecided():
+    dataset, options, _ = phase_transition.exact()[0]
+    few = phase_transition.apply(dataset.isel(replica=slice(24)), **options)
+    seen = [verdict_of(row) for row in rows(phase_transition, few, options)]
+    # Of 24 squares of phases without order, an exponential law, the mean errs by 20 per cent.
+    assert [verdict.kind for verdict in seen] == [Kind.AGREES, Kind.AGREES]
+    few["order_error"] = few["order_error"].where(few["control_ratio"] >= 1.0, few["order"])
+    disordered, ordered = (verdict_of(row) for row in rows(phase_transition, few, options))
+    assert (disordered.kind, ordered.kind) == (Kind.UNDECIDED, Kind.AGREES)
+    assert disordered.reason.startswith("nothing at all")
+    four = phase_transition.apply(dataset.isel(replica=slice(4)), **options)
+    assert kinds(phase_transition, four, options)[1] == Kind.UNDECIDED
 
 
 def test_replicas_of_a_phase_transition_that_failed_are_as_if_they_were_not_there():

@@ -21,7 +21,7 @@ from neurolim.statistics.contraction import contraction, proven_bounds
 from neurolim.statistics.laws import stationary_spread
 from neurolim.statistics.spiking import spike_comparison
 
-AGREES, DISAGREES, UNDECIDED = Kind.AGREES, Kind.DISAGREES, Kind.UNDECIDED
+AGREES, DISAGREES, UNDECIDED, NOT_JUDGED = Kind
 NAN = np.nan
 
 
@@ -78,14 +78,31 @@ def test_failed_networks_are_no_freedom_beside_the_mean_field():
     found = mean_field_agreement.apply(failed, **options)
     assert found["mean_field_replicas"].values.tolist() == [4, 4]
     (table,) = mean_field_agreement.judge(found, options, {})
-    # 4 comparisons of 5 standard errors: p = .06 for t with 3, 3e-5 for t with 47.
+    # 4 comparisons of 5 standard errors: p = .06 for t with 3, where 9.5 would count; 3e-5 with 47.
     assert table.rows[0].values["p_value"] == pytest.approx(8.0 * stats.t.sf(5.0, 3))
-    assert verdicts(table)[0].kind == AGREES
+    assert verdicts(table)[0].reason == "only 9.46 standard errors would count: more replicas"
+    assert verdicts(table)[0].kind == UNDECIDED
     dataset["reference_mean"] = dataset["mean"].mean("replica") - 5.0 * (
         dataset["mean"].std("replica", ddof=1) / 48**0.5
     )
     (table,) = mean_field_agreement.judge(mean_field_agreement.apply(dataset, **options), {}, {})
     assert verdicts(table)[0].kind == DISAGREES
+
+
+def test_an_entry_of_a_covariance_counts_once_beside_a_law():
+    one = at_law(64, 0, 0.0)
+    names = ["x", "y"]
+    both = one.reindex(variable=names, variable_b=names, method="ffill")
+    # The off-diagonal entry is 3.2 standard errors off: p = .0064 of three, .0085 of four.
+    error = one["copy_mean"].isel(copy=0).std("replica", ddof=1).item() / 8.0
+    beside = xr.DataArray([[0.0, 3.2], [3.2, 0.0]], {"variable": names, "variable_b": names},
+                          ("variable", "variable_b"))  # fmt: skip
+    both["reference_covariance"] = both["reference_covariance"] - beside * error
+    options: dict[str, Any] = {"after": 0.0, "law": "evolving"}
+    (table,) = law_agreement.judge(law_agreement.apply(both, **options), options, {})
+    (_, covariance) = table.rows
+    assert covariance.values["compared"] == 3
+    assert covariance.values["p_value"] == pytest.approx(3 * 2 * stats.t.sf(3.2, 63))
 
 
 @functools.cache
@@ -108,7 +125,7 @@ def biased(failed: int, deviation: float) -> xr.Dataset:
     return dataset.drop_dims("replica").assign(copy_mean=samples)
 
 
-@pytest.mark.parametrize(("failed", "kind"), [(0, DISAGREES), (60, AGREES)])
+@pytest.mark.parametrize(("failed", "kind"), [(0, DISAGREES), (60, UNDECIDED)])
 def test_failed_copies_are_no_freedom_beside_the_chain(failed, kind):
     found = reflection_bias.apply(biased(failed, 5.0), after=0.5)
     assert (found["bias_replicas"] == 64 - failed).all()
@@ -191,7 +208,7 @@ def measured(**changes: float) -> dict[str, float]:
     """Return a row of the table of contraction: a rate of .5, interval .48 to .52, the gap .5."""
     row = {
         "rate": 0.5, "rate_low": 0.48, "rate_high": 0.52, "rate_over_gap": 1.0, "bend": 0.0,
-        "pathwise_rate": 0.4, "proven_pathwise": 0.3,
+        "pathwise_rate": 0.4, "proven_pathwise": 0.3, "log10_theorem_2": -32.0,
     }  # fmt: skip
     return row | changes
 
@@ -201,6 +218,8 @@ def measured(**changes: float) -> dict[str, float]:
     [
         ({"rate": NAN}, "l1", True, UNDECIDED, "window below the floor of the estimator"),
         ({"pathwise_rate": 0.2}, "l1", True, DISAGREES, "a pair is slower than proven"),
+        ({"pathwise_rate": 0.2, "proven_pathwise": -0.5}, "l1", True, AGREES,
+         "equals the spectral gap"),
         ({"pathwise_rate": 0.2}, "l1", False, AGREES, "not faster than the spectral gap"),
         ({"pathwise_rate": NAN}, "l1", True, AGREES, "equals the spectral gap"),
         ({}, "l1", True, AGREES, "equals the spectral gap"),
@@ -215,19 +234,42 @@ def measured(**changes: float) -> dict[str, float]:
          "slower than the spectral gap"),
         # Within the tolerance of .05 beyond the interval.
         ({"rate_over_gap": 1.08}, "l1", True, AGREES, "equals the spectral gap"),
-        ({"rate_over_gap": NAN}, "l1", True, AGREES, "not slower than proven"),
-        ({"rate_over_gap": 1.2}, "l2", True, AGREES, "not slower than proven"),
-        ({"rate": -0.1}, "l2", False, UNDECIDED, "no decay"),
+        ({"rate_over_gap": NAN}, "l1", True, AGREES, "above 0.3"),
+        ({"rate_over_gap": 1.2}, "l2", True, AGREES, "above 0.3"),
+        ({"proven_pathwise": -0.5}, "l2", True, NOT_JUDGED, "no bound proven"),
+        ({"proven_pathwise": NAN}, "l2", True, NOT_JUDGED, "no bound proven"),
+        ({}, "l2", False, AGREES, "above 1e-32"),
+        ({"log10_theorem_2": -2667.0, "rate_low": -0.1}, "l2", False, UNDECIDED,
+         "the interval contains 0"),
+        ({"log10_theorem_2": -0.1}, "l2", False, DISAGREES, "below 0.794328"),
+        ({"log10_theorem_2": NAN}, "l2", False, NOT_JUDGED, "no bound proven"),
     ],
 )  # fmt: skip
 def test_a_rate_lies_between_what_is_proven_and_the_gap(changes, norm, synchronous, kind, reason):
     expect = {"order": 1.0, "tolerance": 0.05}
-    _, verdict = contraction._verdict(measured(**changes), norm, synchronous, expect)
+    coupling = "synchronous" if synchronous else "mirror"
+    _, verdict = contraction._verdict(measured(**changes), norm, coupling, expect)
     assert (verdict.kind, verdict.reason) == (kind, reason)
 
 
+@pytest.mark.parametrize(
+    ("norm", "coupling", "expect", "expectation"),
+    [
+        ("l1", "synchronous", {"order": 1.0}, "1"),
+        ("l1", "synchronous", {}, "<= 1"),
+        ("l1", "mirror", {"order": 1.0}, "<= 1"),
+        ("l2", "synchronous", {}, "> 0.3"),
+        ("l2", "mirror", {}, "> 1e-32"),
+        ("l2", "maximal", {}, ""),
+    ],
+)
+def test_a_bound_of_a_rate_is_what_is_expected(norm, coupling, expect, expectation):
+    _, verdict = contraction._verdict(measured(), norm, coupling, expect)
+    assert verdict.expectation == expectation
+
+
 def test_without_an_expectation_a_slow_synchronous_rate_is_none_of_the_gaps():
-    _, verdict = contraction._verdict(measured(rate_over_gap=0.8), "l1", True, {})
+    _, verdict = contraction._verdict(measured(rate_over_gap=0.8), "l1", "synchronous", {})
     assert (verdict.kind, verdict.reason) == (AGREES, "slower than the spectral gap")
 
 

@@ -197,6 +197,10 @@ statistics:
   - convergence_rate:
       of: [voltage_mean]
       over: eps
+  - convergence_rate:
+      of: [voltage_mean]
+      over: eps # again
+    as: again
 figures:
   - rate_plot
 expect:
@@ -221,11 +225,13 @@ WRONG_LINES = [
     ("  dt: 0.05", "  dt: 0.03", 11, "options.dt: "),
     ("[10, 20, 40]", "[10, 0]", 15, "grid.eps.inverse: division by zero"),
     ("  - concentration", "  - concentrate", 17, "statistics.concentrate: unknown statistic"),
-    ("      over: eps", "      over: dt", 20, "statistics.convergence_rate.over: no axis"),
-    ("  - rate_plot", "  - rate_plot\n  - rate_plot", 23, "figures.rate_plot: listed twice"),
-    ("    order: 1", "    ordre: 1", 25, "expect.voltage_mean.ordre: unknown key"),
-    ("  replicas: 2", "  replicas: two", 32, "tiny.replicas: got 'two'"),
-    ("  replicas: 2", "  title: two", 32, "tiny.title: unknown key"),
+    ("      over: eps\n", "      over: dt\n", 20, "statistics.convergence_rate.over: no axis"),
+    ("      over: eps # again", "      over: dt", 23, "statistics.again.over: no axis"),
+    ("    as: again", "    as: it again", 16, "statistics: got"),
+    ("  - rate_plot", "  - rate_plot\n  - rate_plot", 27, "figures.rate_plot: listed twice"),
+    ("    order: 1", "    ordre: 1", 29, "expect.voltage_mean.ordre: unknown key"),
+    ("  replicas: 2", "  replicas: two", 36, "tiny.replicas: got 'two'"),
+    ("  replicas: 2", "  title: two", 36, "tiny.title: unknown key"),
 ]
 
 
@@ -242,8 +248,8 @@ def test_a_refusal_names_the_line(tmp_path, right, wrong, line, part):
 def test_at_test_size_a_refusal_names_the_line_of_the_section(tmp_path):
     file = tmp_path / "lines.yaml"
     for right, wrong, line, key in (
-        ("    n_neurons: 10", "    n_neurons: 0", 28, "options.n_neurons"),
-        ("      after: 0.1", "      after: 7.0", 31, "statistics.concentration.after"),
+        ("    n_neurons: 10", "    n_neurons: 0", 32, "options.n_neurons"),
+        ("      after: 0.1", "      after: 7.0", 35, "statistics.concentration.after"),
         ("  dt: 0.05", "  dt: 0.03", 11, "options.dt"),
     ):
         file.write_text(LINES.replace(right, wrong))

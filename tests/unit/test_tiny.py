@@ -45,6 +45,16 @@ def test_options_merge_axes_and_numbers_are_replaced_and_the_rest_is_inherited(m
     assert (study.tiny, full.tiny) == (True, False)
 
 
+def test_a_statistic_with_an_alias_goes_by_it(mapping):
+    rate = {"of": ["voltage_mean"], "over": "eps", "resamples": 100}
+    again = {"convergence_rate": rate, "as": "again"}
+    study = mapping | {"statistics": [*mapping["statistics"], again], "expect": {}}
+    study["tiny"] = {"statistics": {"again": {"resamples": 50}}}
+    *others, last = parse_study(study, tiny=True).statistics
+    assert (last.label, last.options["resamples"]) == ("again", 50)
+    assert others == list(parse_study(study).statistics[:-1])
+
+
 def test_results_of_two_sizes_never_share_a_folder(mapping, tmp_path):
     homes = [
         layout_of(parse_study(mapping | {"tiny": TINY}, "fig", tiny=size), tmp_path).home

@@ -50,6 +50,10 @@ def test_an_interval_contains_what_is_expected(given, kind, reason):
         ((1.0, 1.2, 0.1, NAN), Kind.UNDECIDED),
         ((NAN, 1.2, 0.1, 0.04), Kind.UNDECIDED),
         ((1.0, NAN, 0.1, 0.04), Kind.NOT_JUDGED),
+        # .1 and three errors of .2 would let .7 pass.
+        ((1.0, 1.2, 0.1, 0.2, 3.0, "", 0.5), Kind.UNDECIDED),
+        ((1.0, 1.2, 0.1, 0.2, 3.0, "", 0.8), Kind.AGREES),
+        ((1.0, 1.8, 0.1, 0.2, 3.0, "", 0.5), Kind.DISAGREES),
     ],
 )
 def test_a_value_is_within_tolerance_and_noise(given, kind):
@@ -61,11 +65,33 @@ def test_scores_are_judged_by_chance_and_by_what_could_have_been_seen():
     assert by_scores(9.0, 1e-6).kind == Kind.DISAGREES
     assert by_scores(2.0, 0.3, critical=40.0).kind == Kind.UNDECIDED
     assert by_scores(9.0, 1e-6, critical=40.0).kind == Kind.DISAGREES
+    assert by_scores(2.0, 0.3, critical=4.0, share=0.2).kind == Kind.AGREES
+    assert by_scores(2.0, 0.3, critical=4.0, share=0.3).kind == Kind.UNDECIDED
+    assert by_scores(9.0, 1e-6, critical=4.0, share=0.3).kind == Kind.DISAGREES
     assert by_scores(NAN, NAN).kind == Kind.UNDECIDED
     assert by_scores(9.0, NAN).kind == Kind.UNDECIDED
 
 
+@pytest.mark.parametrize(
+    ("verdict", "expectation"),
+    [
+        (contains(1.0, 0.9, 1.1, 1.05), "1.05"),
+        (contains(1.0, 0.9, 1.1, NAN), ""),
+        (at_most(1.0, 2.0), "<= 2"),
+        (at_least(1.0, 2.0), ">= 2"),
+        (exceeds(1.0, 0.9, 1.1, 2.0), "> 2"),
+        (between(1.0, 0.9, 1.1, 2.0, 2.0), "2"),
+        (between(1.0, 0.9, 1.1, -INF, 2.0), "<= 2"),
+        (between(1.0, 0.9, 1.1, 2.0, INF), ">= 2"),
+    ],
+)
+def test_readers_see_in_which_relation_a_value_is_to_stand(verdict, expectation):
+    assert verdict.expectation == expectation
+
+
 def test_bounds():
+    assert at_least(1.0, 2.0).kind == Kind.DISAGREES
+    assert exceeds(1.0, 0.9, 1.1, NAN).kind == Kind.NOT_JUDGED
     assert at_most(1.0, 2.0).kind == Kind.AGREES
     assert at_most(3.0, 2.0).kind == Kind.DISAGREES
     assert at_most(1.0, NAN).kind == Kind.NOT_JUDGED

@@ -151,6 +151,7 @@ def test_every_verdict_stands_in_all_three_files_with_all_its_numbers(judged):
         "expected": 1.0,
         "tolerance": 0.03,
         "reason": "contains 1",
+        "relation": "=",
     }
     assert [entry["kind"] for entry in (second, third, fourth)] == [*map(str, Kind)][1:]
     assert third["measured"] is None

@@ -38,6 +38,7 @@ class Verdict:
     expected : what a statement, a theory or a bound says
     tolerance : the deviation that is let pass beyond the interval
     reason : why, in a few words
+    relation : in which the measured value is to stand to the expected: =, >, >= or <=
     """
 
     kind: Kind
@@ -47,6 +48,15 @@ class Verdict:
     expected: float = math.nan
     tolerance: float = 0.0
     reason: str = ""
+    relation: str = "="
+
+    @property
+    def expectation(self) -> str:
+        """Return what is expected for readers, ``0.5`` or ``>= 0.5``, "" where nothing is."""
+        if math.isnan(self.expected):
+            return ""
+        relation = "" if self.relation == "=" else f"{self.relation} "
+        return f"{relation}{self.expected:.4g}"
 
 
 def contains(
@@ -94,6 +104,7 @@ def within(
     error: float = 0.0,
     errors: float = 3.0,
     missing: str = "nothing measured",
+    widest: float = math.inf,
 ) -> Verdict:
     """Judge whether a value is the expected one, but for a tolerance and some standard errors.
 
@@ -105,6 +116,7 @@ def within(
     error : standard error of the estimate
     errors : standard errors that are let pass
     missing : the reason where there is no estimate
+    widest : agreement means nothing where a deviation beyond this is let pass
     """
     spread = errors * error if math.isfinite(error) else math.nan
     low, high = measured - spread, measured + spread
@@ -121,13 +133,19 @@ def within(
     allowed = f"{tolerance:.3g}"
     if error > 0.0:
         allowed += f" and {errors:.3g} standard errors"
-    if abs(measured - expected) <= tolerance + spread:
-        return verdict(Kind.AGREES, f"off by no more than {allowed}")
-    return verdict(Kind.DISAGREES, f"off by more than {allowed}")
+    if abs(measured - expected) > tolerance + spread:
+        return verdict(Kind.DISAGREES, f"off by more than {allowed}")
+    if tolerance + spread > widest:
+        return verdict(Kind.UNDECIDED, f"only a deviation beyond {tolerance + spread:.3g} counts")
+    return verdict(Kind.AGREES, f"off by no more than {allowed}")
 
 
 def by_scores(
-    largest: float, p_value: float, critical: float = 0.0, missing: str = "nothing to compare"
+    largest: float,
+    p_value: float,
+    critical: float = 0.0,
+    missing: str = "nothing to compare",
+    share: float = 0.0,
 ) -> Verdict:
     """Judge the largest of many deviations by the probability that chance makes one as large.
 
@@ -137,6 +155,7 @@ def by_scores(
     p_value : probability of one as large by chance, for all comparisons together
     critical : deviation from which one would have counted
     missing : the reason where nothing is compared
+    share : the smallest standard error, as a share of the value, where what vanishes has to count
     """
 
     def verdict(kind: Kind, reason: str) -> Verdict:
@@ -152,6 +171,8 @@ def by_scores(
         return verdict(
             Kind.UNDECIDED, f"only {critical:.3g} standard errors would count: more replicas"
         )
+    if critical * share > 1.0:
+        return verdict(Kind.UNDECIDED, "nothing at all would agree, too: more replicas")
     return verdict(Kind.AGREES, f"largest deviation {largest:.1f} standard errors")
 
 
@@ -159,7 +180,7 @@ def at_most(measured: float, bound: float, missing: str = "nothing measured") ->
     """Judge whether a value keeps a bound that is proven to hold."""
 
     def verdict(kind: Kind, reason: str) -> Verdict:
-        return Verdict(kind, measured, expected=bound, reason=reason)
+        return Verdict(kind, measured, expected=bound, reason=reason, relation="<=")
 
     if not math.isfinite(measured):
         return verdict(Kind.UNDECIDED, missing)
@@ -183,10 +204,12 @@ def exceeds(
     """
 
     def verdict(kind: Kind, reason: str) -> Verdict:
-        return Verdict(kind, measured, low, high, bound, reason=reason)
+        return Verdict(kind, measured, low, high, bound, reason=reason, relation=">")
 
     if not math.isfinite(measured):
         return verdict(Kind.UNDECIDED, missing)
+    if math.isnan(bound):
+        return verdict(Kind.NOT_JUDGED, "no bound proven")
     if not (math.isfinite(low) and math.isfinite(high)):
         return verdict(Kind.UNDECIDED, "no finite interval")
     if low > bound:
@@ -215,7 +238,7 @@ def at_least(measured: float, bound: float, missing: str = "nothing measured") -
     """Judge whether a value reaches a bound that is proven to hold."""
 
     def verdict(kind: Kind, reason: str) -> Verdict:
-        return Verdict(kind, measured, expected=bound, reason=reason)
+        return Verdict(kind, measured, expected=bound, reason=reason, relation=">=")
 
     if not math.isfinite(measured):
         return verdict(Kind.UNDECIDED, missing)
@@ -238,9 +261,10 @@ def between(
     tolerance : what may be missing
     """
     expected = most if math.isfinite(most) else least
+    relation = "=" if least == most else "<=" if math.isfinite(most) else ">="
 
     def verdict(kind: Kind, reason: str) -> Verdict:
-        return Verdict(kind, measured, low, high, expected, tolerance, reason)
+        return Verdict(kind, measured, low, high, expected, tolerance, reason, relation)
 
     if not (math.isfinite(low) and math.isfinite(high)):
         return verdict(Kind.UNDECIDED, "no finite interval")

@@ -28,7 +28,7 @@ from neurolim.study.study import Study
 
 def pages_of(study: Study) -> tuple[Page, ...]:
     """Return the tables and figures that the statistics and figures of a study make."""
-    tables = [Page("tables", name) for each in study.statistics for name in each.plugin.tables]
+    tables = [Page("tables", name) for each in study.statistics for name in each.tables]
     return (*tables, *(Page("figures", figure.name) for figure in study.figures))
 
 
@@ -233,10 +233,10 @@ class _Bench:
 
     def _table(self, name: str) -> Table:
         """Return a table; a statistic judges once for all of its tables."""
-        statistic = next(each.name for each in self._study.statistics if name in each.plugin.tables)
-        if statistic not in self._judged:
-            self._judged[statistic] = tables_of(self._study, statistic, self._statistics)
-        return self._judged[statistic][name]
+        statistic = next(each for each in self._study.statistics if name in each.tables)
+        if statistic.label not in self._judged:
+            self._judged[statistic.label] = tables_of(self._study, statistic, self._statistics)
+        return self._judged[statistic.label][name]
 
     def make(self, page: Page) -> str:
         """Make a table or figure, or its placeholder; return the error, "" if all went well."""

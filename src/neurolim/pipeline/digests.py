@@ -28,9 +28,13 @@ def simulation_digest(study: Study, runs: range) -> str:
         # Which points are simulated hangs on all that is coarser and on how it is judged.
         chunks = planning.plan(study).chunks
         before = chunks[planning.earlier(study, runs)[-1]].stop
-        judging = study.spec.statistics[0].model_dump()
-        parts += [study.digest(0, before), study.refine.model_dump(), judging]
-        parts.append(provenance.code_digest(study.statistics[0].module))
+        judging = study.statistics[0]
+        parts += [
+            study.digest(0, before),
+            study.refine.model_dump(),
+            {"name": judging.name, "options": judging.given},
+        ]
+        parts.append(provenance.code_digest(judging.module))
         parts.append(provenance.code_digest("neurolim.study.refine"))
     return digest_of(*parts)
 
@@ -68,7 +72,7 @@ def stage_digests(study: Study) -> dict[str, str]:
 
     Tables and figures have their ``Page.key``, ``tables/<name>`` and ``figures/<name>``.
     """
-    statistics = [(choice.name, choice.given) for choice in study.statistics]
+    statistics = [entry.model_dump() for entry in study.spec.statistics]
     modules = [choice.module for choice in study.statistics]
     code = provenance.code_digest("neurolim.pipeline.results", *modules)
     tables = provenance.code_digest("neurolim.pipeline.tables")
@@ -81,8 +85,7 @@ def stage_digests(study: Study) -> dict[str, str]:
         "reduce": digest_of(statistics, study.spec.failed_share, code),
     }
     for choice in study.statistics:
-        for table in choice.plugin.tables:
-            digests[f"tables/{table}"] = judged
+        digests |= {f"tables/{table}": judged for table in choice.tables}
     for choice in study.figures:
         digests[f"figures/{choice.name}"] = digest_of(
             choice.given,

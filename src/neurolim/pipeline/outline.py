@@ -288,8 +288,8 @@ def _in_words(study: Study, quantity: str, verdict: Verdict) -> str:
         if np.isfinite(verdict.low) and np.isfinite(verdict.high):
             interval = f" [{verdict.low:.3g}, {verdict.high:.3g}]"
         parts.append(f"measured {verdict.measured:.3g}{interval}")
-    if np.isfinite(verdict.expected):
-        parts.append(f"expected {verdict.expected:.4g}")
+    if verdict.expectation:
+        parts.append(f"expected {verdict.expectation}")
     expectation = study.spec.expect.get(quantity)
     if expectation and expectation.claim:
         parts.append(f"the paper claims {expectation.claim}")

@@ -5,11 +5,13 @@ What is written here enters the digests of all of them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import xarray as xr
 
 from neurolim.core import Status, StudyError, Table
+from neurolim.study.choice import Choice
 from neurolim.study.study import Study
 
 
@@ -28,6 +30,12 @@ def statistics_of(study: Study, dataset: xr.Dataset) -> xr.Dataset:
     result = xr.Dataset(attrs=dict(dataset.attrs))
     for statistic in study.statistics:
         given = statistic.plugin.apply(joined(dataset, result), **statistic.options)
+        if statistic.alias:
+            own = set(map(str, (*given.variables, *given.dims))) - {
+                *dataset.variables,
+                *dataset.dims,
+            }
+            given = given.rename({name: statistic.prefix + name for name in own})
         attrs = result.attrs | given.attrs
         result = joined(result, given).assign_attrs(attrs)
     return result
@@ -38,11 +46,38 @@ def joined(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
     return xr.merge([first, second], combine_attrs="override", compat="override", join="outer")
 
 
-def tables_of(study: Study, statistic: str, statistics: xr.Dataset) -> dict[str, Table]:
-    """Return every table of one statistic of a study by name."""
-    chosen = study.statistic(statistic)
-    judged = chosen.plugin.judge(statistics, chosen.options, study.expectations())
-    return {table.name: table for table in judged}
+def tables_of(study: Study, statistic: Choice, statistics: xr.Dataset) -> dict[str, Table]:
+    """Return every table of a statistic of a study by name."""
+    prefix = statistic.prefix
+    expect = {
+        name.removeprefix(prefix): expectation
+        for name, expectation in study.expectations().items()
+        if name.startswith(prefix)
+    }
+    own = without_prefix(statistics, prefix)
+    judged = statistic.plugin.judge(own, statistic.options, expect)
+    return {prefix + table.name: _prefixed(table, prefix) for table in judged}
+
+
+def without_prefix(statistics: xr.Dataset, prefix: str) -> xr.Dataset:
+    """Return a dataset in which the results of an alias have the names that their statistic gives.
+
+    Results of other statistics that have these names are left out.
+    """
+    if not prefix:
+        return statistics
+    names = map(str, (*statistics.variables, *statistics.dims))
+    own = {name: name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+    others = statistics.drop_dims([dim for dim in own.values() if dim in statistics.dims])
+    return others.drop_vars([name for name in own.values() if name in others]).rename(own)
+
+
+def _prefixed(table: Table, prefix: str) -> Table:
+    """Return a table under its name in the study, with the quantities that ``expect`` names."""
+    rows = tuple(
+        replace(row, quantity=prefix + row.quantity) if row.quantity else row for row in table.rows
+    )
+    return replace(table, name=prefix + table.name, rows=rows)
 
 
 def figure_of(study: Study, figure: str, data: xr.Dataset, statistics: xr.Dataset) -> Any:

@@ -26,7 +26,7 @@ from neurolim.study.study import Study
 
 NOT_RUN = "not run"
 _LOST = "missing, altered or out of date: run the study again"
-_WORDS = ("paper", "statement", "study", "table", "quantity", "at", "claimed")
+_WORDS = ("paper", "statement", "study", "table", "quantity", "at", "claimed", "relation")
 _NUMBERS = ("measured", "low", "high", "expected", "tolerance")
 
 
@@ -182,6 +182,7 @@ def verdicts_csv(outcomes: Iterable[Outcome]) -> str:
                 "quantity": row.quantity,
                 "at": row.coordinates,
                 "claimed": claimed(study, row),
+                "relation": verdict.relation,
             }
             numbers = {name: getattr(verdict, name) for name in _NUMBERS}
             rows.append(Row({**subject, **words, **numbers}, verdict))

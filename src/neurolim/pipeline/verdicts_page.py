@@ -204,7 +204,7 @@ def _tables(outcome: Outcome, link: Link) -> Iterator[str]:
 
 
 def _row(study: Study, table: Table, row: Row, verdict: Verdict) -> str:
-    expected, claim = _number(verdict.expected), claimed(study, row)
+    expected, claim = _text(verdict.expectation or "-"), claimed(study, row)
     if claim:
         expected += f" <small>({_text(claim)})</small>"
     interval = "-"

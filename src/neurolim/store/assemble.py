@@ -112,7 +112,7 @@ def _labelled(
         "replicas": study.replicas,
         "failed_share": study.spec.failed_share,
         "params": json.dumps(_fixed(study, "params")),
-        "options": json.dumps(_fixed(study, "options")),
+        "options": json.dumps(_fixed(study, "options"), default=list),
         **attrs,
     }
     return dataset

@@ -48,7 +48,7 @@ def _check_refine(study: Study) -> None:
             raise StudyError("refine.axes", f"no axis {name!r}", names or "an axis")
     if len(set(study.refine.axes)) < len(study.refine.axes):
         raise StudyError("refine.axes", "an axis is named twice", "distinct axes")
-    known = [entry.name for entry in study.statistics]
+    known = [statistic.label for statistic in study.statistics]
     if study.refine.by not in known or study.refine.by not in _gives(study, study.refine.by):
         raise StudyError(
             "refine.by",
@@ -59,11 +59,11 @@ def _check_refine(study: Study) -> None:
         raise StudyError("refine.by", f"{study.refine.by!r} is not the first statistic", known)
 
 
-def _gives(study: Study, name: str) -> tuple[str, ...]:
+def _gives(study: Study, label: str) -> set[str]:
     """Return what a statistic of the study gives."""
-    statistic = study.statistic(name)
-    given: tuple[str, ...] = statistic.plugin.gives(statistic.options, _variables(study))
-    return given
+    statistic = study.statistic(label)
+    given = statistic.plugin.gives(statistic.options, _variables(study))
+    return {statistic.prefix + name for name in given}
 
 
 def _variables(study: Study) -> tuple[str, ...]:
@@ -159,11 +159,12 @@ def _check_statistics(study: Study) -> None:
     judged: set[str] = set()
     for choices in (study.statistics, study.figures):
         for number, choice in enumerate(choices):
-            if choice.name in [other.name for other in choices[:number]]:
-                raise StudyError(choice.key, "listed twice", "once")
-            named = _check_needs(study, choice, there, counts)
+            if choice.label in [other.label for other in choices[:number]]:
+                other_way = " or with an alias, as: NAME" if choice.kind == "statistic" else ""
+                raise StudyError(choice.key, "listed twice", f"once{other_way}")
+            named = {choice.prefix + name for name in _check_needs(study, choice, there, counts)}
             if choice.kind == "statistic":
-                gives = _check_sizes(study, choice)
+                gives = _check_results(study, choice, there)
                 judged |= named or (gives if choice.plugin.tables else set())
                 there |= gives
     _check_axis_names(study, there)
@@ -209,13 +210,19 @@ def _check_needs(study: Study, choice: Choice, there: set[str], counts: set[str]
     return named
 
 
-def _check_sizes(study: Study, choice: Choice) -> set[str]:
-    """Return what a statistic gives; refuse it where the dataset is too small for it."""
+def _check_results(study: Study, choice: Choice, there: set[str]) -> set[str]:
+    """Return what a statistic gives.
+
+    Refuses it where the dataset is too small for it, or its alias makes what is there already.
+    """
     try:
-        gives = set(choice.plugin.gives(choice.options, _variables(study)))
+        gives = _gives(study, choice.label)
         choice.plugin.check(_sizes(study), choice.options)
     except StudyError as error:
         raise error.within(choice.key) from None
+    twice = sorted(gives & there) if choice.alias else []
+    if twice:
+        raise StudyError(choice.key, f"{twice[0]} is a result already", "another alias")
     return gives
 
 

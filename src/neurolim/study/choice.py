@@ -21,6 +21,7 @@ class Choice:
     source : what ``core.get`` finds it by: its name, a file, or itself
     key : where in the study it is named
     given : the options that the study gives
+    alias : by which a statistic goes in this study; it stands before the names of its results
     """
 
     kind: str
@@ -28,6 +29,22 @@ class Choice:
     source: Any
     key: str
     given: Mapping[str, Any] = field(default_factory=dict)
+    alias: str = ""
+
+    @property
+    def label(self) -> str:
+        """Return the name of a statistic or figure in this study."""
+        return self.alias or self.name
+
+    @property
+    def prefix(self) -> str:
+        """Return what stands before the names of variables, tables and quantities."""
+        return f"{self.alias}_" if self.alias else ""
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Return the names of the tables of a statistic in this study."""
+        return tuple(self.prefix + name for name in self.plugin.tables)
 
     @cached_property
     def plugin(self) -> Any:

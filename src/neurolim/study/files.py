@@ -89,8 +89,8 @@ def words_of(mapping: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     for key in ("statistics", "figures"):
         entries = mapping.get(key)
         for entry in entries if isinstance(entries, (list, tuple)) else ():
-            named = list(entry)[:1] if isinstance(entry, Mapping) else [entry]
-            for word in named:
+            named = [key for key in entry if key != "as"] if isinstance(entry, Mapping) else [entry]
+            for word in named[:1]:
                 yield key[:-1], key, word
 
 

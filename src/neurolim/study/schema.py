@@ -14,7 +14,7 @@ from typing import Any
 
 from neurolim import core
 from neurolim.core import Param
-from neurolim.study.spec import StudySpec
+from neurolim.study.spec import ALIAS, StudySpec
 
 Schema = dict[str, Any]
 #: Files of plug-ins: file.py, file.py:NAME.
@@ -35,10 +35,10 @@ def study_schema() -> Schema:
     for key, kind in (("statistics", "statistic"), ("figures", "figure")):
         options = {name: _options(core.get(kind, name).options) for name in core.names(kind)}
         either = {name: _either(option, _NOTHING) for name, option in options.items()}
-        one = _mapping(either, files=True) | {"minProperties": 1, "maxProperties": 1}
-        keys[key]["items"] = _either(_named(kind), one)
+        keys[key]["items"] = _either(_named(kind), *_entries(kind, either))
         changed = {name: _options(core.get(kind, name).options, True) for name in options}
-        tiny[key] |= _mapping(changed, files=True)
+        # Others are files, or aliases.
+        tiny[key] |= _mapping(changed) | {"additionalProperties": {"type": "object"}}
     del schema["$defs"]["Entry"]
     about = "One experiment of neurolim: a study file, as `neurolim check` reads it."
     schema |= {"title": "neurolim study", "description": about}
@@ -73,6 +73,16 @@ def _mapping(keys: Schema, required: Iterable[str] = (), files: bool = False) ->
     if files:
         found["patternProperties"] = {_FILE: {"type": ["object", "null"]}}
     return found
+
+
+def _entries(kind: str, options: Schema) -> Iterator[Schema]:
+    """Yield what an entry of a list may be that has options: with an alias, if it may have one."""
+    yield _mapping(options, files=True) | {"minProperties": 1, "maxProperties": 1}
+    if kind == "statistic":
+        about = "stands before the names of all results, where a statistic is listed twice"
+        alias = {"as": {"type": "string", "pattern": f"^{ALIAS}$", "description": about}}
+        both = _mapping(options | alias, ["as"], files=True)
+        yield both | {"minProperties": 2, "maxProperties": 2}
 
 
 def _axis() -> Schema:

@@ -5,14 +5,18 @@ The JSON schema for editors is made of these classes (``neurolim schema``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+#: What an alias of a statistic may be.
+ALIAS = "[a-z][a-z0-9_]*"
 Options = dict[str, Any]
 _REFERENCE = "not a solver name or {solver: name, options: {...}}"
 _ENTRIES = "not a list of names or {name: {options}}"
+_ALIAS = re.compile(ALIAS)
 
 
 class _Spec(BaseModel):
@@ -22,10 +26,18 @@ class _Spec(BaseModel):
 
 
 class Entry(_Spec):
-    """A statistic, figure or reference solver with the options that differ from its defaults."""
+    """A statistic, figure or reference solver with the options that differ from its defaults.
+
+    Parameters
+    ----------
+    name : of the plug-in
+    options : given in the study
+    alias : by which a statistic goes in this study; it stands before the names of its results
+    """
 
     name: str
     options: Options = {}
+    alias: str = ""
 
 
 class Expectation(_Spec):
@@ -111,18 +123,25 @@ class StudySpec(_Spec):
 
     @field_validator("statistics", "figures", mode="before")
     @classmethod
-    def _entries(cls, value: Any) -> Any:
+    def _entries(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, (list, tuple)):
             raise ValueError(_ENTRIES)
-        return tuple(_entry(item) for item in value)
+        entries = tuple(_entry(item) for item in value)
+        if info.field_name == "figures" and any(entry.alias for entry in entries):
+            raise ValueError("a statistic may have an alias, a figure may not")
+        return entries
 
 
 def _entry(item: Any) -> Entry:
-    """Return an entry of a list of statistics or figures."""
+    """Return what a name, {name: {options}} or {name: {options}, as: alias} in a list says."""
     if isinstance(item, str):
         return Entry(name=item)
-    if isinstance(item, Mapping) and len(item) == 1:
-        ((name, options),) = item.items()
+    parts = dict(item) if isinstance(item, Mapping) else {}
+    alias = parts.pop("as", "") if len(parts) == 2 else ""
+    if not isinstance(alias, str) or (alias and not _ALIAS.fullmatch(alias)):
+        raise ValueError("as: a name of a-z, 0-9 and _ that begins with a letter")
+    if len(parts) == 1:
+        ((name, options),) = parts.items()
         if isinstance(name, str) and isinstance(options or {}, Mapping):
-            return Entry(name=name, options=dict(options or {}))
+            return Entry(name=name, options=dict(options or {}), alias=alias)
     raise ValueError(_ENTRIES)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurolim.core import Model, Param, Solver, StudyError
+from neurolim.core.wires import Graph
 from neurolim.numerics.random import noise_key
 from neurolim.study.axes import Axis, parse_axis
 from neurolim.study.choice import Choice, resolved
 from neurolim.study.files import graphs_in, path_of
 from neurolim.study.refine import levels_of
-from neurolim.study.spec import Refine, StudySpec
+from neurolim.study.spec import Entry, Refine, StudySpec
 from neurolim.study.yaml import Lines
 
 #: Grids larger than this are checked on a deterministic sample of points.
@@ -57,44 +58,44 @@ class Study:
 
     # -- what is chosen ----------------------------------------------------------------------
 
-    def _choice(self, kind: str, name: str, key: str, given: Mapping[str, Any]) -> Choice:
-        return Choice(kind, name, self.sources.get(f"{kind} {name}", name), key, given)
+    def _choice(self, kind: str, key: str, entry: Entry) -> Choice:
+        """Return the plug-in that a key of the study names."""
+        source = self.sources.get(f"{kind} {entry.name}", entry.name)
+        return Choice(kind, entry.name, source, key, entry.options, entry.alias)
+
+    def _listed(self, kind: str, entries: Iterable[Entry]) -> tuple[Choice, ...]:
+        """Return the statistics or figures in a list; each has a key of its own."""
+        return tuple(
+            self._choice(kind, f"{kind}s.{entry.alias or entry.name}", entry) for entry in entries
+        )
 
     @cached_property
     def model_choice(self) -> Choice:
         """Return how the study names its model."""
-        return self._choice("model", self.spec.model, "model", self.spec.params)
+        entry = Entry(name=self.spec.model, options=self.spec.params)
+        return self._choice("model", "model", entry)
 
     @cached_property
     def solver_choice(self) -> Choice:
         """Return how the study names its solver."""
-        return self._choice("solver", self.spec.solver, "solver", self.spec.options)
+        entry = Entry(name=self.spec.solver, options=self.spec.options)
+        return self._choice("solver", "solver", entry)
 
     @cached_property
     def reference_choice(self) -> Choice | None:
         """Return how the study names its reference solver, if it has one."""
         entry = self.spec.reference
-        if entry is None:
-            return None
-        return self._choice("solver", entry.name, "reference", entry.options)
+        return None if entry is None else self._choice("solver", "reference", entry)
 
     @cached_property
     def statistics(self) -> tuple[Choice, ...]:
         """Return the statistics in the order in which they are applied."""
-        entries = self.spec.statistics
-        return tuple(
-            self._choice("statistic", entry.name, f"statistics.{entry.name}", entry.options)
-            for entry in entries
-        )
+        return self._listed("statistic", self.spec.statistics)
 
     @cached_property
     def figures(self) -> tuple[Choice, ...]:
         """Return the figures."""
-        entries = self.spec.figures
-        return tuple(
-            self._choice("figure", entry.name, f"figures.{entry.name}", entry.options)
-            for entry in entries
-        )
+        return self._listed("figure", self.spec.figures)
 
     @property
     def choices(self) -> list[Choice]:
@@ -103,9 +104,9 @@ class Study:
         solvers = [self.solver_choice, *reference]
         return [self.model_choice, *solvers, *self.statistics, *self.figures]
 
-    def statistic(self, name: str) -> Choice:
-        """Return a statistic of this study by its name."""
-        return next(choice for choice in self.statistics if choice.name == name)
+    def statistic(self, label: str) -> Choice:
+        """Return a statistic by its name in this study."""
+        return next(choice for choice in self.statistics if choice.label == label)
 
     def figure(self, name: str) -> Choice:
         """Return a figure of this study by its name."""
@@ -335,6 +336,8 @@ def _canonical(value: Any) -> bytes:
             return part
         if isinstance(part, float):
             return part.hex()
+        if isinstance(part, Graph):
+            return part.digest
         if isinstance(part, Mapping):
             return {str(k): exact(v) for k, v in part.items()}
         return [exact(entry) for entry in part]

@@ -66,13 +66,14 @@ def _reference(reference: Any, changes: Options) -> Options:
 
 def _entries(key: str, entries: Any, changes: Mapping[str, Options]) -> list[Any]:
     """Return statistics or figures with the options of some of them changed."""
-    pairs = [next(iter(e.items())) if isinstance(e, Mapping) else (e, {}) for e in entries]
-    for name in changes:
-        _check_known(key, name, dict(pairs))
-    return [
-        {name: _merged(f"{key}.{name}", options or {}, changes.get(name, {}))}
-        for name, options in pairs
-    ]
+    whole = [dict(entry) if isinstance(entry, Mapping) else {entry: {}} for entry in entries]
+    labels = [entry.get("as") or next(iter(entry)) for entry in whole]
+    for label in changes:
+        _check_known(key, label, dict.fromkeys(labels))
+    for entry, label in zip(whole, labels, strict=True):
+        name = next(name for name in entry if name != "as")
+        entry[name] = _merged(f"{key}.{label}", entry[name] or {}, changes.get(label, {}))
+    return whole
 
 
 def _check_known(key: str, name: str, known: Mapping[Any, Any]) -> None:

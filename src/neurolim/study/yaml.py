@@ -152,10 +152,18 @@ def _content(node: Node, key: str, numbers: dict[str, int]) -> Any:
 
 
 def _entry(node: Node, key: str, numbers: dict[str, int]) -> Any:
-    """Return what an entry of a list says; a word has a place of its own, as a key would have."""
-    content = _content(node, key, numbers)
+    """Return what an entry of a list says; its place is its word, its one key, or its alias."""
+    places: dict[str, int] = {}
+    content = _content(node, key, places)
+    line = places.pop(key)
     if isinstance(content, str):
-        numbers[f"{key}.{content}"] = node.start_mark.line + 1
+        places[f"{key}.{content}"] = line
+    alias = content.get("as") if isinstance(content, dict) else None
+    names = [name for name in content if name != "as"] if isinstance(alias, str) else []
+    for own in (f"{key}.{name}" for name in names):
+        within = [place for place in places if place == own or place.startswith(f"{own}.")]
+        numbers |= {f"{key}.{alias}{place[len(own) :]}": places.pop(place) for place in within}
+    numbers |= places
     return content
 
 

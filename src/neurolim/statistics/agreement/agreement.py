@@ -30,6 +30,8 @@ from neurolim.core.verdict import CHANCE
 from neurolim.statistics.parts.common import (
     AFTER,
     SCORES,
+    critical_score,
+    entries_once,
     score_row,
     standard_normal_network,
     window,
@@ -119,10 +121,10 @@ def _tail(z: np.ndarray, freedom: np.ndarray, name: str, diagonal: np.ndarray) -
 
 def _critical(compared: int, freedom: int, name: str) -> float:
     """Return the |z| from which one of so many comparisons disagrees."""
-    tail = CHANCE / (2.0 * compared)
     if name != "mean_covariance":
-        return float(-special.stdtrit(freedom, tail))
-    return float((special.chdtri(freedom, tail) - freedom) / np.sqrt(2.0 * freedom))
+        return critical_score(compared, freedom)
+    quantile = special.chdtri(freedom, CHANCE / (2.0 * compared))
+    return float((quantile - freedom) / np.sqrt(2.0 * freedom))
 
 
 def judge(
@@ -131,13 +133,10 @@ def judge(
     """Return ``agreement``: comparisons, largest and rms z, share beyond 3, verdict."""
     rows = []
     for name in _QUANTITIES:
-        z = dataset[f"z_{name}"]
-        diagonal = xr.DataArray(True)
+        z, diagonal = entries_once(dataset[f"z_{name}"]), xr.DataArray(True)
         if "variable_b" in z.dims:
-            # A covariance is symmetric: count each entry once.
-            place = xr.DataArray(np.arange(z.sizes["variable"]), dims="variable")
-            other = place.rename(variable="variable_b")
-            z, diagonal = z.where(place <= other), place == other
+            number = xr.DataArray(np.arange(z.sizes["variable"]), dims="variable")
+            diagonal = number == number.rename(variable="variable_b")
         z, replicas, diagonal = xr.broadcast(z, dataset["agreement_replicas"], diagonal)
         compared = np.isfinite(z.values)
         values, freedom = z.values[compared], replicas.values[compared] - 1

@@ -7,7 +7,7 @@ starts), or both copies, on average over time, with the stationary law.
 
 for mean and covariance; the grid error is the solver's own estimate.  The verdict
 is that of ``agreement``: Student's t and Bonferroni's bound, at 1 per cent for each quantity, with
-a degree of freedom less than replicas that did not fail.
+a degree of freedom less than replicas that did not fail; an entry of the covariance counts once.
 
 Source: Herda, Monmarche & Perthame 2024, eqs (1), (21); docs/contraction.md.
 """
@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 
 from neurolim.core import Param, Statistic, StudyError, Table
-from neurolim.statistics.parts.common import AFTER, SCORES, score_row, window
+from neurolim.statistics.parts.common import AFTER, SCORES, entries_once, score_row, window
 
 _QUANTITIES = ("mean", "covariance")
 
@@ -79,7 +79,8 @@ def judge(
     """Return ``law_agreement``: comparisons, largest z, probability by chance, verdict."""
     rows = []
     for name in _QUANTITIES:
-        z, replicas = xr.broadcast(dataset[f"law_z_{name}"], dataset["law_replicas"])
+        z = entries_once(dataset[f"law_z_{name}"])
+        z, replicas = xr.broadcast(z, dataset["law_replicas"])
         rows.append(score_row(name, z.values, replicas.values - 1))
     return (Table("law_agreement", SCORES, tuple(rows)),)
 

@@ -28,6 +28,7 @@ from neurolim.numerics import hermite
 from neurolim.statistics.parts.common import (
     AFTER,
     SCORES,
+    entries_once,
     parameter,
     score_row,
     standard_normal_network,
@@ -121,12 +122,7 @@ def judge(
     """Return ``mean_field_agreement``: comparisons, largest z and verdict."""
     rows = []
     for name in _SCORES:
-        z = dataset[name]
-        if "variable_b" in z.dims:
-            # A covariance is symmetric: each entry is counted once.
-            number = xr.DataArray(np.arange(z.sizes["variable"]), dims="variable")
-            z = z.where(number <= number.rename(variable="variable_b"))
-        z, replicas = xr.broadcast(z, dataset["mean_field_replicas"])
+        z, replicas = xr.broadcast(entries_once(dataset[name]), dataset["mean_field_replicas"])
         rows.append(score_row(name[2:], z.values, replicas.values - 1))
     return (Table("mean_field_agreement", SCORES, tuple(rows)),)
 

@@ -14,7 +14,8 @@ and the critical value of the control parameter at which the closed form fits be
 s the relative standard error, times its value in theory, with the interval of Student's t,
 stretched where the best fit misses by more than its errors.  Errors are relative because |Z|^2 is
 close to exponential in the disordered phase: its mean and its absolute error go together, and small
-means would weigh too much; its relative error does not depend on the mean.
+means would weigh too much; its relative error does not depend on the mean.  Where it is so large
+that a mean of nothing at all would agree at every point, nothing is decided.
 
 Source: Dawson 1983; Sakaguchi 1988; docs/science.md, section 7.
 """
@@ -195,10 +196,12 @@ def judge(
 ) -> tuple[Table, ...]:
     """Return ``phase_transition``, ``critical_point`` and ``order_parameter``."""
     ratio, freedom = dataset["control_ratio"], dataset["order_replicas"].values - 1
-    rows = [
-        score_row(name, dataset["order_z"].where(phase).values, freedom)
-        for name, phase in (("disordered phase", ratio < 1.0), ("ordered phase", ratio >= 1.0))
-    ]
+    share = 2.0 * dataset["order_error"] / dataset["order"]
+    rows = []
+    for name, phase in (("disordered phase", ratio < 1.0), ("ordered phase", ratio >= 1.0)):
+        scores = dataset["order_z"].where(phase)
+        least = float(share.where(np.isfinite(scores)).min())
+        rows.append(score_row(name, scores.values, freedom, share=least))
     points = [
         Row({name: float(point[name]) for name in _POINTS}, at=at)
         for at, point in grid_points(dataset, dataset["order"].dims)

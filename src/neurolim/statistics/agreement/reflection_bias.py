@@ -36,7 +36,7 @@ from scipy.stats import t as student
 
 from neurolim.core import Column, Row, Statistic, StudyError, Table
 from neurolim.core.verdict import Verdict, by_scores, contains
-from neurolim.statistics.parts.common import AFTER, grid_points, variables, window
+from neurolim.statistics.parts.common import AFTER, critical_score, grid_points, variables, window
 from neurolim.statistics.parts.contraction import constants
 
 #: -zeta(1/2)/sqrt(2 pi).
@@ -195,9 +195,10 @@ def judge(
         values = {name: float(point[name]) for name in (*_BIASES, "order_theory")}
         error = values["bias_error"]
         z = (values["bias"] - values["bias_theory"]) / error if error > 0 else np.nan
-        tail = float(student.sf(abs(z), max(1, int(point["bias_replicas"]) - 1)))
-        p_value = min(1.0, dataset["bias"].size * 2.0 * tail)
-        verdict = by_scores(abs(z), p_value, missing="no standard error")
+        compared, freedom = dataset["bias"].size, max(1, int(point["bias_replicas"]) - 1)
+        p_value = min(1.0, compared * 2.0 * float(student.sf(abs(z), freedom)))
+        critical = critical_score(compared, freedom)
+        verdict = by_scores(abs(z), p_value, critical, "no standard error")
         rows.append(Row(values | {"z": z}, verdict, "bias", at))
     orders = []
     for at, chosen in grid_points(dataset[list(_GIVES)], ("reflection",)):

@@ -29,7 +29,7 @@ import xarray as xr
 from scipy import stats
 
 from neurolim.core import Column, Param, Row, Statistic, Table
-from neurolim.core.verdict import within
+from neurolim.core.verdict import WIDEST, within
 from neurolim.statistics.parts.balance import (
     POINT,
     at_balance,
@@ -133,7 +133,8 @@ def _slope(
         "largest_z": (slope - expected) / error if error > 0.0 else np.nan,
     }
     missing = "fewer than three levels"
-    verdict = within(slope, expected, options["allowed"] * unit, error, missing=missing)
+    allowed, widest = options["allowed"] * unit, WIDEST * unit
+    verdict = within(slope, expected, allowed, error, missing=missing, widest=widest)
     return Row(values, verdict, name, at)
 
 

@@ -6,7 +6,8 @@ propagator over one record is fitted by least squares to all pairs of records in
     e(t + dt) = P e(t) + c,    eigenvalues of log(P)/dt:   growth rates and frequencies,
 
 so a complex pair needs no envelope; c takes up what the resting place misses of the next order.
-The predicted rates are of first order, too: the table judges levels gamma >= ``above``.  The window
+The predicted rates are of first order, too: the table judges levels gamma >= ``above``, where three
+standard errors and what is allowed are no more than half of the predicted rate.  The window
 is where |e| lies between ``low`` and ``high``: for ``approach`` from the first record below high to
 the first below low, for ``departure`` from the last record below low to the first above high.
 
@@ -27,7 +28,7 @@ import numpy as np
 import xarray as xr
 
 from neurolim.core import Column, Param, Row, Statistic, Table
-from neurolim.core.verdict import within
+from neurolim.core.verdict import WIDEST, within
 from neurolim.statistics.parts.balance import POINT, at_balance, balance_voltage, on_grid
 from neurolim.statistics.parts.common import grid_points
 
@@ -128,7 +129,8 @@ def judge(
             "compared": int(excess.size),
             "largest_z": abs(mean) / error if error > 0 else np.nan,
         }
-        verdict = within(mean, np.nan if small else 0.0, options["allowed"], error)
+        expected = np.nan if small else 0.0
+        verdict = within(mean, expected, options["allowed"], error, widest=WIDEST)
         rows.append(Row(cells, verdict, "growth_excess", at))
     return (Table("linear_flow", _COLUMNS, tuple(rows)),)
 

@@ -28,7 +28,7 @@ import numpy as np
 import xarray as xr
 
 from neurolim.core import Column, Kind, Param, Row, Statistic, StudyError, Table, Verdict
-from neurolim.core.verdict import at_least, between
+from neurolim.core.verdict import at_least, between, exceeds
 from neurolim.statistics.parts.common import grid_points, variables
 from neurolim.statistics.parts.contraction import constants, mirror_constants
 
@@ -233,15 +233,13 @@ def judge(
         for norm in map(str, point["norm"].values):
             chosen = point.sel(norm=norm)
             values = {name: float(chosen[variable]) for name, variable in names.items()}
-            quantity, verdict = _verdict(
-                values, norm, coupling == "synchronous", expect.get("rate_over_gap", {})
-            )
+            quantity, verdict = _verdict(values, norm, coupling, expect.get("rate_over_gap", {}))
             rows.append(Row(values, verdict, quantity, {**at, "norm": norm}))
     return (Table("contraction", (*_RATES, *known), tuple(rows)),)
 
 
 def _verdict(
-    values: Mapping[str, float], norm: str, synchronous: bool, expect: Mapping[str, Any]
+    values: Mapping[str, float], norm: str, coupling: str, expect: Mapping[str, Any]
 ) -> tuple[str, Verdict]:
     """Return whether the rate lies between what is proven and the gap, and of which quantity.
 
@@ -249,23 +247,33 @@ def _verdict(
     ----------
     values : of the table's row
     norm : in which the copies approach each other
-    synchronous : whether copies share their noise
+    coupling : of the copies' noises
     expect : what the study expects of the rate over the gap
     """
-    rate = values["rate"]
-    verdict = Verdict(Kind.UNDECIDED, rate, values["rate_low"], values["rate_high"])
-    if not np.isfinite(rate):
-        return "rate", replace(verdict, reason="window below the floor of the estimator")
-    proven = values.get("proven_pathwise", np.nan)
-    if proven > 0 and synchronous:
-        worst = at_least(values["pathwise_rate"], proven)
-        if worst.kind is Kind.DISAGREES:
-            return "pathwise_rate", replace(worst, reason="a pair is slower than proven")
-    if norm == "l1" and np.isfinite(values["rate_over_gap"]):
-        return "rate_over_gap", _beside_the_gap(values, synchronous, expect)
-    if rate > 0:
-        return "rate", replace(verdict, kind=Kind.AGREES, reason="not slower than proven")
-    return "rate", replace(verdict, reason="no decay")
+    rate, proven = values["rate"], _proven(values, coupling)
+    missing = "window below the floor of the estimator"
+    if np.isfinite(rate):
+        if coupling == "synchronous":
+            worst = at_least(values["pathwise_rate"], proven)
+            if worst.kind is Kind.DISAGREES:
+                return "pathwise_rate", replace(worst, reason="a pair is slower than proven")
+        if norm == "l1" and np.isfinite(values["rate_over_gap"]):
+            return "rate_over_gap", _beside_the_gap(values, coupling == "synchronous", expect)
+    return "rate", exceeds(rate, values["rate_low"], values["rate_high"], proven, missing)
+
+
+def _proven(values: Mapping[str, float], coupling: str) -> float:
+    """Return the rate that a theorem proves of a coupling, in whatever norm; NaN if none does.
+
+    Theorem 1 of synchronous copies, where the drift contracts; Theorem 2 of mirrored ones, whose
+    rate may be too small for a float: then it is 0.
+    """
+    if coupling == "synchronous":
+        pathwise = values.get("proven_pathwise", np.nan)
+        return pathwise if pathwise > 0.0 else np.nan
+    if coupling == "mirror":
+        return float(10.0 ** (values.get("log10_theorem_2", np.nan)))
+    return np.nan
 
 
 def _beside_the_gap(

@@ -11,7 +11,7 @@ import xarray as xr
 from scipy import special
 
 from neurolim.core import Column, Param, Row, StudyError, Table, Verdict
-from neurolim.core.verdict import WIDEST, by_scores, contains
+from neurolim.core.verdict import CHANCE, WIDEST, by_scores, contains
 from neurolim.numerics.regression import OrderFit
 
 AFTER = Param("after", 0.0, "time", "use records later than this", kind="record time", low=0.0)
@@ -96,7 +96,8 @@ def score_row(
     scores: np.ndarray,
     freedom: int | np.ndarray,
     p_value: float | None = None,
-    critical: float = 0.0,
+    critical: float | None = None,
+    share: float = 0.0,
 ) -> Row:
     """Return a table row: comparisons, largest and rms z, share beyond 3, p-value, verdict.
 
@@ -105,8 +106,9 @@ def score_row(
     quantity : name of the row
     scores : deviations in standard errors, NaN where there is nothing to compare
     freedom : degrees of freedom of Student's t that each score has by chance, one for all or each
-    p_value : probability of the largest by chance where scores have another law than Student's t
-    critical : deviation from which one would count, see ``by_scores``
+    p_value, critical : probability of the largest by chance, and deviation from which one would
+        count, where scores have another law than Student's t
+    share : the smallest standard error over the value, see ``by_scores``
 
     Notes
     -----
@@ -118,18 +120,43 @@ def score_row(
         numbers = dict.fromkeys(("largest_z", "rms_z", "share_beyond_3", "p_value"), np.nan)
         return Row({"compared": 0, **numbers}, by_scores(np.nan, np.nan), quantity)
     largest = float(np.abs(values).max())
-    if p_value is None:
+    if p_value is None or critical is None:
         freedoms = np.broadcast_to(freedom, scores.shape)[compared]
         tails = 2.0 * special.stdtr(freedoms, -np.abs(values))
         p_value = np.minimum(1.0, values.size * float(tails.min()))
+        critical = critical_score(values.size, int(freedoms.min()))
     numbers = {
         "largest_z": largest,
         "rms_z": float(np.sqrt(np.mean(values**2))),
         "share_beyond_3": float(np.mean(np.abs(values) > 3.0)),
         "p_value": p_value,
     }
-    verdict = by_scores(largest, p_value, critical)
+    verdict = by_scores(largest, p_value, critical, share=share)
     return Row({"compared": int(values.size), **numbers}, verdict, quantity)
+
+
+def critical_score(compared: int, freedom: int) -> float:
+    """Return the |z| from which one of many comparisons counts, by Student's t and Bonferroni.
+
+    Parameters
+    ----------
+    compared : number of comparisons
+    freedom : the fewest degrees of freedom of one
+    """
+    return float(-special.stdtrit(freedom, CHANCE / (2.0 * compared)))
+
+
+def entries_once(covariances: xr.DataArray) -> xr.DataArray:
+    """Return symmetric matrices without what stands below the diagonal: NaN.
+
+    Parameters
+    ----------
+    covariances : [..., variable, variable_b]; what has no ``variable_b`` is returned as it is
+    """
+    if "variable_b" not in covariances.dims:
+        return covariances
+    number = xr.DataArray(np.arange(covariances.sizes["variable"]), dims="variable")
+    return covariances.where(number <= number.rename(variable="variable_b"))
 
 
 def judge_order(fit: OrderFit, expect: Mapping[str, Any], expected: float | None = None) -> Verdict:
