@@ -73,7 +73,9 @@ def stage_digests(study: Study) -> dict[str, str]:
     Tables and figures have their ``Page.key``, ``tables/<name>`` and ``figures/<name>``.
     """
     statistics = [entry.model_dump() for entry in study.statistics]
-    modules = (study.module("statistic", entry.name) for entry in study.statistics)
+    modules = [study.module("statistic", entry.name) for entry in study.statistics]
+    if any("model" in study.arguments_of(entry) for entry in study.statistics):
+        modules.append(study.module("model", study.model))
     code = provenance.code_digest("neurolim.pipeline.results", *modules)
     tables = provenance.code_digest("neurolim.pipeline.tables")
     # Options that only judging reads leave the statistics as they are.

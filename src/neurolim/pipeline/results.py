@@ -31,9 +31,8 @@ def statistics_of(study: Study, dataset: xr.Dataset) -> xr.Dataset:
         )
     result = xr.Dataset(attrs=dict(dataset.attrs))
     for entry in study.statistics:
-        statistic = study.plugin("statistic", entry.name)
-        given = statistic.apply(
-            joined(dataset, result), **study.entry_options("statistic", entry.label)
+        given = study.plugin("statistic", entry.name).apply(
+            joined(dataset, result), **study.arguments_of(entry)
         )
         if entry.alias:
             own = set(map(str, (*given.variables, *given.dims))) - {

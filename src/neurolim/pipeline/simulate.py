@@ -161,8 +161,8 @@ def _chosen(study: Study, runs: range, home: Path) -> np.ndarray:
     status = so_far["status"]
     known = (status != int(Status.SKIPPED)).any([d for d in status.dims if d not in names])
     entry = study.statistics[0]
-    options = study.entry_options("statistic", entry.name)
-    classes = study.plugin("statistic", entry.name).apply(so_far, **options)[study.refine.by]
+    statistic = study.plugin("statistic", entry.name)
+    classes = statistic.apply(so_far, **study.arguments_of(entry))[study.refine.by]
     picked = wanted(
         classes.transpose(*names, ...).values,
         known.transpose(*names).values,

@@ -521,6 +521,11 @@ class Study(BaseModel):
                         sorted((given | produced) - counts),
                     )
                 if kind == "statistic":
+                    for need in plugin.model_needs(options) if plugin.model_needs else ():
+                        fault = need.fault(self.the_model)
+                        if fault:
+                            problem = f"needs {need.words} of the model: {fault}"
+                            raise StudyError(place, problem, need.allowed)
                     try:
                         gives = {entry.prefix + name for name in plugin.gives(options, variables)}
                         plugin.check(self._sizes(), options)
@@ -597,6 +602,12 @@ class Study(BaseModel):
         entries = self.statistics if kind == "statistic" else self.figures
         entry = next(entry for entry in entries if entry.label == label)
         return core.resolve(self.plugin(kind, entry.name).options, entry.options)
+
+    def arguments_of(self, entry: Entry) -> dict[str, Any]:
+        """Return what a statistic of this study is called with beside the dataset."""
+        calls = self.plugin("statistic", entry.name).model_needs is not None
+        options = self.entry_options("statistic", entry.label)
+        return options | ({"model": self.the_model} if calls else {})
 
     def table_names(self, entry: Entry) -> tuple[str, ...]:
         """Return the names of the tables of a statistic of this study."""
