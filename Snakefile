@@ -4,7 +4,8 @@ import os
 import sys
 
 from neurolim import StudyError
-from neurolim.pipeline import outline
+from neurolim.launch import lock
+from neurolim.pipeline import layout, outline
 
 if os.path.isfile("config/config.yaml"):
 
@@ -16,11 +17,14 @@ for key, value in outline.SETTINGS.items():
 
 RESULTS = config["results"]
 try:
-    STUDIES = outline.outlines(outline.study_files(config), RESULTS)
+    TINY = outline.is_tiny(config)
+    STUDIES = outline.outlines(outline.study_files(config), RESULTS, TINY)
 except StudyError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
-config["captions"] = outline.captions(config["studies"], RESULTS)
+config["captions"] = outline.captions(config["studies"], RESULTS, TINY)
+# Where the results of this size lie.
+HOME = layout.folder(RESULTS, TINY)
 
 
 wildcard_constraints:
@@ -39,13 +43,13 @@ include: "workflow/rules/verdicts.smk"
 rule all:
     default_target: True
     input:
-        outline.targets(STUDIES, RESULTS),
+        outline.targets(STUDIES, RESULTS, TINY),
     localrule: True
 
 
 onstart:
     try:
-        outline.hold(STUDIES, RESULTS)
+        lock.hold(HOME, list(STUDIES))
     except StudyError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
@@ -53,4 +57,4 @@ onstart:
 
 onsuccess:
     outline.tidy(STUDIES)
-    print(outline.where(STUDIES, RESULTS))
+    print(outline.where(STUDIES, RESULTS, TINY))

@@ -22,9 +22,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "src"))
 
-from neurolim.sweep import chunks as planning
-from neurolim.sweep.engine import Engine, Task, run_tasks
-from neurolim.sweep.study import parse_study
+from neurolim.pipeline.engine import Engine, Task, run_tasks
+from neurolim.study import plan as planning
+from neurolim.study.study import parse_study
 
 CELLS = {
     "model": "fitzhugh_nagumo",

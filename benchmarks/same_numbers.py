@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/same_numbers.py [--write] [--results FOLDER] [STUDY ...]
 
-Simulates and reduces the studies of config/tiny in this process (minutes on one core) and compares
+Simulates and reduces the studies at test size in this process (minutes on one core) and compares
 the SHA-256 of every array of data.zip and statistics.zip with benchmarks/reference/numbers.json.
 The files themselves cannot be compared across commits: they carry the digest of the code.  Products
 of BLAS depend on the processor, so solvers of mean fields may differ between machines; networks
@@ -28,14 +28,16 @@ from neurolim.pipeline.analyse import analyse
 from neurolim.pipeline.collect import collect
 from neurolim.pipeline.layout import layout_of
 from neurolim.pipeline.simulate import simulate
-from neurolim.sweep import chunks, store
+from neurolim.store import store
+from neurolim.study import plan as chunks
 
+STUDIES = HERE.parent / "config" / "studies"
 REFERENCE = HERE / "reference" / "numbers.json"
 
 
 def solved(path: Path, results: Path) -> dict[str, str]:
-    """Return the digest of every array of one study by name, e.g. "data.mean"."""
-    study = load_study(path)
+    """Return the digest of every array of a study at test size by name, e.g. "data.mean"."""
+    study = load_study(path, tiny=True)
     layout = layout_of(study, results)
     for number, runs in enumerate(chunks.plan(study).chunks):
         simulate(study, runs, layout.chunk(number))
@@ -64,12 +66,11 @@ def main() -> int:
     parser.add_argument("--results", type=Path, help="folder to keep the results in")
     given = parser.parse_args()
     reference = json.loads(REFERENCE.read_text()) if REFERENCE.exists() else {}
-    names = given.studies or sorted(p.stem for p in (HERE.parent / "config/tiny").glob("*.yaml"))
+    names = given.studies or sorted(p.stem for p in STUDIES.glob("*.yaml"))
     different = 0
     with tempfile.TemporaryDirectory() as scratch:
         for name in names:
-            path = HERE.parent / "config" / "tiny" / f"{name}.yaml"
-            new = solved(path, given.results or Path(scratch))
+            new = solved(STUDIES / f"{name}.yaml", given.results or Path(scratch))
             old = reference.get(name, {})
             changed = sorted(key for key in new.keys() | old.keys() if new.get(key) != old.get(key))
             different += bool(changed)

@@ -23,7 +23,7 @@ from tests.running import environment
 import neurolim
 from neurolim import core
 from neurolim.new import new
-from neurolim.sweep.study import parse_study
+from neurolim.study.study import parse_study
 from neurolim.testing import checks
 
 ROOT = Path(__file__).parents[1]

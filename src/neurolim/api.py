@@ -11,16 +11,17 @@ import xarray as xr
 
 from neurolim import provenance
 from neurolim.core import Model, Solver, StudyError
+from neurolim.launch import lock
 from neurolim.pipeline.analyse import analyse, failures
 from neurolim.pipeline.collect import collect
 from neurolim.pipeline.digests import simulation_digest
 from neurolim.pipeline.layout import layout_of
 from neurolim.pipeline.results import joined
 from neurolim.pipeline.simulate import simulate
-from neurolim.sweep import chunks as planning
-from neurolim.sweep import lock, store
-from neurolim.sweep.assemble import labelled
-from neurolim.sweep.study import Study, load_study, parse_study
+from neurolim.store import store
+from neurolim.store.assemble import labelled
+from neurolim.study import plan as planning
+from neurolim.study.study import Study, load_study, parse_study
 
 
 def solve(
@@ -75,6 +76,7 @@ def run_study(
     results: str | Path,
     workers: int = 1,
     progress: Callable[[str], None] = lambda text: None,
+    tiny: bool = False,
 ) -> xr.Dataset:
     """Run a whole study in this process and return its dataset with all statistics.
 
@@ -85,9 +87,11 @@ def run_study(
     Parameters
     ----------
     path : study file, a Study, or what a study file says (then called "study")
-    results : folder for results; the study gets a folder of its own name in it
+    results : folder for results; the study gets a folder of its own name in it, at test size in
+        its folder ``tiny``
     workers : threads
     progress : called with a line of text now and then
+    tiny : run it at test size; a Study has its size already
 
     Returns
     -------
@@ -98,14 +102,14 @@ def run_study(
     StudyError : the study is refused, another process runs it in this folder, or a table or figure
         cannot be made (the others are)
     """
-    from neurolim.sweep.engine import Engine
+    from neurolim.pipeline.engine import Engine
 
     if isinstance(path, Mapping):
-        path = parse_study(path)
-    study = path if isinstance(path, Study) else load_study(path)
+        path = parse_study(path, tiny=tiny)
+    study = path if isinstance(path, Study) else load_study(path, tiny=tiny)
     the_plan = planning.check_fit(study, results, workers)
     layout = layout_of(study, results)
-    with lock.locked(results, [study.name]):
+    with lock.locked(layout.folder, [study.name]):
         for number, runs in enumerate(the_plan.chunks):
             target = layout.chunk(number)
             if not store.is_made_from(target, digest=simulation_digest(study, runs)):

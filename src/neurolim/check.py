@@ -14,8 +14,8 @@ from neurolim import core
 from neurolim.core import Model, Solver, StudyError, outside
 from neurolim.numerics.structure import Structure, structure_of
 from neurolim.pipeline.analyse import all_pages
-from neurolim.sweep import chunks as planning
-from neurolim.sweep.study import load_study
+from neurolim.study import plan as planning
+from neurolim.study.study import load_study
 from neurolim.testing import checks
 
 #: How the names of files end that are studies.

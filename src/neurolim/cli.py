@@ -11,11 +11,11 @@ import typer
 
 from neurolim import core
 from neurolim.core import StudyError
+from neurolim.launch.progress import reporting
 from neurolim.pipeline.layout import layout_of
-from neurolim.sweep import chunks as planning
-from neurolim.sweep.progress import reporting
-from neurolim.sweep.store import StoreError
-from neurolim.sweep.study import load_study
+from neurolim.store.store import StoreError
+from neurolim.study import plan as planning
+from neurolim.study.study import load_study
 
 app = typer.Typer(
     help="Reproducible experiments on the limits of strongly coupled neuron networks.",
@@ -26,6 +26,8 @@ app = typer.Typer(
 
 StudyFile = Annotated[str, typer.Argument(metavar="STUDY.yaml", help="study file")]
 Results = Annotated[str, typer.Option(help="folder of all results")]
+_AT_TEST_SIZE = "the study at test size, as its section tiny says; results in RESULTS/tiny"
+Tiny = Annotated[bool, typer.Option("--tiny", help=_AT_TEST_SIZE)]
 
 
 def _writable(output: Path) -> Path:
@@ -58,12 +60,15 @@ def run(
         float,
         typer.Option(help="seconds without a sign of life after which a job is ended", min=15),
     ] = 60.0,
+    tiny: Tiny = False,
 ) -> None:
     """Run studies with Snakemake, show progress, write the report, say where everything is."""
     from neurolim.run import run_workflow
 
     raise typer.Exit(
-        run_workflow(studies or [], cores or os.cpu_count() or 1, results, report, profile, stall)
+        run_workflow(
+            studies or [], cores or os.cpu_count() or 1, results, report, profile, stall, tiny
+        )
     )
 
 
@@ -74,13 +79,14 @@ def status(
     ] = None,
     results: Results = "results",
     check: Annotated[bool, typer.Option("--check", help="read every file's checksum")] = False,
+    tiny: Tiny = False,
 ) -> None:
     """Say what is done, running, failed, damaged or stale, and why."""
     from neurolim.run import chosen_studies
     from neurolim.status import status_of
 
     for path in chosen_studies(studies or []):
-        typer.echo(status_of(load_study(path), results, check))
+        typer.echo(status_of(load_study(path, tiny=tiny), results, check))
 
 
 @app.command()
@@ -88,9 +94,10 @@ def plan(
     study: StudyFile,
     results: Results = "results",
     workers: Annotated[int, typer.Option(help="jobs at once", min=1)] = 1,
+    tiny: Tiny = False,
 ) -> None:
     """Check a study and print what it will need: points, chunks, core-seconds, memory, disk."""
-    loaded = load_study(study)
+    loaded = load_study(study, tiny=tiny)
     the_plan = planning.check_fit(loaded, results, workers)
     typer.echo(f"{loaded.name}: {loaded.title}\n{the_plan.describe()}")
 
@@ -175,12 +182,13 @@ def simulate(
     dashboard: Annotated[
         int | None, typer.Option(help="show dask's dashboard on this port of this machine", min=1)
     ] = None,
+    tiny: Tiny = False,
 ) -> None:
     """Solve one chunk of a study and write it as one file with a record beside it."""
+    from neurolim.pipeline.engine import Engine
     from neurolim.pipeline.simulate import simulate as solve
-    from neurolim.sweep.engine import Engine
 
-    loaded = load_study(study, analysis=False)
+    loaded = load_study(study, analysis=False, tiny=tiny)
     the_plan = planning.plan(loaded)
     if chunk >= len(the_plan.chunks):
         raise StudyError("chunk", f"no chunk {chunk}", f"0 to {len(the_plan.chunks) - 1}")
@@ -198,21 +206,21 @@ def simulate(
 
 
 @app.command()
-def collect(study: StudyFile, results: Results = "results") -> None:
+def collect(study: StudyFile, results: Results = "results", tiny: Tiny = False) -> None:
     """Join all chunks of a study into its labelled dataset, count failures and costs."""
     from neurolim.pipeline.collect import collect as join
 
-    loaded = load_study(study, analysis=False)
+    loaded = load_study(study, analysis=False, tiny=tiny)
     with reporting(layout_of(loaded, results).data):
         join(loaded, results)
 
 
 @app.command()
-def analyse(study: StudyFile, results: Results = "results") -> None:
+def analyse(study: StudyFile, results: Results = "results", tiny: Tiny = False) -> None:
     """Make the statistics, tables and figures of a study that are missing or of something else."""
     from neurolim.pipeline.analyse import analyse as make
 
-    loaded = load_study(study)
+    loaded = load_study(study, tiny=tiny)
     with reporting(layout_of(loaded, results).analysis) as progress:
         make(loaded, results, progress)
 
@@ -223,11 +231,12 @@ def archive(
     results: Results = "results",
     name: Annotated[str, typer.Option(help="of the archive; default: the study's")] = "",
     date: Annotated[str, typer.Option(help="of publication, YYYY-MM-DD; default: commit's")] = "",
+    tiny: Tiny = False,
 ) -> None:
     """Write studies, data, tables, figures, report and code as one file that anyone can check."""
     from neurolim.archive.write import archive as write
 
-    typer.echo(write(studies, results, name, date))
+    typer.echo(write(studies, results, name, date, tiny=tiny))
 
 
 @app.command()
@@ -264,12 +273,13 @@ def verdicts(
         list[str] | None, typer.Argument(metavar="[STUDY.yaml]...", help="default: config.yaml's")
     ] = None,
     results: Results = "results",
+    tiny: Tiny = False,
 ) -> None:
     """Write what all studies say of their statements as one page, and as CSV and JSON."""
     from neurolim.pipeline.verdicts import write_verdicts
     from neurolim.run import chosen_studies
 
-    typer.echo(write_verdicts(chosen_studies(studies or []), results))
+    typer.echo(write_verdicts(chosen_studies(studies or []), results, tiny))
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -25,12 +25,13 @@ import yaml
 
 from neurolim import shipped
 from neurolim.core import StudyError
+from neurolim.launch import lock
 from neurolim.pipeline import outline
+from neurolim.pipeline.layout import folder
 from neurolim.pipeline.verdicts import write_verdicts
-from neurolim.sweep import chunks as planning
-from neurolim.sweep import lock
-from neurolim.sweep.progress import read_note
-from neurolim.sweep.study import load_study
+from neurolim.store.store import read_note
+from neurolim.study import plan as planning
+from neurolim.study.study import load_study
 
 _PERIOD = 1.0
 _LINE_EVERY = 10.0
@@ -85,6 +86,7 @@ def run_workflow(
     report: bool,
     profile: str = "",
     stall: float = 60.0,
+    tiny: bool = False,
 ) -> int:
     """Run studies in the current folder with Snakemake and return its exit code.
 
@@ -98,6 +100,7 @@ def run_workflow(
     report : write ``<results>/report.html`` at the end
     profile : folder of a Snakemake profile that says where jobs run; empty for this machine
     stall : seconds without a sign of life after which a job on this machine is ended
+    tiny : run them at test size
 
     Raises
     ------
@@ -109,10 +112,10 @@ def run_workflow(
     chosen = chosen_studies(studies)
     results = results or str(_config().get("results", outline.SETTINGS["results"]))
     for path in chosen:
-        planning.check_fit(load_study(path), results, 0 if profile else cores)
-    outlines = outline.outlines(chosen, results)
-    with lock.locked(results, list(outlines)) as handles:
-        return _run(outlines, chosen, cores, results, report, profile, stall, handles)
+        planning.check_fit(load_study(path, tiny=tiny), results, 0 if profile else cores)
+    outlines = outline.outlines(chosen, results, tiny)
+    with lock.locked(folder(results, tiny), list(outlines)) as handles:
+        return _run(outlines, chosen, cores, results, report, profile, stall, tiny, handles)
 
 
 def _run(
@@ -123,12 +126,14 @@ def _run(
     report: bool,
     profile: str,
     stall: float,
+    tiny: bool,
     handles: Sequence[int],
 ) -> int:
     """Run Snakemake under the locks; its process inherits them and so outlives this one safely."""
-    log = Path(results) / "logs" / "snakemake.log"
+    home = folder(results, tiny)
+    log = home / "logs" / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    config = ["--config", f"results={results}", f"studies={json.dumps(chosen)}"]
+    config = ["--config", f"results={results}", f"tiny={tiny}", f"studies={json.dumps(chosen)}"]
     snakemake = [sys.executable, "-m", "snakemake", "--snakefile", shipped.snakefile()]
     # Our lock says that nobody else is at work here, so a lock that Snakemake left behind when it
     # was killed means nothing.
@@ -153,7 +158,7 @@ def _run(
             pass_fds=handles,
         )
         lock.sign(handles, process.pid)
-        code = _watch(process, outlines, Stalled(results, outlines, stall))
+        code = _watch(process, outlines, Stalled(home, outlines, stall))
     if code != 0:
         failures = failed_logs(log)
         for own in failures[:_SHOWN]:
@@ -164,17 +169,17 @@ def _run(
             print(f"the disk of {results} is full: free some space", file=sys.stderr)
         print(
             f"failed; the whole log is {log}, jobs' own logs are in "
-            f"{results}/<study>/logs; mend the cause and run the same command again: what is "
+            f"{home}/<study>/logs; mend the cause and run the same command again: what is "
             "done is kept",
             file=sys.stderr,
         )
     # After a failure, or another run in the same folder, the page shows what there is now.
-    verdicts = write_verdicts(chosen, results)
+    verdicts = write_verdicts(chosen, results, tiny)
     if code != 0:
         print(f"verdicts: {verdicts}")
     pages = outline.current_pages(outlines) if code != 0 else []
     if report and (code == 0 or pages):
-        page = Path(results) / "report.html"
+        page = home / "report.html"
         with log.open("ab") as stream:
             reported = subprocess.run(
                 [*snakemake, *pages, "--nolock", "--report", str(page), *config],
@@ -189,7 +194,7 @@ def _run(
         print(f"report: {page}")
     if code != 0:
         return code
-    print(outline.where(outlines, results))
+    print(outline.where(outlines, results, tiny))
     return _count_failures(outlines)
 
 
@@ -221,27 +226,27 @@ def failed_logs(log: Path) -> list[Path]:
 class Stalled:
     """Find jobs of this machine that show no sign of life, and end them.
 
-    A job's note is renewed however long a single run takes (``sweep.progress``), so a note that
+    A job's note is renewed however long a single run takes (``launch.progress``), so a note that
     stays the same belongs to a process that was stopped or hangs.  Time is counted in looks, not
     by the clock: a machine that slept wakes up without ending anything.
 
     Parameters
     ----------
-    results : folder of all results
+    home : folder of the studies' results
     studies : names
     seconds : how long a note may stay the same
     """
 
-    def __init__(self, results: str, studies: Iterable[str], seconds: float) -> None:
-        self._folders = [Path(results) / study for study in studies]
+    def __init__(self, home: Path, studies: Iterable[str], seconds: float) -> None:
+        self._studies = [home / study for study in studies]
         self._looks = max(1, round(seconds / _PERIOD))
         self._seen: dict[Path, tuple[object, int]] = {}
 
     def look(self) -> list[str]:
         """Look at all notes once; return a line of text for every job ended."""
         ended, seen = [], {}
-        for folder in self._folders:
-            for path in folder.rglob("*.progress"):
+        for study in self._studies:
+            for path in study.rglob("*.progress"):
                 note = read_note(path)
                 before, same = self._seen.get(path, (None, 0))
                 seen[path] = (note.get("time"), same + 1 if note.get("time") == before else 0)

@@ -8,14 +8,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from neurolim.launch import lock
+from neurolim.launch.progress import BEAT, note_path
 from neurolim.pipeline.analyse import all_pages, current_pages, failures, is_analysed
 from neurolim.pipeline.collect import RUNS
 from neurolim.pipeline.digests import simulation_code, simulation_digest, stage_digests
 from neurolim.pipeline.layout import Layout, layout_of
-from neurolim.sweep import chunks as planning
-from neurolim.sweep import lock, store
-from neurolim.sweep.progress import BEAT, note_path, read_note
-from neurolim.sweep.study import Study
+from neurolim.store import store
+from neurolim.study import plan as planning
+from neurolim.study.study import Study
 
 #: States in the order in which they are told.
 STATES = ("done", "running", "failed", "damaged", "stale", "to do")
@@ -44,7 +45,7 @@ def status_of(study: Study, results: str | Path, check: bool = False) -> str:
     }
     counts = Counter(state.state for state in states.values())
     words = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    owner = lock.is_locked(results, study.name)
+    owner = lock.is_locked(layout.folder, study.name)
     lines = [f"{study.name}: {words}; {'run by ' + owner if owner else 'nobody runs it'}"]
     behind = counts["done"] != len(states)
     for path, digest, stage in (
@@ -148,7 +149,7 @@ def _page_states(
 
 def _running(path: Path) -> State | None:
     """Return how a file that has a note stands; its note outlives a killed process."""
-    note = read_note(note_path(path))
+    note = store.read_note(note_path(path))
     if not note:
         return None
     who = f"process {note.get('process')} on {note.get('machine')}"

@@ -26,9 +26,9 @@ from neurolim.archive import contents, harmless
 from neurolim.archive.verify import ArchiveError, verify
 from neurolim.archive.write import archive
 from neurolim.core import Status, StudyError
-from neurolim.sweep import store, zipped
-from neurolim.sweep.chunks import plan
-from neurolim.sweep.study import load_study
+from neurolim.store import store, zipped
+from neurolim.study.plan import plan
+from neurolim.study.study import load_study
 
 ROOT = Path(__file__).parents[2]
 DATE = "2026-01-02"
@@ -598,14 +598,15 @@ def test_foreign_code_runs_only_if_trusted(made, tmp_path):
 
 @pytest.mark.slow
 def test_a_refined_map_comes_again_with_what_it_rests_on(tmp_path):
-    study = ROOT / "config" / "tiny" / "map-current-a.yaml"
+    study = ROOT / "config" / "studies" / "map-current-a.yaml"
     words = study.read_text().replace("t_end: 300.0", "t_end: 30.0").replace("100.0", "10.0")
     path = tmp_path / "map.yaml"
     path.write_text(words)
-    data = run_study(path, tmp_path / "results")
+    data = run_study(path, tmp_path / "results", tiny=True)
     assert (data["status"] == Status.SKIPPED).any()
-    made = archive([str(path)], tmp_path / "results", date=DATE, root=ROOT)
-    chunks = len(plan(load_study(path)).chunks)
+    made = archive([str(path)], tmp_path / "results", date=DATE, root=ROOT, tiny=True)
+    assert made == tmp_path / "results" / "tiny" / "archive" / "map.zip"
+    chunks = len(plan(load_study(path, tiny=True)).chunks)
     assert chunks > 1
     found = verify(made, recompute=chunks, here=True)
     assert sum("bit for bit" in line for line in found) == chunks

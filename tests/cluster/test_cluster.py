@@ -20,10 +20,10 @@ from tests.running import ROOT, environment, files_of, start
 
 from neurolim import core
 from neurolim.api import run_study
+from neurolim.pipeline.engine import Engine, run_batch
 from neurolim.pipeline.simulate import simulate
-from neurolim.sweep.chunks import plan
-from neurolim.sweep.engine import Engine, run_batch
-from neurolim.sweep.study import load_study
+from neurolim.study.plan import plan
+from neurolim.study.study import load_study
 
 pytestmark = pytest.mark.workflow
 
@@ -124,7 +124,7 @@ def test_engines_that_cannot_be_are_refused(thirds, tmp_path, engine, key):
 
 
 def test_what_tasks_give_comes_in_their_order(thirds):
-    from neurolim.sweep.engine import Task, run_tasks
+    from neurolim.pipeline.engine import Task, run_tasks
 
     loaded = load_study(thirds[0])
     tasks = [
@@ -148,7 +148,7 @@ def test_what_tasks_give_comes_in_their_order(thirds):
 
 
 def test_after_an_interruption_threads_stop_and_later_work_goes_on(thirds):
-    from neurolim.sweep.engine import Task, run_tasks
+    from neurolim.pipeline.engine import Task, run_tasks
 
     loaded = load_study(thirds[0])
     options = loaded.reference_options_at(0)
@@ -163,7 +163,7 @@ def test_after_an_interruption_threads_stop_and_later_work_goes_on(thirds):
 
 
 def test_a_worker_with_other_code_is_refused(thirds):
-    from neurolim.sweep.engine import Task
+    from neurolim.pipeline.engine import Task
 
     loaded = load_study(thirds[0])
     task = Task("linear", "particles", loaded.params_at(0), loaded.options_at(0), 1, 0, 1)

@@ -8,7 +8,7 @@ import pytest
 from neurolim import run_study
 from neurolim.core import Kind
 from neurolim.pipeline.verdicts import outcome_of
-from neurolim.sweep.study import load_study
+from neurolim.study.study import load_study
 
 QUICK = ("001-theorem-1-5", "002-theorem-2-7", "particles-against-kinetic")
 OTHERS = (
@@ -27,9 +27,9 @@ OTHERS = (
     "name", [*(pytest.param(name, marks=pytest.mark.ci) for name in QUICK), *OTHERS]
 )
 def test_tiny_study_contradicts_no_theorem(name, root, tmp_path):
-    path = root / "config" / "tiny" / f"{name}.yaml"
-    run_study(path, tmp_path)
-    outcome = outcome_of(load_study(path), tmp_path)
+    study = load_study(root / "config" / "studies" / f"{name}.yaml", tiny=True)
+    run_study(study, tmp_path)
+    outcome = outcome_of(study, tmp_path)
     assert Kind.AGREES in outcome.kinds
     contradicted = [
         (table.name, row.label)
@@ -42,13 +42,13 @@ def test_tiny_study_contradicts_no_theorem(name, root, tmp_path):
 @pytest.mark.slow
 def test_entropy_of_ill_prepared_data_is_what_its_layer_holds(root, tmp_path):
     # docs/mean-field.md, section 3; at test size the integral ends at t = 0.5.
-    path = root / "config" / "tiny" / "002-proposition-3-6.yaml"
+    path = root / "config" / "studies" / "002-proposition-3-6.yaml"
     text = path.read_text("utf-8")
     text = text.replace("records: 12", "records: 60")
     text = text.replace("[1.0e-5, 1.0e-3, 3]", "[1.0e-5, 4.0e-5, 3]")
     study = tmp_path / "layer.yaml"
     study.write_text(text, "utf-8")
-    found = run_study(study, tmp_path / "results")
+    found = run_study(study, tmp_path / "results", tiny=True)
 
     def entropy(d):
         return 0.5 * (d - np.log1p(d))

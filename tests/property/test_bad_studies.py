@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neurolim import StudyError, load_study
-from neurolim.sweep.study import Study, parse_study
+from neurolim.study.study import Study, parse_study
 
 JUNK = st.one_of(
     st.none(),

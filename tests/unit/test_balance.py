@@ -350,10 +350,10 @@ STUDIES = (
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in STUDIES if name != "balance-wiring"])
 def test_tiny_study_runs_and_nothing_disagrees(root, tmp_path, name):
-    run_study(root / "config" / "tiny" / f"{name}.yaml", tmp_path)
+    run_study(root / "config" / "studies" / f"{name}.yaml", tmp_path, tiny=True)
     verdicts = [
         kind
-        for table in (tmp_path / name / "tables").glob("*.csv")
+        for table in (tmp_path / "tiny" / name / "tables").glob("*.csv")
         for kind in pd.read_csv(table).get("verdict", pd.Series(dtype=str))
     ]
     assert "disagrees" not in verdicts

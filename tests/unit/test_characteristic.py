@@ -98,8 +98,8 @@ def test_no_rest_is_a_status():
 
 
 def test_the_study_agrees_and_wrong_expectations_do_not(tmp_path):
-    path = STUDIES / "tiny" / "delay.yaml"
-    study, found = load_study(path), run_study(path, tmp_path)
+    study = load_study(STUDIES / "studies" / "delay.yaml", tiny=True)
+    found = run_study(study, tmp_path)
     statistic = study.plugin("statistic", "characteristic_growth")
     options = study.entry_options("statistic", "characteristic_growth")
 

@@ -7,7 +7,7 @@ import pytest
 
 from neurolim.api import run_study
 from neurolim.core import StudyError
-from neurolim.sweep.study import parse_study
+from neurolim.study.study import parse_study
 
 STUDIES = (
     "theorem-1",
@@ -31,8 +31,8 @@ SAMPLED = ("theorem-4", "reflection-schemes")
     "name", [pytest.param(s, marks=pytest.mark.ci) if s in SAMPLED else s for s in STUDIES]
 )
 def test_tiny_study_runs_and_nothing_disagrees(root, tmp_path, name):
-    run_study(root / "config" / "tiny" / f"{name}.yaml", tmp_path)
-    tables = sorted((tmp_path / name / "tables").glob("*.csv"))
+    run_study(root / "config" / "studies" / f"{name}.yaml", tmp_path, tiny=True)
+    tables = sorted((tmp_path / "tiny" / name / "tables").glob("*.csv"))
     assert tables
     for table in tables:
         frame = pd.read_csv(table)

@@ -25,8 +25,10 @@ from neurolim.core import (
     StudyError,
     Synapses,
 )
+from neurolim.core.wires import Graph, read_wires
 from neurolim.math import cos, pi, sin
-from neurolim.solvers.parts.graphs import fastest_rate, most_heard
+from neurolim.solvers.parts.graphs import most_heard
+from neurolim.solvers.parts.rates import rate_bound
 
 KEY = 7
 
@@ -298,7 +300,8 @@ def test_a_study_may_name_a_file_of_wires_beside_it(tmp_path):
     ("text", "words"),
     [
         (None, "wires.csv: cannot be read: No such file"),
-        (b"\xff\xfe", "wires.csv: not UTF-8 text"),
+        (b"\xff\xfe", "wires.csv:1: not UTF-8 text"),
+        (b"to,from,weight\n0,1,1\n1,2,\xff\n", "wires.csv:3: not UTF-8 text"),
         ("", "wires.csv:1: no column 'to' in the header ''"),
         ("0,1,1.0\n", "wires.csv:1: no column 'to' in the header '0,1,1.0'"),
         ("to,from\n0,1\n", "wires.csv:1: no column 'weight'"),
@@ -307,13 +310,21 @@ def test_a_study_may_name_a_file_of_wires_beside_it(tmp_path):
             "to,from,weight,wieght\n",
             "wires.csv:1: unknown column 'wieght' (did you mean 'weight'?)",
         ),
-        ("to,from,weight\n", "wires.csv: no wires below the header"),
+        ("to,from,weight\n", "wires.csv:1: no wires below the header"),
         ("to,from,weight\n0,1,1\n\n1,2,1\n", "wires.csv:3: '' has 1 cells, not 3"),
         ("to,from,weight\n0,1,1\n,2,1\n", "wires.csv:3: to: '' is no number of a node"),
         ("to,from,weight\n0,-1,1\n", "wires.csv:2: from: '-1' is no number of a node"),
         ("to,from,weight\n0,1.5,1\n", "wires.csv:2: from: '1.5' is no number of a node"),
         ("to,from,weight\n0,1,1\n5,6,1\n", "wires.csv:3 ends at node 6 of 6"),
         ("to,from,weight\n0,1,much\n", "wires.csv:2: weight: 'much' is no finite number"),
+        ("to,from,weight\n0,1,1\n1,2,1_0\n", "wires.csv:3: weight: '1_0' is no finite number"),
+        ("to,from,weight\n0,1,1\n1,2,1e999\n", "wires.csv:3: weight: '1e999' is no finite number"),
+        ("to,from,weight\n0,1,1\n1,2,1#\n", "wires.csv:3: weight: '1#' is no finite number"),
+        ("to,from,weight\n0,1_0,1\n", "wires.csv:2: from: '1_0' is no number of a node"),
+        (
+            "to,from,weight\n0,1,1\n1,0,1e308\n1,2,-1.7e308\n",
+            "wires.csv:4: the weights |w| of node 1 add up to no finite number",
+        ),
         ("to,from,weight\n0,1,nan\n", "wires.csv:2: weight: 'nan' is no finite number"),
         ("to,from,weight\n0,1,1\n1,0,1\n0,1,2\n", "wires.csv:4: the wire from 1 to 0 is in line 2"),
     ],
@@ -326,6 +337,36 @@ def test_a_file_of_wires_that_does_not_fit_is_refused_with_its_line(tmp_path, te
         neurolim.load_study(study)
     assert words in str(refusal.value)
     assert str(refusal.value).startswith(f"{study}: options.graph: {tmp_path}")
+
+
+def test_a_file_of_wires_may_end_in_blank_lines_and_have_spaces(tmp_path):
+    path = tmp_path / "wires.csv"
+    path.write_bytes(b"\xef\xbb\xbfweight, to ,from\r\n 1.5e-1 ,0,\t1\r\n-.5,2,0 \r\n\r\n \n")
+    assert list(read_wires(str(path))) == [(0, 1, 0.15), (2, 0, -0.5)]
+
+
+def test_a_graph_is_the_same_wherever_its_wires_come_from_and_another_with_another_weight(tmp_path):
+    path = tmp_path / "wires.csv"
+    path.write_text(LINES)
+    param = Param("graph", Graph(), kind="graph")
+    graphs = [param.check(value) for value in (str(path), ROWS, [*map(list, ROWS)])]
+    assert list(graphs[0]) == list(ROWS)
+    assert len({graph.digest for graph in graphs}) == 1
+    for column in range(3):
+        other = [list(wire) for wire in ROWS]
+        other[1][column] += 1
+        assert param.check(other) != graphs[0]
+
+
+@pytest.mark.parametrize(("n_sites", "n"), [(1, 24), (3, 8)])
+def test_the_heaviest_sums_of_weights_are_those_of_the_matrix(n_sites, n):
+    W, wires = random_graph(n_sites * n)
+    options = {"wires": "given", "graph": Graph(*zip(*wires, strict=True)), "in_degree": 1}
+    blocks = np.abs(W).reshape(n_sites, n, n_sites, n).sum(axis=3)
+    own = np.array([blocks[s, :, s] for s in range(n_sites)])
+    for junctions, inward in (("mean", 1.0), ("wires", own.max())):
+        heard = most_heard(options | {"junctions": junctions}, n_sites, n)
+        assert heard == pytest.approx((blocks.max(), inward), rel=1e-14)
 
 
 def test_a_drift_too_fast_for_the_step_is_refused():
@@ -399,9 +440,16 @@ def test_no_mode_of_a_network_decays_faster_than_the_step_allows(n):
 
     # What neurons hear at the start is bounded by the sums of weights; the slopes take the bound.
     gain, inward = most_heard(
-        {"wires": "given", "graph": wires, "junctions": "mean", "in_degree": 1}, 2, n
+        {
+            "wires": "given",
+            "graph": Graph(*zip(*wires, strict=True)),
+            "junctions": "mean",
+            "in_degree": 1,
+        },
+        2,
+        n,
     )
-    rate = fastest_rate(model, {}, gain, inward)
+    rate = rate_bound(model, {}, gain, inward)
     y = np.repeat([0.3, -0.8], n_sites * n)
     steps = 1e-6 * np.eye(len(y))
     jacobian = np.array([(flow(y + h) - flow(y - h)) / 2e-6 for h in steps]).T
@@ -414,7 +462,10 @@ def test_no_mode_of_a_network_decays_faster_than_the_step_allows(n):
 @pytest.mark.parametrize(
     ("weight", "words"),
     [
-        (1e308, "graph: the weights |w| of node 1 add up to no finite number; allowed: sums up to"),
+        (
+            1e308,
+            "graph: wire 1: the weights |w| of node 1 add up to no finite number; allowed: ",
+        ),
         (8e307, "dt: 0.1 is beyond the stability limit 2/rate = 1.1"),
     ],
 )

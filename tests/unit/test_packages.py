@@ -17,7 +17,7 @@ from neurolim.archive import contents
 from neurolim.archive.verify import ArchiveError, verify
 from neurolim.archive.write import archive
 from neurolim.core import registry
-from neurolim.sweep import zipped
+from neurolim.store import zipped
 
 MODEL = '''"""Two variables."""
 

@@ -239,15 +239,17 @@ def test_maximal_copies_meet_along_one_noise_on_two_variables_and_only_there():
         np.testing.assert_allclose(across[:, 1] - 0.5 * across[:, 0], end - 0.5 * start, atol=1e-12)
 
 
+BETWEEN_WALLS = model_of(
+    lambda x: (0.0,),
+    Noise("x", "size"),
+    state=(State("x", start="start", floor=0.0, ceiling=1.0),),
+)
+
+
 @pytest.mark.parametrize("coupling", COUPLINGS)
 def test_copies_between_two_walls_have_the_law_of_a_reflected_brownian_motion(coupling):
-    model = model_of(
-        lambda x: (0.0,),
-        Noise("x", "size"),
-        state=(State("x", start="start", floor=0.0, ceiling=1.0),),
-    )
     size = {"n_pairs": 500, "dt": 0.01, "coupling": coupling, "t_end": 0.4, "records": 2}
-    found = run(model, 40, {"start": 0.2}, {"start": 0.7}, **size)
+    found = run(BETWEEN_WALLS, 40, {"start": 0.2}, {"start": 0.7}, **size)
     n = np.arange(1, 60)
     for copy, start in enumerate((0.2, 0.7)):
         for t, time in ((1, 0.2), (2, 0.4)):

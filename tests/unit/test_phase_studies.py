@@ -7,7 +7,7 @@ import pytest
 
 from neurolim.api import run_study
 from neurolim.core import Status
-from neurolim.sweep.study import load_study
+from neurolim.study.study import load_study
 
 STUDIES = (
     "basins",
@@ -37,13 +37,13 @@ SAMPLED = ("map-current-a",)
     "name", [pytest.param(s, marks=pytest.mark.ci) if s in SAMPLED else s for s in STUDIES]
 )
 def test_tiny_study_runs_to_tables_and_figures(root, tmp_path, name):
-    path = root / "config" / "tiny" / f"{name}.yaml"
-    study, found = load_study(path), run_study(path, tmp_path)
+    study = load_study(root / "config" / "studies" / f"{name}.yaml", tiny=True)
+    found, home = run_study(study, tmp_path), tmp_path / "tiny" / name
     status = found["status"].values
     assert ((status == int(Status.OK)) | (status == int(Status.SKIPPED))).all()
-    tables = sorted((tmp_path / name / "tables").glob("*.csv"))
+    tables = sorted((home / "tables").glob("*.csv"))
     assert len(tables) > 1
     for table in tables:
         assert len(pd.read_csv(table).columns) > 1, table
     for entry in study.figures:
-        assert (tmp_path / name / "figures" / f"{entry.name}.png").stat().st_size > 1000
+        assert (home / "figures" / f"{entry.name}.png").stat().st_size > 1000

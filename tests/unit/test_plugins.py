@@ -25,10 +25,11 @@ from neurolim.core.digests import model_digest
 from neurolim.kernels.model_code import kernel_key
 from neurolim.new import new
 from neurolim.numerics.structure import structure_of
+from neurolim.pipeline import engine
 from neurolim.pipeline.digests import simulation_code, stage_digests
 from neurolim.pipeline.layout import Layout
-from neurolim.sweep import engine, store, zipped
-from neurolim.sweep.study import parse_study
+from neurolim.store import store, zipped
+from neurolim.study.study import parse_study
 
 #: A neuron of four variables, in two files.
 MODEL = '''"""Four variables, the last one a passive one."""
@@ -183,7 +184,7 @@ def test_another_process_finds_the_files_by_the_tasks_alone(study):
     source = loaded.source("model", "four")
     one = engine.Task(source, "limit", loaded.params_at(0), loaded.options_at(0), 0, 0, 1)
     program = (
-        "import pickle, sys; from neurolim.sweep import engine;"
+        "import pickle, sys; from neurolim.pipeline import engine;"
         "(solved,) = engine.run_batch(*pickle.loads(sys.stdin.buffer.read()));"
         "sys.stdout.buffer.write(pickle.dumps(solved.solution.arrays['mean']))"
     )

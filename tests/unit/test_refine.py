@@ -10,9 +10,10 @@ from neurolim.core import Status, StudyError
 from neurolim.pipeline.digests import simulation_digest
 from neurolim.pipeline.layout import layout_of
 from neurolim.pipeline.simulate import simulate
-from neurolim.sweep import chunks, store
-from neurolim.sweep.refine import corners, levels_of, wanted
-from neurolim.sweep.study import parse_study
+from neurolim.store import store
+from neurolim.study import plan as chunks
+from neurolim.study.refine import corners, levels_of, wanted
+from neurolim.study.study import parse_study
 
 
 def study(name, analysis=True, **more):

@@ -36,8 +36,8 @@ def test_the_variance_is_that_of_lyapunovs_equation_on_drawn_graphs(gain, wires)
 
 
 def test_the_study_agrees_and_wrong_expectations_do_not(tmp_path):
-    path = STUDIES / "tiny" / "sparse-graph.yaml"
-    study, found = load_study(path), run_study(path, tmp_path)
+    study = load_study(STUDIES / "studies" / "sparse-graph.yaml", tiny=True)
+    found = run_study(study, tmp_path)
     statistic = study.plugin("statistic", "sparse_variance")
     options = study.entry_options("statistic", "sparse_variance")
 

@@ -12,7 +12,7 @@ from neurolim.statistics.parts.intervals import geometric_tail, unbiased_mean
 from neurolim.statistics.parts.mmo_tables import judge
 from neurolim.statistics.parts.signal import synthetic
 from neurolim.statistics.spiking import mmo, regime
-from neurolim.sweep.study import parse_study
+from neurolim.study.study import parse_study
 
 OPTIONS: dict[str, Any] = {"of": "trace", "after": 0.0, "high": "auto", "low": "auto", "most": 40}
 RULES: dict[str, Any] = {

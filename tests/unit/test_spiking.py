@@ -317,8 +317,8 @@ def test_thresholds_in_the_wrong_order_and_windows_without_records_are_refused()
     ],
 )
 def test_tiny_study_runs_and_nothing_disagrees(root, tmp_path, name):
-    run_study(root / "config" / "tiny" / f"{name}.yaml", tmp_path)
-    for table in sorted((tmp_path / name / "tables").glob("*.csv")):
+    run_study(root / "config" / "studies" / f"{name}.yaml", tmp_path, tiny=True)
+    for table in sorted((tmp_path / "tiny" / name / "tables").glob("*.csv")):
         frame = pd.read_csv(table)
         if "verdict" in frame:
             assert not frame["verdict"].str.startswith("disagrees").any(), frame

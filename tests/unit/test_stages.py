@@ -18,7 +18,7 @@ from neurolim.api import run_study
 from neurolim.core import Kind, Row, Status, Table, Verdict
 from neurolim.core.verdict import contains
 from neurolim.pipeline import analyse as analysis
-from neurolim.pipeline import results
+from neurolim.pipeline import engine, results
 from neurolim.pipeline.analyse import analyse
 from neurolim.pipeline.collect import collect
 from neurolim.pipeline.digests import simulation_code, simulation_digest, stage_digests
@@ -34,9 +34,9 @@ from neurolim.pipeline.outline import (
 from neurolim.pipeline.simulate import simulate
 from neurolim.run import progress_line
 from neurolim.status import status_of
-from neurolim.sweep import chunks as planning
-from neurolim.sweep import engine, store
-from neurolim.sweep.study import Study, parse_study
+from neurolim.store import store
+from neurolim.study import plan as planning
+from neurolim.study.study import Study, parse_study
 
 SMALL = {"n_neurons": 64, "t_end": 1.0, "records": 4, "dt": 0.05}
 

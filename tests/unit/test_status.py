@@ -9,13 +9,14 @@ import time
 import pytest
 
 from neurolim.api import run_study
+from neurolim.launch import lock
+from neurolim.launch.progress import note_path, reporting
 from neurolim.pipeline.layout import Layout, Page
 from neurolim.pipeline.outline import Outline
 from neurolim.run import progress_line
 from neurolim.status import status_of
-from neurolim.sweep import lock, store
-from neurolim.sweep.progress import note_path, reporting
-from neurolim.sweep.study import load_study
+from neurolim.store import store
+from neurolim.study.study import load_study
 
 STUDY = """
 model: linear
@@ -94,7 +95,7 @@ def test_progress_shows_chunks_rate_and_time_left(tmp_path):
     digests = {"collect": "c", "reduce": "r", "figures/a": "f"}
     pages = (Page("tables", "runs"), Page("figures", "a"))
     one = Outline(
-        path="s.yaml", name="s", layout=Layout(tmp_path, "s"), chunks=tuple("0123"),
+        arguments="s.yaml", name="s", layout=Layout(tmp_path, "s"), chunks=tuple("0123"),
         chunk_digests={}, digests=digests, pages=pages, memory_mb=1, minutes=1, dataset_mb=1,
         earlier={}, said="",
     )  # fmt: skip

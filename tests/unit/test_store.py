@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neurolim.sweep import store
+from neurolim.store import store
 
 
 def dataset():
@@ -36,7 +36,7 @@ def test_same_numbers_give_the_same_bytes_in_another_process(tmp_path):
     here = store.write_dataset(tmp_path / "a.zip", dataset())
     program = (
         "import sys; sys.path.insert(0, sys.argv[2])\n"
-        "from test_store import dataset\nfrom neurolim.sweep import store\n"
+        "from test_store import dataset\nfrom neurolim.store import store\n"
         "print(store.write_dataset(sys.argv[1], dataset()))"
     )
     there = subprocess.run(

@@ -11,8 +11,8 @@ import yaml
 
 from neurolim import StudyError, load_study
 from neurolim.api import run_study
-from neurolim.sweep.chunks import check_fit, plan
-from neurolim.sweep.study import parse_study
+from neurolim.study.plan import check_fit, plan
+from neurolim.study.study import parse_study
 
 
 def changed(mapping, path, value):
@@ -228,7 +228,7 @@ def test_studies_that_do_not_fit_are_refused(mapping, tmp_path, monkeypatch):
     blocked.write_text("")
     with pytest.raises(StudyError, match="cannot write"):
         check_fit(parse_study(mapping), blocked)
-    monkeypatch.setattr("neurolim.sweep.chunks._physical_memory", lambda: 2**20)
+    monkeypatch.setattr("neurolim.study.plan._physical_memory", lambda: 2**20)
     with pytest.raises(StudyError, match="memory"):
         check_fit(parse_study(mapping), tmp_path)
 

@@ -28,9 +28,9 @@ from neurolim.core.model import COMMON, MULTIPLICATIVE
 from neurolim.kernels.model_code import compiled_equations, kernel_key
 from neurolim.laws import Mixture, Samples, Uniform
 from neurolim.numerics.structure import structure_of
+from neurolim.pipeline import engine
 from neurolim.pipeline.outline import outline
-from neurolim.sweep import engine
-from neurolim.sweep.study import parse_study
+from neurolim.study.study import parse_study
 from neurolim.text.model import written
 
 
@@ -354,8 +354,8 @@ REFUSED = {
     "1e999*v": V + "a constant of inf",
     "9" * 500: V + "a constant of inf",
     "v/0": V + "division by zero",
-    "1/w": "model.drift: cannot be called: ZeroDivisionError",
-    "sqrt(v - 1)": "model.drift: cannot be called: ValueError: math domain error",
+    "1/w": V + "cannot be called: ZeroDivisionError",
+    "sqrt(v - 1)": V + "cannot be called: ValueError: math domain error",
     "(" * 300 + "v" + ")" * 300: V + "too many nested parentheses",
     "-" * 500 + "v": V + "nested too deeply",
     "+".join(["v"] * 400): V + "nested too deeply",
@@ -366,6 +366,20 @@ REFUSED = {
     "(v": V + "'(' was never closed in '(v'",
     "v +": V + "invalid syntax in 'v +'",
     " ": V + "empty",
+    "v\n - v^3\n - 2w\n": V + "line 3: no operator between two values in 'v - v^3 - 2w'",
+    "v\n\n - u*v": V + "line 3: unknown name 'u'",
+    "\n v\n - w[0]": V + "line 3: '[' is no part",
+    "v -\n (w": V + "line 2: '(' was never closed in 'v - (w'",
+    "v\n - \n": V + "line 2: invalid syntax in 'v -'",
+    "v\n + *w": V + "line 2: invalid syntax",
+    "v\n + where(v,\n 1, 2)": V + "line 2: condition 'v'",
+    "v\n + where(v < 1,\n tan(v),\n 2)": V + "line 3: unknown function 'tan'",
+    "exp(v)\n - w^v\n + v": V + "line 2: power v",
+    "v\n + w/0": V + "line 2: division by zero",
+    "v\n - 1e300*w": V + "line 2: a constant of 1e+300",
+    "v\n - (v + w + a + b)^16": V + "line 2: 969 terms",
+    "v" + " + v*w\n" * 59: V + "nested too deeply",
+    "(v + w)*(v - w)*(v + 2)^4\n * (v + w + a + b)^4": V + "700 terms",
     True: V + "got True",
     math.nan: V + "got nan",
     10**400: V + "a number that is too large",
@@ -416,7 +430,14 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"state": {"v": {"period": -1}, "w": {}}}, "model.state.v.period: got -1"),
     ({"state": {"v": {"range": 1}, "w": {}}}, "model.state.v.range: got 1"),
     ({"state": {"v": {"name": "a b"}, "w": {}}}, "model.state: 'a b' is no name"),
-    ({"terms": {"k": "1/(a - 1)"}}, "model.terms: no number with these parameters: float div"),
+    ({"terms": {"j": "a", "k": "1/(a - 1)"}}, "model.terms.k: no number with these parameters: "),
+    ({"terms": {"k": "1/w"}, "noise": {"v": "k"}}, "model.terms.k: cannot be called: ZeroDiv"),
+    ({"terms": {"j": "v", "k": "j +\n l"}}, "model.terms.k: line 2: unknown name 'l'"),
+    ({"noise": {"w": "1/w"}}, "model.noise.w: cannot be called: ZeroDiv"),
+    ({"gap_junctions": {"v": "1/mean(w)"}}, "model.gap_junctions.v: cannot be called: ZeroDiv"),
+    ({"fields": {"f": "1/w"}}, "model.fields.f: cannot be called: ZeroDiv"),
+    ({"drift": {"v": 0, "w": "v +\n 1/w"}}, "model.drift.w: cannot be called: ZeroDiv"),
+    ({"state": {"v": {"start": "1/(a - 1)"}, "w": {}}}, "model.state.v.start: cannot be called"),
     ({"initial": {"v": 0, "w": 0}}, "model.state.v.start: the section `initial` says"),
     ({"sites": ["E", "E"]}, "model.sites: two with one label"),
     ({"sites": ["E"], "weights": [[1, 2]]}, "model.weights.1: got [1, 2]"),
@@ -480,7 +501,7 @@ def test_another_process_finds_what_was_compiled_for_a_text(study):
     source = loaded.source("model", "mine")
     task = engine.Task(source, "limit", loaded.params_at(0), loaded.options_at(0), 0, 0, 1)
     program = (
-        "import pickle, sys; from neurolim import core; from neurolim.sweep import engine;"
+        "import pickle, sys; from neurolim import core; from neurolim.pipeline import engine;"
         "from neurolim.kernels.model_code import kernel_key;"
         "tasks, code = pickle.loads(sys.stdin.buffer.read());"
         "(solved,) = engine.run_batch(tasks, code);"

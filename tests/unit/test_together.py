@@ -23,7 +23,7 @@ from neurolim.core import (
     Synapses,
 )
 from neurolim.math import cos, sin
-from neurolim.solvers.parts.steps import joint_rate_at_rest
+from neurolim.solvers.parts.rates import joint_rate_at_rest
 
 KEY = 4
 P = 9

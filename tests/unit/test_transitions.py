@@ -232,8 +232,8 @@ def test_linear_noise_has_the_closed_moments_of_noisy_conductances():
 @pytest.mark.slow
 @pytest.mark.ci
 def test_the_study_of_noisy_conductances_agrees_at_test_size(root, tmp_path):
-    run_study(root / "config" / "tiny" / "noisy-conductances.yaml", tmp_path)
-    found = pd.read_csv(tmp_path / "noisy-conductances" / "tables" / "agreement.csv")
+    run_study(root / "config" / "studies" / "noisy-conductances.yaml", tmp_path, tiny=True)
+    found = pd.read_csv(tmp_path / "tiny" / "noisy-conductances" / "tables" / "agreement.csv")
     # Mean, and covariances of v and w at two points and four times: channels do not fluctuate.
     assert found["compared"].tolist() == [16, 24, 24]
     assert found["verdict"].str.startswith("agrees").all()

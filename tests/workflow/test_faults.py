@@ -18,9 +18,10 @@ from tests.running import files_of, members, start
 
 from neurolim.api import run_study
 from neurolim.core import StudyError
+from neurolim.launch import lock
+from neurolim.launch.progress import note_path, reporting
 from neurolim.run import Stalled
-from neurolim.sweep import lock, store
-from neurolim.sweep.progress import note_path, read_note, reporting
+from neurolim.store import store
 
 pytestmark = pytest.mark.workflow
 
@@ -156,7 +157,7 @@ def test_a_frozen_job_is_ended_and_done_again(pieces, tmp_path):
     deadline = time.monotonic() + 120
     while not frozen and time.monotonic() < deadline:
         for path in chunks.glob("*.progress"):
-            if victim := read_note(path).get("process"):
+            if victim := store.read_note(path).get("process"):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(victim, signal.SIGSTOP)
                     frozen = victim
@@ -278,9 +279,9 @@ def test_only_a_silent_job_of_this_machine_is_ended(tmp_path):
     silent = subprocess.Popen(words, start_new_session=True)
     try:
         with reporting(path):
-            note = read_note(path)
+            note = store.read_note(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        stalled = Stalled(str(tmp_path), ["pieces"], 3.0)
+        stalled = Stalled(tmp_path, ["pieces"], 3.0)
         for other in (
             {"process": silent.pid, "machine": "elsewhere"},
             {"process": os.getpid()},
@@ -309,7 +310,7 @@ def test_progress_that_cannot_be_written_does_not_stop_the_work(tmp_path):
 
 
 def test_a_study_has_one_digest_per_part_of_its_first_axis(mapping, tmp_path):
-    from neurolim.sweep.study import parse_study
+    from neurolim.study.study import parse_study
 
     longer = mapping | {"grid": mapping["grid"] | {"eps": {"inverse": [10, 20, 50, 100]}}}
     before, after = parse_study(mapping), parse_study(longer)

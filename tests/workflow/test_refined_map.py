@@ -12,8 +12,9 @@ from tests.running import files_of, start
 from neurolim.api import run_study
 from neurolim.core import Status
 from neurolim.pipeline.layout import layout_of
-from neurolim.sweep import chunks, store
-from neurolim.sweep.study import load_study
+from neurolim.store import store
+from neurolim.study import plan as chunks
+from neurolim.study.study import load_study
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 

@@ -20,7 +20,7 @@ from neurolim.cli import main
 
 pytestmark = pytest.mark.workflow
 
-TINY = ("config/tiny/fig-6-1.yaml", "config/tiny/linear.yaml")
+STUDIES = ("config/studies/fig-6-1.yaml", "config/studies/linear.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def copy(tmp_path_factory):
     for name in ("src", "workflow", "config", "profiles"):
         shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
     # Every job is a start of Python: two chunks show what eight do.
-    study = target / TINY[0]
+    study = target / STUDIES[0]
     study.write_text(study.read_text().replace("chunk_seconds: 0.02", "chunk_seconds: 0.07"))
     return target
 
@@ -68,36 +68,36 @@ def configured(studies, results):
 @pytest.fixture(scope="module")
 def finished(copy):
     """Return the project after a run of the tiny studies."""
-    found = neurolim(copy, "run", *TINY, "--cores", "2", "--results", "results")
-    assert "report: results/report.html" in found.stdout
-    assert found.stdout.splitlines()[-1] == "verdicts: results/verdicts.html"
+    found = neurolim(copy, "run", "--tiny", *STUDIES, "--cores", "2", "--results", "results")
+    assert "report: results/tiny/report.html" in found.stdout
+    assert found.stdout.splitlines()[-1] == "verdicts: results/tiny/verdicts.html"
     assert re.search(r"\d/\d chunks", found.stdout)
     return copy
 
 
 def test_run_makes_everything_it_promises(finished):
-    home = finished / "results" / "fig-6-1"
+    home = finished / "results" / "tiny" / "fig-6-1"
     for table in ("runs", "convergence_rate", "convergence_levels"):
         for kind in ("csv", "json", "html", "tex"):
             assert (home / "tables" / f"{table}.{kind}").stat().st_size > 50
     for figure in ("profile", "rate_plot", "trajectories"):
         for kind in ("svg", "pdf", "png"):
             assert (home / "figures" / f"{figure}.{kind}").stat().st_size > 1000
-    verdicts = json.loads((finished / "results" / "verdicts.json").read_text())
+    verdicts = json.loads((finished / "results" / "tiny" / "verdicts.json").read_text())
     assert [study["study"] for study in verdicts["studies"]] == ["linear", "fig-6-1"]
     assert all(study["verdicts"] for study in verdicts["studies"])
     header = (home / "tables" / "convergence_rate.csv").read_text().splitlines()[0]
     assert header == (
         "quantity,over,order,order_low,order_high,expected,constant,levels,verdict,reason"
     )
-    report = (finished / "results" / "report.html").read_text()
+    report = (finished / "results" / "tiny" / "report.html").read_text()
     assert "voltage_variance" in report
     assert "predicted [core s]" in (home / "costs.html").read_text()
     assert "no rate is claimed" in report
 
 
 def test_snakemake_and_the_library_give_the_same_bytes(finished, tmp_path):
-    run_study(finished / TINY[1], tmp_path, workers=2)
+    run_study(finished / STUDIES[1], tmp_path, workers=2, tiny=True)
     for name in (
         "data.zip",
         "data.json",
@@ -107,21 +107,24 @@ def test_snakemake_and_the_library_give_the_same_bytes(finished, tmp_path):
         "figures/agreement.svg",
         "chunks/0.zip",
     ):
-        here, there = tmp_path / "linear" / name, finished / "results" / "linear" / name
+        here, there = (
+            tmp_path / "tiny" / "linear" / name,
+            finished / "results" / "tiny" / "linear" / name,
+        )
         assert here.read_bytes() == there.read_bytes(), name
 
 
-def planned(project, studies=TINY):
+def planned(project, studies=STUDIES):
     """Return the rules, less studies, that a run with the project's code would execute now."""
-    words = ["--dry-run", *configured(studies, "results")]
+    words = ["--dry-run", *configured(studies, "results"), "tiny=true"]
     text = snakemake(project, *words, code=project).stdout
     return set(re.findall(r"^(?:local)?rule ([a-z]+)", text, re.MULTILINE)) - {"all"}
 
 
 def test_edits_rerun_exactly_what_they_touch(finished):
-    study, picture = TINY[0], "src/neurolim/figures/laws/profile.py"
+    study, picture = STUDIES[0], "src/neurolim/figures/laws/profile.py"
 
-    def edited(*edits, studies=TINY):
+    def edited(*edits, studies=STUDIES):
         """Return what a run would execute after edits, each (file, old, new); undo them."""
         before = {name: (finished / name).read_text() for name, _, _ in edits}
         for name, old, new in edits:
@@ -136,7 +139,7 @@ def test_edits_rerun_exactly_what_they_touch(finished):
     assert edited(
         (study, "title:", "# a comment\ntitle:"),
         (picture, "offset = ", "# why\n            offset = "),
-        studies=[f"./{TINY[0]}", str(finished / TINY[1])],
+        studies=[f"./{STUDIES[0]}", str(finished / STUDIES[1])],
     ) == set()  # fmt: skip
     assert edited((study, "title:", "no_verdict: none\ntitle:")) == {"verdicts"}
     assert edited((picture, "3.6 *", "3.7 *")) == {"analyse", "verdicts"}
@@ -241,15 +244,16 @@ def children(parent, words):
 
 
 def test_a_damaged_chunk_stops_the_run_with_one_clear_message(finished, tmp_path):
-    shutil.copytree(finished / "results" / "linear", tmp_path / "linear")
-    chunk = tmp_path / "linear" / "chunks" / "0.zip"
+    shutil.copytree(finished / "results" / "tiny" / "linear", tmp_path / "tiny" / "linear")
+    chunk = tmp_path / "tiny" / "linear" / "chunks" / "0.zip"
     content = bytearray(chunk.read_bytes())
     content[len(content) // 2] ^= 1
     chunk.write_bytes(content)
     found = neurolim(
         finished,
         "collect",
-        TINY[1],
+        STUDIES[1],
+        "--tiny",
         "--results",
         str(tmp_path),
         check=False,
@@ -278,9 +282,12 @@ def refused(capsys, *words):
         (["run", "missing.yaml"], "missing.yaml"),
         (["list", "modell"], "model, solver"),
         (["list", "model", "hodgkin"], "fitzhugh_nagumo"),
-        (["simulate", TINY[1], "--chunk", "99", "--output", "x.zip"], "chunk"),
-        (["plan", TINY[1], "--results", "/proc/nowhere"], "cannot write"),
-        (["simulate", TINY[1], "--chunk", "0", "--output", "/proc/nowhere/0.zip"], "cannot write"),
+        (["simulate", STUDIES[1], "--chunk", "99", "--output", "x.zip"], "chunk"),
+        (["plan", STUDIES[1], "--results", "/proc/nowhere"], "cannot write"),
+        (
+            ["simulate", STUDIES[1], "--chunk", "0", "--output", "/proc/nowhere/0.zip"],
+            "cannot write",
+        ),
     ],
 )
 def test_refused_input_is_one_line_and_exit_code_two(monkeypatch, capsys, words, part):

@@ -42,13 +42,13 @@ for study in STUDIES.values():
             "../../environment.yml"
         resources:
             mem_mb=1024,
-            study=study.path,
+            study=study.arguments,
             results=RESULTS,
         params:
             study=study.name,  # for the captions
             digest=[study.digests["collect"], study.digests[study.pages[0].key]],
         shell:
-            "neurolim collect {resources.study:q} --results {resources.results:q} > {log:q} 2>&1"
+            "neurolim collect {resources.study} --results {resources.results:q} > {log:q} 2>&1"
 
     rule:
         name:
@@ -67,7 +67,7 @@ for study in STUDIES.values():
             "../../environment.yml"
         resources:
             mem_mb=study.dataset_mb,
-            study=study.path,
+            study=study.arguments,
             results=RESULTS,
         params:
             study=study.name,  # for the captions
@@ -75,4 +75,4 @@ for study in STUDIES.values():
             # What could not be made is tried again.
             failed=study.attempts,
         shell:
-            "neurolim analyse {resources.study:q} --results {resources.results:q} > {log:q} 2>&1"
+            "neurolim analyse {resources.study} --results {resources.results:q} > {log:q} 2>&1"

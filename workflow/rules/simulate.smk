@@ -10,10 +10,10 @@ rule simulate:
             else []
         ),
     output:
-        data=f"{RESULTS}/{{study}}/chunks/{{chunk}}.zip",
-        record=f"{RESULTS}/{{study}}/chunks/{{chunk}}.json",
+        data=f"{HOME}/{{study}}/chunks/{{chunk}}.zip",
+        record=f"{HOME}/{{study}}/chunks/{{chunk}}.json",
     log:
-        f"{RESULTS}/{{study}}/logs/simulate-{{chunk}}.log",
+        f"{HOME}/{{study}}/logs/simulate-{{chunk}}.log",
     # A job that was killed, with its node or by hand, starts again.
     retries: 2
     conda:
@@ -22,12 +22,12 @@ rule simulate:
     resources:
         mem_mb=lambda wildcards: STUDIES[wildcards.study].memory_mb,
         runtime=lambda wildcards: STUDIES[wildcards.study].minutes,
-        study=lambda wildcards: STUDIES[wildcards.study].path,
+        study=lambda wildcards: STUDIES[wildcards.study].arguments,
         engine=config["engine"],
         address=config["address"],
     params:
         digest=lambda wildcards: STUDIES[wildcards.study].chunk_digest(wildcards.chunk),
     shell:
-        "neurolim simulate {resources.study:q} --chunk {wildcards.chunk} --workers {threads}"
+        "neurolim simulate {resources.study} --chunk {wildcards.chunk} --workers {threads}"
         " --engine {resources.engine:q} --address={resources.address:q}"
         " --output {output.data:q} > {log:q} 2>&1"

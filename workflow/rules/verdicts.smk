@@ -1,5 +1,4 @@
 # Of all studies together one page that says what they say of their statements.
-import shlex
 
 
 rule verdicts:
@@ -9,19 +8,19 @@ rule verdicts:
     output:
         # Snakemake's report sorts categories by name, and a blank comes before all digits.
         report(
-            outline.verdicts(RESULTS)[0],
+            outline.verdicts(RESULTS, TINY)[0],
             caption="../report/verdicts.rst",
             category=" Verdicts",
             labels={"item": "verdicts", "kind": "page"},
         ),
-        outline.verdicts(RESULTS)[1:],
+        outline.verdicts(RESULTS, TINY)[1:],
     log:
-        f"{RESULTS}/logs/verdicts.log",
+        f"{HOME}/logs/verdicts.log",
     localrule: True
     conda:
         "../../environment.yml"
     resources:
-        studies=shlex.join(study.path for study in STUDIES.values()),
+        studies=outline.arguments_of(config["studies"], TINY),
         results=RESULTS,
     params:
         digest=[study.said for study in STUDIES.values()],

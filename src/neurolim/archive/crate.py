@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neurolim.archive import contents
-from neurolim.sweep.study import Study
+from neurolim.study.study import Study
 
 _PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",

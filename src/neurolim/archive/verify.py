@@ -30,12 +30,13 @@ from neurolim.archive import contents, harmless
 from neurolim.archive.write import manifest_of
 from neurolim.core import Status, StudyError
 from neurolim.core.outside import is_file
-from neurolim.sweep import chunks as planning
-from neurolim.sweep import packages, store
-from neurolim.sweep.chunks import dims_of, variables_of
-from neurolim.sweep.sources import PLUGINS, graphs_in, place_of, words_of
-from neurolim.sweep.study import Study, load_study, read_study
-from neurolim.sweep.zipped import Entry, ZipError, entries_of, read_entry
+from neurolim.store import store
+from neurolim.store.zipped import Entry, ZipError, entries_of, read_entry
+from neurolim.study import packages
+from neurolim.study import plan as planning
+from neurolim.study.files import PLUGINS, graphs_in, place_of, words_of
+from neurolim.study.plan import dims_of, variables_of
+from neurolim.study.study import Study, load_study, read_study
 
 #: A text of an archive that is longer is no text of ours.
 _MOST_TEXT = 2**26
@@ -249,7 +250,7 @@ def _studies(
                 for kind, _, word in words
             )
             if trust or not own:
-                studies.append(load_study(file))
+                studies.append(load_study(file, tiny=_is_tiny(named, name)))
             else:
                 texts = {key: mapping.get(key, "") for key in ("title", "claim")}
                 closed[name] = _dry(named, name) | texts
@@ -259,6 +260,12 @@ def _studies(
     if named != closed | {study.name: manifest_of(study) for study in studies}:
         raise ArchiveError([f"{contents.MANIFEST}: is about other studies than studies/"])
     return named, studies
+
+
+def _is_tiny(named: Any, name: str) -> bool:
+    """Return whether the list of contents says that a study is there at test size."""
+    found = named.get(name) if isinstance(named, dict) else None
+    return isinstance(found, dict) and found.get("tiny") is True
 
 
 def _dry(named: Any, name: str) -> dict[str, Any]:
@@ -439,6 +446,7 @@ def _again(
         say(f"{name}: chunk {number} is simulated again")
         output = workspace / "new" / name / "chunks" / f"{number}.zip"
         words = ["simulate", f"studies/{name}.yaml", "--chunk", str(number)]
+        words += ["--tiny"] if study.tiny else []
         process = subprocess.run(
             [str(python), "-m", "neurolim", *words, "--output", str(output)],
             cwd=workspace,

@@ -20,17 +20,19 @@ from neurolim import provenance
 from neurolim.archive import contents, harmless
 from neurolim.archive.crate import crate, title, zenodo
 from neurolim.core import StudyError
+from neurolim.launch import lock
 from neurolim.pipeline.analyse import all_pages, current_pages
 from neurolim.pipeline.collect import damaged_chunks
 from neurolim.pipeline.digests import stage_digests
-from neurolim.pipeline.layout import Page, layout_of
+from neurolim.pipeline.layout import Page, folder, layout_of
 from neurolim.pipeline.verdicts import outcomes_of, verdicts_csv, verdicts_json
 from neurolim.pipeline.verdicts_page import page_of
-from neurolim.sweep import chunks as planning
-from neurolim.sweep import lock, packages, store
-from neurolim.sweep.sources import PLUGINS, files_of, place_of
-from neurolim.sweep.study import Study, load_study
-from neurolim.sweep.zipped import entries_of, read_entry, write_zip
+from neurolim.store import store
+from neurolim.store.zipped import entries_of, read_entry, write_zip
+from neurolim.study import packages
+from neurolim.study import plan as planning
+from neurolim.study.files import PLUGINS, files_of, place_of
+from neurolim.study.study import Study, load_study
 
 
 def archive(
@@ -39,6 +41,7 @@ def archive(
     name: str = "",
     date: str = "",
     root: Path | None = None,
+    tiny: bool = False,
 ) -> Path:
     """Write the archive of studies that have been run; return ``<results>/archive/<name>.zip``.
 
@@ -52,6 +55,7 @@ def archive(
     name : of the archive; the study's, or "studies" for several
     date : of publication, YYYY-MM-DD; else SOURCE_DATE_EPOCH's, else that of the last commit
     root : the folder whose CITATION.cff and LICENSE say whose work it is (the current folder)
+    tiny : the studies at test size, from ``<results>/tiny`` to ``<results>/tiny/archive``
 
     Raises
     ------
@@ -60,16 +64,15 @@ def archive(
     store.StoreError : something is missing, altered or made from another study or code
     """
     root = root or Path.cwd()
-    studies = _checked(paths, root)
+    studies = _checked(paths, root, tiny)
     date = date or _date(root)
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     software = provenance.software()
     names = [study.name for study in studies]
-    target = (
-        Path(results) / "archive" / f"{name or (names[0] if len(names) == 1 else 'studies')}.zip"
-    )
+    home = folder(results, tiny)
+    target = home / "archive" / f"{name or (names[0] if len(names) == 1 else 'studies')}.zip"
     with (
-        lock.locked(results, names),
+        lock.locked(home, names),
         tempfile.TemporaryDirectory(prefix="neurolim-archive-") as workspace,
     ):
         files: dict[str, bytes | Path] = {}
@@ -81,11 +84,11 @@ def archive(
             files.update(_plugins(study))
             files.update(_results(study, Path(results), Path(workspace)))
             words.update(_described(study, files))
-        files.update(_verdicts(paths, results))
+        files.update(_verdicts(paths, results, tiny))
         with_packages = any(name.startswith(f"{packages.PACKAGES}/") for name in files)
         if with_packages:
             words[f"{packages.PACKAGES}/"] = "installed packages that bring plug-ins"
-        report = Path(results) / contents.REPORT
+        report = home / contents.REPORT
         if report.is_file():
             files[contents.REPORT] = report
             words[contents.REPORT] = "report: every table and figure with what it shows"
@@ -114,7 +117,7 @@ def archive(
     return target
 
 
-def _checked(paths: Sequence[str], root: Path) -> list[Study]:
+def _checked(paths: Sequence[str], root: Path, tiny: bool) -> list[Study]:
     """Return the studies of an archive.
 
     Raises
@@ -124,7 +127,7 @@ def _checked(paths: Sequence[str], root: Path) -> list[Study]:
     missing = [part for part in ("CITATION.cff", "LICENSE") if not (root / part).is_file()]
     if missing:
         raise StudyError("", f"no {missing[0]} in {root}", "run this in the project's folder")
-    studies = [load_study(path) for path in paths]
+    studies = [load_study(path, tiny=tiny) for path in paths]
     if len({study.name for study in studies}) < len(studies):
         raise StudyError("studies", "two have one name", "distinct names")
     return studies
@@ -146,13 +149,13 @@ def _check(files: Mapping[str, bytes | Path]) -> None:
             raise StudyError("", found[0], "plain text, numbers and pictures")
 
 
-def _verdicts(paths: Sequence[str], results: str | Path) -> dict[str, bytes]:
+def _verdicts(paths: Sequence[str], results: str | Path, tiny: bool) -> dict[str, bytes]:
     """Return the page of verdicts with links into the archive, and the same for machines."""
 
     def link(study: Study, page: Page) -> str:
         return f"{page.kind}/{study.name}/{page.name}.{page.file_kinds[0]}"
 
-    outcomes = outcomes_of(paths, results)
+    outcomes = outcomes_of(paths, results, tiny)
     # What the runs cost differs each time.
     texts = (page_of(outcomes, link), verdicts_csv(outcomes), verdicts_json(outcomes))
     return {name: text.encode() for name, text in zip(contents.VERDICTS, texts, strict=True)}
@@ -191,9 +194,10 @@ def _date(root: Path) -> str:
 
 
 def manifest_of(study: Study) -> dict[str, Any]:
-    """Return what the list of contents says of a study: title, claim and plan."""
+    """Return what the list of contents says of a study: title, claim, size and plan."""
     the_plan = planning.plan(study)
-    return {
+    size = {"tiny": True} if study.tiny else {}
+    return size | {
         "title": study.title,
         "claim": study.claim,
         "points": the_plan.points,
@@ -302,9 +306,9 @@ def _described(study: Study, files: Mapping[str, Any]) -> dict[str, str]:
     if any(file.startswith(f"{PLUGINS}/{name}/") for file in files):
         words[f"{PLUGINS}/{name}/"] = f"files that {name} names: plug-ins and wires"
     for file in files:
-        folder, _, base = file.partition("/")
-        if folder in ("tables", "figures") and base.startswith(f"{name}/"):
-            words[file] = f"{folder[:-1]} {base.split('/')[1]} of {name}"
+        kind, _, base = file.partition("/")
+        if kind in ("tables", "figures") and base.startswith(f"{name}/"):
+            words[file] = f"{kind[:-1]} {base.split('/')[1]} of {name}"
     return words
 
 
@@ -315,7 +319,7 @@ def _readme(
     date: str,
     with_packages: bool,
 ) -> str:
-    first = studies[0].name
+    first, size = studies[0].name, " --tiny" if studies[0].tiny else ""
     claims = {study.name: html.unescape(study.cited_claim) for study in studies}
     told = "\n".join(
         f"- **{study.name}**: {study.title}. {claims[study.name]}" for study in studies
@@ -332,7 +336,8 @@ def _readme(
         path = "    export PYTHONPATH=$PWD/code/packages\n"
     return f"""# {title(studies)}
 
-{date}. Made with {versions}. Begin with `verdicts.html`: what was measured beside what is claimed.
+{date}. Made{" at test size" if size else ""} with {versions}.
+Begin with `verdicts.html`: what was measured beside what is claimed.
 
 {told}
 
@@ -378,10 +383,10 @@ Without neurolim, from the archive itself (Python 3.11 or newer; this runs the c
     python3 -m venv env && . env/bin/activate
     pip install --require-hashes -r code/requirements.lock
     pip install --no-deps --no-build-isolation ./code
-{path}    neurolim simulate studies/{first}.yaml --chunk 0 --output new/0.zip
+{path}    neurolim simulate studies/{first}.yaml{size} --chunk 0 --output new/0.zip
     sha256sum new/0.zip        # as in chunks/{first}/0.json
 
-All of it again, in that environment: `cd code && neurolim run ../studies/{first}.yaml`.
+All of it again, in that environment: `cd code && neurolim run ../studies/{first}.yaml{size}`.
 
 ## Licence and citation
 

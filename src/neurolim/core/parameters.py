@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from neurolim.core.errors import StudyError, hint, show
-from neurolim.core.wires import Wires, is_wires_file, read_wires
+from neurolim.core.wires import MOST_NODES, Graph, is_wires_file, read_wires
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +140,9 @@ class Param:
             raise StudyError(self.name, f"listed twice: {', '.join(twice)}", "once")
         return tuple(words)
 
-    def _graph(self, value: Any) -> tuple[tuple[int, int, float], ...]:
-        """Return the wires (to, from, weight) of a graph; a sparse matrix has them as entries."""
-        if isinstance(value, Wires):
+    def _graph(self, value: Any) -> Graph:
+        """Return the graph of wires (to, from, weight); a sparse matrix has them as entries."""
+        if isinstance(value, Graph):
             return value
         if is_wires_file(value):
             try:
@@ -156,7 +156,7 @@ class Param:
             value = [*zip(*columns, strict=True)]
         if not _is_list(value) or not all(_is_list(wire) for wire in value):
             raise StudyError(self.name, f"wrong type: got {show(value)}", self.describe())
-        node = Param(self.name, 0, kind="integer", low=0)
+        node = Param(self.name, 0, kind="integer", low=0, high=MOST_NODES - 1)
         wires = []
         for row, wire in enumerate(value):
             if len(wire) not in (2, 3):
@@ -167,7 +167,7 @@ class Param:
             except StudyError as error:
                 problem = f"wire {row + 1}: {error.problem}"
                 raise StudyError(self.name, problem, self.describe()) from None
-        return tuple(wires)
+        return Graph(*zip(*wires, strict=True))
 
     def _number(self, value: Any) -> float | int:
         if isinstance(value, (bool, np.bool_)) or not isinstance(

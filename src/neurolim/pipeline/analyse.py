@@ -22,8 +22,8 @@ from neurolim.pipeline.collect import RUNS, page_record
 from neurolim.pipeline.digests import digest_of, stage_digests
 from neurolim.pipeline.layout import Layout, Page, layout_of
 from neurolim.pipeline.results import figure_of, statistics_of, tables_of
-from neurolim.sweep import store
-from neurolim.sweep.study import Study
+from neurolim.store import store
+from neurolim.study.study import Study
 
 
 def pages_of(study: Study) -> tuple[Page, ...]:

@@ -21,11 +21,10 @@ from neurolim.pipeline.digests import (
 )
 from neurolim.pipeline.layout import Layout, Page, layout_of
 from neurolim.pipeline.results import failed_runs
-from neurolim.sweep import chunks as planning
-from neurolim.sweep import store
-from neurolim.sweep.assemble import assemble
-from neurolim.sweep.progress import read_note
-from neurolim.sweep.study import Study, load_study
+from neurolim.store import store
+from neurolim.store.assemble import assemble
+from neurolim.study import plan as planning
+from neurolim.study.study import Study, load_study
 
 RUNS = Page("tables", "runs")
 _COSTS = (
@@ -169,7 +168,7 @@ def costs_of(study: Study, layout: Layout) -> Table:
     """Return what every chunk took beside what the cost model said."""
     the_plan = planning.plan(study)
     notes = [
-        read_note(layout.chunk(number).with_suffix(".cost"))
+        store.read_note(layout.chunk(number).with_suffix(".cost"))
         for number in range(len(the_plan.chunks))
     ]
     names = ("wall_seconds", "compile_seconds", "core_seconds", "peak_memory_mib")

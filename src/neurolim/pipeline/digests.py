@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 from neurolim import provenance
-from neurolim.sweep import chunks as planning
-from neurolim.sweep.study import Study
+from neurolim.study import plan as planning
+from neurolim.study.study import Study
 
 _COLLECT = "neurolim.pipeline.collect"
 #: What solvers import with `core` and no number of a simulation depends on.
@@ -35,7 +35,7 @@ def simulation_digest(study: Study, runs: range) -> str:
             {"name": first.name, "options": first.options},
         ]
         parts.append(provenance.code_digest(study.module("statistic", first.name)))
-        parts.append(provenance.code_digest("neurolim.sweep.refine"))
+        parts.append(provenance.code_digest("neurolim.study.refine"))
     return digest_of(*parts)
 
 
@@ -57,7 +57,7 @@ def collected_digest(study: Study) -> str:
         _words(study),
         study.definition(),
         simulation_code(study),
-        provenance.code_digest("neurolim.sweep.assemble", without=_JUDGING),
+        provenance.code_digest("neurolim.store.assemble", without=_JUDGING),
     )
 
 

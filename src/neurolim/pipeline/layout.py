@@ -11,6 +11,7 @@ In the folder of results:
     <study>/costs.html                       <study>/logs/<stage>.log
     verdicts.html, .csv, .json               what all studies of a run say of their statements
     report.html                              logs/snakemake.log
+    tiny/                                    the same of studies at test size
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurolim.sweep.study import Study
+from neurolim.study.study import Study
 
 _PAIR = ("zip", "json")
 
@@ -52,14 +53,19 @@ class Page:
         return _KINDS[self.kind]
 
 
-def verdict_files(results: str | Path) -> tuple[Path, ...]:
+def folder(results: str | Path, tiny: bool) -> Path:
+    """Return the folder of all studies of one size in the folder of all results."""
+    return Path(results) / "tiny" if tiny else Path(results)
+
+
+def verdict_files(results: str | Path, tiny: bool = False) -> tuple[Path, ...]:
     """Return the files of the verdicts of all studies, what people look at first."""
-    return tuple(Path(results) / f"verdicts.{kind}" for kind in ("html", "csv", "json"))
+    return tuple(folder(results, tiny) / f"verdicts.{kind}" for kind in ("html", "csv", "json"))
 
 
 def layout_of(study: Study, results: str | Path) -> Layout:
     """Return where the results of a study lie in the folder of all results."""
-    return Layout(Path(results), study.name)
+    return Layout(folder(results, study.tiny), study.name)
 
 
 @dataclass(frozen=True)
@@ -68,17 +74,17 @@ class Layout:
 
     Parameters
     ----------
-    results : folder of all results
+    folder : of all studies of its size
     study : name of the study
     """
 
-    results: Path
+    folder: Path
     study: str
 
     @property
     def home(self) -> Path:
         """Return the folder of the study."""
-        return self.results / self.study
+        return self.folder / self.study
 
     def chunk(self, number: int) -> Path:
         """Return the file of a chunk."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +20,18 @@ from neurolim.pipeline.digests import (
     verdicts_digest,
 )
 from neurolim.pipeline.layout import Layout, Page, layout_of, verdict_files
-from neurolim.sweep import chunks as planning
-from neurolim.sweep import lock, store
-from neurolim.sweep.study import Study, load_study
+from neurolim.store import store
+from neurolim.study import plan as planning
+from neurolim.study.study import Study, load_study
 
 #: What the workflow does where a configuration says nothing else.
-SETTINGS: Mapping[str, Any] = {"results": "results", "threads": 1, "engine": "local", "address": ""}
+SETTINGS: Mapping[str, Any] = {
+    "results": "results",
+    "tiny": False,
+    "threads": 1,
+    "engine": "local",
+    "address": "",
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class Outline:
 
     Parameters
     ----------
-    path, name : of the study
+    arguments : by which a verb finds the study, for a shell
+    name : of the study
     layout : where its results lie
     chunks : numbers of the chunks
     chunk_digests : what each chunk depends on, by number
@@ -46,7 +52,7 @@ class Outline:
     said : digest of what the page of verdicts says of the study beside its verdicts
     """
 
-    path: str
+    arguments: str
     name: str
     layout: Layout
     chunks: tuple[str, ...]
@@ -101,18 +107,23 @@ class Outline:
         return [str(path) for path in self.layout.files_of(page)]
 
 
-def outline(path: str, results: str | Path) -> Outline:
+def arguments_of(paths: Iterable[str], tiny: bool) -> str:
+    """Return the words by which a verb finds studies of one size, for a shell."""
+    return shlex.join([*paths, "--tiny"] if tiny else paths)
+
+
+def outline(path: str, results: str | Path, tiny: bool = False) -> Outline:
     """Return the outline of a study file.
 
     Raises
     ------
     StudyError : the study is refused
     """
-    study = load_study(path)
+    study = load_study(path, tiny=tiny)
     the_plan = planning.plan(study)
     numbers = [str(number) for number in range(len(the_plan.chunks))]
     return Outline(
-        path=str(path),
+        arguments=arguments_of([path], tiny),
         name=study.name,
         layout=layout_of(study, results),
         chunks=tuple(numbers),
@@ -149,7 +160,21 @@ def study_files(config: Mapping[str, Any]) -> list[str]:
     return list(named)
 
 
-def outlines(paths: Iterable[str], results: str | Path) -> dict[str, Outline]:
+def is_tiny(config: Mapping[str, Any]) -> bool:
+    """Return whether a configuration asks for studies at test size.
+
+    Raises
+    ------
+    StudyError : neither true nor false
+    """
+    given = str(config.get("tiny", SETTINGS["tiny"]))
+    # Snakemake reads `--config tiny=true` as a word.
+    if given.lower() not in ("true", "false"):
+        raise StudyError("tiny", f"got {given[:60]!r}", "true, false", "config/config.yaml")
+    return given.lower() == "true"
+
+
+def outlines(paths: Iterable[str], results: str | Path, tiny: bool = False) -> dict[str, Outline]:
     """Return the outlines of several studies by name.
 
     Raises
@@ -158,7 +183,7 @@ def outlines(paths: Iterable[str], results: str | Path) -> dict[str, Outline]:
     """
     by_name: dict[str, Outline] = {}
     for path in paths:
-        study = outline(str(path), results)
+        study = outline(str(path), results, tiny)
         if study.name in by_name:
             raise StudyError(
                 "studies", f"two studies are named {study.name!r}", "distinct names", str(path)
@@ -167,34 +192,19 @@ def outlines(paths: Iterable[str], results: str | Path) -> dict[str, Outline]:
     return by_name
 
 
-def targets(studies: Mapping[str, Outline], results: str | Path) -> list[str]:
+def targets(studies: Mapping[str, Outline], results: str | Path, tiny: bool = False) -> list[str]:
     """Return every file a full run makes, each by name, so that a lost one is made again."""
     files = [
         str(path)
         for study in studies.values()
         for path in study.layout.every_file(len(study.chunks), study.pages)
     ]
-    return [*verdicts(results), *files]
+    return [*verdicts(results, tiny), *files]
 
 
-def verdicts(results: str | Path) -> list[str]:
+def verdicts(results: str | Path, tiny: bool = False) -> list[str]:
     """Return the files of the verdicts of all studies, what people look at first."""
-    return [str(path) for path in verdict_files(results)]
-
-
-def hold(studies: Mapping[str, Outline], results: str) -> None:
-    """Hold the locks of all studies until this process ends, unless its parent holds them.
-
-    Raises
-    ------
-    StudyError : another process works on one of them
-    """
-    if not os.environ.get(lock.HELD):
-        _KEPT.enter_context(lock.locked(results, list(studies)))
-
-
-#: Locks that end with the process.
-_KEPT = contextlib.ExitStack()
+    return [str(path) for path in verdict_files(results, tiny)]
 
 
 def tidy(studies: Mapping[str, Outline]) -> None:
@@ -212,24 +222,24 @@ def current_pages(studies: Mapping[str, Outline]) -> list[str]:
     ]
 
 
-def where(studies: Mapping[str, Outline], results: str | Path) -> str:
+def where(studies: Mapping[str, Outline], results: str | Path, tiny: bool = False) -> str:
     """Return the sentences that end a run: where everything is."""
     folders = [
         f"{study.name}: tables in {study.layout.home}/tables, figures in "
         f"{study.layout.home}/figures, data in {study.layout.data}"
         for study in studies.values()
     ]
-    return "\n".join([*folders, f"verdicts: {verdicts(results)[0]}"])
+    return "\n".join([*folders, f"verdicts: {verdicts(results, tiny)[0]}"])
 
 
-def captions(paths: Sequence[str], results: str | Path) -> dict[str, Any]:
+def captions(paths: Sequence[str], results: str | Path, tiny: bool = False) -> dict[str, Any]:
     """Return, per study, claim and verdicts in words, as far as they are known by now.
 
     The report's captions show them; before the first run there are no verdicts.
     """
     by_study: dict[str, Any] = {}
     for path in paths:
-        study = load_study(path)
+        study = load_study(path, tiny=tiny)
         verdicts = [
             {"sentence": sentence}
             for table in current_tables(study, results)

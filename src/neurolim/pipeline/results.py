@@ -11,7 +11,7 @@ from typing import Any
 import xarray as xr
 
 from neurolim.core import Status, StudyError, Table
-from neurolim.sweep.study import Entry, Study
+from neurolim.study.study import Entry, Study
 
 
 def statistics_of(study: Study, dataset: xr.Dataset) -> xr.Dataset:

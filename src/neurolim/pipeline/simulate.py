@@ -12,14 +12,14 @@ import numpy as np
 from neurolim import provenance
 from neurolim.core import Status
 from neurolim.pipeline.digests import simulation_code, simulation_digest
-from neurolim.sweep import chunks as planning
-from neurolim.sweep import store
-from neurolim.sweep.assemble import assemble, chunk_dataset
-from neurolim.sweep.refine import filled_with, wanted
-from neurolim.sweep.study import Study
+from neurolim.store import store
+from neurolim.store.assemble import assemble, chunk_dataset
+from neurolim.study import plan as planning
+from neurolim.study.refine import filled_with, wanted
+from neurolim.study.study import Study
 
 if TYPE_CHECKING:
-    from neurolim.sweep.engine import Engine, Task
+    from neurolim.pipeline.engine import Engine, Task
 
 Progress = Callable[[int, int], None]
 
@@ -45,7 +45,7 @@ def simulate(
     ``output``
     """
     # dask is only needed, and only imported, where something is simulated.
-    from neurolim.sweep.engine import Engine, balance, merge, run_tasks
+    from neurolim.pipeline.engine import Engine, balance, merge, run_tasks
 
     engine = engine or Engine()
     # The digest is taken before the run because the code may be edited meanwhile.
@@ -97,7 +97,7 @@ def simulate(
 
 def _tasks_of(study: Study, runs: range, chosen: np.ndarray) -> tuple[list[Task], list[Task]]:
     """Return the tasks of the reference and of the network at the points that are chosen."""
-    from neurolim.sweep.engine import Task
+    from neurolim.pipeline.engine import Task
 
     model, solver = study.source("model", study.model), study.source("solver", study.solver)
     tasks = [

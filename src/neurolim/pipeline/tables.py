@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurolim.core import Column, Kind, Row, Table, Verdict
-from neurolim.sweep import store
+from neurolim.store import store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,8 +20,8 @@ from neurolim.pipeline.collect import costs_of
 from neurolim.pipeline.digests import stage_digests
 from neurolim.pipeline.layout import Layout, Page, layout_of, verdict_files
 from neurolim.pipeline.tables import csv_of, plain, read_table, write_text
-from neurolim.sweep import store
-from neurolim.sweep.study import Study, load_study
+from neurolim.store import store
+from neurolim.study.study import Study, load_study
 
 NOT_RUN = "not run"
 _LOST = "missing, altered or out of date: run the study again"
@@ -98,19 +98,22 @@ def _state(layout: Layout) -> str:
     return "made from another study, code or data: run it again"
 
 
-def outcomes_of(paths: Iterable[str | Path], results: str | Path) -> list[Outcome]:
+def outcomes_of(
+    paths: Iterable[str | Path], results: str | Path, tiny: bool = False
+) -> list[Outcome]:
     """Return what studies say of their statements, by paper and statement; the nameless come last.
 
     Parameters
     ----------
     paths : study files
     results : folder of all results
+    tiny : the studies at test size
 
     Raises
     ------
     StudyError : a study file is refused
     """
-    outcomes = [outcome_of(load_study(path), results) for path in paths]
+    outcomes = [outcome_of(load_study(path, tiny=tiny), results) for path in paths]
     return sorted(outcomes, key=lambda outcome: _place(outcome.study))
 
 
@@ -128,13 +131,14 @@ def _place(study: Study) -> tuple[Any, ...]:
     return (not study.paper, *map(natural, (study.paper, study.statement, study.name)))
 
 
-def write_verdicts(paths: Iterable[str | Path], results: str | Path) -> Path:
+def write_verdicts(paths: Iterable[str | Path], results: str | Path, tiny: bool = False) -> Path:
     """Write ``verdicts.html``, ``.csv`` and ``.json`` into the results; return the page.
 
     Parameters
     ----------
     paths : study files
     results : folder of all results
+    tiny : the studies at test size
 
     Raises
     ------
@@ -142,8 +146,8 @@ def write_verdicts(paths: Iterable[str | Path], results: str | Path) -> Path:
     """
     from neurolim.pipeline.verdicts_page import page_of
 
-    outcomes = outcomes_of(paths, results)
-    page, csv, data = verdict_files(results)
+    outcomes = outcomes_of(paths, results, tiny)
+    page, csv, data = verdict_files(results, tiny)
     costs = {o.study.name: _core_seconds(layout_of(o.study, results), o.study) for o in outcomes}
     write_text(csv, verdicts_csv(outcomes))
     write_text(data, verdicts_json(outcomes))
@@ -153,7 +157,8 @@ def write_verdicts(paths: Iterable[str | Path], results: str | Path) -> Path:
 
 def _beside(study: Study, page: Page) -> str:
     """Return where a table or figure lies as seen from the page of verdicts."""
-    return layout_of(study, "").page(page, page.file_kinds[0]).as_posix()
+    layout = layout_of(study, "")
+    return layout.page(page, page.file_kinds[0]).relative_to(layout.folder).as_posix()
 
 
 def _core_seconds(layout: Layout, study: Study) -> float:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from neurolim.core import Kind, Row, Table, Verdict
 from neurolim.pipeline.layout import Page
 from neurolim.pipeline.verdicts import NOT_RUN, Outcome, claimed
-from neurolim.sweep.study import Study
+from neurolim.study.study import Study
 
 #: Where a table or figure lies as seen from the page.
 Link = Callable[[Study, Page], str]

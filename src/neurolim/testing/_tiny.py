@@ -7,7 +7,7 @@ from typing import Any
 
 from neurolim import core
 from neurolim.core import Model, Param, Solver, StudyError
-from neurolim.solvers.parts.times import largest_rate
+from neurolim.solvers.parts.rates import rate_of_modes
 
 #: Neurons, records, nodes, ... of a tiny run, where an option allows so few.
 FEW = 5
@@ -82,7 +82,7 @@ def _options(solver: Solver, model: Model, params: Numbers, size: str) -> Number
     if size != "default":
         whole = (option for option in solver.options if option.kind == "integer")
         options |= {option.name: _size(option, size) for option in whole}
-    rate = largest_rate(model, params, slopes=True)
+    rate = rate_of_modes(model, params)
     step = min(options.get("dt", _STEP), _STEP / rate if rate > 0.0 else _STEP)
     if "dt" in options:
         options["dt"] = step

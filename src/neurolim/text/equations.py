@@ -31,7 +31,7 @@ from neurolim.text.bounds import (
     multiplied,
     raised,
 )
-from neurolim.text.tokens import FUNCTIONS, GRAMMAR, READERS, RESERVED, short, tokens_of
+from neurolim.text.tokens import FUNCTIONS, GRAMMAR, READERS, RESERVED, on_line, short, tokens_of
 
 _FOUR = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
@@ -54,6 +54,7 @@ class Part:
     terms, functions : names of terms, and of functions of ``neurolim.math``, that enter
     bounds : how large it is, with its terms
     constant : its value if it has no names, else None
+    key : of the equation in the model; empty for a part
     """
 
     tree: ast.expr
@@ -62,6 +63,7 @@ class Part:
     functions: frozenset[str] = frozenset()
     bounds: Bounds = bounds.NUMBER
     constant: float | None = None
+    key: str = ""
 
     @property
     def text(self) -> str:
@@ -117,26 +119,51 @@ def read(text: str, names: Names, arguments: Collection[str]) -> Part:
 
     Raises
     ------
-    StudyError : whatever else is in it than numbers, arithmetic, functions and allowed names
+    StudyError : whatever else is in it than numbers, arithmetic, functions and allowed names; with
+        the line of an equation that has several
     """
-    words = ("**" if token.word == "^" else token.word for token in tokens_of(text, names.all))
+    tokens = tokens_of(text, names.all)
+    # A token a line: lines of the tree are numbers of tokens.
+    program = " \\\n".join("**" if token.word == "^" else token.word for token in tokens)
     try:
-        tree = ast.parse(" ".join(words), mode="eval").body
+        tree = ast.parse(program, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         problem = getattr(error, "msg", "") or "cannot be read"
-        raise StudyError("", f"{problem} in {short(text)!r}", GRAMMAR) from None
-    return _Reader(names, frozenset(arguments)).part(tree)
+        refusal = StudyError("", f"{problem} in {short(text)!r}", GRAMMAR)
+        number = getattr(error, "lineno", None)
+        if number is None:
+            raise refusal from None
+        raise on_line(refusal, text, tokens[min(number, len(tokens)) - 1].start) from None
+    reader = _Reader(names, frozenset(arguments))
+    try:
+        return reader.part(tree)
+    except StudyError as error:
+        if reader.node is None:
+            raise
+        raise on_line(error, text, tokens[reader.node.lineno - 1].start) from None
 
 
 class _Reader:
-    """Checks a tree and makes it anew, node by node."""
+    """Checks a tree and makes it anew, node by node.
+
+    Parameters
+    ----------
+    names, arguments : as of `read`
+
+    Attributes
+    ----------
+    node : the node that is looked at; None where it is the equation as a whole
+    """
 
     def __init__(self, names: Names, arguments: frozenset[str]) -> None:
         self.names, self.arguments = names, arguments
+        self.node: ast.expr | None = None
 
     def part(self, node: ast.expr, depth: int = 1) -> Part:
         """Return a checked part of an equation."""
+        outer, self.node = self.node, node
         if depth > MAX_DEPTH:
+            self.node = None
             raise StudyError("", "nested too deeply", f"{MAX_DEPTH} levels; write `terms`")
         match node:
             case ast.Constant(value=int() | float() as digits) if not isinstance(digits, bool):
@@ -158,7 +185,10 @@ class _Reader:
             case _:
                 problem = f"{short(node)!r} is no part of an equation"
                 raise StudyError("", problem, GRAMMAR)
-        return _bounded(found)
+        if outer is None:
+            self.node = None
+        checked, self.node = _bounded(found), outer
+        return checked
 
     def _constant(self, value: int | float) -> Part:
         try:

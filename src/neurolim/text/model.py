@@ -9,19 +9,20 @@ its kernels are kept on disk, and its equal spelling is the same module.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from neurolim import sources
-from neurolim.core import MAX_VARIABLES, Param, Source, StudyError, check_model
+from neurolim.core import MAX_VARIABLES, Source, StudyError, check_model
 from neurolim.core.errors import show
 from neurolim.core.model import MAX_FIELDS, MAX_NOISES
 from neurolim.text import entries
 from neurolim.text.entries import ENDS, check_keys, equation, mapping, number, words
 from neurolim.text.equations import Names, Part
+from neurolim.text.lines import KEY, failing, key_at, param_text, tuple_text
 
 _KEYS = (
     *("name", "summary", "source", "work", "params", "terms", "sites", "weights", "state"),
@@ -68,7 +69,8 @@ def written(given: Mapping[str, Any]) -> Source:
             check_model(replace(model, name="model"))
     except StudyError as error:
         key = f"params.{error.key}" if error.key in program.params else error.key
-        raise StudyError(key.removeprefix("model."), error.problem, error.allowed) from None
+        key = key_at(program.text, error.file) or key.removeprefix("model.")
+        raise StudyError(key, error.problem, error.allowed) from None
     return Source("", "", "MODEL", module, label, program.text)
 
 
@@ -113,13 +115,13 @@ class _Program:
         parts = [
             f"summary={words(given, 'summary', 'A model as text.')!r}",
             f"source={words(given, 'source')!r}",
-            f"state={_tuple(self._variable(*item) for item in self._state.items())}",
-            f"params={_tuple(map(_param_text, self.params.values()))}",
+            f"state={tuple_text(self._variable(*item) for item in self._state.items())}",
+            f"params={tuple_text(map(param_text, self.params.values()))}",
             f"drift={self._drift()}",
-            f"coupling={_tuple(self._couplings())}",
-            f"noise={_tuple(self._noises())}",
-            f"fields={_tuple(self._sent())}",
-            f"delay={_tuple(self._late())}",
+            f"coupling={tuple_text(self._couplings())}",
+            f"noise={tuple_text(self._noises())}",
+            f"fields={tuple_text(self._sent())}",
+            f"delay={tuple_text(self._late())}",
             f"derive={self._derive()}",
             f"prepare={self._prepare()}",
             f"initial={self._initial()}",
@@ -149,7 +151,7 @@ class _Program:
         """Return a checked equation and note the functions it takes."""
         part = equation(value, key, self._names, arguments)
         self._used |= part.functions
-        return part
+        return replace(part, key=key)
 
     def _function(self, name: str, parts: list[Part], several: bool = False) -> str:
         """Write a function of one value, or of a tuple of them; return its name.
@@ -161,9 +163,13 @@ class _Program:
         needed = self._needed(frozenset().union(*(part.terms for part in parts)))
         head = ", ".join(argument for argument in (*_FLOW, "z") if argument in arguments)
         lines = [f"def {name}({head}):"]
-        lines += [f"    term_{term} = {self._names.terms[term].text}" for term in needed]
-        result = _tuple(part.text for part in parts) if several else parts[0].text
-        self._functions.append("\n".join([*lines, f"    return {result}"]))
+        for term in needed:
+            lines.append(f"    term_{term} = {self._names.terms[term].text}{KEY}terms.{term}")
+        if several:
+            lines += ["    return (", *(f"        {p.text},{KEY}{p.key}" for p in parts), "    )"]
+        else:
+            lines.append(f"    return {parts[0].text}{KEY}{parts[0].key}")
+        self._functions.append("\n".join(lines))
         return name
 
     def _needed(self, terms: frozenset[str]) -> list[str]:
@@ -204,7 +210,7 @@ class _Program:
                 ends = given[word]
                 if not isinstance(ends, (list, tuple)) or len(ends) != 2:
                     raise StudyError(place, f"got {show(ends)}", "[lowest, highest]")
-                text = _tuple(self._term(end, place, "p") for end in ends)
+                text = tuple_text(self._term(end, place, "p") for end in ends)
             elif word == "law":
                 text = self._law(given, place)
             else:
@@ -219,10 +225,10 @@ class _Program:
             raise StudyError(key, f"a law beside {beside}", "one of them")
         kind, values = entries.law_of(given["law"], key)
         if kind == "samples":
-            return f"Samples({_tuple(repr(number(value, key)) for value in values)})"
+            return f"Samples({tuple_text(repr(number(value, key)) for value in values)})"
         if kind == "uniform":
             return f"Uniform({', '.join(self._term(end, key, 'p') for end in values)})"
-        parts = (_tuple(self._term(value, key, "p") for value in part) for part in values)
+        parts = (tuple_text(self._term(value, key, "p") for value in part) for part in values)
         return f"Mixture({', '.join(parts)})"
 
     def _per_variable(self, key: str) -> Iterator[tuple[str, str, Any]]:
@@ -287,7 +293,7 @@ class _Program:
             raise StudyError(f"{key}.moves", "no variable", shape)
         check_keys(moved, f"{key}.moves", self._names.state)
         amplitudes = [self._term(v, f"{key}.moves.{s}", _FLOW) for s, v in moved.items()]
-        variables, values = _tuple(map(repr, moved)), _tuple(amplitudes)
+        variables, values = tuple_text(map(repr, moved)), tuple_text(amplitudes)
         if len(moved) == 1:
             variables, values = repr(next(iter(moved))), amplitudes[0]
         said = "".join(f", {kind}=True" for kind in kinds if entries.flag(given, kind, key))
@@ -325,10 +331,11 @@ class _Program:
         own = {name: part for name, part in self._names.terms.items() if part.arguments <= {"p"}}
         if not own:
             return "None"
-        lines = ["def _derive(params):", "    p = SimpleNamespace(**params)", "    try:"]
-        lines += [f"        p.{name} = {part.text}" for name, part in own.items()]
+        lines = ["def _derive(params):", "    p = SimpleNamespace(**params)"]
+        for name, part in own.items():
+            lines += ["    try:", f"        p.{name} = {part.text}", *failing(f"terms.{name}")]
         result = ", ".join(f"{name!r}: p.{name}" for name in own)
-        self._functions.append("\n".join([*lines, *_failing("terms"), f"    return {{{result}}}"]))
+        self._functions.append("\n".join([*lines, f"    return {{{result}}}"]))
         return "_derive"
 
     def _prepare(self) -> str:
@@ -341,14 +348,14 @@ class _Program:
         lines = [
             "def _prepare(params):",
             "    p = SimpleNamespace(**params)",
-            f"    for name in {_tuple(map(repr, several))}:",
+            f"    for name in {tuple_text(map(repr, several))}:",
             f"        if len(params[name]) not in (1, {count}):",
             f"            problem = f'{{len(params[name])}} values for {count} sites'",
             f"            raise StudyError(name, problem, '1 or {count} values')",
             f"    own = tuple({{{own}}} for k in range({count}))",
             "    try:",
             f"        weights = {self._weights(several)}",
-            *_failing("weights"),
+            *failing("weights"),
             f"    return Sites({self._sites!r}, weights, own)",
         ]
         self._functions.append("\n".join(lines))
@@ -371,30 +378,5 @@ class _Program:
                 for s, value in enumerate(row)
             ]
             self._used |= {name for part in parts for name in part.functions}
-            texts.append(_tuple(part.text for part in parts))
-        return _tuple(texts)
-
-
-def _tuple(parts: Iterable[str]) -> str:
-    return f"({''.join(f'{part}, ' for part in parts)})"
-
-
-def _failing(key: str) -> tuple[str, str, str]:
-    """Return what the program says where parameters give no numbers."""
-    return (
-        "    except (ArithmeticError, ValueError) as error:",
-        "        problem = f'no number with these parameters: {error}'",
-        f"        raise StudyError({key!r}, problem, 'other parameters') from None",
-    )
-
-
-def _param_text(param: Param) -> str:
-    """Return a parameter as the program says it."""
-    usual = Param(param.name, None)
-    more = [
-        f"{word}={getattr(param, word)!r}"
-        for word in ("kind", "low", "high", "positive")
-        if getattr(param, word) != getattr(usual, word)
-    ]
-    own = (param.name, param.default, param.unit, param.doc)
-    return f"Param({', '.join([*map(repr, own), *more])})"
+            texts.append(tuple_text(part.text for part in parts))
+        return tuple_text(texts)

@@ -68,7 +68,8 @@ def tokens_of(text: str, names: Collection[str]) -> list[Token]:
         kind = str(match.lastgroup)
         word = match[kind]
         if (kind == "sign" and word not in _SIGNS) or keyword.iskeyword(word):
-            raise StudyError("", f"{word!r} is no part of an equation", GRAMMAR)
+            error = StudyError("", f"{word!r} is no part of an equation", GRAMMAR)
+            raise on_line(error, text, match.start(kind))
         found.append(Token(kind, word, match.start(kind), match.end()))
         place = match.end()
     if not found:
@@ -85,8 +86,17 @@ def tokens_of(text: str, names: Collection[str]) -> list[Token]:
         right = text
         for stop in reversed(gaps):
             right = f"{right[:stop]}*{right[stop:].lstrip()}"
-        raise StudyError("", f"no operator between two values in {short(text)!r}", short(right))
+        problem = f"no operator between two values in {short(text)!r}"
+        raise on_line(StudyError("", problem, short(right)), text, gaps[0])
     return found
+
+
+def on_line(error: StudyError, text: str, position: int) -> StudyError:
+    """Return a refusal with the number of the line in an equation of several lines."""
+    if "\n" not in text.strip():
+        return error
+    line = text.count("\n", 0, position) + 1
+    return StudyError(error.key, f"line {line}: {error.problem}", error.allowed)
 
 
 def _is_value(kind: str, word: str, bracket: str) -> bool:

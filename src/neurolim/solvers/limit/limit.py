@@ -5,10 +5,11 @@ r"""The concentrated limit: every site sits at one point, with the width of the 
 Gap junctions do not act on a site that sits at one point, so for FitzHugh-Nagumo networks this is
 the plain FitzHugh-Nagumo equation, whatever eps.  It holds where the law concentrates
 (``parts.concentration``): what nothing strong holds has no width, or enters drifts and fields
-affinely.  The width of the law about that point is given to leading order: for what is held, of rate = gap +
-pull > 0, an Ornstein-Uhlenbeck process of that rate (the drift's own slope is the O(eps) correction
-that experiments measure), for the rest the linearised drift; with G = -rate on the diagonal of what
-is held and d drift/dx in the columns of the rest, covariances C that matter obey
+affinely.  The width of the law about that point is given to leading order: for what is held, of
+rate = gap + pull > 0, an Ornstein-Uhlenbeck process of that rate (the drift's own slope is the
+O(eps) correction that experiments measure), for the rest the linearised drift; with G = -rate on
+the diagonal of what is held and d drift/dx in the columns of the rest, covariances C that matter
+obey
 
     dC/dt = G C + C G^T + Q,        so     d var/dt = noise^2 - 2 rate var   or
                                            d var/dt = noise^2 + 2 (d drift/dx) var  for one alone.

@@ -30,18 +30,17 @@ from neurolim.kernels.mean_slopes import LONGEST_TOGETHER, PART
 from neurolim.kernels.records import ORDERS, Records
 from neurolim.numerics.structure import structure_of
 from neurolim.solvers.parts.compiled import COMPILED
+from neurolim.solvers.parts.rates import joint_rate_at_rest, rate_of_modes
 from neurolim.solvers.parts.steps import (
     Engine,
     check_lags,
     check_traced,
     exact_noise,
-    joint_rate_at_rest,
     lags,
     remembered,
 )
 from neurolim.solvers.parts.times import (
     TIME_OPTIONS,
-    largest_rate,
     state_coords,
     steps_per_record,
 )
@@ -211,10 +210,10 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
 
     Raises
     ------
-    StudyError : dt does not divide the recording interval; Euler-Maruyama with
-        dt (pull + gap - slope of the drift) >= 2 at the start, an exponential step thousands of
-        times longer than sites take to move each other; a trace or refinement that does not
-        fit the steps
+    StudyError : dt does not divide the recording interval; an Euler-Maruyama step of 2/rate, at
+        which a mode of rate `rates.rate_of_modes` is no longer damped; an exponential step
+        thousands of times longer than sites take to move each other; a trace or refinement that
+        does not fit the steps
     """
     stride = steps_per_record(options)
     every = options["trace_every"]
@@ -241,7 +240,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
                 f"dt <= {LONGEST_TOGETHER / rate:.3g}",
             )
         return
-    rate = largest_rate(model, params, slopes=True)
+    rate = rate_of_modes(model, params)
     if options["dt"] * rate >= 2.0:
         raise StudyError(
             "dt",

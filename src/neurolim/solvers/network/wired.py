@@ -44,13 +44,15 @@ from neurolim.core import (
     Var,
 )
 from neurolim.core.terms import arguments_of
+from neurolim.core.wires import Graph
 from neurolim.kernels import graph
 from neurolim.kernels.delays import make_delays
 from neurolim.kernels.model_code import step_code
 from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
 from neurolim.solvers.parts.compiled import COMPILED
-from neurolim.solvers.parts.graphs import KINDS, check_graph, fastest_rate, lay_wires, most_heard
+from neurolim.solvers.parts.graphs import KINDS, check_graph, lay_wires, most_heard
+from neurolim.solvers.parts.rates import rate_bound, rate_of_modes
 from neurolim.solvers.parts.steps import (
     check_lags,
     check_traced,
@@ -82,7 +84,7 @@ OPTIONS = (
     Param("in_degree", 100, doc="wires k per neuron and site", kind="integer", low=1, high=2**20),
     Param(
         "graph",
-        (),
+        Graph(),
         doc="wires of a given graph, [to, from] or [to, from, weight], or a .csv file of them; "
         "nodes are the neurons 0, 1, ..., site after site",
         kind="graph",
@@ -208,7 +210,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     # Products of large weights may overflow, which is a large rate.
     with np.errstate(over="ignore", invalid="ignore"):
         relaxing = largest_rate(model, params, gain=gain, inward=inward)
-        fastest = fastest_rate(model, params, gain, inward)
+        fastest = max(rate_bound(model, params, gain, inward), rate_of_modes(model, params))
     if options["dt"] * relaxing > _LONGEST:
         limit = f"the relaxation time 1/(pull + gap) = {1.0 / relaxing:g}"
         problem = f"{options['dt']:g} is longer than {limit}"

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from scipy.stats import binom
 
-from neurolim.core import Model, StudyError
-from neurolim.core.wires import wire_name
+from neurolim.core import StudyError
+from neurolim.core.wires import Graph
 from neurolim.kernels.graph import Wires
 from neurolim.numerics.random import BLOCK, STREAMS_PER_SITE, uniforms
-from neurolim.numerics.structure import derivatives_of, structure_of
-from neurolim.solvers.parts.times import at_start, largest_rate
 
 #: Kinds of graphs.
 KINDS = ("all", "fixed", "binomial", "ring", "given")
@@ -41,17 +40,25 @@ def check_graph(n_sites: int, n: int, options: Mapping[str, Any]) -> None:
     if bool(graph) != (kind == "given"):
         problem = "no wires" if kind == "given" else f"{len(graph)} wires beside wires: {kind}"
         raise StudyError("graph", problem, "rows [to, from, weight] with wires: given")
-    for row, (to, source, _) in enumerate(graph):
-        for node in (to, source):
-            if node >= n_sites * n:
-                problem = f"{wire_name(graph, row)} ends at node {node} of {n_sites * n}"
-                raise StudyError("graph", problem, f"nodes 0 to {n_sites * n - 1}, site after site")
     if graph:
-        to, _, weight = (np.array(column) for column in zip(*graph, strict=True))
-        sums = np.bincount(to, np.abs(weight))
-        if not np.isfinite(sums).all():
-            problem = f"the weights |w| of node {sums.argmax()} add up to no finite number"
-            raise StudyError("graph", problem, f"sums up to {sys.float_info.max:.2g}")
+        _check_wires(graph, n_sites * n)
+
+
+def _check_wires(graph: Graph, n_nodes: int) -> None:
+    """Refuse wires of other nodes, and weights that overflow."""
+    ends = np.stack([graph.to, graph.source], axis=1)
+    beyond = np.argwhere(ends >= n_nodes)
+    if beyond.size:
+        row, end = beyond[0]
+        problem = f"{graph.wire(row)} ends at node {ends[row, end]} of {n_nodes}"
+        raise StudyError("graph", problem, f"nodes 0 to {n_nodes - 1}, site after site")
+    sizes = np.abs(graph.weight)
+    sums = np.bincount(graph.to, sizes)
+    if not np.isfinite(sums).all():
+        node = sums.argmax()
+        wire = graph.wire(int(np.where(graph.to == node, sizes, -1.0).argmax()))
+        problem = f"{wire}: the weights |w| of node {node} add up to no finite number"
+        raise StudyError("graph", problem, f"sums up to {sys.float_info.max:.2g}")
 
 
 def most_heard(options: Mapping[str, Any], n_sites: int, n: int) -> tuple[float, float]:
@@ -65,52 +72,22 @@ def most_heard(options: Mapping[str, Any], n_sites: int, n: int) -> tuple[float,
         return most, most if options["junctions"] == "wires" else 1.0
     if options["wires"] != "given":
         return 1.0, 1.0
-    to, source, weight = (np.array(column) for column in zip(*options["graph"], strict=True))
-    sums = np.bincount(to * n_sites + source // n, np.abs(weight))
-    own = to // n == source // n
-    inward = np.bincount(to[own], np.abs(weight[own]), minlength=1).max(initial=0.0)
-    return float(sums.max()), float(inward) if options["junctions"] == "wires" else 1.0
+    gain, inward = _heaviest(options["graph"], n_sites, n)
+    return gain, inward if options["junctions"] == "wires" else 1.0
 
 
-def fastest_rate(model: Model, params: Mapping[str, Any], gain: float, inward: float) -> float:
-    """Return a rate (1/time) that no mode of a network decays faster than, at the start.
+@lru_cache(maxsize=16)
+def _heaviest(graph: Graph, n_sites: int, n: int) -> tuple[float, float]:
+    """Return the largest sums of weights |w| of the wires to a neuron: from one site, from its own.
 
-    It is the largest eigenvalue of the matrix over sites and variables [P d, P d]
-
-        pull_k + inward gap_k - d drift_k/d x_k,  beside the diagonal |d drift_k/d x_l|,
-        + gain |K[s, r]| |sum_j d drift_k/d c_j d sent_j/d x_l| + the same of m with weight 1,
-
-    which bounds the Jacobian entry by entry (for one variable: Gershgorin's row sums).  What comes
-    late moves no mode at once.  Where drifts feel no means, the diagonal is all that counts.
-
-    Parameters
-    ----------
-    model, params : the network
-    gain, inward : as `most_heard` returns them
+    It is asked for at every point of a grid.
     """
-    rate = largest_rate(model, params, slopes=True, gain=gain, inward=inward)
-    if {"drift", "fields"} & set(structure_of(model).untraceable):
-        return rate
-    sites, slopes = model.sites(params), derivatives_of(model)
-    d, P, now = len(model.state), len(sites.labels), len(model.means) - len(model.delays)
-    own, sent = np.zeros((P, d, d)), np.zeros((P, now, d))
-    felt, heard = np.zeros((P, d, now)), np.zeros((P, d, now))
-    for s, (x, m, c, p) in enumerate(at_start(model, sites, gain)):
-        slope = np.reshape(slopes.drift_x(x, m, c, p), (d, d))
-        pull, _, gap = model.equations.relax(m, c, p)
-        own[s] = np.where(np.eye(d), np.add(pull, np.multiply(inward, gap)) - slope, np.abs(slope))
-        felt[s] = np.reshape(slopes.drift_m(x, m, c, p), (d, -1))[:, :now]
-        heard[s] = np.reshape(slopes.drift_c(x, m, c, p), (d, -1))[:, :now]
-        sent[s] = np.vstack([np.eye(d), np.reshape(slopes.field_x(x, m, c, p), (-1, d))])
-    if not (felt.any() or heard.any()):
-        return rate
-    weights = gain * np.abs(sites.coupling)
-    bound = np.abs(np.einsum("skj,rjl->skrl", heard, sent)) * weights[:, None, :, None]
-    each = np.arange(P)
-    bound[each, :, each] += own + np.abs(felt @ sent)
-    most = sys.float_info.max
-    bound = np.nan_to_num(bound, nan=most, posinf=most).reshape(P * d, P * d)
-    return min(float(np.linalg.eigvals(bound).real.max()), most)
+    to, source, size = graph.to, graph.source // n, np.abs(graph.weight)
+    own = to // n == source
+    pairs, pair = np.unique(to * n_sites + source, return_inverse=True)
+    sums = np.bincount(pair, size, minlength=len(pairs))
+    inward = np.bincount(to[own], size[own]).max(initial=0.0)
+    return float(sums.max()), float(inward)
 
 
 def lay_wires(n_sites: int, n: int, options: Mapping[str, Any], key: int, replica: int) -> Wires:
@@ -129,7 +106,8 @@ def lay_wires(n_sites: int, n: int, options: Mapping[str, Any], key: int, replic
         # Nothing is looked up where everyone hears everyone.
         counts, weight = np.zeros((1, 1, 0), np.int64), np.ones(1)
     elif kind == "given":
-        sources, counts, weight = _given(n_sites, n, options["graph"])
+        heard, counts, weight = _given(n_sites, n, options["graph"])
+        sources.append(heard)
     else:
         sources, counts = _drawn(n_sites, n, kind, degree, key, replica)
         weight = np.array([1.0 / degree])
@@ -172,17 +150,19 @@ def _drawn(
     return sources, counts
 
 
-def _given(
-    n_sites: int, n: int, graph: tuple[tuple[int, int, float], ...]
-) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Return whom each neuron hears, how many they are [P, P, n], and the weights."""
-    to, source, weight = (np.array(column) for column in zip(*graph, strict=True))
+@lru_cache(maxsize=4)
+def _given(n_sites: int, n: int, graph: Graph) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return whom each neuron hears, how many they are [P, P, n], and the weights.
+
+    Sorting the wires of every run anew took longer than short runs.
+    """
+    to, source = graph.to, graph.source
     order = np.lexsort((source % n, to % n, source // n, to // n))
-    to, source, weight = to[order], source[order], weight[order].astype(float)
+    to, source, weight = to[order], source[order], graph.weight[order]
     counts = np.zeros((n_sites, n_sites, n), np.int64)
     np.add.at(counts, (to // n, source // n, to % n), 1)
     # One weight would be taken for that of all wires, which it is.
-    return [source % n], counts, weight
+    return source % n, counts, weight
 
 
 def _binomial(u: np.ndarray, n: int, share: float) -> np.ndarray:

@@ -18,7 +18,7 @@ from neurolim.kernels.noise import ALONE, NONE
 from neurolim.kernels.records import Records
 from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
-from neurolim.numerics.structure import derivatives_of, structure_of
+from neurolim.numerics.structure import structure_of
 from neurolim.solvers.parts.needs import CORRECTION, no_correction
 
 #: Numbers that a network with delays may remember.
@@ -155,39 +155,6 @@ def check_lags(
         if row.min() < least:
             problem = f"{h:g} is longer than the delay {row.min() * h:g} of {delay.name}"
             raise StudyError("dt", problem, f"dt <= the delay{instead}")
-
-
-def joint_rate_at_rest(model: Model, sites: Sites) -> float:
-    """Return a bound on the rate at which the means of all sites move each other, at the start.
-
-    |B| of ``kernels.mean_slopes`` in the norm of largest rows; 0 where none acts on another.
-    """
-    known, d, nm = structure_of(model), len(model.state), len(model.means)
-    across = np.abs(np.where(np.eye(len(sites.labels)) == 1.0, 0.0, sites.coupling))
-    if known.rates_move or not known.acting or not across.any():
-        return 0.0
-    slopes, zero = derivatives_of(model), (0.0,) * d
-    starts = [model.equations.initial(zero, p) for p in sites.params]
-    means = np.array([model.means_at_rest(x, p) for x, p in zip(starts, sites.params, strict=True)])
-    inputs, present = sites.coupling @ means, nm - len(model.delays)
-    own, steepest = 0.0, np.zeros(present)
-    reach = np.ones((len(means), present))
-    for s, p in enumerate(sites.params):
-        m, c = means[s], inputs[s]
-        at = (tuple(m[:d]), tuple(m), tuple(c), p)
-        pull = np.array(model.equations.relax(tuple(m), tuple(c), p)[0])
-        by_state = np.reshape(slopes.drift_x(*at), (d, d)) - np.diag(pull)
-        by_means = np.reshape(slopes.drift_m(*at), (d, nm)) + np.reshape(
-            slopes.current_m(*at), (d, nm)
-        )
-        by_inputs = np.reshape(slopes.drift_c(*at), (d, nm)) + np.reshape(
-            slopes.current_c(*at), (d, nm)
-        )
-        reach[s, d:] = np.abs(np.reshape(slopes.field_x(*at), (present - d, d))).sum(axis=1)
-        of_means = np.abs(by_means[:, :present] + sites.coupling[s, s] * by_inputs[:, :present])
-        own = max(own, (np.abs(by_state).sum(axis=1) + of_means @ reach[s]).max())
-        steepest = np.maximum(steepest, np.abs(by_inputs[:, :present]).max(axis=0))
-    return float(own + (across @ reach).max(axis=0) @ steepest)
 
 
 def check_traced(model: Model, scheme: str) -> None:

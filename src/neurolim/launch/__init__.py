@@ -1,0 +1,1 @@
+"""Runs: who may work on a study, and how far it is."""

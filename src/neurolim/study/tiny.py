@@ -1,0 +1,110 @@
+"""A study at test size: what its section ``tiny`` says, laid over the study.
+
+The section names only what differs: some of ``params``, of ``options``, of ``refine``, of the
+options of the reference, a statistic or a figure, some axes of ``grid``, and the numbers
+``replicas``, ``failed_share`` and ``chunk_seconds``.  A value, a list or an axis takes the place of
+the study's; ``null`` takes an option away, so that its default holds.  What is claimed and
+expected, model, solver and seed are the study's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from neurolim.core import StudyError, hint
+
+Options = dict[str, Any]
+
+
+class _Reference(BaseModel):
+    """What differs in the reference solver."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    options: Options
+
+
+class Tiny(BaseModel):
+    """What differs at test size, by keys of the study."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    params: Options = {}
+    options: Options = {}
+    reference: _Reference | None = None
+    grid: Options = {}
+    refine: Options = {}
+    replicas: int | None = None
+    statistics: dict[str, Options] = {}
+    figures: dict[str, Options] = {}
+    failed_share: float | None = None
+    chunk_seconds: float | None = None
+
+
+def at_test_size(study: Mapping[str, Any], tiny: Tiny) -> dict[str, Any]:
+    """Return what a study says at test size.
+
+    Parameters
+    ----------
+    study : keys of a study file, of the right types
+    tiny : its section ``tiny``
+
+    Raises
+    ------
+    StudyError : an axis, statistic or figure that the study does not have
+    """
+    result = {key: value for key, value in study.items() if key != "tiny"}
+    for key in ("params", "options", "refine"):
+        if key in tiny.model_fields_set:
+            result[key] = _merged(f"tiny.{key}", study.get(key) or {}, getattr(tiny, key))
+    for key in ("replicas", "failed_share", "chunk_seconds"):
+        if key in tiny.model_fields_set:
+            result[key] = getattr(tiny, key)
+    if tiny.reference is not None:
+        result["reference"] = _reference(study.get("reference"), tiny.reference.options)
+    for name in tiny.grid:
+        _check_known("tiny.grid", name, study.get("grid") or {})
+    if tiny.grid:
+        result["grid"] = {**study["grid"], **tiny.grid}
+    for key in ("statistics", "figures"):
+        if key in tiny.model_fields_set:
+            result[key] = _entries(f"tiny.{key}", study.get(key) or (), getattr(tiny, key))
+    return result
+
+
+def _merged(key: str, whole: Mapping[str, Any], changes: Options) -> Options:
+    """Return options with some of them changed, and those changed to nothing taken away."""
+    taken = {name for name, value in changes.items() if value is None}
+    for name in taken:
+        _check_known(key, name, whole)
+    return {name: value for name, value in {**whole, **changes}.items() if name not in taken}
+
+
+def _reference(reference: Any, changes: Options) -> Options:
+    """Return the reference with some of its options changed."""
+    if reference is None:
+        raise StudyError("tiny.reference", "the study has no reference", "a study with one")
+    whole = reference if isinstance(reference, Mapping) else {"solver": reference}
+    options = _merged("tiny.reference.options", whole.get("options") or {}, changes)
+    return {**whole, "options": options}
+
+
+def _entries(key: str, entries: Any, changes: Mapping[str, Options]) -> list[Any]:
+    """Return statistics or figures with the options of some of them changed."""
+    pairs = [next(iter(e.items())) if isinstance(e, Mapping) else (e, {}) for e in entries]
+    for name in changes:
+        _check_known(key, name, dict(pairs))
+    return [
+        {name: _merged(f"{key}.{name}", options or {}, changes.get(name, {}))}
+        for name, options in pairs
+    ]
+
+
+def _check_known(key: str, name: str, known: Mapping[Any, Any]) -> None:
+    """Refuse to change what the study does not have."""
+    if name not in known:
+        names = [word for word in known if isinstance(word, str)]
+        raise StudyError(
+            key, f"{name!r} is not in the study{hint(name, names)}", names or "nothing"
+        )

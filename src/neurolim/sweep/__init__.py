@@ -1,1 +1,0 @@
-"""Studies: validated grids, noise keys, chunks of equal cost, zarr files."""
