@@ -13,7 +13,7 @@ from neurolim.core import get
 from neurolim.math import tanh
 from neurolim.statistics.contraction import arrhenius, proven_bounds
 from neurolim.statistics.parts.contraction import CONDUCTANCE, Neuron, at_each_point
-from neurolim.sweep.study import parse_study
+from neurolim.study.study import parse_study
 
 MORRIS_LECAR = get("model", "morris_lecar")
 #: Two stable equilibria.
