@@ -27,6 +27,7 @@ from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, V
 from neurolim.numerics import closure, cycles, planar
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.collocation import ContinuationError, Cycle
+from neurolim.numerics.flow import Flow
 from neurolim.numerics.planar import Equilibrium, Plane
 from neurolim.numerics.return_map import Attractor, follow, stable_cycles
 from neurolim.provenance import code_digest
@@ -212,13 +213,14 @@ def solve(
     arrays [1, ...] as in ``outputs``, NaN where something does not exist; OUT_OF_DOMAIN without
     an equilibrium, NOT_CONVERGED if the branch of cycles could not be continued at all.
     """
-    plane, current, network, p = plane_of(model, params)
+    planar_network = plane_of(model, params)
+    plane, current, network, p, scale = planar_network
     kind, rest, turning = limit_class(plane, current)
     equilibrium = np.full((MAX_EQUILIBRIA, 2), np.nan)
     stability = np.full(MAX_EQUILIBRIA, -1, np.int8)
     eigenvalue = np.full((MAX_EQUILIBRIA, 2), np.nan)
     for k, point in enumerate(rest[:MAX_EQUILIBRIA]):
-        equilibrium[k] = point.v, point.w
+        equilibrium[k] = point.v, point.w / scale
         stability[k] = 2 if point.saddle else int(point.stable)
         leading = point.eigenvalues[0]
         eigenvalue[k] = leading.real, leading.imag
@@ -246,15 +248,18 @@ def solve(
         if np.isnan(arrays["cycle_branch"]).all() and planar.hopf_points(plane):
             status = Status.NOT_CONVERGED
     if options["curves"] > 0:
-        arrays["separatrix"] = _border(plane, current, rest, options["curves"])
+        border = _border(plane, current, rest, options["curves"])
+        arrays["separatrix"] = border * planar_network.units
         v = np.linspace(-3.0, 6.0, options["curves"])
         straight = np.full_like(v, np.nan)  # vertical without decay, so no function of v
         if plane.a > 0.0:
             straight = (plane.b * v + plane.c) / plane.a
-        arrays["nullcline"] = np.stack([v, polyval(v, plane.f) + current, straight], axis=1)
+        curved = polyval(v, plane.f) + current
+        arrays["nullcline"] = np.stack([v, curved / scale, straight / scale], axis=1)
     if options["trajectory"]:
+        flow = Flow(model, p, float(model.sites(params).coupling[0, 0]))
         path = solve_ivp(
-            lambda t, x: planar.velocity(plane, current, x),
+            lambda t, x: flow(x),
             (0.0, options["t_end"]),
             np.array(model.equations.initial((0.0, 0.0), p)),
             "DOP853",

@@ -26,10 +26,8 @@ from numba import njit
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
 from neurolim.core.model import TIME
-from neurolim.numerics import closure
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.lowlevel import stack_array
-from neurolim.numerics.planar import Plane
 from neurolim.numerics.random import BLOCK, STREAM_INITIAL, STREAM_NOISE, normals
 from neurolim.provenance import code_digest
 from neurolim.solvers.parts.compiled import COMPILED
@@ -42,7 +40,7 @@ from neurolim.solvers.parts.needs import (
     few_nonlinear,
     one_site,
 )
-from neurolim.solvers.parts.plane import PLANE, plane_of, steepest
+from neurolim.solvers.parts.plane import PLANE, Planar, plane_of, steepest
 from neurolim.solvers.parts.times import TIME_OPTIONS, record_times, state_coords
 
 _LANES = 8
@@ -109,9 +107,7 @@ def _steps(options: Mapping[str, Any]) -> tuple[int, int]:
     return stride, stride * options["records"]
 
 
-def _plane(
-    model: Model, params: Mapping[str, Any]
-) -> tuple[Plane, float, closure.Network, Any] | None:
+def _plane(model: Model, params: Mapping[str, Any]) -> Planar | None:
     """Return the planar system of a network, None where it is of another form."""
     if any(need.fault(model) for need in PLANE):
         return None
@@ -143,7 +139,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         raise StudyError("dt", "more than 2^34 steps", "a longer step, or a shorter run repeated")
     if planar is None or not _wide(options):
         return
-    plane, _, network, _ = planar
+    plane, network = planar.plane, planar.network
     if network.coupling <= steepest(plane):
         raise StudyError(
             "model",
@@ -253,7 +249,7 @@ keep_compiled(_run, code_digest(__name__))
 
 def _simulate_plane(
     model: Model,
-    planar: tuple[Plane, float, closure.Network, Any],
+    planar: Planar,
     options: Mapping[str, Any],
     key: int,
     replicas: range,
@@ -261,7 +257,7 @@ def _simulate_plane(
     trace: np.ndarray,
 ) -> None:
     """Fill mean [replicas, records + 1, 2] and trace [replicas, samples, 2] of a planar network."""
-    plane, current, network, p = planar
+    plane, current, network, p, scale = planar
     f = (*plane.f, *(0.0,) * (8 - len(plane.f)))
     f = (f[0] + current, *f[1:])
     half_noise = 0.5 * network.sigma**2 if _wide(options) else 0.0
@@ -272,7 +268,8 @@ def _simulate_plane(
     for i, replica in enumerate(replicas):
         normals(z, 0, np.uint64(key), replica, 0, STREAM_INITIAL)
         normals(y, 0, np.uint64(key), replica, 0, STREAM_INITIAL + 1)
-        start[i] = model.equations.initial((z[0] / root_n, y[0] / root_n), p)
+        v, w = model.equations.initial((z[0] / root_n, y[0] / root_n), p)
+        start[i] = v, scale * w
     for i in range(0, n_replicas, _LANES):
         lanes = slice(i, min(i + _LANES, n_replicas))
         _run(
@@ -280,6 +277,8 @@ def _simulate_plane(
             network.sigma / root_n, network.sigma_w / root_n, options["dt"], _steps(options)[0],
             options["trace_every"], np.uint64(key), replicas[i], mean[lanes], trace[lanes],
         )  # fmt: skip
+    mean *= planar.units
+    trace *= planar.units
 
 
 def solve(

@@ -11,7 +11,7 @@ import xarray as xr
 from scipy import special
 
 from neurolim.core import Column, Param, Row, StudyError, Table, Verdict
-from neurolim.core.verdict import CHANCE, WIDEST, by_scores, contains
+from neurolim.core.verdict import CHANCE, WIDEST, at_least, by_scores, contains
 from neurolim.numerics.regression import OrderFit
 
 AFTER = Param("after", 0.0, "time", "use records later than this", kind="record time", low=0.0)
@@ -178,6 +178,20 @@ def judge_order(fit: OrderFit, expect: Mapping[str, Any], expected: float | None
         WIDEST,
         "too few usable levels",
     )
+
+
+def share_reached(count: int, of: int, expect: Mapping[str, Any]) -> Verdict | None:
+    """Return whether a share is as large as a study expects; None where it expects nothing.
+
+    Parameters
+    ----------
+    count, of : the share
+    expect : the least share (``order``), and how much may be missing (``tolerance``)
+    """
+    if expect.get("order") is None:
+        return None
+    least = float(expect["order"]) - expect.get("tolerance", 0.0)
+    return at_least(count / of if of else np.nan, least, "none to judge by")
 
 
 def critical_table(
