@@ -235,7 +235,7 @@ def standard_normal_network(
     Parameters
     ----------
     eps, replicas, n, seed : levels, replicas, neurons, seed of the sampling
-    deviations : ``shift`` and ``widening``; ``bins`` of the histograms (60) over 12 widths
+    **deviations : ``shift`` and ``widening``; ``bins`` of the histograms (60) over 12 widths
     """
     shift, widening = deviations.get("shift", 0.0), deviations.get("widening", 0.0)
     generator = np.random.Generator(np.random.PCG64(seed))
