@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from tests.judging import verdict_of
 
 from neurolim import Field, Model, Noise, Number, State, StudyError
-from neurolim.core import get
+from neurolim.api import run_study
+from neurolim.core import Kind, get
 from neurolim.math import tanh
+from neurolim.pipeline.tables import read_table
 from neurolim.statistics.contraction import arrhenius, proven_bounds
 from neurolim.statistics.parts.contraction import CONDUCTANCE, Neuron, at_each_point
 from neurolim.study.read import parse_study
@@ -36,7 +39,7 @@ def drift(x, m, p):
 STRANGER = Model(
     summary="A voltage driven by open channels.",
     source="test",
-    state=(State("potential"), State("open", floor=0.0)),
+    state=(State("potential", range=("rest", "top")), State("open", floor=0.0)),
     params=tuple(
         Number(name, value, doc="test")
         for name, value in {
@@ -124,6 +127,31 @@ def test_numbers_follow_the_axes_of_any_model():
     assert slope.dims == ("case",)
     assert slope.values == pytest.approx([0.0, 2.0])
     assert slope["k"].values.tolist() == [1.0, 4.0]
+
+
+def test_a_study_of_a_stranger_is_judged_like_one_of_morris_and_lecar(tmp_path):
+    def judged(model: str, **names: str) -> list[Any]:
+        study = {
+            "model": model,
+            "solver": "fokker_planck",
+            "options": {"evolve": False, "n_voltage": 12, "n_conductance": 12,
+                        "gap_tolerance": 0.9},
+            "grid": {names.get("noise", "noise"): [0.3, 0.6]},
+            "statistics": ["proven_bounds", "gap_bound"],
+        }  # fmt: skip
+        folder = tmp_path / str(len(names))
+        run_study(parse_study(study), folder)
+        return [
+            (row, row.values, verdict_of(row))
+            for row in read_table(folder / "study" / "tables" / "gap_bound.json").rows
+        ]
+
+    theirs = judged(f"{__file__}:STRANGER", **NAMES)
+    ours = judged("morris_lecar")
+    assert [verdict.kind for _, _, verdict in theirs] == [Kind.AGREES, Kind.AGREES]
+    for (_, own, _), (_, known, _) in zip(theirs, ours, strict=True):
+        assert own == pytest.approx(known, rel=1e-6)
+    assert theirs[0][0].at == {"loudness": 0.3}
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ from neurolim.core import (
     get,
 )
 from neurolim.core.verdict import at_least, between, exceeds
-from neurolim.statistics.parts.common import grid_points, variables
-from neurolim.statistics.parts.contraction import CONDUCTANCE, constants, mirror_constants
+from neurolim.statistics.parts.common import grid_points
+from neurolim.statistics.parts.contraction import CONDUCTANCE, rho_of_pairs
 
 NORMS = ("l1", "l2", "weighted", "rho")
 _RESAMPLES = 1000
@@ -63,27 +63,6 @@ _GIVES = (
 )
 
 
-def _rho(dataset: xr.Dataset, model: Model) -> xr.DataArray:
-    """Return 003's distance rho(theta_1(|dv|) + theta_2(|dg|)) of the recorded pairs, xi -> 0.
-
-    theta_1(r) = r; theta_2 has slope m up to R* - 1, then rises to M at R*; rho(r) is the integral
-    of exp(-k s^2) up to R and grows linearly beyond; constants of the corrected Theorem 2.
-    """
-    c = mirror_constants(constants(dataset, model), corrected=True)
-    size = abs(dataset["sample"].sel(copy="first") - dataset["sample"].sel(copy="second"))
-    x, y = (size.sel(variable=name, drop=True) for name in variables(dataset))
-    beyond = (y - (c["R_star"] - 1.0)).clip(0.0)
-    bend = (c["M"] - c["m"]) * (0.5 * beyond.clip(None, 1.0) ** 2 + (beyond - 1.0).clip(0.0))
-    r = x + c["m"] * y + bend
-    inside = np.minimum(r, c["R"])
-    root = c["k"] ** 0.5
-    from scipy.special import erf
-
-    curve = 0.5 * np.pi**0.5 / root * xr.apply_ufunc(erf, root * inside)
-    found: xr.DataArray = (curve + (r - inside) * np.exp(-c["k"] * c["R"] ** 2)).mean("pair")
-    return found
-
-
 def _norms(dataset: xr.Dataset, of: tuple[str, ...], model: Model) -> xr.DataArray:
     """Return the decays [norm, grid, replica, time]."""
     distance = dataset["distance"].mean("site")
@@ -96,7 +75,7 @@ def _norms(dataset: xr.Dataset, of: tuple[str, ...], model: Model) -> xr.DataArr
         elif norm == "weighted":
             part = dataset["weighted_distance"]
         elif norm == "rho":
-            part = _rho(dataset, model).mean("site")
+            part = rho_of_pairs(dataset, model).mean("site")
         else:
             part = distance.sel(variable=norm, drop=True)
         found.append(part.drop_vars([n for n in part.coords if n not in part.dims]))

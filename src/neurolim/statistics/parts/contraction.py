@@ -20,9 +20,11 @@ import numpy as np
 import xarray as xr
 from scipy.linalg import solve_continuous_lyapunov
 from scipy.optimize import brentq, minimize_scalar
+from scipy.special import erf
 
 from neurolim.core import Model, Need, StudyError
 from neurolim.numerics.structure import derivatives_of, structure_of
+from neurolim.statistics.parts.common import variables
 
 _WORDS = "a voltage driven by a conductance"
 _FORM = "v' = g_L (V_L - v) + g (V_E - v), g' = gamma (G(v, means) - g), g >= 0, noise on g"
@@ -330,3 +332,22 @@ def mirror_constants(c: dict[str, xr.DataArray], corrected: bool) -> dict[str, x
     concave = span + small * reach + 0.5 * (large - small) if corrected else reach
     log_rate = (np.log10(prefactor) - k * concave**2 / np.log(10.0)).where(large > small)
     return {"m": small, "M": large, "R": concave, "R_star": reach, "k": k, "log10": log_rate}
+
+
+def rho_of_pairs(dataset: xr.Dataset, model: Model) -> xr.DataArray:
+    """Return 003's distance rho(theta_1(|dv|) + theta_2(|dg|)) of the recorded pairs, xi -> 0.
+
+    theta_1(r) = r; theta_2 has slope m up to R* - 1, then rises to M at R*; rho(r) is the integral
+    of exp(-k s^2) up to R and grows linearly beyond; constants of the corrected Theorem 2.
+    """
+    c = mirror_constants(constants(dataset, model), corrected=True)
+    size = abs(dataset["sample"].sel(copy="first") - dataset["sample"].sel(copy="second"))
+    x, y = (size.sel(variable=name, drop=True) for name in variables(dataset))
+    beyond = (y - (c["R_star"] - 1.0)).clip(0.0)
+    bend = (c["M"] - c["m"]) * (0.5 * beyond.clip(None, 1.0) ** 2 + (beyond - 1.0).clip(0.0))
+    r = x + c["m"] * y + bend
+    inside = np.minimum(r, c["R"])
+    root = c["k"] ** 0.5
+    curve = 0.5 * np.pi**0.5 / root * xr.apply_ufunc(erf, root * inside)
+    found: xr.DataArray = (curve + (r - inside) * np.exp(-c["k"] * c["R"] ** 2)).mean("pair")
+    return found
