@@ -24,7 +24,7 @@ sys.path.insert(0, str(HERE.parent / "src"))
 
 from neurolim.pipeline.engine import Engine, Task, run_tasks
 from neurolim.study import plan as planning
-from neurolim.study.study import parse_study
+from neurolim.study.read import parse_study
 
 CELLS = {
     "model": "fitzhugh_nagumo",
@@ -44,7 +44,15 @@ def sweep(workers: int) -> float:
     """Return the seconds that 200 cells take with this many threads."""
     study = parse_study(CELLS)
     tasks = [
-        Task(study.model, study.solver, t["params"], t["options"], t["key"], t["first"], t["last"])
+        Task(
+            study.spec.model,
+            study.spec.solver,
+            t["params"],
+            t["options"],
+            t["key"],
+            t["first"],
+            t["last"],
+        )
         for t in planning.tasks_of(study, range(study.n_runs))
     ]
     engine = Engine(workers=workers)
@@ -57,7 +65,7 @@ def sweep(workers: int) -> float:
 def pipeline(minutes: float, cores: int) -> tuple[float, float]:
     """Return wall seconds of a study of that many core-minutes, and core-seconds of its kernels."""
     study = parse_study(CELLS)
-    model, solver = study.the_model, study.the_solver
+    model, solver = study.model, study.solver
 
     def kernels(points: range) -> float:
         begin = time.perf_counter()

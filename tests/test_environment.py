@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import yaml
 from packaging.markers import Marker, default_environment
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from tests.texts import said_by
 
 ROOT = Path(__file__).parents[1]
 
 #: Names in conda where they differ from the distribution's.
-IN_CONDA = {"dask": "dask-core", "matplotlib": "matplotlib-base"}
+IN_CONDA = {
+    "dask": "dask-core",
+    "matplotlib": "matplotlib-base",
+    "ruamel-yaml": "ruamel.yaml",
+}
 
 #: Every environment the lock promises: the locked markers must pick exactly one pin in each.
 PYTHONS = ("3.11", "3.12", "3.13")
@@ -112,7 +116,7 @@ def disagreements(texts: Texts) -> list[str]:
     in_conda["python"] = tomllib.loads(texts.pyproject)["project"]["requires-python"]
     in_conda["pip"] = ""
 
-    dependencies = yaml.safe_load(texts.environment)["dependencies"]
+    dependencies = said_by(texts.environment)["dependencies"]
     listed = {}
     for entry in dependencies:
         if isinstance(entry, str):
@@ -215,7 +219,7 @@ def test_installed_versions_are_within_pyprojects_bounds(texts: Texts) -> None:
 
 
 def test_citation_names_the_version_of_the_package(texts: Texts) -> None:
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    citation = said_by((ROOT / "CITATION.cff").read_text("utf-8"))
     project = tomllib.loads(texts.pyproject)["project"]
     assert (citation["title"], citation["version"]) == (project["name"], project["version"])
     assert citation["license"] == project["license"]

@@ -15,15 +15,15 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import yaml
 from importlinter.cli import lint_imports
 from numpydoc.validate import validate
 from tests.running import environment
+from tests.texts import said_by
 
 import neurolim
 from neurolim import core
 from neurolim.new import new
-from neurolim.study.study import parse_study
+from neurolim.study.read import parse_study
 from neurolim.testing import checks
 
 ROOT = Path(__file__).parents[1]
@@ -211,7 +211,7 @@ def test_the_model_of_contributing_is_solved_or_refused(own: dict[str, str]) -> 
 def test_contributing_examples_work_as_files_of_ones_own(own: dict[str, str]) -> None:
     for language, code in examples("CONTRIBUTING.md"):
         if language == "yaml":
-            parse_study(yaml.safe_load(code), "example")
+            parse_study(said_by(code), "example")
     start = neurolim.solve(own["model"], own["solver"])
     assert start["start"].values.tolist() == [[-1.0, 0.0, 2.0]]
     short = {"t_end": 0.1, "records": 1}

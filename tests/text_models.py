@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import yaml
+from tests.texts import said_by
 
 _RECOVERY = """
   source: the package's own file
@@ -124,4 +124,4 @@ _TEXTS = {
 """,
 }
 #: Of every model of the package what a study says under ``model``.
-TEXTS = {name: yaml.safe_load(f"model:\n{text}")["model"] for name, text in _TEXTS.items()}
+TEXTS = {name: said_by(f"model:\n{text}")["model"] for name, text in _TEXTS.items()}

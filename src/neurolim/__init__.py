@@ -27,7 +27,7 @@ from neurolim.core import (
 )
 from neurolim.core import Param as Number
 from neurolim.shipped import snakefile
-from neurolim.study.study import load_study
+from neurolim.study.read import load_study
 
 __all__ = [
     "Coord",

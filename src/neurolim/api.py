@@ -21,7 +21,8 @@ from neurolim.pipeline.simulate import simulate
 from neurolim.store import store
 from neurolim.store.assemble import labelled
 from neurolim.study import plan as planning
-from neurolim.study.study import Study, load_study, parse_study
+from neurolim.study.read import load_study, parse_study
+from neurolim.study.study import Study
 
 
 def solve(
@@ -61,8 +62,8 @@ def solve(
             "replicas": replicas,
         }
     )
-    found = study.the_solver.solve(
-        study.the_model, study.params_at(0), study.options_at(0), study.key(0), range(replicas)
+    found = study.solver.solve(
+        study.model, study.params_at(0), study.options_at(0), study.key(0), range(replicas)
     )
     return labelled(
         study,

@@ -15,7 +15,7 @@ from neurolim.core import Model, Solver, StudyError, outside
 from neurolim.numerics.structure import Structure, structure_of
 from neurolim.pipeline.analyse import all_pages
 from neurolim.study import plan as planning
-from neurolim.study.study import load_study
+from neurolim.study.read import load_study
 from neurolim.testing import checks
 
 #: How the names of files end that are studies.
@@ -73,16 +73,18 @@ def _facts(kind: str, plug_in: Any) -> list[str]:
 def _study(word: str) -> list[str]:
     """Return what a study is, what it is going to do, and what follows from its equations."""
     study = load_study(word)
-    plan, model = planning.plan(study), study.the_model
+    if study.spec.tiny is not None:
+        load_study(word, tiny=True)
+    plan, model = planning.plan(study), study.model
     try:
         facts = _facts("model", model)
     except StudyError as error:
-        if outside.is_file(study.model):
+        if outside.is_file(study.spec.model):
             raise
         # A model as text has no file but that of the study.
-        raise StudyError(error.key, error.problem, error.allowed, word) from None
+        raise study.placed(StudyError(error.key, error.problem, error.allowed)) from None
     return [
-        f"{word}: study {study.name}: {study.title}. ok",
+        f"{word}: study {study.name}: {study.spec.title}. ok",
         f"  {plan.points} points, {plan.runs} runs, about {plan.core_seconds:.2g} core-seconds",
         f"  tables: {', '.join(page.name for page in all_pages(study) if page.kind == 'tables')}",
         f"  model {model.name}: {model.summary}",

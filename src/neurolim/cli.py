@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from neurolim.launch.progress import reporting
 from neurolim.pipeline.layout import layout_of
 from neurolim.store.store import StoreError
 from neurolim.study import plan as planning
-from neurolim.study.study import load_study
+from neurolim.study.read import load_study
 
 app = typer.Typer(
     help="Reproducible experiments on the limits of strongly coupled neuron networks.",
@@ -99,7 +100,7 @@ def plan(
     """Check a study and print what it will need: points, chunks, core-seconds, memory, disk."""
     loaded = load_study(study, tiny=tiny)
     the_plan = planning.check_fit(loaded, results, workers)
-    typer.echo(f"{loaded.name}: {loaded.title}\n{the_plan.describe()}")
+    typer.echo(f"{loaded.name}: {loaded.spec.title}\n{the_plan.describe()}")
 
 
 @app.command(name="list")
@@ -169,6 +170,14 @@ def new(
         typer.echo(f"{path}: go there, then: neurolim run")
     else:
         typer.echo(f"{path}: edit it, then: neurolim check {path}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of study files, with which editors complete and check them."""
+    from neurolim.study.schema import study_schema
+
+    typer.echo(json.dumps(study_schema(), indent=1))
 
 
 @app.command()

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import yaml
 
 from neurolim import shipped
 from neurolim.core import StudyError
@@ -31,7 +30,8 @@ from neurolim.pipeline.layout import folder
 from neurolim.pipeline.verdicts import write_verdicts
 from neurolim.store.store import read_note
 from neurolim.study import plan as planning
-from neurolim.study.study import load_study
+from neurolim.study.read import load_study
+from neurolim.study.yaml import read_yaml
 
 _PERIOD = 1.0
 _LINE_EVERY = 10.0
@@ -54,11 +54,7 @@ def _config() -> dict[str, Any]:
     """
     if not CONFIG.is_file():
         return {}
-    try:
-        loaded = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        problem = f"cannot be read: {getattr(error, 'strerror', None) or error}"
-        raise StudyError("", problem, "a YAML file", str(CONFIG)) from None
+    loaded = read_yaml(CONFIG, "a YAML file").content
     if not isinstance(loaded, dict):
         raise StudyError("", "not a mapping of keys", "results, threads, studies", str(CONFIG))
     return loaded

@@ -33,7 +33,7 @@ from neurolim.pipeline.collect import write_runs
 from neurolim.pipeline.layout import layout_of
 from neurolim.store import store, zipped
 from neurolim.study.plan import plan
-from neurolim.study.study import load_study
+from neurolim.study.read import load_study
 
 ROOT = Path(__file__).parents[2]
 DATE = "2026-01-02"

@@ -14,16 +14,16 @@ from pathlib import Path
 import dask
 import psutil
 import pytest
-import yaml
 from distributed import LocalCluster
 from tests.running import ROOT, environment, files_of, start
+from tests.texts import said_by, yaml_of
 
 from neurolim import core
 from neurolim.api import run_study
 from neurolim.pipeline.engine import Engine, run_batch
 from neurolim.pipeline.simulate import simulate
 from neurolim.study.plan import plan
-from neurolim.study.study import load_study
+from neurolim.study.read import load_study
 
 pytestmark = pytest.mark.workflow
 
@@ -58,10 +58,10 @@ def thirds(tmp_path_factory):
 
 def adapted(name, target, **changes):
     """Return a copy of a profile with changes for a cluster that is small and near."""
-    profile = yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text())
+    profile = said_by((ROOT / "profiles" / name / "config.yaml").read_text())
     target.mkdir()
     words = profile | {"latency-wait": 10, "seconds-between-status-checks": 1, **changes}
-    (target / "config.yaml").write_text(yaml.safe_dump(words))
+    (target / "config.yaml").write_text(yaml_of(words))
     return target
 
 

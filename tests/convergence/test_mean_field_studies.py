@@ -8,7 +8,7 @@ import pytest
 from neurolim import run_study
 from neurolim.core import Kind
 from neurolim.pipeline.verdicts import outcome_of
-from neurolim.study.study import load_study
+from neurolim.study.read import load_study
 
 QUICK = ("001-theorem-1-5", "002-theorem-2-7", "particles-against-kinetic")
 OTHERS = (

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import math
 
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.texts import yaml_of
 
 from neurolim import StudyError, load_study
-from neurolim.study.study import Study, parse_study
+from neurolim.study.read import parse_study
+from neurolim.study.study import Study
 
 JUNK = st.one_of(
     st.none(),
@@ -89,7 +90,7 @@ def test_mutated_values_and_keys(mapping, data):
 )
 @given(data=st.data())
 def test_mutated_text(mapping, tmp_path, data):
-    text = yaml.safe_dump(mapping, sort_keys=False)
+    text = yaml_of(mapping)
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(text)))
         piece = data.draw(

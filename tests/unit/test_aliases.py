@@ -14,7 +14,8 @@ from neurolim.core import Kind
 from neurolim.pipeline.layout import layout_of
 from neurolim.pipeline.tables import read_table
 from neurolim.pipeline.verdicts import outcome_of
-from neurolim.study.study import Study, parse_study
+from neurolim.study.read import parse_study
+from neurolim.study.study import Study
 
 OF = ["voltage_mean", "voltage_variance"]
 OVER_N: dict[str, Any] = {"convergence_rate": {"of": OF, "over": "n_neurons", "resamples": 100}}

@@ -58,7 +58,7 @@ def closed_form(feedback, a, eps):
 
 @pytest.mark.parametrize(("feedback", "a", "eps"), [(0.6, 1.2, 0.08), (1.5, 1.05, 0.01)])
 def test_rest_is_lost_at_the_delay_of_the_closed_form(feedback, a, eps):
-    model = load_study(STUDIES / "studies" / "delay.yaml").the_model
+    model = load_study(STUDIES / "studies" / "delay.yaml").model
     critical, omega = closed_form(feedback, a, eps)
     given = {"feedback": feedback, "a": a, "eps": eps}
     found = neurolim.solve(model, "characteristic", given | {"tau": float(critical)})
@@ -100,8 +100,8 @@ def test_no_rest_is_a_status():
 def test_the_study_agrees_and_wrong_expectations_do_not(tmp_path):
     study = load_study(STUDIES / "studies" / "delay.yaml", tiny=True)
     found = run_study(study, tmp_path)
-    statistic = study.plugin("statistic", "characteristic_growth")
-    options = study.entry_options("statistic", "characteristic_growth")
+    statistic = study.statistic("characteristic_growth").plugin
+    options = study.statistic("characteristic_growth").options
 
     def verdicts(dataset, expect):
         tables = statistic.judge(statistic.apply(dataset, **options), options, expect)
@@ -113,7 +113,7 @@ def test_the_study_agrees_and_wrong_expectations_do_not(tmp_path):
     wrong = {"critical": {"order": 1.03 * right["critical"]["order"], "tolerance": 0.05}}
     assert verdicts(found, wrong) == ["agrees", "agrees", "disagrees"]
     roots = [
-        neurolim.solve(study.the_model, "characteristic", {"tau": 1.03 * float(tau)})
+        neurolim.solve(study.model, "characteristic", {"tau": 1.03 * float(tau)})
         for tau in found["tau"]
     ]
     late = {

@@ -16,7 +16,7 @@ from neurolim.math import tanh
 from neurolim.pipeline.tables import read_table
 from neurolim.statistics.contraction import arrhenius, proven_bounds
 from neurolim.statistics.parts.contraction import CONDUCTANCE, Neuron, at_each_point
-from neurolim.study.study import parse_study
+from neurolim.study.read import parse_study
 
 MORRIS_LECAR = get("model", "morris_lecar")
 #: Two stable equilibria.

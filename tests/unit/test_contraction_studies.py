@@ -7,7 +7,7 @@ import pytest
 
 from neurolim.api import run_study
 from neurolim.core import StudyError
-from neurolim.study.study import parse_study
+from neurolim.study.read import parse_study
 
 STUDIES = (
     "theorem-1",

@@ -336,7 +336,8 @@ def test_a_file_of_wires_that_does_not_fit_is_refused_with_its_line(tmp_path, te
     with pytest.raises(StudyError) as refusal:
         neurolim.load_study(study)
     assert words in str(refusal.value)
-    assert str(refusal.value).startswith(f"{study}: options.graph: {tmp_path}")
+    line = 1 + study.read_text().split("graph:")[0].count("\n")
+    assert str(refusal.value).startswith(f"{study}:{line}: options.graph: {tmp_path}")
 
 
 def test_a_file_of_wires_may_end_in_blank_lines_and_have_spaces(tmp_path):

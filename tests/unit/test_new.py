@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
+from tests.texts import said_by, yaml_of
 
 from neurolim import StudyError, run_study
 from neurolim.check import check
@@ -44,12 +44,12 @@ def test_files_to_begin_with_fit_together(here):
     for kind in ("model", "statistic", "figure"):
         new(kind, f"own_{kind}", Path())
     study = new("study", "mine", Path())
-    mapping = yaml.safe_load(study.read_text())
+    mapping = said_by(study.read_text())
     mapping |= {"model": "own_model.py", "solver": "limit", "options": {"t_end": 1.0, "records": 5}}
     mapping |= {"statistics": ["own_statistic.py"], "figures": ["own_figure.py"]}
     for key in ("reference", "expect", "replicas"):
         del mapping[key]
-    study.write_text(yaml.safe_dump(mapping))
+    study.write_text(yaml_of(mapping))
     found = run_study(study, "results")
     # The adaptation starts at 2 and grows, the recovery at 0.
     largest = found["mean"].sel(time=1.0, variable="adaptation").values
@@ -61,7 +61,7 @@ def test_files_to_begin_with_fit_together(here):
 def test_the_study_of_a_new_project_reaches_the_verdict_it_expects(here, monkeypatch):
     home = new("project", "My demo 1.0", Path())
     monkeypatch.chdir(home)
-    config = yaml.safe_load(Path("config/config.yaml").read_text())
+    config = said_by(Path("config/config.yaml").read_text())
     (study,) = study_files(config)
     assert check("models/example.py")[0].endswith("ok")
     run_study(study, config["results"], workers=2)
@@ -69,7 +69,7 @@ def test_the_study_of_a_new_project_reaches_the_verdict_it_expects(here, monkeyp
     (row,) = table.to_dict("records")
     assert row["quantity"] == "voltage_mean"
     assert row["verdict"] == "agrees"
-    citation = yaml.safe_load(Path("CITATION.cff").read_text())
+    citation = said_by(Path("CITATION.cff").read_text())
     assert citation["title"] == "My demo 1.0"
     assert "The authors of My demo 1.0\n" in Path("LICENSE").read_text()
     assert "{" not in Path("README.md").read_text()

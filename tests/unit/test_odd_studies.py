@@ -6,7 +6,7 @@ import pytest
 
 from neurolim import StudyError
 from neurolim.api import run_study
-from neurolim.study.study import parse_study
+from neurolim.study.read import parse_study
 
 EPS = [0.1, 0.05, 0.02]
 SMALL = {"n_neurons": 64, "t_end": 1.0, "records": 4, "dt": 0.05}

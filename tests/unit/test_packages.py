@@ -9,8 +9,8 @@ import zipfile
 from importlib.machinery import EXTENSION_SUFFIXES
 
 import pytest
-import yaml
 from tests.running import ROOT
+from tests.texts import yaml_of
 
 from neurolim import StudyError, load_study, run_study
 from neurolim.archive import contents
@@ -114,7 +114,7 @@ def installed(folder):
 def run(folder):
     """Run the study of the package's plug-ins; return its file."""
     path = folder / "theirs.yaml"
-    path.write_text(yaml.safe_dump(STUDY))
+    path.write_text(yaml_of(STUDY))
     run_study(path, folder / "results")
     return path
 

@@ -7,7 +7,7 @@ import pytest
 
 from neurolim.api import run_study
 from neurolim.core import Status
-from neurolim.study.study import load_study
+from neurolim.study.read import load_study
 
 STUDIES = (
     "basins",

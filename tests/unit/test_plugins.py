@@ -13,8 +13,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import yaml
 from tests.running import ROOT, environment
+from tests.texts import yaml_of
 
 from neurolim import GapJunctions, StudyError, core, load_study, run_study, solve, sources
 from neurolim.archive import contents
@@ -30,7 +30,7 @@ from neurolim.pipeline import engine
 from neurolim.pipeline.digests import simulation_code, stage_digests
 from neurolim.pipeline.layout import Layout
 from neurolim.store import store, zipped
-from neurolim.study.study import parse_study
+from neurolim.study.read import parse_study
 
 #: A neuron of four variables, in two files.
 MODEL = '''"""Four variables, the last one a passive one."""
@@ -107,7 +107,7 @@ def study(tmp_path):
     for name, text in (("four", MODEL), ("rates", RATES), ("top", STATISTIC)):
         (tmp_path / "mine" / f"{name}.py").write_text(text)
     path = tmp_path / "config" / "four-variables.yaml"
-    path.write_text(yaml.safe_dump(STUDY))
+    path.write_text(yaml_of(STUDY))
     return path
 
 
@@ -182,7 +182,7 @@ def test_what_is_derived_from_a_file_is_kept_on_disk(study, tmp_path, monkeypatc
 
 def test_another_process_finds_the_files_by_the_tasks_alone(study):
     loaded = load_study(study)
-    source = loaded.source("model", "four")
+    source = loaded.model_choice.source
     one = engine.Task(source, "limit", loaded.params_at(0), loaded.options_at(0), 0, 0, 1)
     program = (
         "import pickle, sys; from neurolim.pipeline import engine;"
@@ -245,11 +245,12 @@ def test_a_bad_file_is_one_line_with_file_and_line(study, kind, capsys):
     study.write_text(study.read_text().replace("four.py", "bad.py"))
     with pytest.raises(StudyError) as caught:
         load_study(study)
-    line = str(caught.value)
-    assert "\n" not in line
-    assert line.startswith(f"{study}: model: ")
-    assert "bad.py:" in line
-    assert told in line
+    refusal, line = str(caught.value), caught.value.line
+    assert "\n" not in refusal
+    assert refusal.startswith(f"{study}:{line}: model: ")
+    assert study.read_text().splitlines()[line - 1].startswith("model:")
+    assert "bad.py:" in refusal
+    assert told in refusal
 
 
 @pytest.mark.parametrize(
@@ -270,11 +271,12 @@ def test_a_bad_file_is_one_line_with_file_and_line(study, kind, capsys):
 )
 def test_words_that_are_no_plug_ins_are_refused(study, changes, told):
     (study.parent.parent / "mine" / "limit.py").write_text("SOLVER = 1\n")
-    study.write_text(yaml.safe_dump(STUDY | changes))
+    study.write_text(yaml_of(STUDY | changes))
     with pytest.raises(StudyError) as caught:
         load_study(study)
     assert told in str(caught.value)
-    assert str(caught.value).startswith(f"{study}: ")
+    assert str(caught.value).startswith(f"{study}:{caught.value.line}: ")
+    assert caught.value.line
 
 
 PACKAGE = {
@@ -350,7 +352,7 @@ def test_an_object_of_an_imported_file_is_the_file(study, tmp_path, monkeypatch)
         parse_study(STUDY | {"model": four.MODEL, "statistics": []}), tmp_path / "results"
     )
     del sys.modules["four"], sys.modules["rates"]
-    study.write_text(yaml.safe_dump(STUDY | {"statistics": []}))
+    study.write_text(yaml_of(STUDY | {"statistics": []}))
     by_name = run_study(study, tmp_path / "results")
     assert by_object.attrs["code"] == by_name.attrs["code"]
     assert by_object["mean"].identical(by_name["mean"])

@@ -12,7 +12,7 @@ from neurolim.core import Kind, StudyError
 from neurolim.numerics.regression import fit_order, measure_levels
 from neurolim.statistics.laws import profile
 from neurolim.statistics.parts.common import judge_order, standard_normal_network
-from neurolim.study.study import parse_study
+from neurolim.study.read import parse_study
 
 OPTIONS: dict[str, Any] = {"after": 0.0, "eps": "eps", "within": 2.0}
 DISTANCES = ("x_profile", "x_shape")

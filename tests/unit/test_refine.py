@@ -12,8 +12,8 @@ from neurolim.pipeline.layout import layout_of
 from neurolim.pipeline.simulate import simulate
 from neurolim.store import store
 from neurolim.study import plan as chunks
+from neurolim.study.read import parse_study
 from neurolim.study.refine import corners, levels_of, wanted
-from neurolim.study.study import parse_study
 
 
 def study(name, analysis=True, **more):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import xarray as xr
-import yaml
+from tests.texts import yaml_of
 
 from neurolim import run_study, solve
 from neurolim.solvers.network import particles
@@ -27,7 +27,7 @@ STUDY = {
 
 def digest(folder, workers, chunk_seconds):
     path = folder / "cut.yaml"
-    path.write_text(yaml.safe_dump(STUDY | {"chunk_seconds": chunk_seconds}))
+    path.write_text(yaml_of(STUDY | {"chunk_seconds": chunk_seconds}))
     results = folder / f"{workers}-{chunk_seconds}"
     run_study(path, results, workers=workers)
     chunks = len(list((results / "cut" / "chunks").glob("*.zip")))

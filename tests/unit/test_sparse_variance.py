@@ -24,7 +24,7 @@ def test_the_variance_is_that_of_lyapunovs_equation_on_drawn_graphs(gain, wires)
     found = []
     for replica in range(graphs):
         laid = lay_wires(1, n, options, 11, replica)
-        heard = np.diff(laid.place[0, 0])
+        heard = np.diff(laid.starts[0, 0])
         A = -np.eye(n)
         np.add.at(A, (np.repeat(np.arange(n), heard), laid.source), gain * laid.weight[0])
         found.append(np.trace(solve_continuous_lyapunov(A, -np.eye(n))) / n)
@@ -38,8 +38,8 @@ def test_the_variance_is_that_of_lyapunovs_equation_on_drawn_graphs(gain, wires)
 def test_the_study_agrees_and_wrong_expectations_do_not(tmp_path):
     study = load_study(STUDIES / "studies" / "sparse-graph.yaml", tiny=True)
     found = run_study(study, tmp_path)
-    statistic = study.plugin("statistic", "sparse_variance")
-    options = study.entry_options("statistic", "sparse_variance")
+    statistic = study.statistic("sparse_variance").plugin
+    options = study.statistic("sparse_variance").options
 
     def verdict(dataset):
         table, _ = statistic.judge(statistic.apply(dataset, **options), options, {})
@@ -51,7 +51,7 @@ def test_the_study_agrees_and_wrong_expectations_do_not(tmp_path):
     assert verdict(found.assign_coords(in_degree=1e6 * found["in_degree"])) == "disagrees"
     rate = core.get("statistic", "convergence_rate")
     data = found.merge(statistic.apply(found, **options), compat="override")
-    options = study.entry_options("statistic", "convergence_rate")
+    options = study.statistic("convergence_rate").options
     orders = rate.apply(data, **options)
     for order, kind in ((-1.0, "agrees"), (-2.0, "disagrees")):
         table, _ = rate.judge(orders, options, {"instability": {"order": order}})

@@ -12,7 +12,7 @@ from neurolim.statistics.parts.intervals import geometric_tail, unbiased_mean
 from neurolim.statistics.parts.mmo_tables import judge
 from neurolim.statistics.parts.signal import synthetic
 from neurolim.statistics.spiking import mmo, regime
-from neurolim.study.study import parse_study
+from neurolim.study.read import parse_study
 
 OPTIONS: dict[str, Any] = {"of": "trace", "after": 0.0, "high": "auto", "low": "auto", "most": 40}
 RULES: dict[str, Any] = {
@@ -215,10 +215,10 @@ def mean_equation(n, sigma, current, t_end, replicas=8, variance="limit", **more
             "seed": 5,
         }
     )  # fmt: skip
-    model, solver = study.the_model, study.the_solver
+    model, solver = study.model, study.solver
     params, options = study.params_at(0), study.options_at(0)
     found = solver.solve(model, params, options, study.key(0), range(replicas))
-    skeleton = study.the_reference
+    skeleton = study.reference
     assert skeleton is not None
     reference = skeleton.solve(model, params, study.reference_options_at(0), 0, range(1))
     coords = solver.coords(model, params, options)

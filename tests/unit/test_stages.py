@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from tests.texts import yaml_of
 
 from neurolim import StudyError, core, provenance
 from neurolim.api import run_study
@@ -36,7 +36,8 @@ from neurolim.run import progress_line
 from neurolim.status import status_of
 from neurolim.store import store
 from neurolim.study import plan as planning
-from neurolim.study.study import Study, parse_study
+from neurolim.study.read import parse_study
+from neurolim.study.study import Study
 
 SMALL = {"n_neurons": 64, "t_end": 1.0, "records": 4, "dt": 0.05}
 
@@ -113,7 +114,7 @@ def test_failed_reference_runs_are_counted(tmp_path, monkeypatch):
     assert found["reference NOT_CONVERGED"] == 1
     assert found["points with failures"] == found["failed at eps=0.1"] == 1
     path = tmp_path / "study.yaml"
-    path.write_text(yaml.safe_dump(BASE | {"failed_share": 0.5}))
+    path.write_text(yaml_of(BASE | {"failed_share": 0.5}))
     (caption,) = captions([str(path)], str(tmp_path)).values()
     assert "1 of 3 reference runs failed" in caption["verdicts"][0]["sentence"]
 

@@ -16,7 +16,7 @@ from neurolim.pipeline.outline import Outline
 from neurolim.run import progress_line
 from neurolim.status import status_of
 from neurolim.store import store
-from neurolim.study.study import load_study
+from neurolim.study.read import load_study
 
 STUDY = """
 model: linear

@@ -7,12 +7,13 @@ import itertools
 
 import numpy as np
 import pytest
-import yaml
+from tests.texts import yaml_of
 
 from neurolim import StudyError, load_study
 from neurolim.api import run_study
 from neurolim.study.plan import check_fit, plan
-from neurolim.study.study import parse_study
+from neurolim.study.read import parse_study
+from neurolim.study.yaml import parse_yaml
 
 
 def changed(mapping, path, value):
@@ -98,12 +99,13 @@ def test_bad_input_is_one_line_that_names_file_key_problem_and_allowed(
     mapping, path, value, key, allowed, tmp_path
 ):
     file = tmp_path / "bad.yaml"
-    file.write_text(yaml.safe_dump(changed(mapping, path, value), sort_keys=False))
+    file.write_text(yaml_of(changed(mapping, path, value)))
     with pytest.raises(StudyError) as caught:
         load_study(file)
     text = str(caught.value)
     assert "\n" not in text
-    assert text.startswith(f"{file}: ")
+    assert text.startswith(f"{file}:{caught.value.line}: ")
+    assert 1 <= caught.value.line <= len(file.read_text().splitlines())
     assert key in text
     assert allowed in text
 
@@ -113,10 +115,22 @@ def test_bad_input_is_one_line_that_names_file_key_problem_and_allowed(
     [
         ("", "empty"),
         ("- a\n- b\n", "not a mapping"),
-        ("model: [\n", "line"),
-        ("model: linear\nmodel: linear\n", "twice"),
-        ("model: linear\nsolver: particles\n\tparams: 1\n", "line"),
-        ("1: 2\n", "not a word"),
+        ("model: [\n", ":[12]: expected the node"),
+        ("model: linear\nmodel: linear\n", ":2: key 'model' appears twice"),
+        ("model: linear\nsolver: particles\n\tparams: 1\n", ":3: found character"),
+        ("1: 2\n", ":1: key 1 is not a word"),
+        ("model: linear\nparams:\n  eps: 1_000\n", ":3: params.eps: number 1_000"),
+        ("params: {eps: 0o7}\n", ":1: params.eps: number 0o7"),
+        ("params: {eps: 0x1F}\n", ":1: params.eps: number 0x1F"),
+        ("model: &m linear\n", ":1: model: anchor &m"),
+        ("a: &m {b: 1}\nc: {<<: *m}\n", ":1: a: anchor &m"),
+        ("<<: {model: linear}\n", ":1: a key that is not a word"),
+        ("? [model]\n: linear\n", ":1: a key that is not a word"),
+        ("model: !!python/name:os linear\n", ":1: model: tag"),
+        ("title: !!binary aGk=\n", ":1: title: tag"),
+        ("grid: !!set {eps}\n", ":1: grid: tag"),
+        ("model: linear\n---\nmodel: linear\n", ":2: but found another document"),
+        ("%YAML 1.1\n---\ntitle: yes\n", ":3: title: tag"),
     ],
 )
 def test_bad_yaml_is_refused_in_one_line(tmp_path, text, part):
@@ -139,10 +153,109 @@ def test_unreadable_files_are_refused(tmp_path):
 
 def test_numbers_are_read_as_scientists_write_them(tmp_path, mapping):
     file = tmp_path / "good.yaml"
-    text = yaml.safe_dump(changed(mapping, "params/b", "NUMBER"))
-    for written, value in (("1e-3", 1e-3), ("1E5", 1e5), (".5", 0.5), ("-2", -2.0), ("010", 10.0)):
+    text = yaml_of(changed(mapping, "params/b", "NUMBER"))
+    for written, value in (
+        ("1e-3", 1e-3),
+        ("1E5", 1e5),
+        (".5", 0.5),
+        (".5e1", 5.0),
+        ("2.", 2.0),
+        ("+2", 2.0),
+        ("-2", -2.0),
+        ("010", 10.0),
+    ):
         file.write_text(text.replace("NUMBER", written))
         assert load_study(file).params_at(0)["b"] == value
+
+
+def test_words_that_look_like_something_else_are_words():
+    text = "[yes, no, on, 2020-01-01, 12:30, '5', true, False, null, ~, .inf, -.INF]"
+    *words, infinite, low = parse_yaml(text).content
+    assert words == ["yes", "no", "on", "2020-01-01", "12:30", "5", True, False, None, None]
+    assert (infinite, low) == (np.inf, -np.inf)
+
+
+#: A study in which every line has one thing to get wrong: (line, its text, what is said of it).
+LINES = """\
+title: lines
+model: fitzhugh_nagumo
+solver: particles
+reference:
+  solver: limit
+  options: {rtol: 1e-8}
+params:
+  a: 0.3
+options:
+  n_neurons: 20
+  dt: 0.05
+  t_end: 2.5
+grid:
+  eps:
+    inverse: [10, 20, 40]
+statistics:
+  - concentration
+  - convergence_rate:
+      of: [voltage_mean]
+      over: eps
+  - convergence_rate:
+      of: [voltage_mean]
+      over: eps # again
+    as: again
+figures:
+  - rate_plot
+expect:
+  voltage_mean:
+    order: 1
+tiny:
+  options:
+    n_neurons: 10
+  statistics:
+    concentration:
+      after: 0.1
+  replicas: 2
+"""
+WRONG_LINES = [
+    ("title: lines", "title: 5", 1, "title: got"),
+    ("model: fitzhugh_nagumo", "model: fitzhugh", 2, "model: unknown model"),
+    ("model: fitzhugh_nagumo\n", "", 1, "model: missing"),
+    ("  solver: limit", "  solver: limits", 5, "reference.solver: unknown solver"),
+    ("{rtol: 1e-8}", "{rtol: 2}", 6, "reference.options.rtol: out of range"),
+    ("  a: 0.3", "  a: fast", 8, "params.a: wrong type"),
+    ("  dt: 0.05", "  dtt: 0.05", 11, "options.dtt: unknown key"),
+    ("  dt: 0.05", "  dt: 0.03", 11, "options.dt: "),
+    ("[10, 20, 40]", "[10, 0]", 15, "grid.eps.inverse: division by zero"),
+    ("  - concentration", "  - concentrate", 17, "statistics.concentrate: unknown statistic"),
+    ("      over: eps\n", "      over: dt\n", 20, "statistics.convergence_rate.over: no axis"),
+    ("      over: eps # again", "      over: dt", 23, "statistics.again.over: no axis"),
+    ("    as: again", "    as: it again", 16, "statistics: got"),
+    ("  - rate_plot", "  - rate_plot\n  - rate_plot", 27, "figures.rate_plot: listed twice"),
+    ("    order: 1", "    ordre: 1", 29, "expect.voltage_mean.ordre: unknown key"),
+    ("  replicas: 2", "  replicas: two", 36, "tiny.replicas: got 'two'"),
+    ("  replicas: 2", "  title: two", 36, "tiny.title: unknown key"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "line", "part"), WRONG_LINES)
+def test_a_refusal_names_the_line(tmp_path, right, wrong, line, part):
+    file = tmp_path / "lines.yaml"
+    assert LINES.count(right) == 1
+    file.write_text(LINES.replace(right, wrong))
+    with pytest.raises(StudyError) as caught:
+        load_study(file)
+    assert str(caught.value).startswith(f"{file}:{line}: {part}")
+
+
+def test_at_test_size_a_refusal_names_the_line_of_the_section(tmp_path):
+    file = tmp_path / "lines.yaml"
+    for right, wrong, line, key in (
+        ("    n_neurons: 10", "    n_neurons: 0", 32, "options.n_neurons"),
+        ("      after: 0.1", "      after: 7.0", 35, "statistics.concentration.after"),
+        ("  dt: 0.05", "  dt: 0.03", 11, "options.dt"),
+    ):
+        file.write_text(LINES.replace(right, wrong))
+        with pytest.raises(StudyError) as caught:
+            load_study(file, tiny=True)
+        assert str(caught.value).startswith(f"{file}:{line}: {key}: ")
 
 
 def test_axes_and_points(mapping):
@@ -211,7 +324,7 @@ def test_chunks_have_about_equal_cost(mapping):
         | {"statistics": [], "figures": [], "expect": {}, "replicas": 60, "chunk_seconds": 0.003}
     )
     cost = [
-        study.the_solver.cost(study.the_model, study.params_at(p), study.options_at(p)).seconds
+        study.solver.cost(study.model, study.params_at(p), study.options_at(p)).seconds
         for p in study.points()
     ]
     loads = [sum(cost[run // 60] for run in chunk) for chunk in plan(study).chunks]

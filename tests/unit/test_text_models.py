@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from scipy.integrate import solve_ivp
 from tests.running import ROOT, environment
 from tests.text_models import TEXTS
+from tests.texts import said_by, yaml_of
 
 from neurolim import StudyError, core, load_study, run_study, solve
 from neurolim.archive.verify import verify
@@ -30,7 +30,7 @@ from neurolim.laws import Mixture, Samples, Uniform
 from neurolim.numerics.structure import structure_of
 from neurolim.pipeline import engine
 from neurolim.pipeline.outline import outline
-from neurolim.study.study import parse_study
+from neurolim.study.read import parse_study
 from neurolim.text.model import written
 
 
@@ -469,7 +469,7 @@ STUDY: dict[str, Any] = {
 def study(tmp_path):
     """Return the file of a study with a model as text."""
     path = tmp_path / "text.yaml"
-    path.write_text(yaml.safe_dump(STUDY))
+    path.write_text(yaml_of(STUDY))
     return path
 
 
@@ -492,13 +492,13 @@ def test_spaces_make_nothing_again_and_an_equation_does(study, tmp_path):
     study.write_text(text.replace("v - v^3 - w", "v - v^3 - 2*w"))
     assert digests(study)[0] != before[0]
     study.write_text(text.replace("v - v^3 - w", "v - v^3 - 2w"))
-    with pytest.raises(StudyError, match=r"text\.yaml: model\.drift\.v: no operator"):
+    with pytest.raises(StudyError, match=r"text\.yaml:8: model\.drift\.v: no operator"):
         load_study(study)
 
 
 def test_another_process_finds_what_was_compiled_for_a_text(study):
     loaded = load_study(study)
-    source = loaded.source("model", "mine")
+    source = loaded.model_choice.source
     task = engine.Task(source, "limit", loaded.params_at(0), loaded.options_at(0), 0, 0, 1)
     program = (
         "import pickle, sys; from neurolim import core; from neurolim.pipeline import engine;"
@@ -518,7 +518,7 @@ def test_another_process_finds_what_was_compiled_for_a_text(study):
     assert said.returncode == 0, said.stderr.decode()
     mean, (key, kept) = pickle.loads(said.stdout)
     assert kept
-    assert key == kernel_key(loaded.the_model)[0]
+    assert key == kernel_key(loaded.model)[0]
     assert mean.tobytes() == engine.run_task(task).solution.arrays["mean"].tobytes()
 
 
@@ -545,7 +545,7 @@ def test_check_says_what_follows_from_a_text(study, capsys):
             main([verb, str(study)])
         assert caught.value.code == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith(f"{study}: model.drift.w: no operator between two values")
+        assert line.startswith(f"{study}:9: model.drift.w: no operator between two values")
 
 
 def test_the_guide_s_texts_work_as_they_stand(tmp_path):
@@ -558,11 +558,11 @@ def test_the_guide_s_texts_work_as_they_stand(tmp_path):
     others = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     (file,) = re.findall(r"^```python\n(.*?MODEL = .*?)^```", others, re.MULTILINE | re.DOTALL)
     (tmp_path / "hindmarsh_rose.py").write_text(file, "utf-8")
-    again = parse_study(yaml.safe_load(first) | {"model": str(tmp_path / "hindmarsh_rose.py")})
+    again = parse_study(said_by(first) | {"model": str(tmp_path / "hindmarsh_rose.py")})
     assert text.definition() == again.definition()
     results = [run_study(study, tmp_path / study.name)["mean"] for study in (text, again)]
     assert results[0].identical(results[1])
-    assert load_study(tmp_path / "second.yaml").the_model.features == {COMMON, MULTIPLICATIVE}
+    assert load_study(tmp_path / "second.yaml").model.features == {COMMON, MULTIPLICATIVE}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pytest
 
 from neurolim import StudyError
 from neurolim.pipeline.layout import layout_of
-from neurolim.study.study import parse_study
+from neurolim.study.files import graphs_of
+from neurolim.study.read import parse_study
 
 TINY = {
     "options": {"n_neurons": 20, "dt": None},
@@ -32,14 +33,26 @@ def test_options_merge_axes_and_numbers_are_replaced_and_the_rest_is_inherited(m
             "chunk_seconds": 1.0,
         }
     )
-    assert study == by_hand.model_copy(update={"tiny": True, "figures": study.figures})
-    assert study.figures == by_hand.figures
+    assert study.spec.model_copy(update={"figures": by_hand.spec.figures}) == by_hand.spec
+    assert [(figure.name, figure.options) for figure in study.figures] == [
+        (figure.name, figure.options) for figure in by_hand.figures
+    ]
     assert study.digest(0, study.n_runs) == by_hand.digest(0, by_hand.n_runs)
     assert mapping | {"tiny": TINY} == untouched
     # The study itself is what it is without the section.
     full = parse_study(mapping | {"tiny": TINY})
-    assert full == parse_study(mapping)
-    assert not full.tiny
+    assert full.spec.model_copy(update={"tiny": None}) == parse_study(mapping).spec
+    assert (study.tiny, full.tiny) == (True, False)
+
+
+def test_a_statistic_with_an_alias_goes_by_it(mapping):
+    rate = {"of": ["voltage_mean"], "over": "eps", "resamples": 100}
+    again = {"convergence_rate": rate, "as": "again"}
+    study = mapping | {"statistics": [*mapping["statistics"], again], "expect": {}}
+    study["tiny"] = {"statistics": {"again": {"resamples": 200}}}
+    *others, last = parse_study(study, tiny=True).statistics
+    assert (last.label, last.options["resamples"]) == ("again", 200)
+    assert others == list(parse_study(study).statistics[:-1])
 
 
 def test_results_of_two_sizes_never_share_a_folder(mapping, tmp_path):
@@ -98,3 +111,14 @@ def test_a_section_is_checked_at_full_size_and_the_study_at_test_size(mapping):
     twice = mapping | {"figures": ["rate_plot", "rate_plot"], "tiny": {"figures": {}}}
     with pytest.raises(StudyError, match="listed twice"):
         parse_study(twice, tiny=True)
+
+
+def test_files_of_wires_are_those_of_one_size():
+    study = {
+        "options": {"graph": "whole.csv"},
+        "reference": {"options": {"graph": "other.csv"}},
+        "tiny": {"options": {"graph": "small.csv"}, "reference": "limit"},
+    }
+    assert list(graphs_of(study)) == ["whole.csv", "other.csv"]
+    assert list(graphs_of(study, tiny=True)) == ["small.csv", "other.csv"]
+    assert list(graphs_of({"options": [], "tiny": 5}, tiny=True)) == []

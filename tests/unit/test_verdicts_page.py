@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from tests.texts import yaml_of
 
 from neurolim import StudyError, cli, core
 from neurolim.core import Column, Kind, Row, Table, Verdict
@@ -22,7 +22,7 @@ from neurolim.pipeline.layout import layout_of
 from neurolim.pipeline.tables import write_table
 from neurolim.pipeline.verdicts import write_verdicts
 from neurolim.store import store
-from neurolim.study.study import load_study, parse_study
+from neurolim.study.read import load_study, parse_study
 
 ROOT = Path(__file__).parents[2]
 ALL_KINDS = Table(
@@ -74,7 +74,7 @@ class Page(HTMLParser):
 
 def written(folder: Path, name: str, mapping: dict[str, Any], **changes: Any) -> Path:
     path = folder / f"{name}.yaml"
-    path.write_text(yaml.safe_dump(mapping | changes), "utf-8")
+    path.write_text(yaml_of(mapping | changes), "utf-8")
     return path
 
 
@@ -94,9 +94,11 @@ def analysed(path: Path, results: Path, *tables: Table, failed: dict[str, str] |
             file.write_text(page.name)
         if page.kind == "tables" and page != RUNS:
             table = by_hand.get(page.name, Table(page.name, LEVELS.columns, LEVELS.rows))
-            write_table(layout.page(page, "csv"), table, study.title, study.claim)
+            write_table(layout.page(page, "csv"), table, study.spec.title, study.spec.claim)
         elif page == RUNS:
-            write_table(layout.page(page, "csv"), Table("runs", (), ()), study.title, study.claim)
+            write_table(
+                layout.page(page, "csv"), Table("runs", (), ()), study.spec.title, study.spec.claim
+            )
         made_from = {
             "digest": digests[page.key],
             "source": "d" if page == RUNS else digest_of(["d", "s"]),
@@ -303,10 +305,10 @@ def test_unknown_files_are_refused(tmp_path):
 
 def test_a_study_says_its_paper_and_statement_and_they_are_no_part_of_its_numbers(mapping):
     plain = parse_study(mapping)
-    assert (plain.paper, plain.statement, plain.no_verdict) == ("", "", "")
-    assert plain.cited_claim == "none"
+    assert (plain.spec.paper, plain.spec.statement, plain.spec.no_verdict) == ("", "", "")
+    assert plain.spec.cited_claim == "none"
     said = parse_study(mapping | {"paper": "A 1999", "statement": "Fig. 1", "no_verdict": "x"})
-    assert said.cited_claim == "A 1999, Fig. 1: none"
+    assert said.spec.cited_claim == "A 1999, Fig. 1: none"
     assert said.digest(0, said.n_runs) == plain.digest(0, plain.n_runs)
     for key in ("paper", "statement", "no_verdict"):
         with pytest.raises(StudyError) as refused:
@@ -336,8 +338,8 @@ def judges(name: str, expect: dict[str, Any]) -> bool:
 )
 def test_every_study_judges_or_says_why_not(path):
     study = load_study(path)
-    assert study.paper
-    assert study.statement
+    assert study.spec.paper
+    assert study.spec.statement
     assert any(judges(entry.name, study.expectations()) for entry in study.statistics) != bool(
-        study.no_verdict
+        study.spec.no_verdict
     )

@@ -310,7 +310,7 @@ def test_progress_that_cannot_be_written_does_not_stop_the_work(tmp_path):
 
 
 def test_a_study_has_one_digest_per_part_of_its_first_axis(mapping, tmp_path):
-    from neurolim.study.study import parse_study
+    from neurolim.study.read import parse_study
 
     longer = mapping | {"grid": mapping["grid"] | {"eps": {"inverse": [10, 20, 50, 100]}}}
     before, after = parse_study(mapping), parse_study(longer)

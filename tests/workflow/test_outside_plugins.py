@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-import yaml
 from tests.running import files_of, start
+from tests.texts import yaml_of
 
 from neurolim.api import run_study
 
@@ -95,7 +95,7 @@ def test_a_model_in_a_file_fans_out_and_reruns_only_for_what_it_does(tmp_path):
     for name, text in files.items():
         (tmp_path / "mine" / f"{name}.py").write_text(text)
     path, results = tmp_path / "config" / "own.yaml", tmp_path / "workflow"
-    path.write_text(yaml.safe_dump(STUDY))
+    path.write_text(yaml_of(STUDY))
     said(start("run", path, "--cores", "2", "--results", results, "--no-report"))
     run_study(path, tmp_path / "library")
     made = files_of(results / "own")
@@ -126,7 +126,7 @@ TEXT = {
 def test_a_model_as_text_fans_out_and_reruns_only_for_its_equations(tmp_path):
     path, results = tmp_path / "text.yaml", tmp_path / "workflow"
     study = {key: part for key, part in STUDY.items() if key != "figures"} | {"model": TEXT}
-    path.write_text(yaml.safe_dump(study))
+    path.write_text(yaml_of(study))
     said(start("run", path, "--cores", "2", "--results", results, "--no-report"))
     run_study(path, tmp_path / "library")
     made = files_of(results / "text")

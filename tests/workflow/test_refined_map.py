@@ -6,15 +6,15 @@ import os
 
 import pytest
 import xarray as xr
-import yaml
 from tests.running import files_of, start
+from tests.texts import yaml_of
 
 from neurolim.api import run_study
 from neurolim.core import Status
 from neurolim.pipeline.layout import layout_of
 from neurolim.store import store
 from neurolim.study import plan as chunks
-from neurolim.study.study import load_study
+from neurolim.study.read import load_study
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -46,8 +46,8 @@ def run(path, results):
 
 def test_snakemake_refines_a_map_level_by_level_with_the_bits_of_the_full_grid(tmp_path):
     path = tmp_path / "refined.yaml"
-    path.write_text(yaml.safe_dump(MAP | {"refine": REFINE}))
-    (tmp_path / "full.yaml").write_text(yaml.safe_dump(MAP))
+    path.write_text(yaml_of(MAP | {"refine": REFINE}))
+    (tmp_path / "full.yaml").write_text(yaml_of(MAP))
     run(path, tmp_path / "workflow")
     study = load_study(path)
     levels = [chunks.level_of(study, runs) for runs in chunks.plan(study).chunks]

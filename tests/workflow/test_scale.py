@@ -23,7 +23,7 @@ from neurolim.store import store
 from neurolim.store.assemble import chunk_dataset
 from neurolim.store.zipped import write_zip
 from neurolim.study.plan import dims_of, output_bytes, plan, variables_of
-from neurolim.study.study import load_study
+from neurolim.study.read import load_study
 
 MILLION = """
 model: fitzhugh_nagumo
@@ -157,7 +157,7 @@ def test_fifty_gib_are_collected_in_less_memory_than_the_job_asks_for(wide):
 
 
 def test_lazily_opened_data_are_the_collected_ones(mapping, tmp_path):
-    from neurolim.study.study import parse_study
+    from neurolim.study.read import parse_study
 
     words = {"chunk_seconds": 1e-6, "figures": [], "statistics": [], "expect": {}}
     study = parse_study(mapping | words, "small")

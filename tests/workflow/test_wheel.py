@@ -11,8 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import yaml
 from tests.running import ROOT, environment
+from tests.texts import yaml_of
 
 from neurolim.archive import contents
 
@@ -110,7 +110,7 @@ def project(said, tmp_path_factory):
     home = folder / "my demo"
     said(home, "neurolim", "new", "statistic", "statistics/top")
     (home / "models" / "four.py").write_text(MODEL)
-    (home / "config" / "studies" / "four.yaml").write_text(yaml.safe_dump(STUDY))
+    (home / "config" / "studies" / "four.yaml").write_text(yaml_of(STUDY))
     config = home / "config" / "config.yaml"
     config.write_text(config.read_text().replace("first", "four"))
     assert "report: results/report.html" in said(home, "neurolim", "run", "--cores", "2")
@@ -146,7 +146,7 @@ def test_another_workflow_takes_ours_as_a_module(said, project, tmp_path):
     workflow = documented().replace("first/tables/convergence_rate", "four/tables/runs")
     (tmp_path / "Snakefile").write_text(workflow)
     studies = [str(project / "config" / "studies" / "four.yaml")]
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"limits": {"studies": studies}}))
+    (tmp_path / "own.yaml").write_text(yaml_of({"limits": {"studies": studies}}))
     words = ["--configfile", "own.yaml"]
     text = said(tmp_path, "snakemake", "--cores", "2", *words)
     assert re.findall(r"^(?:local)?rule (\w+):", text, re.M) == ["limits_verdicts", "summary"]

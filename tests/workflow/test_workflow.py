@@ -364,7 +364,7 @@ def test_plain_snakemake_refuses_a_bad_study_before_any_job(copy, tmp_path):
     found = snakemake(copy, *configured([str(bad)], tmp_path / "results"), check=False)
     assert found.returncode == 2
     assert "Traceback" not in found.stderr
-    assert f"{bad}: solver: unknown solver 'particle'" in found.stderr
+    assert f"{bad}:2: solver: unknown solver 'particle'" in found.stderr
     assert not (tmp_path / "results").exists()
 
 
@@ -374,6 +374,7 @@ def test_help_explains_every_verb(copy):
         "run",
         "plan",
         "list",
+        "schema",
         "simulate",
         "collect",
         "analyse",

@@ -247,7 +247,7 @@ def simulate_again(
 def _differing(dataset: xr.Dataset, chunk: xr.Dataset, study: Study) -> Iterator[tuple[str, str]]:
     """Yield (variable, what differs) between a chunk and its place in the dataset."""
     grid = [axis.name for axis in study.axes]
-    lead = [*grid, *(["replica"] if study.the_solver.stochastic else [])]
+    lead = [*grid, *(["replica"] if study.solver.stochastic else [])]
     first, last = chunk.attrs["first_run"], chunk.attrs["last_run"]
     points = planning.reference_points(study, range(first, last))
     runs = [

@@ -18,9 +18,10 @@ from neurolim.core.outside import is_file
 from neurolim.store import store
 from neurolim.study import packages
 from neurolim.study import plan as planning
-from neurolim.study.files import PLUGINS, graphs_in, place_of, words_of
+from neurolim.study.files import PLUGINS, graphs_of, place_of, words_of
 from neurolim.study.plan import dims_of, variables_of
-from neurolim.study.study import Study, load_study, read_study
+from neurolim.study.read import load_study, read_study
+from neurolim.study.study import Study
 
 
 def altered(archive: Archive) -> Iterator[str]:
@@ -101,12 +102,10 @@ def studies_of(
     ):
         file = workspace / "studies" / f"{name}.yaml"
         try:
-            mapping = read_study(file)
+            mapping, tiny = read_study(file).content, _is_tiny(named, name)
             words = list(words_of(mapping))
-            reference = mapping.get("reference")
-            options = (mapping, reference if isinstance(reference, Mapping) else {})
-            files = [word for part in options for word in graphs_in(part.get("options")).values()]
-            for word in (*files, *(word for _, _, word in words if is_file(word))):
+            files = [word for _, _, word in words if is_file(word)]
+            for word in (*graphs_of(mapping, tiny), *files):
                 # Whatever it says, a study of an archive finds its files in there.
                 if f"{PLUGINS}/{name}/{place_of(word)}" not in archive:
                     raise StudyError("", f"names {word!r}, which is not in the archive")
@@ -116,7 +115,7 @@ def studies_of(
                 for kind, _, word in words
             )
             if trust or not own:
-                studies.append(load_study(file, tiny=_is_tiny(named, name)))
+                studies.append(load_study(file, tiny=tiny))
             else:
                 texts = {key: mapping.get(key, "") for key in ("title", "claim")}
                 closed[name] = _dry(named, name) | texts
@@ -168,7 +167,7 @@ def unlike(archive: Archive, study: Study) -> Iterator[str]:
             yield f"chunks/{study.name}/{number}.json: other runs than the study's"
     outputs, references = variables_of(study)
     grid = {axis.name: axis.size for axis in study.axes}
-    lead = grid | ({"replica": study.replicas} if study.the_solver.stochastic else {})
+    lead = grid | ({"replica": study.replicas} if study.solver.stochastic else {})
     lengths = lead | {name: len(coord.values) for name, coord in dims_of(study).items()}
     # Sizes first: what is opened is no larger than the study says.
     wrong = [

@@ -199,13 +199,15 @@ def author_name(author: Mapping[str, Any]) -> str:
 def title(studies: Sequence[Study]) -> str:
     """Return the title of the archive of some studies."""
     if len(studies) == 1:
-        return studies[0].title or studies[0].name
+        return studies[0].spec.title or studies[0].name
     return "Limits of strongly coupled neuron networks: " + ", ".join(s.name for s in studies)
 
 
 def description(studies: Sequence[Study]) -> str:
     """Return what the studies test, a sentence each."""
-    said = [f"{study.name}: {study.title}. {study.cited_claim}".strip() for study in studies]
+    said = [
+        f"{study.name}: {study.spec.title}. {study.spec.cited_claim}".strip() for study in studies
+    ]
     return " ".join(said)
 
 

@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from neurolim import provenance
 from neurolim.archive import contents, harmless
 from neurolim.archive.crate import crate, title, zenodo
@@ -29,7 +27,9 @@ from neurolim.store.zipped import write_zip
 from neurolim.study import packages
 from neurolim.study import plan as planning
 from neurolim.study.files import PLUGINS, files_of, place_of
-from neurolim.study.study import Study, load_study
+from neurolim.study.read import load_study
+from neurolim.study.study import Study
+from neurolim.study.yaml import read_yaml
 
 
 def archive(
@@ -63,7 +63,7 @@ def archive(
     root = root or Path.cwd()
     studies = _checked(paths, root, tiny)
     date = date or _date(root)
-    citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    citation = read_yaml(root / "CITATION.cff", "a citation file").content
     software = provenance.software()
     names = [study.name for study in studies]
     home = folder(results, tiny)
@@ -183,8 +183,8 @@ def manifest_of(study: Study) -> dict[str, Any]:
     the_plan = planning.plan(study)
     size = {"tiny": True} if study.tiny else {}
     return size | {
-        "title": study.title,
-        "claim": study.claim,
+        "title": study.spec.title,
+        "claim": study.spec.claim,
         "points": the_plan.points,
         "runs": the_plan.runs,
         "chunks": [[runs.start, runs.stop] for runs in the_plan.chunks],
@@ -206,7 +206,8 @@ def _plugins(study: Study) -> dict[str, bytes | Path]:
 
 def _installed(study: Study) -> list[tuple[str, str]]:
     """Return (kind, name) of the plug-ins that a study names and finds by no file."""
-    return [(kind, name) for kind, name in study.plugins if f"{kind} {name}" not in study.sources]
+    named = [(choice.kind, choice.name) for choice in study.choices]
+    return [(kind, name) for kind, name in named if f"{kind} {name}" not in study.sources]
 
 
 def _results(study: Study, results: Path, workspace: Path) -> dict[str, bytes | Path]:
@@ -240,7 +241,7 @@ def _described(study: Study, files: Mapping[str, Any]) -> dict[str, str]:
     """Return what the files of a study are, for the crate: folders of arrays as one."""
     name = study.name
     words = {
-        f"studies/{name}.yaml": f"study {name}: {study.title}",
+        f"studies/{name}.yaml": f"study {name}: {study.spec.title}",
         f"data/{name}/": f"labelled data of {name}, zarr 3",
         f"statistics/{name}/": f"statistics of {name}, zarr 3",
         f"netcdf/{name}.nc": f"statistics of {name}, NetCDF 3",
@@ -263,9 +264,9 @@ def _readme(
     with_packages: bool,
 ) -> str:
     first, size = studies[0].name, " --tiny" if studies[0].tiny else ""
-    claims = {study.name: html.unescape(study.cited_claim) for study in studies}
+    claims = {study.name: html.unescape(study.spec.cited_claim) for study in studies}
     told = "\n".join(
-        f"- **{study.name}**: {study.title}. {claims[study.name]}" for study in studies
+        f"- **{study.name}**: {study.spec.title}. {claims[study.name]}" for study in studies
     )
     versions = ", ".join(f"{name} {version}" for name, version in software.items())
     own = (

@@ -22,7 +22,7 @@ class Status(IntEnum):
 
 
 class StudyError(ValueError):
-    """Input that is refused before any job starts: ``file: key: problem; allowed: ...``.
+    """Input that is refused before any job starts: ``file:line: key: problem; allowed: ...``.
 
     Parameters
     ----------
@@ -30,21 +30,28 @@ class StudyError(ValueError):
     problem : what is wrong with it, in one clause
     allowed : what would be right (text or list of names); may be empty
     file : the study file; empty for calls from a notebook
+    line : of the file; 0 where none is known
     """
 
     def __init__(
-        self, key: str, problem: str, allowed: str | Sequence[str] = "", file: str = ""
+        self,
+        key: str,
+        problem: str,
+        allowed: str | Sequence[str] = "",
+        file: str = "",
+        line: int = 0,
     ) -> None:
-        self.file, self.key, self.problem = file, key, problem
+        self.file, self.line, self.key, self.problem = file, line, key, problem
         self.allowed = allowed if isinstance(allowed, str) else ", ".join(allowed)
-        place = ": ".join(part for part in (file, key) if part)
+        at = f"{file}:{line}" if file and line else file
+        place = ": ".join(part for part in (at, key) if part)
         text = f"{place}: {problem}" + (f"; allowed: {self.allowed}" if self.allowed else "")
         super().__init__(" ".join(text.split()))
 
-    def within(self, prefix: str = "", file: str = "") -> StudyError:
-        """Return the same refusal seen from further out: key prefixed, file named."""
+    def within(self, prefix: str = "", file: str = "", line: int = 0) -> StudyError:
+        """Return the same refusal seen from further out: key prefixed, file and line named."""
         key = ".".join(part for part in (prefix, self.key) if part)
-        return StudyError(key, self.problem, self.allowed, file or self.file)
+        return StudyError(key, self.problem, self.allowed, file or self.file, line or self.line)
 
 
 def show(value: Any) -> str:

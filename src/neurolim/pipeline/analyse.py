@@ -28,10 +28,8 @@ from neurolim.study.study import Study
 
 def pages_of(study: Study) -> tuple[Page, ...]:
     """Return the tables and figures that the statistics and figures of a study make."""
-    tables = [
-        Page("tables", name) for entry in study.statistics for name in study.table_names(entry)
-    ]
-    return (*tables, *(Page("figures", entry.name) for entry in study.figures))
+    tables = [Page("tables", name) for each in study.statistics for name in each.tables]
+    return (*tables, *(Page("figures", figure.name) for figure in study.figures))
 
 
 def all_pages(study: Study) -> tuple[Page, ...]:
@@ -235,12 +233,10 @@ class _Bench:
 
     def _table(self, name: str) -> Table:
         """Return a table; a statistic judges once for all of its tables."""
-        entry = next(
-            entry for entry in self._study.statistics if name in self._study.table_names(entry)
-        )
-        if entry.label not in self._judged:
-            self._judged[entry.label] = tables_of(self._study, entry, self._statistics)
-        return self._judged[entry.label][name]
+        statistic = next(each for each in self._study.statistics if name in each.tables)
+        if statistic.label not in self._judged:
+            self._judged[statistic.label] = tables_of(self._study, statistic, self._statistics)
+        return self._judged[statistic.label][name]
 
     def make(self, page: Page) -> str:
         """Make a table or figure, or its placeholder; return the error, "" if all went well."""
@@ -272,7 +268,7 @@ class _Bench:
         from neurolim.pipeline.tables import write_table
 
         path = self._layout.page(page, "csv")
-        write_table(path, table, self._study.title, self._study.cited_claim)
+        write_table(path, table, self._study.spec.title, self._study.spec.cited_claim)
 
     def _save(self, page: Page, picture: Any) -> None:
         from neurolim.figures.parts.style import save

@@ -24,7 +24,8 @@ from neurolim.pipeline.results import failed_runs
 from neurolim.store import store
 from neurolim.store.assemble import assemble
 from neurolim.study import plan as planning
-from neurolim.study.study import Study, load_study
+from neurolim.study.read import load_study
+from neurolim.study.study import Study
 
 RUNS = Page("tables", "runs")
 _COSTS = (
@@ -80,7 +81,7 @@ def write_runs(study: Study, layout: Layout) -> None:
     from neurolim.pipeline.tables import write_table
 
     table = runs_table(store.open_checked(layout.data))
-    write_table(layout.page(RUNS, "csv"), table, study.title, study.cited_claim)
+    write_table(layout.page(RUNS, "csv"), table, study.spec.title, study.spec.cited_claim)
     made_from = {
         "digest": stage_digests(study)[RUNS.key],
         "source": str(store.read_record(layout.data)["sha256"]),

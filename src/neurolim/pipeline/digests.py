@@ -28,27 +28,27 @@ def simulation_digest(study: Study, runs: range) -> str:
         # Which points are simulated hangs on all that is coarser and on how it is judged.
         chunks = planning.plan(study).chunks
         before = chunks[planning.earlier(study, runs)[-1]].stop
-        first = study.statistics[0]
+        judging = study.statistics[0]
         parts += [
             study.digest(0, before),
             study.refine.model_dump(),
-            {"name": first.name, "options": first.options},
+            {"name": judging.name, "options": judging.given},
         ]
-        parts.append(provenance.code_digest(study.module("statistic", first.name)))
+        parts.append(provenance.code_digest(judging.module))
         parts.append(provenance.code_digest("neurolim.study.refine"))
     return digest_of(*parts)
 
 
 def simulation_code(study: Study) -> str:
     """Return the digest of the code behind the chunks of a study."""
-    solvers = [study.solver] if study.reference is None else [study.solver, study.reference.name]
-    modules = (study.module("solver", name) for name in solvers)
-    return provenance.code_digest(study.module("model", study.model), *modules, without=_JUDGING)
+    chosen = (study.model_choice, study.solver_choice, study.reference_choice)
+    modules = [choice.module for choice in chosen if choice is not None]
+    return provenance.code_digest(*modules, without=_JUDGING)
 
 
 def _words(study: Study) -> list[Any]:
     """Return what a study says of itself that stands in every result."""
-    return [study.title, study.cited_claim, study.failed_share]
+    return [study.spec.title, study.spec.cited_claim, study.spec.failed_share]
 
 
 def collected_digest(study: Study) -> str:
@@ -64,7 +64,7 @@ def collected_digest(study: Study) -> str:
 def verdicts_digest(study: Study) -> str:
     """Return the digest of what the page of verdicts says of a study beside its results."""
     modules = (f"neurolim.pipeline.{name}" for name in ("verdicts", "verdicts_page", "tables"))
-    return digest_of(_words(study), study.no_verdict, provenance.code_digest(*modules))
+    return digest_of(_words(study), study.spec.no_verdict, provenance.code_digest(*modules))
 
 
 def stage_digests(study: Study) -> dict[str, str]:
@@ -72,10 +72,10 @@ def stage_digests(study: Study) -> dict[str, str]:
 
     Tables and figures have their ``Page.key``, ``tables/<name>`` and ``figures/<name>``.
     """
-    statistics = [entry.model_dump() for entry in study.statistics]
-    modules = [study.module("statistic", entry.name) for entry in study.statistics]
-    if any("model" in study.arguments_of(entry) for entry in study.statistics):
-        modules.append(study.module("model", study.model))
+    statistics = [entry.model_dump() for entry in study.spec.statistics]
+    modules = [choice.module for choice in study.statistics]
+    if any("model" in study.arguments_of(choice) for choice in study.statistics):
+        modules.append(study.model_choice.module)
     code = provenance.code_digest("neurolim.pipeline.results", *modules)
     tables = provenance.code_digest("neurolim.pipeline.tables")
     # Options that only judging reads leave the statistics as they are.
@@ -84,14 +84,14 @@ def stage_digests(study: Study) -> dict[str, str]:
         "collect": collected_digest(study),
         # The table of failures and the page of costs.
         "tables/runs": digest_of(_words(study), tables, provenance.code_digest(_COLLECT)),
-        "reduce": digest_of(statistics, study.failed_share, code),
+        "reduce": digest_of(statistics, study.spec.failed_share, code),
     }
-    for entry in study.statistics:
-        digests |= {f"tables/{table}": judged for table in study.table_names(entry)}
-    for entry in study.figures:
-        digests[f"figures/{entry.name}"] = digest_of(
-            entry.options,
+    for choice in study.statistics:
+        digests |= {f"tables/{table}": judged for table in choice.tables}
+    for choice in study.figures:
+        digests[f"figures/{choice.name}"] = digest_of(
+            choice.given,
             study.expectations(),
-            provenance.code_digest("neurolim.pipeline.results", study.module("figure", entry.name)),
+            provenance.code_digest("neurolim.pipeline.results", choice.module),
         )
     return digests

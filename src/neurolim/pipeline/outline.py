@@ -22,7 +22,8 @@ from neurolim.pipeline.digests import (
 from neurolim.pipeline.layout import Layout, Page, layout_of, verdict_files
 from neurolim.store import store
 from neurolim.study import plan as planning
-from neurolim.study.study import Study, load_study
+from neurolim.study.read import load_study
+from neurolim.study.study import Study
 
 #: What the workflow does where a configuration says nothing else.
 SETTINGS: Mapping[str, Any] = {
@@ -246,8 +247,8 @@ def captions(paths: Sequence[str], results: str | Path, tiny: bool = False) -> d
             for sentence in _sentences(study, table)
         ]
         by_study[study.name] = {
-            "title": study.title,
-            "claim": study.cited_claim,
+            "title": study.spec.title,
+            "claim": study.spec.cited_claim,
             "verdicts": verdicts,
         }
     return by_study
@@ -289,7 +290,7 @@ def _in_words(study: Study, quantity: str, verdict: Verdict) -> str:
         parts.append(f"measured {verdict.measured:.3g}{interval}")
     if verdict.expectation:
         parts.append(f"expected {verdict.expectation}")
-    expectation = study.expect.get(quantity)
+    expectation = study.spec.expect.get(quantity)
     if expectation and expectation.claim:
         parts.append(f"the paper claims {expectation.claim}")
     reason = f" ({verdict.reason})" if verdict.reason else ""

@@ -11,7 +11,8 @@ from typing import Any
 import xarray as xr
 
 from neurolim.core import Status, StudyError, Table
-from neurolim.study.study import Entry, Study
+from neurolim.study.choice import Choice
+from neurolim.study.study import Study
 
 
 def statistics_of(study: Study, dataset: xr.Dataset) -> xr.Dataset:
@@ -22,24 +23,19 @@ def statistics_of(study: Study, dataset: xr.Dataset) -> xr.Dataset:
     StudyError : more failed runs than the study allows
     """
     failed = float(failed_runs(dataset).mean())
-    if study.statistics and failed > study.failed_share:
-        raise StudyError(
-            "failed_share",
-            f"{failed:.1%} of the runs failed, or their reference did",
-            f"at most {study.failed_share:.1%}; mend the study or allow more",
-            study.file,
-        )
+    if study.statistics and failed > study.spec.failed_share:
+        problem = f"{failed:.1%} of the runs failed, or their reference did"
+        allowed = f"at most {study.spec.failed_share:.1%}; mend the study or allow more"
+        raise study.placed(StudyError("failed_share", problem, allowed))
     result = xr.Dataset(attrs=dict(dataset.attrs))
-    for entry in study.statistics:
-        given = study.plugin("statistic", entry.name).apply(
-            joined(dataset, result), **study.arguments_of(entry)
-        )
-        if entry.alias:
+    for statistic in study.statistics:
+        given = statistic.plugin.apply(joined(dataset, result), **study.arguments_of(statistic))
+        if statistic.alias:
             own = set(map(str, (*given.variables, *given.dims))) - {
                 *dataset.variables,
                 *dataset.dims,
             }
-            given = given.rename({name: entry.prefix + name for name in own})
+            given = given.rename({name: statistic.prefix + name for name in own})
         attrs = result.attrs | given.attrs
         result = joined(result, given).assign_attrs(attrs)
     return result
@@ -50,18 +46,17 @@ def joined(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
     return xr.merge([first, second], combine_attrs="override", compat="override", join="outer")
 
 
-def tables_of(study: Study, entry: Entry, statistics: xr.Dataset) -> dict[str, Table]:
+def tables_of(study: Study, statistic: Choice, statistics: xr.Dataset) -> dict[str, Table]:
     """Return every table of a statistic of a study by name."""
-    judged = study.plugin("statistic", entry.name).judge(
-        without_prefix(statistics, entry.prefix),
-        study.entry_options("statistic", entry.label),
-        {
-            name.removeprefix(entry.prefix): expectation
-            for name, expectation in study.expectations().items()
-            if name.startswith(entry.prefix)
-        },
-    )
-    return {entry.prefix + table.name: _prefixed(table, entry.prefix) for table in judged}
+    prefix = statistic.prefix
+    expect = {
+        name.removeprefix(prefix): expectation
+        for name, expectation in study.expectations().items()
+        if name.startswith(prefix)
+    }
+    own = without_prefix(statistics, prefix)
+    judged = statistic.plugin.judge(own, statistic.options, expect)
+    return {prefix + table.name: _prefixed(table, prefix) for table in judged}
 
 
 def without_prefix(statistics: xr.Dataset, prefix: str) -> xr.Dataset:
@@ -88,9 +83,8 @@ def _prefixed(table: Table, prefix: str) -> Table:
 def figure_of(study: Study, figure: str, data: xr.Dataset, statistics: xr.Dataset) -> Any:
     """Return one figure of a study as a matplotlib Figure."""
     merged = joined(data, statistics).assign_attrs(data.attrs | statistics.attrs)
-    return study.plugin("figure", figure).draw(
-        merged, study.expectations(), **study.entry_options("figure", figure)
-    )
+    chosen = study.figure(figure)
+    return chosen.plugin.draw(merged, study.expectations(), **chosen.options)
 
 
 def failed_runs(dataset: xr.Dataset) -> xr.DataArray:

@@ -99,24 +99,25 @@ def _tasks_of(study: Study, runs: range, chosen: np.ndarray) -> tuple[list[Task]
     """Return the tasks of the reference and of the network at the points that are chosen."""
     from neurolim.pipeline.engine import Task
 
-    model, solver = study.source("model", study.model), study.source("solver", study.solver)
+    model, solver = study.model_choice.source, study.solver_choice.source
     tasks = [
         Task(model, solver, t["params"], t["options"], t["key"], t["first"], t["last"])
         for t in planning.tasks_of(study, runs)
         if chosen[t["point"]]
     ]
+    reference = study.reference_choice
     references = [
         Task(
             model,
-            study.source("solver", study.reference_name),
+            reference.source,
             study.params_at(point),
             study.reference_options_at(point),
             study.key(point),
             0,
             1,
         )
-        for point in (planning.reference_points(study, runs) if study.reference else ())
-        if chosen[point]
+        for point in (planning.reference_points(study, runs) if reference else ())
+        if reference and chosen[point]
     ]
     return references, tasks
 
@@ -160,9 +161,8 @@ def _chosen(study: Study, runs: range, home: Path) -> np.ndarray:
     names = study.refine.axes
     status = so_far["status"]
     known = (status != int(Status.SKIPPED)).any([d for d in status.dims if d not in names])
-    entry = study.statistics[0]
-    statistic = study.plugin("statistic", entry.name)
-    classes = statistic.apply(so_far, **study.arguments_of(entry))[study.refine.by]
+    judging = study.statistics[0]
+    classes = judging.plugin.apply(so_far, **study.arguments_of(judging))[study.refine.by]
     picked = wanted(
         classes.transpose(*names, ...).values,
         known.transpose(*names).values,

@@ -21,7 +21,8 @@ from neurolim.pipeline.digests import stage_digests
 from neurolim.pipeline.layout import Layout, Page, layout_of, verdict_files
 from neurolim.pipeline.tables import csv_of, plain, read_table, write_text
 from neurolim.store import store
-from neurolim.study.study import Study, load_study
+from neurolim.study.read import load_study
+from neurolim.study.study import Study
 
 NOT_RUN = "not run"
 _LOST = "missing, altered or out of date: run the study again"
@@ -61,7 +62,7 @@ class Outcome:
             return ""
         if not self.state and any(key.startswith("tables/") for key in self.failed or ()):
             return "a table could not be made"
-        return self.state or self.study.no_verdict or "no table judges it"
+        return self.state or self.study.spec.no_verdict or "no table judges it"
 
     @property
     def kinds(self) -> list[Kind]:
@@ -128,7 +129,8 @@ def _place(study: Study) -> tuple[Any, ...]:
             for part, number in zip(parts, numbers, strict=True)
         ]
 
-    return (not study.paper, *map(natural, (study.paper, study.statement, study.name)))
+    spec = study.spec
+    return (not spec.paper, *map(natural, (spec.paper, spec.statement, study.name)))
 
 
 def write_verdicts(paths: Iterable[str | Path], results: str | Path, tiny: bool = False) -> Path:
@@ -171,8 +173,8 @@ def verdicts_csv(outcomes: Iterable[Outcome]) -> str:
     """Return a row per verdict, and a row per study that has none."""
     rows = []
     for outcome in outcomes:
-        study = outcome.study
-        subject = {"paper": study.paper, "statement": study.statement, "study": study.name}
+        study, spec = outcome.study, outcome.study.spec
+        subject = {"paper": spec.paper, "statement": spec.statement, "study": study.name}
         empty = dict.fromkeys(_WORDS, "") | dict.fromkeys(_NUMBERS, math.nan)
         for table, row, verdict in outcome.judged:
             words = {
@@ -192,7 +194,7 @@ def verdicts_csv(outcomes: Iterable[Outcome]) -> str:
 
 def claimed(study: Study, row: Row) -> str:
     """Return what a study says that its paper claims of the quantity of a row."""
-    expectation = study.expect.get(row.quantity)
+    expectation = study.spec.expect.get(row.quantity)
     return expectation.claim if expectation else ""
 
 
@@ -209,7 +211,7 @@ def verdicts_json(outcomes: Iterable[Outcome]) -> str:
 
 def _stored(outcome: Outcome) -> dict[str, Any]:
     study = outcome.study
-    words = {name: getattr(study, name) for name in ("title", "paper", "statement", "claim")}
+    words = {name: getattr(study.spec, name) for name in ("title", "paper", "statement", "claim")}
     return {
         "study": study.name,
         **words,

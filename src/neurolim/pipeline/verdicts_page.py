@@ -85,12 +85,12 @@ def page_of(
     """
     papers = [
         (paper or _OWN, list(of_paper))
-        for paper, of_paper in groupby(outcomes, lambda outcome: outcome.study.paper)
+        for paper, of_paper in groupby(outcomes, lambda outcome: outcome.study.spec.paper)
     ]
     parts = [_head(outcomes), _overview(papers)]
     for number, (paper, of_paper) in enumerate(papers, 1):
         parts.append(f'<section id="paper-{number}">\n<h2>{_text(paper)}</h2>')
-        for statement, studies in groupby(of_paper, lambda outcome: outcome.study.statement):
+        for statement, studies in groupby(of_paper, lambda outcome: outcome.study.spec.statement):
             if statement:
                 parts.append(f"<h3>{_text(statement[:1].upper() + statement[1:])}</h3>")
             parts += [
@@ -167,9 +167,10 @@ def _overview(papers: Sequence[tuple[str, Sequence[Outcome]]]) -> str:
 def _study(outcome: Outcome, link: Link, cost: float | None) -> str:
     """Return the block of a study: claim, verdicts, why there are none, links, cost."""
     study = outcome.study
-    parts = [f'<article id="study-{study.name}">', f"<h4>{_text(study.title or study.name)}</h4>"]
-    if study.claim:
-        parts.append(f'<p class="claim">{_text(study.claim)}</p>')
+    heading = _text(study.spec.title or study.name)
+    parts = [f'<article id="study-{study.name}">', f"<h4>{heading}</h4>"]
+    if study.spec.claim:
+        parts.append(f'<p class="claim">{_text(study.spec.claim)}</p>')
     if outcome.judged:
         kinds = outcome.kinds
         parts += [_strip(kinds), _kinds(kinds), _folded(outcome, link)]

@@ -79,7 +79,7 @@ def _labelled(
 ) -> xr.Dataset:
     """Return the dataset of a study whose numbers ``array(name, variable, grid lengths)`` gives."""
     outputs, references = variables_of(study)
-    stochastic = study.the_solver.stochastic
+    stochastic = study.solver.stochastic
     grid = tuple(axis.name for axis in study.axes)
     lead = (*grid, "replica") if stochastic else grid
     lead_shape = (*study.shape, study.replicas) if stochastic else study.shape
@@ -102,15 +102,15 @@ def _labelled(
     used = {dim for variable in variables.values() for dim in variable.dims}
     dataset = xr.Dataset(variables, coords=_coordinates(study, used))
     dataset.attrs = {
-        "title": study.title,
-        "claim": study.cited_claim,
+        "title": study.spec.title,
+        "claim": study.spec.cited_claim,
         "study": study.name,
-        "model": study.model,
-        "solver": study.solver,
+        "model": study.spec.model,
+        "solver": study.spec.solver,
         "reference": study.reference_name,
-        "seed": study.seed,
+        "seed": study.spec.seed,
         "replicas": study.replicas,
-        "failed_share": study.failed_share,
+        "failed_share": study.spec.failed_share,
         "params": json.dumps(_fixed(study, "params")),
         "options": json.dumps(_fixed(study, "options"), default=list),
         **attrs,
@@ -132,7 +132,7 @@ def _fixed(study: Study, kind: str) -> dict[str, Any]:
 def _coordinates(study: Study, used: set[Any]) -> dict[str, xr.Variable]:
     coordinates: dict[str, xr.Variable] = {}
     known: dict[str, Param] = {
-        param.name: param for param in (*study.the_solver.options, *study.the_model.params)
+        param.name: param for param in (*study.solver.options, *study.model.params)
     }
     for axis in study.axes:
         noise = "common" if axis.common else "independent"

@@ -49,6 +49,23 @@ def graphs_in(options: Any) -> dict[str, str]:
     return {name: word for name, word in given if is_wires_file(word)}
 
 
+def graphs_of(mapping: Mapping[str, Any], tiny: bool = False) -> Iterator[str]:
+    """Yield the files of wires that a study names at one size, whether they fit or not."""
+    changes = _section(mapping, "tiny") if tiny else {}
+    for whole, changed in (
+        (mapping, changes),
+        (_section(mapping, "reference"), _section(changes, "reference")),
+    ):
+        options = {**_section(whole, "options"), **_section(changed, "options")}
+        yield from graphs_in(options).values()
+
+
+def _section(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return what a mapping has by a key if that is a mapping."""
+    section = mapping.get(key)
+    return section if isinstance(section, Mapping) else {}
+
+
 def files_of(word: str, path: Path) -> dict[str, Path]:
     """Return the files behind a word of a study by their places in an archive.
 

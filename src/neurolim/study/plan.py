@@ -77,13 +77,13 @@ def plan(study: Study) -> Plan:
     run_cost, point_cost, memory = [], [], 0.0
     for point in sampled:
         params = study.params_at(point)
-        cost = study.the_solver.cost(study.the_model, params, study.options_at(point))
+        cost = study.solver.cost(study.model, params, study.options_at(point))
         run_cost.append(cost.seconds)
         memory = max(memory, cost.memory)
         extra = 0.0
-        if study.the_reference is not None:
-            extra = study.the_reference.cost(
-                study.the_model, params, study.reference_options_at(point)
+        if study.reference is not None:
+            extra = study.reference.cost(
+                study.model, params, study.reference_options_at(point)
             ).seconds
         point_cost.append(extra)
     per_point = study.replicas * np.array(run_cost) + np.array(point_cost)
@@ -96,7 +96,7 @@ def plan(study: Study) -> Plan:
         borders = np.append(borders, (np.flatnonzero(np.diff(level)) + 1) * study.replicas)
     cumulative = np.concatenate([[0.0], np.cumsum(costs)])
     total = float(cumulative[-1])
-    count = np.ceil(total / study.chunk_seconds)
+    count = np.ceil(total / study.spec.chunk_seconds)
     if count > _EVEN:
         count = _EVEN * np.ceil(count / _EVEN)
     count = int(np.clip(count, 1, min(MAX_CHUNKS, study.n_runs)))
@@ -129,19 +129,19 @@ def plan(study: Study) -> Plan:
 def dims_of(study: Study) -> dict[str, Coord]:
     """Return the coordinates of all solver dimensions (equal at every point)."""
     params = study.params_at(0)
-    coords = study.the_solver.coords(study.the_model, params, study.options_at(0))
-    if study.the_reference is not None:
-        other = study.the_reference.coords(study.the_model, params, study.reference_options_at(0))
+    coords = study.solver.coords(study.model, params, study.options_at(0))
+    if study.reference is not None:
+        other = study.reference.coords(study.model, params, study.reference_options_at(0))
         coords = other | coords
     return coords
 
 
 def variables_of(study: Study) -> tuple[tuple[Var, ...], tuple[Var, ...]]:
     """Return the outputs of the solver and of the reference."""
-    outputs = study.the_solver.outputs(study.the_model, study.options_at(0))
+    outputs = study.solver.outputs(study.model, study.options_at(0))
     reference: tuple[Var, ...] = ()
-    if study.the_reference is not None:
-        reference = study.the_reference.outputs(study.the_model, study.reference_options_at(0))
+    if study.reference is not None:
+        reference = study.reference.outputs(study.model, study.reference_options_at(0))
     return outputs, reference
 
 
@@ -178,29 +178,19 @@ def check_fit(study: Study, results: str | Path, workers: int = 1) -> Plan:
     check_writable("results", folder, study.file)
     free = shutil.disk_usage(folder).free
     if the_plan.disk > free:
-        raise StudyError(
-            "grid",
-            f"needs {_bytes(the_plan.disk)} of disk, {folder} has {_bytes(free)} free",
-            "a smaller grid, fewer records or replicas, or another results folder",
-            study.file,
-        )
+        problem = f"needs {_bytes(the_plan.disk)} of disk, {folder} has {_bytes(free)} free"
+        allowed = "a smaller grid, fewer records or replicas, or another results folder"
+        raise study.placed(StudyError("grid", problem, allowed))
     memory = _physical_memory()
     needed = the_plan.memory * workers
     if needed > memory:
-        raise StudyError(
-            "chunk_seconds",
-            f"jobs need {_bytes(needed)} of memory, the machine has {_bytes(memory)}",
-            "shorter chunks, fewer neurons or records, or fewer jobs at once",
-            study.file,
-        )
+        problem = f"jobs need {_bytes(needed)} of memory, the machine has {_bytes(memory)}"
+        allowed = "shorter chunks, fewer neurons or records, or fewer jobs at once"
+        raise study.placed(StudyError("chunk_seconds", problem, allowed))
     if the_plan.dataset > memory:
-        raise StudyError(
-            "grid",
-            f"its statistics need {_bytes(the_plan.dataset)} of memory, the machine has "
-            f"{_bytes(memory)}",
-            "a smaller grid, fewer records, bins or replicas; or no statistics and figures",
-            study.file,
-        )
+        problem = f"its statistics need {_bytes(the_plan.dataset)} of memory, the machine has "
+        allowed = "a smaller grid, fewer records, bins or replicas; or no statistics and figures"
+        raise study.placed(StudyError("grid", problem + _bytes(memory), allowed))
     return the_plan
 
 

@@ -15,16 +15,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
-
-
-class Refine(BaseModel):
-    """How a map is refined: axes, the integer quantity compared, number of refinements."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-    axes: list[str] = Field(min_length=1, max_length=3)
-    by: str
-    levels: int = Field(3, ge=1, le=8)
 
 
 def levels_of(shape: Sequence[int], levels: int) -> np.ndarray:

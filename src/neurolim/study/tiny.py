@@ -12,34 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from neurolim.core import StudyError, hint
-
-Options = dict[str, Any]
-
-
-class _Reference(BaseModel):
-    """What differs in the reference solver."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-    options: Options
-
-
-class Tiny(BaseModel):
-    """What differs at test size, by keys of the study."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-    params: Options = {}
-    options: Options = {}
-    reference: _Reference | None = None
-    grid: Options = {}
-    refine: Options = {}
-    replicas: int | None = None
-    statistics: dict[str, Options] = {}
-    figures: dict[str, Options] = {}
-    failed_share: float | None = None
-    chunk_seconds: float | None = None
+from neurolim.study.spec import Options, Tiny
 
 
 def at_test_size(study: Mapping[str, Any], tiny: Tiny) -> dict[str, Any]:
@@ -92,13 +66,14 @@ def _reference(reference: Any, changes: Options) -> Options:
 
 def _entries(key: str, entries: Any, changes: Mapping[str, Options]) -> list[Any]:
     """Return statistics or figures with the options of some of them changed."""
-    pairs = [next(iter(e.items())) if isinstance(e, Mapping) else (e, {}) for e in entries]
-    for name in changes:
-        _check_known(key, name, dict(pairs))
-    return [
-        {name: _merged(f"{key}.{name}", options or {}, changes.get(name, {}))}
-        for name, options in pairs
-    ]
+    whole = [dict(entry) if isinstance(entry, Mapping) else {entry: {}} for entry in entries]
+    labels = [entry.get("as") or next(iter(entry)) for entry in whole]
+    for label in changes:
+        _check_known(key, label, dict.fromkeys(labels))
+    for entry, label in zip(whole, labels, strict=True):
+        name = next(name for name in entry if name != "as")
+        entry[name] = _merged(f"{key}.{label}", entry[name] or {}, changes.get(label, {}))
+    return whole
 
 
 def _check_known(key: str, name: str, known: Mapping[Any, Any]) -> None:

@@ -79,7 +79,7 @@ OPTIONS = (
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return equilibria, attractors and bifurcation currents, and what the options ask for."""
-    found = [
+    quantities = [
         Var(
             "equilibrium",
             "state",
@@ -117,9 +117,11 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         ),
     ]
     if options["margin"] > 0.0:
-        found.append(Var("robust", "1", "1 if the class is the same within the margin", (), "int8"))
+        quantities.append(
+            Var("robust", "1", "1 if the class is the same within the margin", (), "int8")
+        )
     if options["branch"] > 0:
-        found.append(
+        quantities.append(
             Var(
                 "cycle_branch",
                 "1",
@@ -129,7 +131,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             )
         )
     if options["curves"] > 0:
-        found += [
+        quantities += [
             Var(
                 "separatrix",
                 "state",
@@ -140,13 +142,15 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             Var("nullcline", "state", "v, f(v) + I, (b v + c)/a", ("curve_point", "curve_value")),
         ]
     if options["trajectory"]:
-        found.append(Var("mean", "state", "trajectory of the limit", ("time", "site", "variable")))
-    return tuple(found)
+        quantities.append(
+            Var("mean", "state", "trajectory of the limit", ("time", "site", "variable"))
+        )
+    return tuple(quantities)
 
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return the coordinates of the outputs."""
-    found = {
+    axes = {
         "variable": Coord(tuple(var.name for var in model.state), "1", "state variable"),
         "equilibria": Coord(tuple(float(k) for k in range(MAX_EQUILIBRIA))),
         "part": Coord(("real", "imaginary")),
@@ -154,15 +158,15 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
         "bifurcation": Coord(BIFURCATIONS),
     }
     if options["branch"] > 0:
-        found["branch_point"] = Coord(tuple(float(k) for k in range(options["branch"])))
-        found["branch_value"] = Coord(_BRANCH)
+        axes["branch_point"] = Coord(tuple(float(k) for k in range(options["branch"])))
+        axes["branch_value"] = Coord(_BRANCH)
     if options["curves"] > 0:
-        found["curve_point"] = Coord(tuple(float(k) for k in range(options["curves"])))
-        found["curve_value"] = Coord(("voltage", "v_nullcline", "w_nullcline"))
+        axes["curve_point"] = Coord(tuple(float(k) for k in range(options["curves"])))
+        axes["curve_value"] = Coord(("voltage", "v_nullcline", "w_nullcline"))
     if options["trajectory"]:
-        found["time"] = Coord(tuple(record_times(options)), "time", "time")
-        found["site"] = Coord(model.sites(params).labels, "1", "site")
-    return found
+        axes["time"] = Coord(tuple(record_times(options)), "time", "time")
+        axes["site"] = Coord(model.sites(params).labels, "1", "site")
+    return axes
 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
@@ -264,11 +268,11 @@ def solve(
             atol=1e-10,
         )
         arrays["mean"] = path.y.T[:, None, :]
-    found = {name: np.asarray(array)[None] for name, array in arrays.items()}
+    results = {name: np.asarray(array)[None] for name, array in arrays.items()}
     if status != Status.OK:
-        for array in found.values():
+        for array in results.values():
             array[...] = np.nan if array.dtype.kind == "f" else -1
-    return Solution(found, np.array([status], np.int8))
+    return Solution(results, np.array([status], np.int8))
 
 
 def _bifurcations(plane: Plane, network: closure.Network) -> np.ndarray:
@@ -314,10 +318,10 @@ def cycle_branch(plane: Plane, count: int) -> np.ndarray:
     current, lowest and highest voltage, period, 1 if stable [count, 5]; NaN where the branch has
     ended: in a homoclinic orbit (period beyond 1000), another Hopf point, or for want of points.
     """
-    found = np.full((count, len(_BRANCH)), np.nan)
+    rows = np.full((count, len(_BRANCH)), np.nan)
     points = planar.hopf_points(plane)
     if not points:
-        return found
+        return rows
     first = points[0]
 
     def field(x: np.ndarray, current: complex) -> np.ndarray:
@@ -336,10 +340,10 @@ def cycle_branch(plane: Plane, count: int) -> np.ndarray:
         )
         for k, cycle in enumerate(branch):
             attracts = cycles.divergence(field, cycle) < 0.0
-            found[k] = cycle.parameter, *cycle.extent(), cycle.period, attracts
+            rows[k] = cycle.parameter, *cycle.extent(), cycle.period, attracts
     except ContinuationError:
         pass  # what was found before the branch became too steep to follow stays
-    return found
+    return rows
 
 
 def _border(plane: Plane, current: float, rest: list[Equilibrium], count: int) -> np.ndarray:

@@ -71,23 +71,23 @@ OPTIONS = (
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return the mean at the record times and, if asked for, its trace."""
-    found = [Var("mean", "state", "mean of the network", ("time", "site", "variable"))]
+    quantities = [Var("mean", "state", "mean of the network", ("time", "site", "variable"))]
     if options["trace_every"] > 0:
         dims = ("trace_time", "site", "variable")
-        found.append(Var("trace", "state", "mean of the network, every few steps", dims))
-    return tuple(found)
+        quantities.append(Var("trace", "state", "mean of the network, every few steps", dims))
+    return tuple(quantities)
 
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return time, site, variable and the times of the trace."""
-    found = state_coords(model, params, options)
-    del found["variable_b"]
+    axes = state_coords(model, params, options)
+    del axes["variable_b"]
     every = options["trace_every"]
     if every > 0:
         count = _steps(options)[1] // every
         times = np.arange(count + 1) * (every * options["dt"])
-        found["trace_time"] = Coord(tuple(times.tolist()), "time", "time of the trace")
-    return found
+        axes["trace_time"] = Coord(tuple(times.tolist()), "time", "time of the trace")
+    return axes
 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
@@ -213,9 +213,9 @@ def _run(
                 y[:, r] = column
         for r in range(count, _LANES):
             z[:, r], y[:, r] = z[:, count - 1], y[:, count - 1]
-        for place in range(min(_BATCH, steps - batch)):
+        for row in range(min(_BATCH, steps - batch)):
             for lane in range(_LANES):
-                push[0, lane], push[1, lane] = force_v * z[place, lane], force_w * y[place, lane]
+                push[0, lane], push[1, lane] = force_v * z[row, lane], force_w * y[row, lane]
                 slope[0, lane] = slope[1, lane] = total[0, lane] = total[1, lane] = 0.0
             for stage in range(4):
                 reach = h if stage == 3 else (0.5 * h if stage > 0 else 0.0)
@@ -271,11 +271,11 @@ def _simulate_plane(
         v, w = model.equations.initial((z[0] / root_n, y[0] / root_n), p)
         start[i] = v, scale * w
     for i in range(0, n_replicas, _LANES):
-        here = slice(i, min(i + _LANES, n_replicas))
+        lanes = slice(i, min(i + _LANES, n_replicas))
         _run(
-            start[here], f, plane.a, plane.b, plane.c, network.coupling, half_noise,
+            start[lanes], f, plane.a, plane.b, plane.c, network.coupling, half_noise,
             network.sigma / root_n, network.sigma_w / root_n, options["dt"], _steps(options)[0],
-            options["trace_every"], np.uint64(key), replicas[i], mean[here], trace[here],
+            options["trace_every"], np.uint64(key), replicas[i], mean[lanes], trace[lanes],
         )  # fmt: skip
     mean *= planar.units
     trace *= planar.units

@@ -41,9 +41,9 @@ def _second(model: Model) -> str:
 
 
 def _no_polynomial(model: Model) -> str:
-    found, v = structure_of(model), model.symbols[0]
-    bent = {name for names in found.bends for name in names if name[0] in "mc"}
-    if found.powers[0] is None:
+    structure, v = structure_of(model), model.symbols[0]
+    bent = {name for names in structure.bends for name in names if name[0] in "mc"}
+    if structure.powers[0] is None:
         return f"that of {v} is none"
     return f"{min(bent)} bends it" if bent else ""
 
