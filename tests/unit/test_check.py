@@ -45,7 +45,7 @@ from neurolim import Coord, Cost, Number, Solution, Solver, StudyError, Var
 
 
 def coords(model, params, options):
-    return {"axis": Coord((0.0, 1.0, 2.0))}
+    return {"axis": Coord((0.0, 1.0, 2.0), long_name="axis")}
 
 
 def check(model, params, options):
@@ -61,7 +61,7 @@ SOLVER = Solver(
     summary="Numbers of key and replica.",
     source="nobody",
     options=(Number("size", 3, doc="nothing", kind="integer"),),
-    outputs=lambda model, options: (Var("start", dims=("axis",)),),
+    outputs=lambda model, options: (Var("start", long_name="start", dims=("axis",)),),
     coords=coords,
     cost=lambda model, params, options: Cost(1e-5, 1e3),
     solve=solve,
@@ -76,7 +76,8 @@ from neurolim import Number, Statistic
 
 
 def apply(dataset, after):
-    return xr.Dataset({"top": dataset["mean"].where(dataset["time"] > after).max("time")})
+    top = dataset["mean"].where(dataset["time"] > after).max("time")
+    return xr.Dataset({"top": top.assign_attrs(units="1", long_name="largest mean")})
 
 
 def exact():
@@ -166,6 +167,8 @@ MISTAKES = {
         ),
     ],
     SOLVER: [
+        ('long_name="start", ', "", "23: bad: start has no description; allowed: Var"),
+        (', long_name="axis"', "", "6: bad: axis has no description; allowed: Coord"),
         ("range(3)]", "range(2)]", r"14: bad: start has the shape \(3, 2\); allowed: \(3, 3\)"),
         ('{"start"', '{"end"', r"14: bad: gives \['end'\]; allowed: outputs: \['start'\]"),
         ('dims=("axis",)', 'dims=("other",)', "6: bad: no values of other, a dimension of start"),
@@ -201,26 +204,28 @@ MISTAKES = {
         ("1e-5, 1e3", "float('nan'), 1e3", r"25: bad: the cost is \(nan, 1000.0\)"),
     ],
     STATISTIC: [
-        ("4.0, 0.0", "5.0, 0.0", r"11: bad: top is 4, not 5 as exact\(\) says; allowed: within 0"),
-        ('("mean",)', '("maen",)', "11: bad: needs 'maen', .*did you mean 'mean'.*; allowed: mean"),
-        ('{"top": d', '{"tops": d', r"7: bad: gives \['tops'\]; allowed: \['top'\]"),
-        ('"top", {}', '"tops", {}', r"11: bad: exact.. knows 'tops', which is not given"),
+        ('units="1", ', "", "7: bad: 'top' has no attribute 'units'; allowed: top.assign_attrs"),
+        ('units="1"', 'units="1", flag_values=[0]', "7: bad: 'top' has the flags of a status"),
+        ("4.0, 0.0", "5.0, 0.0", r"12: bad: top is 4, not 5 as exact\(\) says; allowed: within 0"),
+        ('("mean",)', '("maen",)', "12: bad: needs 'maen', .*did you mean 'mean'.*; allowed: mean"),
+        ('{"top": t', '{"tops": t', r"7: bad: gives \['tops'\]; allowed: \['top'\]"),
+        ('"top", {}', '"tops", {}', r"12: bad: exact.. knows 'tops', which is not given"),
         (
-            "    return xr",
-            "    dataset['mean'] += 1.0\n    return xr",
+            "    top =",
+            "    dataset['mean'] += 1.0\n    top =",
             "7: bad: changes the dataset",
         ),
-        ("    return [(d", "    dataset.nothing\n    return [(d", "13: AttributeError: 'Dataset'"),
-        ("return [(dataset, {", "return [({", r"11: bad: exact\(\) gives something else"),
+        ("    return [(d", "    dataset.nothing\n    return [(d", "14: AttributeError: 'Dataset'"),
+        ("return [(dataset, {", "return [({", r"12: bad: exact\(\) gives something else"),
         ('{"after": 1.0}', '{"before": 1.0}', r"TypeError: apply\(\) got an unexpected keyword"),
-        ('[("top", {}, 4.0, 0.0)]', "[]", "11: bad: no known answer; allowed: at least one"),
+        ('[("top", {}, 4.0, 0.0)]', "[]", "12: bad: no known answer; allowed: at least one"),
         ("return xr.Dataset({", "return ({", "7: bad: returns a dict; allowed: an xarray.Dataset"),
         (
             '.max("time")',
             '.max("time").expand_dims(other=2)',
-            r"11: bad: exact\(\) leaves other of top open; allowed: one number",
+            r"12: bad: exact\(\) leaves other of top open; allowed: one number",
         ),
-        ('0.0, "time"', "'late', \"time\"", "16: bad.after: wrong type: got 'late'"),
+        ('0.0, "time"', "'late', \"time\"", "17: bad.after: wrong type: got 'late'"),
     ],
     FIGURE: [
         ('    axes[0, 0].plot(dataset["time"], dataset["mean"])\n', "", "8: bad: draws nothing"),
@@ -290,7 +295,7 @@ def test_what_nobody_gives_is_said_with_file_and_line(tmp_path, monkeypatch):
     first, known, unknown = check("own.py")
     assert first.endswith(". ok")
     assert known == "  1 known answer reproduced"
-    assert re.match(r"  own\.py:20: needs 'maen', which no solver .*did you mean 'mean'", unknown)
+    assert re.match(r"  own\.py:21: needs 'maen', which no solver .*did you mean 'mean'", unknown)
 
 
 def test_everything_that_statistics_need_is_given_by_something_registered():

@@ -26,7 +26,15 @@ import xarray as xr
 from scipy import special
 
 from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
-from neurolim.statistics.parts.common import AFTER, SCORES, critical_table, grid_points, score_row
+from neurolim.statistics.parts.common import (
+    AFTER,
+    SCORES,
+    critical_labels,
+    critical_table,
+    grid_points,
+    labelled,
+    score_row,
+)
 
 _GROWTHS = ("growth", "frequency")
 _CRITICAL = ("critical", "critical_low", "critical_high", "critical_theory")
@@ -81,11 +89,14 @@ def apply(dataset: xr.Dataset, *, over: str, after: float, high: float) -> xr.Da
         found[f"{name}_measured"] = rate.assign_attrs(words)
         found[f"{name}_error"] = error.assign_attrs(words, long_name="standard error")
         found[f"{name}_exact"] = exact_rates[name].assign_attrs(words)
-        found[f"{name}_z"] = score.where(count > 1)
+        found[f"{name}_z"] = score.where(count > 1).assign_attrs(
+            units="standard errors", long_name=f"measured {name} less the exact one"
+        )
     growth = found["growth_measured"]
     found |= _critical(growth, found["growth_error"], exact_rates["growth"], over)
     found["growth_measured"].attrs["axis"] = over
-    return xr.Dataset(found, attrs=dict(dataset.attrs))
+    result = xr.Dataset(found, attrs=dict(dataset.attrs))
+    return labelled(result, critical_labels(dataset, over))
 
 
 def _rates(values: np.ndarray, high: float, step: float) -> tuple[np.ndarray, np.ndarray]:

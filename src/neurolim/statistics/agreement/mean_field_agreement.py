@@ -100,6 +100,10 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
         found[f"{name}_square"] = square.mean(("time", "site"), skipna=False).assign_attrs(
             long_name=f"mean square deviation of {name} from the mean field", units="1"
         )
+    for name in _SCORES:
+        found[name] = found[name].assign_attrs(
+            units="standard errors", long_name=f"{name[2:]} less that of the mean field"
+        )
     found["mean_field_replicas"] = survivors(dataset)
     lead = list(dataset["status"].dims)
     order = [*lead, "time", "site", "variable", "variable_b", "bin"]

@@ -30,12 +30,21 @@ from neurolim.statistics.parts.common import (
     AFTER,
     SCORES,
     grid_points,
+    labelled,
     parameter,
     score_row,
     window,
 )
 
 _GIVES = ("excess", "excess_error", "excess_theory", "excess_z")
+_LABELS = {
+    "excess": ("1", "variance beyond that of the mean field"),
+    "excess_error": ("1", "standard error of the excess"),
+    "excess_theory": ("1", "exact excess"),
+    "excess_z": ("standard errors", "measured excess less the exact one"),
+    "instability": ("1", "critical degree over the mean degree, from the variance"),
+    "degree_ratio": ("1", "mean degree over the critical degree"),
+}
 _MORE = ("instability", "degree_ratio")
 _POINTS = (*_GIVES[1:], "degree_ratio")
 
@@ -65,12 +74,9 @@ def apply(dataset: xr.Dataset, *, decay: str, gain: str, sigma: str, after: floa
     theory = ((1.0 - q.where((q < 1.0) & random)) ** -0.5 - 1.0).broadcast_like(error)
     z = (excess.mean("replica") - theory) / error.where(error > 0)
     found = dict(zip(_GIVES, (excess, error, theory, z.where(count > 1)), strict=True))
-    found["instability"] = (1.0 - (1.0 + excess) ** -2.0).assign_attrs(
-        units="1", long_name="critical degree over the mean degree, from the variance"
-    )
+    found["instability"] = 1.0 - (1.0 + excess) ** -2.0
     found["degree_ratio"] = (1.0 / q).broadcast_like(error)
-    found["excess"].attrs = {"units": "1", "long_name": "variance beyond that of the mean field"}
-    return xr.Dataset(found, attrs=dict(dataset.attrs))
+    return labelled(xr.Dataset(found, attrs=dict(dataset.attrs)), _LABELS)
 
 
 def _wires(dataset: xr.Dataset) -> xr.DataArray:

@@ -40,7 +40,7 @@ from neurolim.core import (
     get,
 )
 from neurolim.core.verdict import at_least, between, exceeds
-from neurolim.statistics.parts.common import grid_points
+from neurolim.statistics.parts.common import grid_points, labelled
 from neurolim.statistics.parts.contraction import CONDUCTANCE, rho_of_pairs
 
 NORMS = ("l1", "l2", "weighted", "rho")
@@ -48,19 +48,21 @@ _RESAMPLES = 1000
 _SHORTEST = 4
 _FEWEST_RECORDS = 2 * _SHORTEST
 
-_GIVES = (
-    "decay",
-    "decay_error",
-    "rate",
-    "rate_low",
-    "rate_high",
-    "bend",
-    "window_start",
-    "window_end",
-    "pathwise_rate",
-    "order_defect",
-    "rate_over_gap",
-)
+_LABELS = {
+    "decay": ("state", "E|x - x'|"),
+    "decay_error": ("state", "standard error of E|x - x'|"),
+    "rate": ("1/time", "rate of decay"),
+    "rate_low": ("1/time", "lower end of the interval of the rate"),
+    "rate_high": ("1/time", "upper end of the interval of the rate"),
+    "bend": ("1", "relative difference of the rates in both halves of the window"),
+    "window_start": ("time", "first record that is fitted"),
+    "window_end": ("time", "last record that is fitted"),
+    "pathwise_rate": ("1/time", "rate of the worst pair"),
+    "order_defect": ("1", "E|x - x'| over |E x - E x'|, less 1"),
+    "rate_over_gap": ("1", "rate over spectral gap"),
+    "norm": ("1", "norm of the difference of two copies"),
+}
+_GIVES = tuple(name for name in _LABELS if name != "norm")
 
 
 def _norms(dataset: xr.Dataset, of: tuple[str, ...], model: Model) -> xr.DataArray:
@@ -79,7 +81,8 @@ def _norms(dataset: xr.Dataset, of: tuple[str, ...], model: Model) -> xr.DataArr
         else:
             part = distance.sel(variable=norm, drop=True)
         found.append(part.drop_vars([n for n in part.coords if n not in part.dims]))
-    return xr.concat(found, xr.DataArray(list(of), dims="norm", name="norm"), join="override")
+    norms = xr.DataArray(list(of), dims="norm", name="norm")
+    return xr.concat(found, norms, join="override")
 
 
 def window(mean: np.ndarray, error: np.ndarray, floor_share: float) -> slice:
@@ -177,24 +180,24 @@ def apply(
     defect = (abs(l1 - apart) / l1).where(used).max("time")
     rate = xr.DataArray(table["rate"], coords, lead)
     gap = dataset.get("reference_gap", np.nan)
-    units = {"units": "1/time"}
     count = decays.notnull().sum("replica")
-    return xr.Dataset(
+    result = xr.Dataset(
         {
-            "decay": decays.mean("replica").assign_attrs(units="state", long_name="E|x - x'|"),
+            "decay": decays.mean("replica"),
             "decay_error": decays.std("replica", ddof=1) / count**0.5,
-            "rate": rate.assign_attrs(long_name="rate of decay", **units),
-            "rate_low": xr.DataArray(table["low"], coords, lead, attrs=units),
-            "rate_high": xr.DataArray(table["high"], coords, lead, attrs=units),
+            "rate": rate,
+            "rate_low": xr.DataArray(table["low"], coords, lead),
+            "rate_high": xr.DataArray(table["high"], coords, lead),
             "bend": xr.DataArray(table["bend"], coords, lead),
-            "window_start": xr.DataArray(table["start"], coords, lead, attrs={"units": "time"}),
-            "window_end": xr.DataArray(table["end"], coords, lead, attrs={"units": "time"}),
-            "pathwise_rate": pathwise.assign_attrs(long_name="rate of the worst pair", **units),
-            "order_defect": defect.assign_attrs(long_name="E|x - x'| over |E x - E x'|, less 1"),
-            "rate_over_gap": (rate / gap).assign_attrs(long_name="rate over spectral gap"),
+            "window_start": xr.DataArray(table["start"], coords, lead),
+            "window_end": xr.DataArray(table["end"], coords, lead),
+            "pathwise_rate": pathwise,
+            "order_defect": defect,
+            "rate_over_gap": rate / gap,
         },
         attrs=dict(dataset.attrs),
     )
+    return labelled(result, _LABELS)
 
 
 #: Columns of the table whose variable has another name.

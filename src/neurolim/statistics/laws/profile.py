@@ -212,7 +212,7 @@ def _log_ratio(counts: xr.DataArray, expected: xr.DataArray) -> xr.DataArray:
 
 
 def _named(array: xr.DataArray, long_name: str) -> xr.DataArray:
-    return array.assign_attrs(long_name=long_name, units="1")
+    return array.drop_attrs(deep=False).assign_attrs(long_name=long_name, units="1")
 
 
 def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:

@@ -72,8 +72,12 @@ def apply(dataset: xr.Dataset, *, of: str, after: float, model: Model) -> xr.Dat
         {
             "spread": spread.assign_attrs(long_name="spread about the equilibrium", **units),
             "spread_error": error.assign_attrs(long_name="standard error", **units),
-            "spread_over_a2": spread / noise**2,
-            "lyapunov": trace.drop_attrs().assign_attrs(long_name="limit of spread/a^2"),
+            "spread_over_a2": (spread / noise**2).assign_attrs(
+                long_name="spread over a^2", units="state^2 time^3"
+            ),
+            "lyapunov": trace.drop_attrs().assign_attrs(
+                long_name="limit of spread/a^2", units="state^2 time^3"
+            ),
             "spread_bound": bound.drop_attrs().assign_attrs(long_name="Corollary 1", **units),
         },
         attrs=dict(dataset.attrs),

@@ -22,7 +22,7 @@ from scipy.optimize import least_squares
 
 from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
 from neurolim.numerics.regression import OrderFit
-from neurolim.statistics.parts.common import AFTER, grid_points, judge_order, window
+from neurolim.statistics.parts.common import AFTER, grid_points, judge_order, labelled, window
 
 _ESTIMATES = ("noise_constant", "constant", "order", "order_low", "order_high")
 _FIT = (
@@ -34,6 +34,14 @@ _FIT = (
     Column("constant"),
     Column("noise_constant"),
 )
+_LABELS = {
+    "double_error": ("state", "rms deviation of the mean of the network from the limit"),
+    "displacement": ("of the estimate", "constants and order of the fit to all errors"),
+    "path_rate": ("1", "exponent of n with which the error falls along a path"),
+    "path_fit": ("1", "the same of the fit"),
+    "estimate": ("1", "constants of noise and width, order of the width with its interval"),
+    "beta": ("1", "steepness of a path: eps falls like n^(-beta)"),
+}
 _PATHS = (Column("rate"), Column("rate_of_the_fit"), Column("asymptotic_rate"))
 
 
@@ -96,7 +104,7 @@ def apply(
             paths.append(np.log(ratios) / length)
     steepness, slopes, expected = np.array(paths).T
     betas = 0.0 - steepness  # no -0
-    return xr.Dataset(
+    result = xr.Dataset(
         {
             "double_error": (("n_neurons", "eps"), error),
             "displacement": ("estimate", [*best, low[2], high[2]]),
@@ -110,6 +118,7 @@ def apply(
             "beta": betas,
         },
     )
+    return labelled(result, _LABELS)
 
 
 def judge(
