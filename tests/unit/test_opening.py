@@ -53,7 +53,7 @@ def test_data_and_statistics_are_those_of_the_run(opened, made):
     assert opened.name == "two"
     for part, name in ((opened.data, "data.zip"), (opened.statistics, "statistics.zip")):
         xr.testing.assert_identical(part, store.open_checked(results / "two" / name))
-    np.testing.assert_array_equal(opened.data["mean"], dataset["mean"])
+    np.testing.assert_array_equal(opened.data["state_mean"], dataset["state_mean"])
 
 
 def test_every_variable_says_what_it_is_and_flags_are_those_of_a_status(opened):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from neurolim.core import Coord, Model, Solution, Solver, Status, StudyError, Var
-from neurolim.testing._checks import refusal
+from neurolim.testing._checks import is_hidden, refusal
 
 
 def check_solution(
@@ -100,7 +100,10 @@ def _check_labels(
 
 
 def _check_words(solver: Solver, function: Any, name: str, of: Var | Coord, allowed: str) -> None:
-    """Refuse an output or a dimension without unit or description."""
+    """Refuse an output or a dimension without unit or description, or with a name of xarray's."""
+    if is_hidden(name):
+        problem = f"{name!r} is an attribute of xarray.Dataset, so dataset.{name} is not the output"
+        raise _wrong(solver, problem, "another name", function)
     for word, text in (("unit", of.unit), ("description", of.long_name)):
         if not text:
             raise _wrong(solver, f"{name} has no {word}", allowed, function)

@@ -11,7 +11,7 @@ import xarray as xr
 
 from neurolim import core
 from neurolim.core import Param, Statistic, Status, StudyError, Table, hint
-from neurolim.testing._checks import Check, checks_of, is_documented, refusal
+from neurolim.testing._checks import Check, checks_of, is_documented, is_hidden, refusal
 
 _EXACT = "[(dataset, options, [(variable, where, answer, tolerance)])]"
 
@@ -135,11 +135,15 @@ def _applied(statistic: Statistic, dataset: xr.Dataset, options: Mapping[str, An
 
 
 def _check_labels(statistic: Statistic, dataset: xr.Dataset, found: xr.Dataset) -> None:
-    """Refuse variables and new coordinates without unit and description, and inherited flags.
+    """Refuse new variables without unit and description, inherited flags, and names of xarray's.
 
     A study restores the attributes of the coordinates that a dataset has already.
     """
     for name in (name for name in found.variables if name not in dataset.coords):
+        if is_hidden(str(name)):
+            problem = f"{statistic.name}: {name!r} is an attribute of xarray.Dataset"
+            allowed = f"another name: dataset.{name} is not the variable"
+            raise refusal(statistic.apply, problem, allowed)
         attrs = found[name].attrs
         absent = [key for key in ("units", "long_name") if not attrs.get(key)]
         if absent:

@@ -143,7 +143,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         ]
     if options["trajectory"]:
         quantities.append(
-            Var("mean", "state", "trajectory of the limit", ("time", "site", "variable"))
+            Var("state_mean", "state", "trajectory of the limit", ("time", "site", "variable"))
         )
     return tuple(quantities)
 
@@ -267,7 +267,7 @@ def solve(
             rtol=1e-9,
             atol=1e-10,
         )
-        arrays["mean"] = path.y.T[:, None, :]
+        arrays["state_mean"] = path.y.T[:, None, :]
     results = {name: np.asarray(array)[None] for name, array in arrays.items()}
     if status != Status.OK:
         for array in results.values():

@@ -51,7 +51,7 @@ def apply(dataset: xr.Dataset, *, over: str, after: float, high: float) -> xr.Da
 
     Parameters
     ----------
-    dataset : mean of a network with replicas; what ``characteristic`` gives as reference
+    dataset : state_mean of a network with replicas; what ``characteristic`` gives as reference
     over : axis along which the mean loses its rest
     after : records later than this are fitted, time
     high : and up to the first that deviates by more than this, state
@@ -63,7 +63,7 @@ def apply(dataset: xr.Dataset, *, over: str, after: float, high: float) -> xr.Da
     sign
     """
     first = {"site": 0, "variable": 0}
-    away = (dataset["mean"] - dataset["reference_equilibrium"]).isel(first, drop=True)
+    away = (dataset["state_mean"] - dataset["reference_equilibrium"]).isel(first, drop=True)
     time = dataset["time"].values
     start, step = int(np.searchsorted(time, after, side="right")), float(time[1] - time[0])
 
@@ -248,7 +248,7 @@ def exact() -> list[Any]:
     mean = -1.2 + size[None, :, None] * wave[:, None, :]
     dataset = xr.Dataset(
         {
-            "mean": (("tau", "replica", "time", "site", "variable"), mean[..., None, None]),
+            "state_mean": (("tau", "replica", "time", "site", "variable"), mean[..., None, None]),
             "reference_equilibrium": (("tau", "site", "variable"), np.full((5, 1, 1), -1.2)),
             "reference_growth": (("tau", "root"), growth[:, None]),
             "reference_frequency": (("tau", "root"), np.full((5, 1), 0.7)),
@@ -284,7 +284,7 @@ def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("mean", "reference_equilibrium", "reference_growth", "reference_frequency")
+    return ("state_mean", "reference_equilibrium", "reference_growth", "reference_frequency")
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:

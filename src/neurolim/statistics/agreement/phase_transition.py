@@ -82,7 +82,7 @@ _LABELS = {
 def _squares(chosen: xr.Dataset, of: str) -> xr.DataArray:
     """Return |Z|^2, averaged over records [grid, replica]."""
     if of == "line":
-        square = chosen["mean"].isel(variable=0, drop=True) ** 2
+        square = chosen["state_mean"].isel(variable=0, drop=True) ** 2
     else:
         phase = chosen["state"].isel(variable=0, drop=True)
         cosine, sine = (phase.copy(data=part(phase.values)) for part in (np.cos, np.sin))
@@ -108,7 +108,7 @@ def apply(dataset: xr.Dataset, *, of: str, after: float) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : of ``particles``: ``state`` (circle) or ``mean`` (line) of the first variable
+    dataset : of ``particles``: ``state`` (circle) or ``state_mean`` (line) of the first variable
     of : circle (Kuramoto oscillators) or line (Desai-Zwanzig units)
     after : records later than this are averaged, time
 
@@ -283,7 +283,7 @@ def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ({"circle": "state", "line": "mean"}[options["of"]], "status")
+    return ({"circle": "state", "line": "state_mean"}[options["of"]], "status")
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:

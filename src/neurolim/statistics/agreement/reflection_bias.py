@@ -128,7 +128,7 @@ def apply(dataset: xr.Dataset, *, after: float, model: Model) -> xr.Dataset:
     mean, density = stationary_mean(target, noise / rate**0.5)
     name = variables(dataset)[1]
     measured = window(dataset, after)["copy_mean"].sel(variable=name, drop=True)
-    bias = measured.mean(("time", "site", "copy"), skipna=False) - mean
+    bias = measured.mean(("time", "site", "network_copy"), skipna=False) - mean
     count = bias.notnull().sum("replica")
     steps, schemes = dataset["dt"], dataset["reflection"]
     theory = np.array(
@@ -256,7 +256,7 @@ def exact() -> list[Any]:
     base, width = 0.5, 0.5
     mean, density = stationary_mean(base, width)
     step = np.array([0.01, 0.0025])
-    dims = ("reflection", "dt", "replica", "copy", "time", "site", "variable")
+    dims = ("reflection", "dt", "replica", "network_copy", "time", "site", "variable")
     params = {
         "leak": 1.0, "leak_voltage": 1.0, "excitatory_voltage": 2.0, "rate": 1.0, "base": base,
         "amplitude": 0.0, "interaction": 0.0, "joint": 0.0, "steepness": 1.0, "midpoint": 1.5,
@@ -267,7 +267,7 @@ def exact() -> list[Any]:
         {
             "reflection": ["bridge", "projected"],
             "dt": step,
-            "copy": ["first", "second"],
+            "network_copy": ["first", "second"],
             "time": [0.0, 1.0],
             "variable": ["voltage", "conductance"],
         },

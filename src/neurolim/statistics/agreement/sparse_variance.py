@@ -54,7 +54,7 @@ def apply(dataset: xr.Dataset, *, decay: str, gain: str, sigma: str, after: floa
 
     Parameters
     ----------
-    dataset : mean and covariance of ``wired``, of a model of one variable
+    dataset : state_mean and covariance of ``wired``, of a model of one variable
     decay, gain, sigma : names of the parameters in the equation above
     after : records later than this are averaged, time
 
@@ -63,7 +63,7 @@ def apply(dataset: xr.Dataset, *, decay: str, gain: str, sigma: str, after: floa
     and degree_ratio = 1/q [grid]; NaN in theory where q >= 1
     """
     chosen = window(dataset, after).isel(variable=0, variable_b=0, drop=True)
-    square = (chosen["covariance"] + chosen["mean"] ** 2).mean(("time", "site"), skipna=False)
+    square = (chosen["covariance"] + chosen["state_mean"] ** 2).mean(("time", "site"), skipna=False)
     rate, noise = parameter(dataset, decay), parameter(dataset, sigma)
     excess = (2.0 * rate / noise**2 * square - 1.0).transpose(..., "replica")
     count = excess.notnull().sum("replica")
@@ -114,7 +114,7 @@ def exact() -> list[Any]:
     dims = ("in_degree", "replica", "time", "site", "variable")
     dataset = xr.Dataset(
         {
-            "mean": (dims, x.mean(axis=2)[..., None, None, None]),
+            "state_mean": (dims, x.mean(axis=2)[..., None, None, None]),
             "covariance": ((*dims, "variable_b"), x.var(axis=2)[..., None, None, None, None]),
         },
         {"in_degree": degrees, "time": [1.0], "site": [0.0]},
@@ -148,7 +148,7 @@ def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("mean", "covariance")
+    return ("state_mean", "covariance")
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:

@@ -173,7 +173,9 @@ def apply(
     pathwise = (-later / later["time"]).min("time", skipna=False).min("replica")
     mean = dataset["copy_mean"].mean("site")
     apart = abs(
-        (mean.sel(copy="first", drop=True) - mean.sel(copy="second", drop=True)).mean("replica")
+        (
+            mean.sel(network_copy="first", drop=True) - mean.sel(network_copy="second", drop=True)
+        ).mean("replica")
     ).sum("variable", skipna=False)
     l1 = dataset["distance"].mean("site").sum("variable", skipna=False).mean("replica")
     used = l1 > floor_share * l1.isel(time=0)
@@ -326,13 +328,13 @@ def exact() -> list[Any]:
             "weighted_distance": (dims[:2], curve),
             "log_worst": (dims[:2], np.broadcast_to(-0.7 * time, curve.shape).copy()),
             "copy_mean": (
-                ("replica", "copy", *dims[1:]),
+                ("replica", "network_copy", *dims[1:]),
                 np.stack([curve, 0 * curve], axis=1)[..., None, None],
             ),
             "status": ("replica", np.zeros(32, np.int8)),
             "reference_gap": ((), 0.35),
         },
-        {"time": time, "variable": ["x"], "copy": ["first", "second"], "site": [0.0]},
+        {"time": time, "variable": ["x"], "network_copy": ["first", "second"], "site": [0.0]},
     )
     options = {"of": ("l1", "x"), "floor_share": 1e-9, "model": get("model", "morris_lecar")}
     l1 = {"norm": "l1"}

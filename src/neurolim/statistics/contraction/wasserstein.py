@@ -63,7 +63,7 @@ def apply(dataset: xr.Dataset, *, points: int) -> xr.Dataset:
     points : of each sample that are used
     """
     sample = dataset["sample"].isel(site=0, pair=slice(0, points))
-    sample = sample.transpose(..., "time", "copy", "pair", "variable")
+    sample = sample.transpose(..., "time", "network_copy", "pair", "variable")
     lead = sample.dims[:-3]
     shape = sample.shape[:-3]
     one, two, floor = (np.full(shape, np.nan) for _ in range(3))
@@ -119,8 +119,13 @@ def exact() -> list[Any]:
     second = np.stack([cloud + shift * np.exp(-0.1 * t) for t in time])
     first = np.broadcast_to(cloud, second.shape)
     sample = np.stack([first, second])[None, :, :, None].transpose(0, 1, 2, 3, 5, 4)
-    dims = ("replica", "copy", "time", "site", "variable", "pair")
-    coords = {"time": time, "variable": ["x", "y"], "copy": ["first", "second"], "site": [0.0]}
+    dims = ("replica", "network_copy", "time", "site", "variable", "pair")
+    coords = {
+        "time": time,
+        "variable": ["x", "y"],
+        "network_copy": ["first", "second"],
+        "site": [0.0],
+    }
     at = {"time": 0.0}
     return [
         (

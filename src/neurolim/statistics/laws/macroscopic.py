@@ -40,8 +40,8 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
     """
     chosen = window(dataset, after)
     found = {}
-    error = chosen["mean"] - chosen["reference_mean"]
-    shift = chosen["reference_shift"]
+    error = chosen["state_mean"] - chosen["reference_state_mean"]
+    shift = chosen["reference_mean_shift"]
     for name in variables(dataset):
         here = {"variable": name}
         found[f"{name}_error"] = largest(abs(error.sel(here, drop=True))).assign_attrs(
@@ -110,13 +110,13 @@ def exact() -> list[Any]:
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
     return (
-        "mean",
+        "state_mean",
         "frame",
         "coefficients",
         "drift_error",
-        "reference_mean",
+        "reference_state_mean",
         "reference_width",
-        "reference_shift",
+        "reference_mean_shift",
         "reference_widening",
     )
 

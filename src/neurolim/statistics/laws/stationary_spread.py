@@ -46,7 +46,7 @@ def apply(dataset: xr.Dataset, *, of: str, after: float, model: Model) -> xr.Dat
     c = constants(dataset, model)
     v, g, trace = at_each_point(dataset, model, Neuron.lyapunov_trace)
     if of == "pairs":
-        chosen = window(dataset, after).sel(copy="first", drop=True)
+        chosen = window(dataset, after).sel(network_copy="first", drop=True)
         mean, covariance = chosen["copy_mean"], chosen["copy_covariance"]
     else:
         prefix = "reference_" if of == "reference" else ""

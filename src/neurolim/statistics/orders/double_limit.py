@@ -71,14 +71,14 @@ def apply(
 
     Parameters
     ----------
-    dataset : means with axes n_neurons and eps, replicas, and reference_mean of the limit
+    dataset : means with axes n_neurons and eps, replicas, and reference_state_mean of the limit
     after : records later than this count, time
     of : state variable
     below : larger eps are shown but not fitted; 0 fits all
     resamples, bootstrap_seed : of the bootstrap
     """
     chosen = window(dataset, after).sel(variable=of)
-    square = (chosen["mean"] - chosen["reference_mean"]) ** 2
+    square = (chosen["state_mean"] - chosen["reference_state_mean"]) ** 2
     square = square.mean(("time", "site"), skipna=False).sortby("n_neurons")
     square = square.sortby("eps", ascending=False).transpose("n_neurons", "eps", "replica")
     n, eps = square["n_neurons"].values.astype(float), square["eps"].values
@@ -156,8 +156,8 @@ def exact() -> list[Any]:
     )
     dataset = xr.Dataset(
         {
-            "mean": (("n_neurons", "eps", "replica", "time", "site", "variable"), mean),
-            "reference_mean": (
+            "state_mean": (("n_neurons", "eps", "replica", "time", "site", "variable"), mean),
+            "reference_state_mean": (
                 ("n_neurons", "eps", "time", "site", "variable"),
                 mean[:, :, 0] * 0.0,
             ),
@@ -181,7 +181,7 @@ def exact() -> list[Any]:
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("mean", "reference_mean")
+    return ("state_mean", "reference_state_mean")
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:

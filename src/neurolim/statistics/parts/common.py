@@ -295,7 +295,7 @@ def standard_normal_network(
     levels = np.array(eps)
     spread = np.broadcast_to(np.sqrt(levels)[:, None, None, None], (len(eps), 2, 1, 1))
     data: dict[str, Any] = {
-        "mean": (lead, mean),
+        "state_mean": (lead, mean),
         "covariance": ((*lead, "variable_b"), covariance),
         "histogram": ((*lead, "bin"), histogram),
         "scale": (
@@ -305,7 +305,10 @@ def standard_normal_network(
             ).copy(),
         ),
         "status": (("eps", "replica"), np.zeros((len(eps), replicas), np.int8)),
-        "reference_mean": (("eps", "time", "site", "variable"), np.zeros((len(eps), 2, 1, 1))),
+        "reference_state_mean": (
+            ("eps", "time", "site", "variable"),
+            np.zeros((len(eps), 2, 1, 1)),
+        ),
         "reference_spread": (("eps", "time", "site", "variable"), spread.copy()),
     }
     coords = {
