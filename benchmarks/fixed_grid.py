@@ -87,13 +87,13 @@ def compare() -> pd.DataFrame:
     for eps in LEVELS:
         params = PARAMS | {"eps": eps}
         options = {"t_end": 1.0, "records": 1, "tolerance": 1e-12, "law_tolerance": 1e-8}
-        fine = solve("fitzhugh_nagumo", "kinetic", params, options)
+        fine = solve("fitzhugh_nagumo", "hermite", params, options)
         exact = float(fine["state_mean"][-1, 0, 0]), float(fine["covariance"][-1, 0, 0, 0]) / eps
         for tolerance in (1e-4, 1e-6, 1e-8, 1e-10):
             options = {"t_end": 1.0, "records": 1, "tolerance": tolerance}
             options["law_tolerance"] = min(1e-3, 1e3 * tolerance)
             began = time.process_time()
-            found = solve("fitzhugh_nagumo", "kinetic", params, options)
+            found = solve("fitzhugh_nagumo", "hermite", params, options)
             seconds = time.process_time() - began
             variance = float(found["covariance"][-1, 0, 0, 0])
             here = float(found["state_mean"][-1, 0, 0]), variance / eps
@@ -135,7 +135,7 @@ def main(folder: str) -> None:
     """Write table and picture."""
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    solve("fitzhugh_nagumo", "kinetic", PARAMS, {"t_end": 0.1, "records": 1})  # compile
+    solve("fitzhugh_nagumo", "hermite", PARAMS, {"t_end": 0.1, "records": 1})  # compile
     frame = compare()
     frame.to_csv(place / "fixed_grid.csv", index=False)
     picture(frame).savefig(place / "fixed_grid.png", dpi=110)  # type: ignore[attr-defined]

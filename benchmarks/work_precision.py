@@ -8,7 +8,7 @@ fewer steps the exponential scheme needs at eps = 1e-4.  About five minutes on o
 Errors are those of the step alone.  The mean: two neurons without noise obey the limit equation,
 whose solution at t = 1 is known to 1e-12.  The variance: n = 4000 neurons at the upper rest state;
 the network without local drift, whose variance is known, runs on the same noise and takes nearly
-all of the statistical error away; the truth is the mean-field variance of the kinetic solver.
+all of the statistical error away; the truth is the mean-field variance of the solver ``hermite``.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def variance_error(scheme: str, eps: float, dt: float) -> tuple[float, float]:
     law = eps / (1 - dt / (2 * eps)) if scheme == "euler_maruyama" else eps
     found = variance(cubic) - variance(still) + law
     exact = solve(
-        "fitzhugh_nagumo", "kinetic", common | cubic, {"t_end": span, "records": records}
+        "fitzhugh_nagumo", "hermite", common | cubic, {"t_end": span, "records": records}
     )["covariance"].values[late, 0, 0, 0]
     errors = (found / exact - 1).mean(axis=1)
     return float(errors.mean()), float(errors.std(ddof=1) / np.sqrt(errors.size))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -291,8 +292,19 @@ def verdicts(
     typer.echo(write_verdicts(chosen_studies(studies or []), results, tiny))
 
 
+_FORMAT = warnings.formatwarning
+
+
+def _as_line(message: Any, category: Any, *where: Any, **line: Any) -> str:
+    """Return the notice of an old name as a line, and other warnings as Python writes them."""
+    if issubclass(category, core.RenamedWarning):
+        return f"{message}\n"
+    return _FORMAT(message, category, *where, **line)
+
+
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command; refused input is one line on standard error and exit code 2."""
+    warnings.formatwarning = _as_line
     try:
         app(args=arguments, standalone_mode=True)
     except StudyError as error:

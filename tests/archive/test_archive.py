@@ -50,7 +50,7 @@ grid:
 replicas: 5
 seed: 2
 statistics: [agreement]
-figures: [agreement]
+figures: [agreement_scores]
 chunk_seconds: 0.006
 """
 
@@ -162,7 +162,7 @@ def test_everything_a_stranger_needs_is_inside(made):
     for name in (
         *("README.md", "LICENSE", "CITATION.cff", "zenodo.json", "ro-crate-metadata.json"),
         *("checksums.sha256", "studies/small.yaml", "code/requirements.lock", "code/Snakefile"),
-        *("tables/small/agreement.csv", "figures/small/agreement.svg"),
+        *("tables/small/agreement.csv", "figures/small/agreement_scores.svg"),
         "code/src/neurolim/core/model.py",
     ):
         assert files[name], name
@@ -187,7 +187,7 @@ def test_an_archive_begins_with_the_verdicts_and_their_links_lead_to_its_files(m
     assert "mean covariance" in page
     assert "cost" not in page
     links = re.findall(r'href="([^"]+)"', page)
-    assert "figures/small/agreement.svg" in links
+    assert "figures/small/agreement_scores.svg" in links
     assert all(link in files for link in links)
     stored = json.loads(files["verdicts.json"])
     assert sum(stored["counts"].values()) == len(stored["studies"][0]["verdicts"]) == 3
@@ -380,9 +380,9 @@ def bomb(size):
         ),
         (
             lambda f: replaced(
-                f, "figures/small/agreement.svg", b"</svg>", b"<script>x</script></svg>"
+                f, "figures/small/agreement_scores.svg", b"</svg>", b"<script>x</script></svg>"
             ),
-            "agreement.svg: made again from the data, it is another",
+            "agreement_scores.svg: made again from the data, it is another",
         ),
         (
             lambda f: replaced(f, "tables/small/runs.html", b"<table ", b"<table onload = x() "),
@@ -448,13 +448,18 @@ def bomb(size):
             "data/small/zarr.json: describes no zarr 3 group",
         ),
         # Programs in pictures, tables and texts, in whatever letters, are not what is made again.
-        (lambda f: f | {"figures/small/agreement.png": b"<html>"}, "agreement.png: is not what"),
+        (
+            lambda f: f | {"figures/small/agreement_scores.png": b"<html>"},
+            "agreement_scores.png: is not what",
+        ),
         (lambda f: f | {"netcdf/small.nc": b"\x89HDF\r\n\x1a\n"}, "small.nc: is not what"),
         (lambda f: f | {"tables/small/runs.csv": b"a,=cmd|x!A1\n"}, "runs.csv: made again"),
         (lambda f: f | {"tables/small/runs.tex": b"\\immediate\\write18{x}"}, "runs.tex: made"),
         (
-            lambda f: replaced(f, "figures/small/agreement.pdf", b"endobj", b"/AA <<>>\nendobj"),
-            "agreement.pdf: made again",
+            lambda f: replaced(
+                f, "figures/small/agreement_scores.pdf", b"endobj", b"/AA <<>>\nendobj"
+            ),
+            "agreement_scores.pdf: made again",
         ),
         # What does not follow from the data.
         (lambda f: replaced(f, "tables/small/agreement.json", b"agrees", b"disagrees"), "made"),
@@ -635,7 +640,7 @@ def test_an_archive_carries_the_wires_that_its_study_names(tmp_path):
     study.parent.mkdir()
     study.write_text(
         "title: Two neurons\nmodel: {state: {v: {spread: 1}}, drift: {v: -v + sum(v)}}\n"
-        "solver: wired\n"
+        "solver: graph\n"
         "options: {wires: given, graph: ../wires.csv, n_neurons: 2,\n"
         "          dt: 0.1, t_end: 0.2, records: 1}\n"
     )

@@ -109,7 +109,7 @@ def test_all_three_points_of_a_bistable_network_are_found():
 
 def test_stationary_law_is_self_consistent_by_adaptive_quadrature():
     gamma = 30.0
-    found = solve("balanced", "stationary", {"gamma": gamma, **ONE})
+    found = solve("balanced", "stationary_law", {"gamma": gamma, **ONE})
     law = {"voltage_nodes": found["voltage_nodes"][0], "density": found["density"][0]}
     nodes, density = (array.values for array in law.values())
     step = nodes[1] - nodes[0]
@@ -140,7 +140,7 @@ def test_stationary_law_is_self_consistent_by_adaptive_quadrature():
 @pytest.mark.parametrize("params", [{}, ONE])
 def test_stationary_mean_field_has_the_first_order_constants(params):
     gamma = 1e5
-    found = solve("balanced", "stationary", {"gamma": gamma, **params})
+    found = solve("balanced", "stationary_law", {"gamma": gamma, **params})
     theory = points(gamma, params).isel(branch=0)
     shift = found["state_mean"][:, 0] - theory["balance_state"][:, 0]
     current = found["excitation"] + found["inhibition"]
@@ -157,8 +157,8 @@ def test_stationary_mean_field_has_the_first_order_constants(params):
 @pytest.mark.parametrize("gamma", [10.0, 1e4])
 def test_the_mean_field_relaxes_to_the_stationary_law(gamma):
     params = {"gamma": gamma, "clock": "layer", "voltage_spread": [0.3]}
-    moving = solve("balanced", "mean_field", params, {"t_end": 25.0, "records": 5, "nodes": 81})
-    still = solve("balanced", "stationary", params)
+    moving = solve("balanced", "moving_grid", params, {"t_end": 25.0, "records": 5, "nodes": 81})
+    still = solve("balanced", "stationary_law", params)
     np.testing.assert_allclose(moving["state_mean"][-1], still["state_mean"], atol=1e-6)
     np.testing.assert_allclose(moving["covariance"][-1], still["covariance"], rtol=1e-5, atol=1e-12)
     width = moving["voltage_nodes"].diff("node").isel(node=0)
@@ -169,9 +169,9 @@ def test_the_potential_relaxes_to_the_stationary_one_with_second_order():
     params = {"gamma": 1000.0, "clock": "layer", "voltage_spread": [0.05], **ONE}
     errors = []
     for nodes in (21, 41):
-        still = solve("balanced", "stationary", params, {"window_nodes": nodes})
+        still = solve("balanced", "stationary_law", params, {"window_nodes": nodes})
         options = {"t_end": 16.0, "records": 2, "window_nodes": nodes}
-        found = solve("balanced", "potential", params, options)
+        found = solve("balanced", "hopf_cole_populations", params, options)
         # Both windows are about a centre, which differs by the error of the means only.
         away = (found["window_voltage"] - still["window_voltage"]).values
         slope = np.gradient(still["log_density"].values, axis=1) / np.gradient(
@@ -190,7 +190,7 @@ def test_the_mean_field_of_a_linear_silent_network_is_an_ornstein_uhlenbeck_proc
         "gamma": 4.0, "weights": [[1.0, 1.0]] * 2, "reversal": [3.0], "threshold": [-50.0],
         "drift_constant": [0.5], "voltage_start": [1.0], "voltage_spread": [0.4],
     }  # fmt: skip
-    found = solve("balanced", "mean_field", params, {"t_end": 0.4, "records": 4, "nodes": 161})
+    found = solve("balanced", "moving_grid", params, {"t_end": 0.4, "records": 4, "nodes": 161})
     t, rate = found["time"].values, 9.0
     end = (0.5 + 24.0) / rate
     np.testing.assert_allclose(
@@ -252,7 +252,7 @@ def test_random_in_degrees_spread_the_balance_voltages_by_their_own_law():
     options = {
         "n_neurons": n, "in_degree": k, "wires": "binomial", "dt": 0.25, "t_end": 4.0, "records": 2
     }  # fmt: skip
-    found = solve("balanced", "wired", params, options).isel(replica=0, time=-1)
+    found = solve("balanced", "graph", params, options).isel(replica=0, time=-1)
     v = points().isel(branch=0)["balance_state"].sel(variable="voltage").values
     s, _, _ = sigmoid(v)
     share = WEIGHTS * s * (REVERSAL - v[:, None]) / (WEIGHTS @ s)[:, None]
@@ -272,7 +272,7 @@ def test_wired_all_to_all_and_particles_are_one_network():
 
     def difference(dt):
         options = {"n_neurons": 640, "dt": dt, "t_end": 3.0, "records": 3}
-        one = solve("balanced", "wired", params, options)
+        one = solve("balanced", "graph", params, options)
         other = solve("balanced", "particles", params, options)
         return [
             float(np.abs(one[name] - other[name]).max()) for name in ("state_mean", "covariance")
@@ -289,7 +289,7 @@ def test_a_network_without_synapses_can_be_wired_and_keeps_its_exact_law(wires):
     params = {"eps": 0.1, "voltage_start": 1.0, "recovery_noise": 0.5}
     shared = {"n_neurons": 128, "t_end": 1.0, "records": 2}
     found = solve(
-        "linear", "wired", params, {**shared, "dt": 0.01, "wires": wires, "in_degree": 5},
+        "linear", "graph", params, {**shared, "dt": 0.01, "wires": wires, "in_degree": 5},
         seed=3, replicas=64,
     )  # fmt: skip
     exact = solve("linear", "moments", params, shared)
@@ -325,7 +325,7 @@ def test_a_population_whose_synapses_are_all_shut_has_no_balance():
 
 def test_an_uncoupled_mean_field_with_a_sharp_start_diffuses():
     params = {"gamma": 0.0, "drift_linear": [0.0], "drift_constant": [0.0]}
-    found = solve("balanced", "mean_field", params, {"t_end": 0.5, "records": 2, "nodes": 41})
+    found = solve("balanced", "moving_grid", params, {"t_end": 0.5, "records": 2, "nodes": 41})
     # (1 % of the unit width)^2/2 at the start, then sigma^2 t.
     np.testing.assert_allclose(
         found["covariance"][:, :, 0, 0].values.T, [[0, 0.25, 0.5]] * 2, atol=1e-4
@@ -375,16 +375,16 @@ def test_dynamic_synapses_rest_at_their_own_balance():
     ("solver", "params", "words"),
     [
         ("balance_points", {"reversal": [2.0]}, "reversal potentials equal to 2: .* told apart"),
-        ("wired", {"gamma": 1e6}, "longer than the relaxation time"),
+        ("graph", {"gamma": 1e6}, "longer than the relaxation time"),
         ("balance_points", {"weights": [[0.0, 0.0], [1.0, 1.0]]}, "receives no synapses"),
         ("balance_points", {"weight_ie": 0.0, "weight_ii": 0.0}, "population I receives no"),
         ("balance_points", {"gamma": 0.0}, "nothing to balance"),
-        ("stationary", {"weights": [[1.0, 2.0]]}, r"weights: shape \(1, 2\)"),
-        ("stationary", {"b": [0.1]}, "w moves on site E: the law of v alone"),
-        ("mean_field", {"sigma": [0.0]}, r"params\.sigma: no noise in v on site E"),
-        ("wired", {"slope": [0.1, 0.2, 0.3]}, "3 values for 2 populations"),
-        ("wired", {"weights": [[1.0]], "reversal": [1.0], "weight_ee": 2.0}, "1 populations"),
-        ("wired", {"gamma": 0.0, "clock": "layer"}, "rate gamma = 0"),
+        ("stationary_law", {"weights": [[1.0, 2.0]]}, r"weights: shape \(1, 2\)"),
+        ("stationary_law", {"b": [0.1]}, "w moves on site E: the law of v alone"),
+        ("moving_grid", {"sigma": [0.0]}, r"params\.sigma: no noise in v on site E"),
+        ("graph", {"slope": [0.1, 0.2, 0.3]}, "3 values for 2 populations"),
+        ("graph", {"weights": [[1.0]], "reversal": [1.0], "weight_ee": 2.0}, "1 populations"),
+        ("graph", {"gamma": 0.0, "clock": "layer"}, "rate gamma = 0"),
     ],
 )
 def test_networks_that_cannot_balance_are_refused_by_name(solver, params, words):
@@ -397,4 +397,4 @@ def test_solvers_of_balance_refuse_other_models_and_impossible_wires():
     with pytest.raises(StudyError, match="no chemical synapses"):
         solve("fitzhugh_nagumo", "balance_points")
     with pytest.raises(StudyError, match="at most n_neurons"):
-        solve("balanced", "wired", {}, {"wires": "fixed", "n_neurons": 10, "in_degree": 11})
+        solve("balanced", "graph", {}, {"wires": "fixed", "n_neurons": 10, "in_degree": 11})

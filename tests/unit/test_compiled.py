@@ -79,7 +79,7 @@ def test_solvers_that_compile_nothing_take_such_a_function():
     model = network(drift=lambda x: (-float(TABLE["slope"]) * x.v, -x.w))
     assert structure_of(model).linear
     params = resolve(model.params, {})
-    for name in ("limit", "moments", "closure", "linear_noise"):
+    for name in ("limit", "moments", "gaussian_closure", "linear_noise"):
         solver = core.get("solver", name)
         solver.accept(model, params, resolve(solver.options, {}))
     assert _compiled.uncompiled(model) is not None

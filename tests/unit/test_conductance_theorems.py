@@ -133,7 +133,7 @@ def test_a_study_of_a_stranger_is_judged_like_one_of_morris_and_lecar(tmp_path):
     def judged(model: str, **names: str) -> list[Any]:
         study = {
             "model": model,
-            "solver": "fokker_planck",
+            "solver": "finite_volume",
             "options": {"evolve": False, "n_voltage": 12, "n_conductance": 12,
                         "gap_tolerance": 0.9},
             "grid": {names.get("noise", "noise"): [0.3, 0.6]},

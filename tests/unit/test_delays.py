@@ -397,7 +397,7 @@ def test_delays_that_cannot_be_are_refused(delay, given, options, words):
 
 
 def test_solvers_of_the_mean_field_name_what_they_do_not_take():
-    for name in ("limit", "moments", "kinetic", "closure"):
+    for name in ("limit", "moments", "hermite", "gaussian_closure"):
         solver = core.get("solver", name)
         params = core.resolve(FEEDBACK.params, {})
         with pytest.raises(StudyError, match="does not take delayed means"):

@@ -221,7 +221,7 @@ def test_a_network_that_nothing_shakes_and_nothing_damps_has_a_law():
     law = carried @ np.diag([0.09, 0.04]) @ carried.T
     for solver, options in (
         ("moments", {"n_neurons": 2**30}),
-        ("closure", {}),
+        ("gaussian_closure", {}),
         ("limit", {}),
         ("reduced", {"n_neurons": 2**60}),
     ):

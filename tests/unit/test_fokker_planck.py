@@ -9,12 +9,12 @@ from scipy.stats import t as t_distribution
 
 from neurolim import core
 from neurolim.core import Status, StudyError
-from neurolim.solvers.law.fokker_planck import REFINEMENTS, extrapolate, spectral_gap, stationary
+from neurolim.solvers.law.finite_volume import REFINEMENTS, extrapolate, spectral_gap, stationary
 from neurolim.solvers.parts.cells import Grid
 from neurolim.statistics.agreement.reflection_bias import stationary_mean
 
 MODEL = core.get("model", "morris_lecar")
-SOLVER = core.get("solver", "fokker_planck")
+SOLVER = core.get("solver", "finite_volume")
 
 
 def grids(given, n=24):

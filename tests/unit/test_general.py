@@ -19,11 +19,11 @@ TIME, N, REPLICAS = 1.0, 4096, 8
 
 
 def simulate(model, given=None, replicas=REPLICAS, scheme="euler_maruyama", **options):
-    """Return the arrays of `particles` by a scheme, or of `wired` as if it were one."""
-    solver = core.get("solver", "wired" if scheme == "wired" else "particles")
+    """Return the arrays of `particles` by a scheme, or of `graph` as if it were one."""
+    solver = core.get("solver", "graph" if scheme == "graph" else "particles")
     core.check_model(model)
     params = core.resolve(model.params, given or {})
-    if scheme != "wired":
+    if scheme != "graph":
         options["scheme"] = scheme
     resolved = core.resolve(
         solver.options, {"t_end": TIME, "records": 1, "n_neurons": N, **options}
@@ -76,7 +76,7 @@ EVERYTHING = Model(
 )
 
 
-@pytest.fixture(scope="module", params=["euler_maruyama", "exponential", "wired"])
+@pytest.fixture(scope="module", params=["euler_maruyama", "exponential", "graph"])
 def arrays(request):
     return simulate(EVERYTHING, dt=1e-3, states=True, scheme=request.param) | {
         "scheme": request.param
@@ -215,7 +215,7 @@ def test_four_variables_with_noisy_gates_between_walls():
 
 
 def test_solvers_that_do_not_take_a_feature_say_which():
-    for name in ("limit", "moments", "kinetic"):
+    for name in ("limit", "moments", "hermite"):
         solver = core.get("solver", name)
         options = core.resolve(solver.options, {})
         with pytest.raises(StudyError, match=f"solver: {name} does not take .*everything has"):

@@ -34,7 +34,7 @@ KEY = 7
 
 
 def simulate(model, replicas=1, given=None, **options):
-    solver = core.get("solver", "wired")
+    solver = core.get("solver", "graph")
     core.check_model(model)
     params = core.resolve(model.params, given or {})
     resolved = core.resolve(solver.options, {"records": 1, "states": True, **options})
@@ -187,7 +187,7 @@ def test_all_to_all_is_the_network_of_particles():
     shared = {"n_neurons": 300, "t_end": 1.0, "records": 1}
     differences = []
     for dt in (0.02, 0.005):
-        one = neurolim.solve(model, "wired", {}, {**shared, "dt": dt})
+        one = neurolim.solve(model, "graph", {}, {**shared, "dt": dt})
         other = neurolim.solve(
             model, "particles", {}, {**shared, "dt": dt, "scheme": "euler_maruyama"}
         )
@@ -219,11 +219,11 @@ def test_currents_are_those_of_the_synapses_at_the_start_too():
 def test_a_sparse_matrix_is_a_graph():
     W, wires = random_graph(12, least=0.0)
     options = {"wires": "given", "junctions": "wires", "n_neurons": 12, "dt": 0.1, "t_end": 1.0}
-    one = neurolim.solve(LINEAR, "wired", {}, {**options, "graph": coo_matrix(W), "records": 1})
-    other = neurolim.solve(LINEAR, "wired", {}, {**options, "graph": wires, "records": 1})
+    one = neurolim.solve(LINEAR, "graph", {}, {**options, "graph": coo_matrix(W), "records": 1})
+    other = neurolim.solve(LINEAR, "graph", {}, {**options, "graph": wires, "records": 1})
     np.testing.assert_array_equal(one["state_mean"], other["state_mean"])
     there = neurolim.solve(
-        LINEAR, "wired", {}, {**options, "graph": coo_matrix(W > 0), "dt": 0.05, "records": 1}
+        LINEAR, "graph", {}, {**options, "graph": coo_matrix(W > 0), "dt": 0.05, "records": 1}
     )
     assert np.isfinite(there["state_mean"]).all()
 
@@ -261,7 +261,7 @@ model:
   state: {v: {spread: 1.0}}
   drift: {v: -0.3*v}
   gap_junctions: {v: 1.5}
-solver: wired
+solver: graph
 options: {wires: given, junctions: wires, graph: GRAPH, n_neurons: 6, dt: 0.1, t_end: 1, records: 1}
 """
 ROWS = ((0, 1, 1.5), (1, 2, 0.25), (2, 0, 1.0), (4, 5, -0.5))
@@ -397,7 +397,7 @@ def test_weights_that_the_drift_hears_limit_the_step_where_two_neurons_become_un
         "dt: 0.0255 is beyond the stability limit 2/rate = 0.025; allowed: dt < 0.025, or weaker "
         "couplings"
     )
-    solver = core.get("solver", "wired")
+    solver = core.get("solver", "graph")
     apart = {}
     for dt in (0.0245, 0.0255):  # without the refusal
         options = {"dt": dt, "t_end": 100 * dt, "records": 1, "states": True, **graph}

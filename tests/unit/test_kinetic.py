@@ -33,12 +33,12 @@ LINEAR = DATA | {"leak": 0.7, "current": 0.3, "c": -0.2, "sigma": 1.1}
 def test_linear_network_lands_on_its_closed_form(eps, spread, noise):
     params = LINEAR | {"eps": eps, "voltage_spread": spread, "recovery_noise": noise}
     exact = solve("linear", "moments", params, {**TIMES, "n_neurons": 2**30})
-    found = solve("linear", "kinetic", params, TIMES)
+    found = solve("linear", "hermite", params, TIMES)
     assert found["status"] == Status.OK
     # Errors per step of 1e-10 and 1e-7 s^2 add up over some hundred steps, damped.
     np.testing.assert_allclose(found["state_mean"], exact["state_mean"], atol=2e-9)
     np.testing.assert_allclose(found["covariance"], exact["covariance"], atol=3e-7, rtol=3e-6)
-    closure = solve("linear", "closure", params, TIMES)
+    closure = solve("linear", "gaussian_closure", params, TIMES)
     np.testing.assert_allclose(closure["state_mean"], exact["state_mean"], atol=1e-7)
     np.testing.assert_allclose(closure["covariance"], exact["covariance"], atol=1e-7, rtol=1e-6)
 
@@ -72,11 +72,11 @@ def test_order_in_the_step_does_not_fall_with_eps(eps, order):
 
 def test_modes_converge_spectrally_where_the_law_is_least_normal():
     params = DATA | {"eps": 0.1, "voltage_spread": 0.3, "drift": "canonical"}
-    fine = solve("fitzhugh_nagumo", "kinetic", params, TIMES)
+    fine = solve("fitzhugh_nagumo", "hermite", params, TIMES)
     errors = []
     for modes in (6, 8, 10):
         options = TIMES | {"voltage_modes": modes, "largest_tail": 1.0}
-        found = solve("fitzhugh_nagumo", "kinetic", params, options)
+        found = solve("fitzhugh_nagumo", "hermite", params, options)
         errors.append(float(abs(found["state_mean"] - fine["state_mean"]).max()))
         # What the solver reports about its cut is larger than the error of the means, and of the
         # size of the error of the law.
@@ -94,7 +94,7 @@ def constants(eps, drift, start, spread):
     """Return sup |found - first order| / sup |first order| of V, W and Var(v)."""
     params = DATA | {"eps": eps, "drift": drift, "voltage_start": start}
     params |= {"initial": "absolute" if spread else "prepared_voltage"}
-    found = solve("fitzhugh_nagumo", "kinetic", params, TIMES)
+    found = solve("fitzhugh_nagumo", "hermite", params, TIMES)
     limit = solve("fitzhugh_nagumo", "limit", params, TIMES | TIGHT)
     shift = limit["mean_shift"].values[1:, 0]
     rest = (found["state_mean"] - limit["state_mean"]).values[1:, 0] - shift
@@ -145,7 +145,7 @@ def test_steps_do_not_depend_on_eps(monkeypatch):
 
         monkeypatch.setattr(Galerkin, "substep", counted)
         params = DATA | {"eps": eps, "voltage_spread": eps**0.5, "drift": "canonical"}
-        assert solve("fitzhugh_nagumo", "kinetic", params, TIMES)["status"] == Status.OK
+        assert solve("fitzhugh_nagumo", "hermite", params, TIMES)["status"] == Status.OK
         counts[eps] = calls[0]
         monkeypatch.setattr(Galerkin, "substep", inner)
     assert max(counts.values()) < 4 * min(counts.values())
@@ -153,8 +153,8 @@ def test_steps_do_not_depend_on_eps(monkeypatch):
 
 def test_the_frame_does_not_matter():
     params = DATA | {"eps": 0.02, "voltage_spread": 0.8, "drift": "canonical"}
-    own = solve("fitzhugh_nagumo", "kinetic", params, TIMES)
-    paper = solve("fitzhugh_nagumo", "kinetic", params, TIMES | {"theta_start": 1.0})
+    own = solve("fitzhugh_nagumo", "hermite", params, TIMES)
+    paper = solve("fitzhugh_nagumo", "hermite", params, TIMES | {"theta_start": 1.0})
     np.testing.assert_allclose(own["state_mean"], paper["state_mean"], atol=1e-8)
     np.testing.assert_allclose(own["covariance"], paper["covariance"], rtol=1e-5, atol=1e-9)
     start = paper["covariance"].values[0, 0]
@@ -165,32 +165,32 @@ def test_closure_is_wrong_by_the_second_order_only():
     errors = []
     for eps in (1e-2, 1e-3):
         params = DATA | {"eps": eps, "voltage_spread": eps**0.5, "drift": "cubic"}
-        kinetic = solve("fitzhugh_nagumo", "kinetic", params, TIMES)
-        closure = solve("fitzhugh_nagumo", "closure", params, TIMES)
+        kinetic = solve("fitzhugh_nagumo", "hermite", params, TIMES)
+        closure = solve("fitzhugh_nagumo", "gaussian_closure", params, TIMES)
         errors.append(float(abs(kinetic["state_mean"] - closure["state_mean"]).max()))
     assert 1.7 < np.log10(errors[0] / errors[1]) < 3.3
 
 
 def test_records_may_grow_geometrically():
     options = {"t_end": 1.0, "records": 5, "first_record": 1e-4}
-    times = solve("linear", "kinetic", LINEAR, options)["time"].values
+    times = solve("linear", "hermite", LINEAR, options)["time"].values
     np.testing.assert_allclose(times, [0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0])
     with pytest.raises(StudyError, match="first_record"):
-        solve("linear", "kinetic", LINEAR, options | {"first_record": 2.0})
+        solve("linear", "hermite", LINEAR, options | {"first_record": 2.0})
 
 
 def test_what_cannot_be_solved_is_refused_by_name():
     with pytest.raises(StudyError, match="initial law of w has no width, and no noise gives"):
-        solve("fitzhugh_nagumo", "kinetic", {"recovery_noise": 0.0})
+        solve("fitzhugh_nagumo", "hermite", {"recovery_noise": 0.0})
     with pytest.raises(StudyError, match="needs gap junctions in one variable: no couplings"):
-        solve("morris_lecar", "kinetic")
+        solve("morris_lecar", "hermite")
     with pytest.raises(StudyError, match="theta_start"):
-        solve("linear", "kinetic", LINEAR | {"voltage_spread": 1.0}, TIMES | {"theta_start": 0.5})
+        solve("linear", "hermite", LINEAR | {"voltage_spread": 1.0}, TIMES | {"theta_start": 0.5})
 
 
 def test_too_few_modes_are_said_with_their_residual():
     params = DATA | {"eps": 0.5, "voltage_spread": 1.0, "drift": "cubic", "voltage_start": 2.0}
-    found = solve("fitzhugh_nagumo", "kinetic", params, TIMES | {"voltage_modes": 8})
+    found = solve("fitzhugh_nagumo", "hermite", params, TIMES | {"voltage_modes": 8})
     assert found["status"] == Status.NOT_CONVERGED
     assert np.isnan(found["state_mean"]).all()
     # The residual: where it stopped, just above what is allowed.
@@ -209,7 +209,7 @@ def test_a_failing_step_says_where():
 @pytest.mark.parametrize("eps", [0.1, 0.01, 0.001])
 def test_particles_agree_within_their_errors(eps):
     params = DATA | {"eps": eps, "initial": "prepared_voltage", "drift": "canonical"}
-    kinetic = solve("fitzhugh_nagumo", "kinetic", params, TIMES)
+    kinetic = solve("fitzhugh_nagumo", "hermite", params, TIMES)
     n, replicas = 4000, 40
     options = TIMES | {"n_neurons": n, "dt": 0.01}
     particles = solve("fitzhugh_nagumo", "particles", params, options, seed=3, replicas=replicas)

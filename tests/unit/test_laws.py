@@ -71,7 +71,7 @@ def test_a_law_is_part_of_what_a_model_is():
 
 
 def test_solvers_of_laws_name_what_they_do_not_take():
-    solver = core.get("solver", "closure")
+    solver = core.get("solver", "gaussian_closure")
     options = core.resolve(solver.options, {})
     with pytest.raises(StudyError, match="an initial law that is not normal"):
         solver.accept(model_of(), {"low": 0.0}, options)

@@ -74,7 +74,7 @@ def test_means_fluctuate_as_their_matrix_says_at_any_step(network, step):
     # Nonlinear corrections are of the order of the variance, 1/gamma.
     assert np.abs(found_variance / np.diag(expected) - 1).max() < 4 * error + 5 / GAMMA
     # Finite n displaces the mean by a share 1/n of what the law of one neuron does, O(1/gamma).
-    law = solve("balanced", "stationary", {"gamma": GAMMA, "clock": "layer", **network})
+    law = solve("balanced", "stationary_law", {"gamma": GAMMA, "clock": "layer", **network})
     resolution = np.sqrt(np.diag(expected) * correlated / (means.shape[1] * replicas))
     displaced = np.abs(means.mean(axis=(0, 1)) - law["state_mean"].values[:, 0])
     assert (displaced < 4 * resolution + 10 / (GAMMA * neurons)).all()

@@ -26,7 +26,7 @@ def study(**changes):
             "profile",
             {"convergence_rate": {"of": ["voltage_mean", "voltage_profile"]}},
         ],
-        "figures": ["profile", "rate_plot", "trajectories"],
+        "figures": ["profile_collapse", "rate_plot", "trajectories"],
     }
     return {k: v for k, v in (base | changes).items() if v is not None}
 
@@ -59,7 +59,7 @@ RIGHT = {
     "deterministic": {"model": "balanced", "solver": "limit", "grid": {"gamma": [1.0, 10.0]}},
     "one replica against a closed form": {
         "model": "linear", "solver": "particles", "reference": "moments", "options": SMALL,
-        "statistics": ["agreement"], "figures": ["agreement"],
+        "statistics": ["agreement"], "figures": ["agreement_scores"],
     },
 }  # fmt: skip
 
@@ -82,12 +82,12 @@ WRONG = {
         "convergence_rate.of: missing",
     ),
     "a part of another key": (
-        {"model": "balanced", "solver": "mean_field", "params": {"sigma": [0.0]}},
+        {"model": "balanced", "solver": "moving_grid", "params": {"sigma": [0.0]}},
         r"params\.sigma: no noise",
     ),
     "another model": (
-        {"model": "morris_lecar", "solver": "closure"},
-        "model: closure needs variables",
+        {"model": "morris_lecar", "solver": "gaussian_closure"},
+        "model: gaussian_closure needs variables",
     ),
     "double limit of one axis": (
         study(statistics=["double_limit"], figures=[]), "double_limit: axis n_neurons",

@@ -26,7 +26,7 @@ options: {n_neurons: 50, dt: 0.1, t_end: 0.2, records: 1}
 grid: {eps: {inverse: [10, 100]}}
 replicas: 4
 statistics: [agreement]
-figures: [agreement]
+figures: [agreement_scores]
 """
 
 
@@ -81,7 +81,7 @@ STATISTIC = replace(get("statistic", "agreement"), apply=apply)
 def test_coordinates_keep_what_the_dataset_says_of_them(tmp_path):
     (tmp_path / "bare.py").write_text(BARE)
     study = STUDY.replace("statistics: [agreement]", "statistics: [bare.py]")
-    (tmp_path / "bare.yaml").write_text(study.replace("figures: [agreement]", ""))
+    (tmp_path / "bare.yaml").write_text(study.replace("figures: [agreement_scores]", ""))
     neurolim.run_study(tmp_path / "bare.yaml", tmp_path / "results")
     bare = neurolim.open(tmp_path / "results" / "bare")
     assert bare.statistics["eps"].attrs["units"] == "time"
@@ -106,7 +106,7 @@ def test_verdicts_are_rows_of_values(opened):
 
 
 def test_figures_are_the_files_of_the_run(opened, made):
-    picture = opened.figures["agreement"]
+    picture = opened.figures["agreement_scores"]
     home = made[0] / "two" / "figures"
     for kind in ("svg", "pdf", "png"):
         assert picture.content(kind) == (home / f"agreement.{kind}").read_bytes()
@@ -145,15 +145,15 @@ def test_altered_files_are_refused(made, tmp_path):
     shutil.copytree(made[0] / "two", home)
     table = home / "tables" / "agreement.json"
     table.write_text(table.read_text().replace("agrees", "disagrees"))
-    figure = home / "figures" / "agreement.png"
+    figure = home / "figures" / "agreement_scores.png"
     figure.unlink()
     with (home / "data.zip").open("ab") as stream:
         stream.write(b"x")
     opened = neurolim.open(home)
     with pytest.raises(StoreError, match=r"agreement\.json: checksum differs"):
         _ = opened.tables
-    with pytest.raises(StoreError, match=r"agreement\.png: missing"):
-        opened.figures["agreement"].content("png")
+    with pytest.raises(StoreError, match=r"agreement_scores\.png: missing"):
+        opened.figures["agreement_scores"].content("png")
     with pytest.raises(StoreError, match=r"data\.zip: checksum differs"):
         _ = opened.data
 

@@ -201,9 +201,9 @@ CELLS = {"n_voltage": 16, "n_conductance": 16, "gap_tolerance": 0.5, "t_end": 0.
 
 @pytest.mark.parametrize("others", [0.0, 0.3])
 def test_the_law_of_a_voltage_in_a_range_does_not_depend_on_names(others):
-    own = run(wall(), "fokker_planck", {"others": others}, CELLS)
+    own = run(wall(), "finite_volume", {"others": others}, CELLS)
     given = {"interaction": others, "voltage_start": 1.4}
-    expected = run("morris_lecar", "fokker_planck", given, CELLS)
+    expected = run("morris_lecar", "finite_volume", given, CELLS)
     for name, array in expected.items():
         np.testing.assert_allclose(own[name], array, rtol=1e-8, atol=1e-11, err_msg=name)
 
@@ -233,7 +233,7 @@ def test_the_law_is_non_linear_where_a_mean_can_ever_matter():
 )
 def test_other_equations_than_that_of_the_law_are_refused_with_what_is_missing(parts, words):
     with pytest.raises(StudyError, match=words):
-        run(wall(**parts), "fokker_planck", {}, CELLS)
+        run(wall(**parts), "finite_volume", {}, CELLS)
 
 
 @pytest.mark.parametrize(
@@ -269,8 +269,8 @@ def test_a_mean_field_of_one_dimension_needs_the_rest_to_rest(drift, rests):
 @pytest.mark.parametrize(
     ("solver", "options"),
     [
-        ("closure", TIMES),
-        ("kinetic", TIMES | {"t_end": 0.2}),
+        ("gaussian_closure", TIMES),
+        ("hermite", TIMES | {"t_end": 0.2}),
         ("equilibria", TIMES | {"trajectory": True, "curves": 5, "margin": 0.1}),
         ("reduced", {"t_end": 1.0, "records": 5, "n_neurons": 100}),
     ],
@@ -304,18 +304,18 @@ def test_a_site_coupled_to_itself_is_held_more_strongly_and_moves_as_without():
 @pytest.mark.parametrize(
     ("solver", "parts", "words"),
     [
-        ("kinetic", {"coupling": ()}, "gap junctions in one variable: no couplings"),
-        ("kinetic", {"coupling": Synapses("u", 1.0, 0.0)}, "one variable: u has synapses"),
-        ("kinetic", {"coupling": GapJunctions("u", lambda m: m.u**2)}, r"depends on m\.u"),
+        ("hermite", {"coupling": ()}, "gap junctions in one variable: no couplings"),
+        ("hermite", {"coupling": Synapses("u", 1.0, 0.0)}, "one variable: u has synapses"),
+        ("hermite", {"coupling": GapJunctions("u", lambda m: m.u**2)}, r"depends on m\.u"),
         (
-            "kinetic",
+            "hermite",
             {"coupling": GapJunctions("u", lambda p: p.k - 0.7)},
             "gap junctions in u of rate 0",
         ),
-        ("kinetic", {"drift": lambda x: (x.u * x.y, x.u)}, r"drift of u is not affine in x\.y"),
+        ("hermite", {"drift": lambda x: (x.u * x.y, x.u)}, r"drift of u is not affine in x\.y"),
         ("hopf_cole", {"drift": lambda x: (-x.y, x.u**2)}, r"drift of y is not affine in x\.u"),
-        ("kinetic", {"noise": Noise("y", 0.3)}, "no noise in u"),
-        ("kinetic", {"initial": lambda z: (z.u + z.y, z.y)}, "product of normal ones"),
+        ("hermite", {"noise": Noise("y", 0.3)}, "no noise in u"),
+        ("hermite", {"initial": lambda z: (z.u + z.y, z.y)}, "product of normal ones"),
         ("equilibria", {"drift": lambda x: (sin(x.u) - x.y, -x.y)}, "polynomial .*: that of u is"),
         ("equilibria", {"drift": lambda x: (-x.u + x.y, -x.y)}, "y enters that of u with slope 1"),
         ("equilibria", {"drift": lambda x: (-x.u - x.y, x.u + x.y)}, "y grows by itself"),

@@ -380,10 +380,8 @@ def test_a_new_model_works_as_it_stands(tmp_path, monkeypatch):
     first, *facts = check("mine.py")
     assert first.endswith("ok")
     assert "  gap junctions on x" in facts
-    assert (
-        "  solvers: characteristic, closure, limit, linear_noise, particles, reduced, wired"
-        in facts
-    )
+    several = "characteristic, gaussian_closure, graph, limit, linear_noise, particles, reduced"
+    assert f"  solvers: {several}" in facts
     found = solve("mine.py", "limit", options={"t_end": 1.0, "records": 2})
     assert found["status"].item() == 0
     with pytest.raises(StudyError, match="is there already"):

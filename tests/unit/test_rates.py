@@ -120,7 +120,7 @@ def test_the_means_of_very_many_sites_count_by_a_bound(monkeypatch):
 def test_what_synapses_do_limits_the_steps_of_a_graph_too():
     # x' = -x - 40 X: a predictor and corrector of the second order, x relaxing exactly.
     model, _, rate = MODES["synapses"]
-    solver, growth = core.get("solver", "wired"), {}
+    solver, growth = core.get("solver", "graph"), {}
     for dt in (0.048, 0.0515):
         given = {"n_neurons": 6, "dt": dt, "t_end": 100 * dt, "records": 1}
         options = core.resolve(solver.options, given)

@@ -23,7 +23,7 @@ from neurolim.core import (
     Synapses,
 )
 from neurolim.math import cos, exp, sqrt, tanh
-from neurolim.solvers.law.closure import Closure, Moments
+from neurolim.solvers.law.gaussian_closure import Closure, Moments
 
 TIMES = {"t_end": 1.0, "records": 2}
 TIGHT = {"rtol": 1e-12, "atol": 1e-14}
@@ -109,8 +109,8 @@ def test_three_linear_variables_have_the_law_of_linear_algebra(eps, spread, nois
     exact = covariance(stiff, np.diag(np.square(noise)), np.diag(np.square(spread)), 1.0)
     for solver, options, tolerance in (
         ("moments", {"n_neurons": 2**30}, 2e-9),
-        ("closure", {}, 1e-7),
-        ("kinetic", {"voltage_modes": 8, "recovery_modes": 8}, 1e-7),
+        ("gaussian_closure", {}, 1e-7),
+        ("hermite", {"voltage_modes": 8, "recovery_modes": 8}, 1e-7),
     ):
         found = run(model, solver, {"eps": eps}, TIMES | options)
         np.testing.assert_allclose(
@@ -232,13 +232,13 @@ def of_many():
     return 0.5, *simulated(0.1, 0.5)
 
 
-@pytest.mark.parametrize("solver", ["kinetic", "closure"])
+@pytest.mark.parametrize("solver", ["hermite", "gaussian_closure"])
 def test_bursting_neurons_have_the_law_of_a_large_network(of_many, solver):
     t_end, mean, spread = of_many
     found = run(BURSTING, solver, {"eps": 0.1}, {"t_end": t_end, "records": 1})
     sizes = np.diag(spread)
     # The closure leaves out third cumulants: O(eps^2) of the means, O(eps) of the covariances.
-    bias = 0.02 if solver == "closure" else 0.0
+    bias = 0.02 if solver == "gaussian_closure" else 0.0
     error = np.sqrt(sizes / 200_000)
     off = np.abs(found["state_mean"][0, -1, 0] - mean)
     assert (off < 4.0 * error + bias * sizes).all(), off / error
@@ -272,7 +272,7 @@ def test_the_limit_of_bursting_neurons_is_their_own_ordinary_equation():
 
 def test_the_first_order_of_bursting_neurons_is_that_of_their_closure():
     limit = limit_of_bursting()
-    found = run(BURSTING, "closure", {"eps": 1e-3}, TIMES | TIGHT)
+    found = run(BURSTING, "gaussian_closure", {"eps": 1e-3}, TIMES | TIGHT)
     moved = found["state_mean"][0, -1, 0] - limit["state_mean"][0, -1, 0]
     # What is left is of second order: eps relative, times slopes of about ten.
     np.testing.assert_allclose(moved, limit["mean_shift"][0, -1, 0], rtol=0.02)
@@ -298,7 +298,7 @@ def test_the_product_of_something_held_and_something_wide_moves_the_mean_at_firs
     )
     for eps, accuracy in ((1e-3, 0.02), (1e-4, 0.002)):
         limit = run(model, "limit", {"eps": eps}, TIMES | TIGHT | {"atol": 1e-13})
-        found = run(model, "closure", {"eps": eps}, TIMES | TIGHT)
+        found = run(model, "gaussian_closure", {"eps": eps}, TIMES | TIGHT)
         moved = found["state_mean"][0, -1, 0] - limit["state_mean"][0, -1, 0]
         np.testing.assert_allclose(moved, limit["mean_shift"][0, -1, 0], rtol=accuracy)
         # The widths of what nothing holds follow their joint linear equation.
@@ -330,7 +330,7 @@ def test_the_shift_of_strong_synapses_is_exact_at_first_order():
     model, left = core.get("model", "balanced"), []
     for gamma in (40.0, 80.0):
         params = {"gamma": gamma, "drift_cubic": [-1.0, -1.0], "drift_linear": [1.0, 1.0]}
-        exact = run(model, "stationary", params)["state_mean"][0, :, 0]
+        exact = run(model, "stationary_law", params)["state_mean"][0, :, 0]
         found = run(model, "limit", params, {"t_end": 60.0, "records": 1})
         moved = exact - found["state_mean"][0, -1, :, 0]
         shift = found["mean_shift"][0, -1, :, 0]
@@ -436,7 +436,7 @@ def by_finite_volumes(cells: int, eps: float, noise: float) -> tuple[float, floa
 
 def test_one_variable_has_the_law_that_finite_volumes_give():
     model = of(lambda x: (x.v - x.v**3,), State("v", start=0.5, spread=0.3), noise=Noise("v", 0.6))
-    found = run(model, "kinetic", {"eps": 0.2}, {"t_end": 1.0, "records": 2})
+    found = run(model, "hermite", {"eps": 0.2}, {"t_end": 1.0, "records": 2})
     coarse, fine = (np.array(by_finite_volumes(cells, 0.2, 0.6)) for cells in (200, 400))
     exact = (4.0 * fine - coarse) / 3.0
     got = found["state_mean"][0, -1, 0, 0], found["covariance"][0, -1, 0, 0, 0]
@@ -505,7 +505,7 @@ def test_limit_reduced_mean_and_closure_agree_to_their_orders():
     times, left = {"t_end": 2.0, "records": 2}, []
     for eps in (0.02, 0.01):
         given, many = {"eps": eps}, {"n_neurons": 2**60, "dt": 0.002}
-        closure = run(model, "closure", given, times | TIGHT)["state_mean"][0, -1, 0]
+        closure = run(model, "gaussian_closure", given, times | TIGHT)["state_mean"][0, -1, 0]
         limit = run(model, "limit", given, times)
         point = limit["state_mean"][0, -1, 0]
         reduced = run(model, "reduced", given, times | many)["state_mean"][0, -1, 0]
@@ -538,7 +538,7 @@ def planar(first: str, second: str) -> Model:
     )
 
 
-@pytest.mark.parametrize("solver", ["limit", "closure", "kinetic", "hopf_cole"])
+@pytest.mark.parametrize("solver", ["limit", "gaussian_closure", "hermite", "hopf_cole"])
 def test_variables_may_stand_in_any_order_and_need_not_decay(solver):
     options: dict[str, Any] = {"t_end": 0.5, "records": 2}
     if solver == "hopf_cole":
@@ -565,16 +565,16 @@ def test_without_noise_and_spread_a_law_is_a_point_that_follows_the_drift():
         ],
         (0, 1), [0.3, 0.1], rtol=1e-11, atol=1e-13,
     ).y[:, -1]  # fmt: skip
-    for solver in ("limit", "closure"):
+    for solver in ("limit", "gaussian_closure"):
         found = run(still, solver, {}, TIMES)
         np.testing.assert_allclose(found["state_mean"][0, -1, 0], exact, atol=1e-8, err_msg=solver)
-        if solver == "closure":
+        if solver == "gaussian_closure":
             assert np.abs(found["covariance"]).max() == 0.0
     with pytest.raises(StudyError, match="no noise in v: its law has no density"):
-        run(of(lambda x: (-(x.v**3), x.v), State("v"), State("w")), "kinetic")
+        run(of(lambda x: (-(x.v**3), x.v), State("v"), State("w")), "hermite")
     with pytest.raises(StudyError, match="law of w has no width, and no noise gives it one"):
         run(
-            of(lambda x: (-(x.v**3), x.v), State("v"), State("w"), noise=Noise("v", 1.0)), "kinetic"
+            of(lambda x: (-(x.v**3), x.v), State("v"), State("w"), noise=Noise("v", 1.0)), "hermite"
         )
 
 
@@ -594,8 +594,12 @@ def test_without_noise_and_spread_a_law_is_a_point_that_follows_the_drift():
             {"coupling": Synapses("v", lambda m: m.v**2, 0.0)},
             r"couplings move with m\.v",
         ),
-        ("closure", {"initial": lambda z: (z.v, tanh(z.w))}, r"Gaussian: z\.w enters otherwise"),
-        ("closure", {"noise": Noise("v", 1.0, common=True)}, "does not take common noise"),
+        (
+            "gaussian_closure",
+            {"initial": lambda z: (z.v, tanh(z.w))},
+            r"Gaussian: z\.w enters otherwise",
+        ),
+        ("gaussian_closure", {"noise": Noise("v", 1.0, common=True)}, "does not take common noise"),
         ("reduced", {"drift": lambda x: (-x.v, -(x.w**3))}, "the law does not concentrate: w has"),
     ],
     ids=range(8),
@@ -632,10 +636,17 @@ def test_what_is_too_much_is_named():
     with pytest.raises(
         StudyError, match=r"at most 3 variables that enter nonlinearly: they are x\.a"
     ):
-        run(cubes, "closure")
-    with pytest.raises(StudyError, match="kinetic needs 1 to 3 variables: there are 5"):
-        run(cubes, "kinetic")
+        run(cubes, "gaussian_closure")
+    with pytest.raises(StudyError, match="hermite needs 1 to 3 variables: there are 5"):
+        run(cubes, "hermite")
     walled = of(lambda x: (-x.v,), State("v", floor=0.0, spread=0.1), noise=Noise("v", 1.0))
-    for solver in ("closure", "kinetic", "moments", "reduced", "mean_field", "stationary"):
+    for solver in (
+        "gaussian_closure",
+        "hermite",
+        "moments",
+        "reduced",
+        "moving_grid",
+        "stationary_law",
+    ):
         with pytest.raises(StudyError, match="variables without walls: v is reflected"):
             run(walled, solver)

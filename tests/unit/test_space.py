@@ -49,7 +49,7 @@ def test_kernels_are_what_they_are_called():
 @pytest.mark.parametrize("shape", SHAPES)
 def test_means_in_space_have_their_exact_first_order_term(shape):
     params = SPACE | {"eps": 1e-4, "kernel_shape": shape}
-    kinetic = solve("fitzhugh_nagumo", "kinetic", params, TIMES | MODES)
+    kinetic = solve("fitzhugh_nagumo", "hermite", params, TIMES | MODES)
     assert kinetic["status"] == Status.OK
     tight = {"rtol": 1e-12, "atol": 1e-13}
     limit = solve("fitzhugh_nagumo", "limit", params, TIMES | tight)
@@ -67,8 +67,8 @@ def test_one_site_alone_is_the_network_without_space():
         "start_pulse": 0.0,
     }
     plain = alone | {"kernel_shape": "matrix", "sites": 0, "density": [0.5]}
-    one = solve("fitzhugh_nagumo", "kinetic", alone, TIMES | MODES)
-    other = solve("fitzhugh_nagumo", "kinetic", plain, TIMES | MODES)
+    one = solve("fitzhugh_nagumo", "hermite", alone, TIMES | MODES)
+    other = solve("fitzhugh_nagumo", "hermite", plain, TIMES | MODES)
     np.testing.assert_allclose(one["state_mean"], other["state_mean"], atol=1e-9)
 
 
@@ -91,7 +91,7 @@ def test_what_is_no_network_in_space_is_refused():
 )
 def test_particles_in_space_agree_with_the_kinetic_equation(shape):
     params = SPACE | {"eps": 0.01, "kernel_shape": shape}
-    kinetic = solve("fitzhugh_nagumo", "kinetic", params, TIMES | MODES)
+    kinetic = solve("fitzhugh_nagumo", "hermite", params, TIMES | MODES)
     n, replicas = 1000, 40
     options = TIMES | {"n_neurons": n, "dt": 0.01}
     particles = solve("fitzhugh_nagumo", "particles", params, options, seed=9, replicas=replicas)

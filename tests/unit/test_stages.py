@@ -194,7 +194,7 @@ def test_stale_inputs_are_refused(tmp_path):
 
 
 def test_editing_what_makes_tables_and_figures_of_statistics_is_noticed(monkeypatch):
-    one = study(figures=["agreement"])
+    one = study(figures=["agreement_scores"])
     before = stage_digests(one)
     parsed = provenance._parsed
 
@@ -208,7 +208,7 @@ def test_editing_what_makes_tables_and_figures_of_statistics_is_noticed(monkeypa
         "reduce",
         "tables/runs",
         "tables/agreement",
-        "figures/agreement",
+        "figures/agreement_scores",
     }
 
 
@@ -267,16 +267,16 @@ def test_an_outdated_record_is_no_chunk_done(tmp_path):
 def test_pages_of_another_study_are_not_current(tmp_path):
     path = tmp_path / "study.yaml"
     text = "model: linear\nsolver: particles\nreference: moments\nstatistics: [agreement]\n"
-    path.write_text(text + "replicas: 16\nfigures: [agreement]\n")
+    path.write_text(text + "replicas: 16\nfigures: [agreement_scores]\n")
     run_study(path, tmp_path)
     home = tmp_path / "study"
     current = current_pages(outlines([str(path)], tmp_path))
     assert {Path(page).relative_to(home).as_posix() for page in current} == {
         "tables/runs.html",
         "tables/agreement.html",
-        "figures/agreement.svg",
+        "figures/agreement_scores.svg",
     }
-    path.write_text(text + "replicas: 16\nfigures: [agreement]\nfailed_share: 0.2\n")
+    path.write_text(text + "replicas: 16\nfigures: [agreement_scores]\nfailed_share: 0.2\n")
     assert current_pages(outlines([str(path)], tmp_path)) == []
 
 
@@ -356,7 +356,7 @@ def test_the_report_says_the_verdict_of_any_table():
 
 
 def test_a_figure_that_cannot_be_drawn_names_its_error_and_is_tried_again(tmp_path, monkeypatch):
-    one = study(figures=["agreement", "trajectories"])
+    one = study(figures=["agreement_scores", "trajectories"])
     layout = layout_of(one, tmp_path)
     drawn: list[str] = []
     broken = [True]
@@ -369,16 +369,16 @@ def test_a_figure_that_cannot_be_drawn_names_its_error_and_is_tried_again(tmp_pa
         return figure_of(study, name, *more)
 
     monkeypatch.setattr(analysis, "figure_of", figure)
-    with pytest.raises(StudyError, match=r"figures/agreement: ValueError.*no room"):
+    with pytest.raises(StudyError, match=r"figures/agreement_scores: ValueError.*no room"):
         run_study(one, tmp_path)
-    assert "no room" in (layout.home / "figures" / "agreement.svg").read_text()
-    assert "figures/agreement.svg failed: ValueError" in status_of(one, tmp_path)
+    assert "no room" in (layout.home / "figures" / "agreement_scores.svg").read_text()
+    assert "figures/agreement_scores.svg failed: ValueError" in status_of(one, tmp_path)
     whole = (layout.home / "figures" / "trajectories.svg").read_bytes()
 
     broken[0] = False
     drawn.clear()
     analyse(one, tmp_path)
-    assert drawn == ["agreement"]
+    assert drawn == ["agreement_scores"]
     assert "failed" not in status_of(one, tmp_path)
     # What was altered or lost is made again, and nothing else.
     (layout.home / "figures" / "trajectories.svg").write_text("<svg/>")
@@ -431,7 +431,7 @@ def test_an_altered_table_of_failures_is_noticed_and_made_again(tmp_path):
 
 
 def test_rules_of_verdicts_are_in_no_digest_of_a_simulation(monkeypatch):
-    one = study(figures=["agreement"])
+    one = study(figures=["agreement_scores"])
     (runs,) = planning.plan(one).chunks
     before, simulated = stage_digests(one), simulation_digest(one, runs)
     parsed = provenance._parsed

@@ -119,7 +119,7 @@ def test_bistable_units_solve_their_equation():
 
 
 def test_the_mean_field_in_time_ends_on_the_stationary_law():
-    model, solver = core.get("model", "desai_zwanzig"), core.get("solver", "mean_field")
+    model, solver = core.get("model", "desai_zwanzig"), core.get("solver", "moving_grid")
     params = core.resolve(model.params, {"sigma": 0.7})
     options = core.resolve(solver.options, {"t_end": 40.0, "records": 1})
     solver.accept(model, params, options)

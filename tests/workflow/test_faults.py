@@ -41,7 +41,7 @@ grid:
 replicas: 6
 seed: 4
 statistics: [agreement]
-figures: [agreement]
+figures: [agreement_scores]
 chunk_seconds: 1.0e-6
 """
 

@@ -80,7 +80,7 @@ def test_run_makes_everything_it_promises(finished):
     for table in ("runs", "convergence_rate", "convergence_levels"):
         for kind in ("csv", "json", "html", "tex"):
             assert (home / "tables" / f"{table}.{kind}").stat().st_size > 50
-    for figure in ("profile", "rate_plot", "trajectories"):
+    for figure in ("profile_collapse", "rate_plot", "trajectories"):
         for kind in ("svg", "pdf", "png"):
             assert (home / "figures" / f"{figure}.{kind}").stat().st_size > 1000
     verdicts = json.loads((finished / "results" / "tiny" / "verdicts.json").read_text())
@@ -104,7 +104,7 @@ def test_snakemake_and_the_library_give_the_same_bytes(finished, tmp_path):
         "statistics.zip",
         "analysis.json",
         "tables/agreement.csv",
-        "figures/agreement.svg",
+        "figures/agreement_scores.svg",
         "chunks/0.zip",
     ):
         here, there = (
@@ -122,7 +122,7 @@ def planned(project, studies=STUDIES):
 
 
 def test_edits_rerun_exactly_what_they_touch(finished):
-    study, picture = STUDIES[0], "src/neurolim/figures/laws/profile.py"
+    study, picture = STUDIES[0], "src/neurolim/figures/laws/profile_collapse.py"
 
     def edited(*edits, studies=STUDIES):
         """Return what a run would execute after edits, each (file, old, new); undo them."""

@@ -13,7 +13,7 @@ from neurolim.core.model import FEATURES, MAX_VARIABLES, Equations, Model, Sites
 from neurolim.core.model_check import check_model
 from neurolim.core.outside import Source
 from neurolim.core.parameters import Param, Var, resolve
-from neurolim.core.registry import KINDS, get, module_of, names
+from neurolim.core.registry import KINDS, RenamedWarning, current, get, module_of, names
 from neurolim.core.solver import Coord, Cost, Need, Solution, Solver
 from neurolim.core.statistic import Figure, Statistic
 from neurolim.core.table import Column, Row, Table
@@ -37,6 +37,7 @@ __all__ = [
     "Need",
     "Noise",
     "Param",
+    "RenamedWarning",
     "Row",
     "Sites",
     "Solution",
@@ -51,6 +52,7 @@ __all__ = [
     "Var",
     "Verdict",
     "check_model",
+    "current",
     "get",
     "hint",
     "module_of",

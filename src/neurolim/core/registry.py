@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import warnings
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -27,6 +28,34 @@ _FOLDERS = {
     "statistic": "statistics",
     "figure": "figures",
 }
+
+#: Names of the release before, which are accepted with a notice until the next one.
+_RENAMED = {
+    "solver": {
+        "closure": "gaussian_closure",
+        "fokker_planck": "finite_volume",
+        "kinetic": "hermite",
+        "mean_field": "moving_grid",
+        "potential": "hopf_cole_populations",
+        "stationary": "stationary_law",
+        "wired": "graph",
+    },
+    "figure": {
+        "agreement": "agreement_scores",
+        "arrhenius": "arrhenius_plot",
+        "characteristic_growth": "growth_curves",
+        "double_limit": "double_limit_errors",
+        "joint_limits": "joint_limit_paths",
+        "phase_transition": "order_parameter",
+        "profile": "profile_collapse",
+        "sparse_variance": "variance_curves",
+        "synchrony": "synchrony_decay",
+    },
+}
+
+
+class RenamedWarning(FutureWarning):
+    """A study or program calls a plug-in by the name that it had in the release before."""
 
 
 @lru_cache(maxsize=8)
@@ -72,6 +101,22 @@ def forget() -> None:
     provenance.forget()
 
 
+def current(kind: str, name: Any) -> Any:
+    """Return the name of today for one of the release before, with a notice; others as they are.
+
+    Parameters
+    ----------
+    kind : "model", "solver", "statistic", "figure"
+    name : what a study or program calls a plug-in by
+    """
+    today = _RENAMED.get(kind, {}).get(name) if isinstance(name, str) else None
+    if today is None or name in names(kind):
+        return name
+    notice = f"the {kind} {name!r} is called {today!r}; its old name ends with the next release"
+    warnings.warn(notice, RenamedWarning, stacklevel=2)
+    return today
+
+
 def get(kind: str, name: Any) -> Any:
     """Return the plug-in of that kind whose file has that name.
 
@@ -89,7 +134,7 @@ def get(kind: str, name: Any) -> Any:
     if outside.is_file(name):
         name = outside.locate(kind, str(name), Path(outside.split(str(name))[0]))
     if not isinstance(name, Source):
-        known = names(kind)
+        name, known = current(kind, name), names(kind)
         if not isinstance(name, str) or name not in known:
             raise StudyError(kind, f"unknown {kind} {show(name)}{hint(name, known)}", known)
     return _loaded(kind, name)

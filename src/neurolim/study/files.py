@@ -99,6 +99,8 @@ def with_sources(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a study with labels in the place of files and objects, and these by kind and label.
 
+    Old names give way to those of today, which enter results and digests.
+
     Parameters
     ----------
     mapping : keys of a study file
@@ -110,7 +112,7 @@ def with_sources(
     """
     found: dict[str, Any] = {}
     plain: set[str] = set()
-    labels: dict[tuple[str, Any], str] = {}
+    labels: dict[tuple[str, Any], Any] = {}
     for kind, key, word in words_of(mapping):
         source: Any = None
         try:
@@ -125,8 +127,10 @@ def with_sources(
                 raise error.within(key) from None
             raise StudyError(key, error.problem, error.allowed) from None
         if source is None:
-            _check_no_file(kind, key, word, study)
-            plain.add(f"{kind} {word}")
+            name = core.current(kind, word)
+            _check_no_file(kind, key, name, study)
+            labels[kind, _known(word)] = name
+            plain.add(f"{kind} {name}")
             continue
         label = source.label if isinstance(source, Source) else source.name or kind
         labels[kind, _known(word)] = label
@@ -154,7 +158,7 @@ def _known(word: Any) -> Any:
     return word if isinstance(word, str) else id(word)
 
 
-def _renamed(mapping: Mapping[str, Any], labels: Mapping[tuple[str, Any], str]) -> dict[str, Any]:
+def _renamed(mapping: Mapping[str, Any], labels: Mapping[tuple[str, Any], Any]) -> dict[str, Any]:
     """Return a study with labels in the place of files and objects."""
 
     def label(kind: str, word: Any) -> Any:

@@ -29,7 +29,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
 
     Parameters
     ----------
-    dataset : outputs of ``stationary`` and of the statistic ``balance_law`` along gamma
+    dataset : outputs of ``stationary_law`` and of the statistic ``balance_law`` along gamma
     expect : not used
     """
     others = {

@@ -34,7 +34,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str, against: 
 
     Parameters
     ----------
-    dataset : ``gap`` of ``fokker_planck`` and what ``proven_bounds`` gives
+    dataset : ``gap`` of ``finite_volume`` and what ``proven_bounds`` gives
     expect : not used
     over, against : axes of the map, horizontal and vertical; the horizontal one is drawn as
         K = max |G'|, which the theorems know, where that is what changes along it

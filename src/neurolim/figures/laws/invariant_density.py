@@ -20,7 +20,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, of: str) -> Picture:
 
     Parameters
     ----------
-    dataset : what ``fokker_planck`` gives
+    dataset : what ``finite_volume`` gives
     expect : not used
     of : density, or reference_density where the equation is the study's reference
     """

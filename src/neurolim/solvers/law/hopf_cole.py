@@ -34,7 +34,7 @@ from scipy.linalg import solve_banded
 from scipy.ndimage import map_coordinates
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
-from neurolim.solvers.law.closure import Closure
+from neurolim.solvers.law.gaussian_closure import Closure
 from neurolim.solvers.parts.background import (
     Background,
     Means,

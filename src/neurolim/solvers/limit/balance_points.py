@@ -81,7 +81,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         Var(
             "step_multiplier",
             "1",
-            "spectral radius of v -> target(v): steps >> 1/gamma of `wired` need it below 1",
+            "spectral radius of v -> target(v): steps >> 1/gamma of `graph` need it below 1",
             ("branch",),
         ),
         Var(

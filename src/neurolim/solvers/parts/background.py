@@ -9,7 +9,7 @@ import numpy as np
 
 from neurolim.core import Model
 from neurolim.numerics.structure import derivatives_of
-from neurolim.solvers.law.closure import Closure, Moments
+from neurolim.solvers.law.gaussian_closure import Closure, Moments
 from neurolim.solvers.parts.gap_network import read_network
 
 

@@ -1,6 +1,6 @@
 r"""The mean-field equation in a moving frame, cut to Hermite polynomials: one substep in time.
 
-The equations are those of ``kinetic``.
+The equations are those of ``hermite``.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def apply(dataset: xr.Dataset, *, after: float, law: str) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : ``copy_mean``, ``copy_covariance`` of ``pairs`` and the reference ``fokker_planck``
+    dataset : ``copy_mean``, ``copy_covariance`` of ``pairs`` and the reference ``finite_volume``
     after : records later than this are compared, time
     law : evolving or stationary
     """

@@ -81,7 +81,7 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : of the solver ``particles`` with reference ``kinetic``
+    dataset : of the solver ``particles`` with reference ``hermite``
     after : records later than this are compared, time
     """
     chosen = window(dataset, after)

@@ -54,7 +54,7 @@ def apply(dataset: xr.Dataset, *, decay: str, gain: str, sigma: str, after: floa
 
     Parameters
     ----------
-    dataset : state_mean and covariance of ``wired``, of a model of one variable
+    dataset : state_mean and covariance of ``graph``, of a model of one variable
     decay, gain, sigma : names of the parameters in the equation above
     after : records later than this are averaged, time
 

@@ -6,7 +6,7 @@ r"""The law of v against the Gaussian about the balance voltage, and its Hopf-Co
 
 the last of order 1: (1/gamma) log f tends to its limit uniformly on windows of fixed width, where f
 itself is as small as e^{-gamma}.  ``peak`` is the largest density of the limit law.  Windows and
-potentials are those of the solver ``stationary``; the rate gamma A is the reference's ``pull``.
+potentials are those of the solver ``stationary_law``; the rate gamma A is the reference's ``pull``.
 
 Source: Quininao & Touboul 2025, abstract (Hopf-Cole approach to the separable one-dimensional
 model); orders: docs/balance.md (reconstruction).

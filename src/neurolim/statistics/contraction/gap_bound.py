@@ -36,8 +36,8 @@ def apply(dataset: xr.Dataset, *, of: str) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : of ``fokker_planck`` as solver or reference, and what ``proven_bounds`` gives
-    of : law (``fokker_planck`` is the solver) or reference
+    dataset : of ``finite_volume`` as solver or reference, and what ``proven_bounds`` gives
+    of : law (``finite_volume`` is the solver) or reference
     """
     gap, error = (dataset[name] for name in _gap(of))
     ratio = (gap / dataset["lambda_sync"]).transpose(*gap.dims, ...).drop_attrs()

@@ -35,8 +35,8 @@ def apply(dataset: xr.Dataset, *, of: str) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : stationary covariance of ``fokker_planck``, and what ``proven_bounds`` gives
-    of : law (``fokker_planck`` is the solver) or reference
+    dataset : stationary covariance of ``finite_volume``, and what ``proven_bounds`` gives
+    of : law (``finite_volume`` is the solver) or reference
     """
     covariance = dataset[_covariance(of)].isel(site=0, drop=True)
     covariance = covariance.transpose(..., "variable", "variable_b")

@@ -35,7 +35,7 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : of the solver ``kinetic`` with reference ``limit``
+    dataset : of the solver ``hermite`` with reference ``limit``
     after : records later than this count, time
     """
     chosen = window(dataset, after)

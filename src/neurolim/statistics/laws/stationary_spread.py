@@ -38,8 +38,8 @@ def apply(dataset: xr.Dataset, *, of: str, after: float, model: Model) -> xr.Dat
 
     Parameters
     ----------
-    dataset : what ``pairs`` gives (its second copy is not read) or ``fokker_planck``
-    of : pairs, law (``fokker_planck`` as solver) or reference (as reference)
+    dataset : what ``pairs`` gives (its second copy is not read) or ``finite_volume``
+    of : pairs, law (``finite_volume`` as solver) or reference (as reference)
     after : records later than this are averaged (pairs), time
     model : of the neurons
     """

@@ -89,7 +89,7 @@ def apply(dataset: xr.Dataset, *, after: float, kappa: float) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : of the solver ``kinetic`` with reference ``limit``
+    dataset : of the solver ``hermite`` with reference ``limit``
     after : records later than this count, time
     kappa : exponent of the weight in w; the theorems ask for kappa > 1/(2 a)
     """

@@ -30,7 +30,7 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : state_mean, covariance, scale of ``wired``; reference_state_mean over time
+    dataset : state_mean, covariance, scale of ``graph``; reference_state_mean over time
     after : records later than this are used, time
     """
     chosen = window(dataset, after)

@@ -1,6 +1,6 @@
 r"""The law of the mean-field solver on a grid, beside the limit law it should approach.
 
-In the frame u = (v - V)/s, y = (w - W)/r of the solver ``kinetic`` the law is phi(u) phi(y) g(u, y)
+In the frame u = (v - V)/s, y = (w - W)/r of the solver ``hermite`` the law is phi(u) phi(y) g(u, y)
 with g = sum C_kl h_k(u) h_l(y); the limit of Blaustein 2022, eq. (1.13), is a product of two normal
 laws with means and widths from the solver ``limit``, shifted and scaled to the same frame.
 """

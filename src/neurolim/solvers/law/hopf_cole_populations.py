@@ -1,6 +1,6 @@
 r"""The Hopf-Cole potential of P populations in one dimension over time.
 
-In the frame of ``mean_field``, v = c + y, the law is written as
+In the frame of ``moving_grid``, v = c + y, the law is written as
 
     f = (2 pi theta^2)^{-1/2} exp( -y^2/(2 theta^2) + q(t, y) ),
 
