@@ -263,8 +263,8 @@ def verify(
     ] = False,
     seed: Annotated[int | None, typer.Option(help="of the choice of chunks")] = None,
 ) -> None:
-    """Check every byte of an archive, and simulate some of it again bit for bit."""
-    from neurolim.archive.verify import ArchiveError
+    """Check every byte of an archive; make tables and figures, and some chunks, again."""
+    from neurolim.archive.reading import ArchiveError
     from neurolim.archive.verify import verify as check
 
     try:

@@ -227,7 +227,7 @@ def test_an_unstable_point_is_left_at_its_predicted_rate_and_frequency():
 def test_wires_are_a_function_of_key_and_replica_with_the_degrees_asked_for():
     options = {"wires": "fixed", "in_degree": 7, "junctions": "mean"}
     fixed = lay_wires(2, 100, options, 3, 0)
-    assert (np.diff(fixed.place, axis=2) == 7).all()
+    assert (np.diff(fixed.starts, axis=2) == 7).all()
     assert fixed.source.min() >= 0
     assert fixed.source.max() < 100
     again, other = lay_wires(2, 100, options, 3, 0), lay_wires(2, 100, options, 3, 1)
@@ -235,7 +235,7 @@ def test_wires_are_a_function_of_key_and_replica_with_the_degrees_asked_for():
     assert not np.array_equal(fixed.source, other.source)
     n, k = 4000, 20
     drawn = lay_wires(1, n, {**options, "wires": "binomial", "in_degree": k}, 3, 0)
-    degrees = np.diff(drawn.place[0, 0])
+    degrees = np.diff(drawn.starts[0, 0])
     variance = k * (1 - k / n)
     assert degrees.mean() == pytest.approx(k, abs=4 * (variance / n) ** 0.5)
     # The fourth central moment of a binomial is close to 3 variance^2 + variance.

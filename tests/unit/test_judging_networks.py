@@ -11,7 +11,7 @@ import xarray as xr
 from scipy import stats
 from tests.judging import verdict_of
 
-from neurolim.core import Kind, Verdict
+from neurolim.core import Kind, Verdict, get
 from neurolim.statistics.agreement import (
     law_agreement,
     mean_field_agreement,
@@ -23,6 +23,7 @@ from neurolim.statistics.spiking import spike_comparison
 
 AGREES, DISAGREES, UNDECIDED, NOT_JUDGED = Kind
 NAN = np.nan
+MORRIS_LECAR = get("model", "morris_lecar")
 
 
 def verdicts(table: Any) -> list[Verdict]:
@@ -127,7 +128,7 @@ def biased(failed: int, deviation: float) -> xr.Dataset:
 
 @pytest.mark.parametrize(("failed", "kind"), [(0, DISAGREES), (60, UNDECIDED)])
 def test_failed_copies_are_no_freedom_beside_the_chain(failed, kind):
-    found = reflection_bias.apply(biased(failed, 5.0), after=0.5)
+    found = reflection_bias.apply(biased(failed, 5.0), after=0.5, model=MORRIS_LECAR)
     assert (found["bias_replicas"] == 64 - failed).all()
     biases, _ = reflection_bias.judge(found, {}, {})
     # Four comparisons: p = .06 for t with 3, 2e-5 for t with 63.
@@ -137,7 +138,7 @@ def test_failed_copies_are_no_freedom_beside_the_chain(failed, kind):
 
 @pytest.mark.parametrize(("deviation", "kind"), [(0.0, AGREES), (-9.0, DISAGREES)])
 def test_orders_of_the_bias_are_those_of_the_chain(deviation, kind):
-    found = reflection_bias.apply(biased(0, 0.0), after=0.5)
+    found = reflection_bias.apply(biased(0, 0.0), after=0.5, model=MORRIS_LECAR)
     found["bias"][:, 1] += deviation * found["bias_error"][:, 1]
     _, orders = reflection_bias.judge(found, {}, {})
     assert [row.at["reflection"] for row in orders.rows] == ["bridge", "projected"]
@@ -150,7 +151,7 @@ def test_orders_of_the_bias_are_those_of_the_chain(deviation, kind):
 
 
 def test_a_bias_below_the_noise_has_no_order():
-    found = reflection_bias.apply(biased(0, 0.0), after=0.5)
+    found = reflection_bias.apply(biased(0, 0.0), after=0.5, model=MORRIS_LECAR)
     found["bias_error"] = 0.0 * found["bias_error"] + 1.0
     _, orders = reflection_bias.judge(found, {}, {})
     assert {(v.kind, v.reason) for v in verdicts(orders)} == {
@@ -198,10 +199,10 @@ def test_a_spread_keeps_its_bound_where_there_is_a_proof():
 
 def test_bounds_that_are_proven_are_not_judged():
     dataset, options, _ = proven_bounds.exact()[0]
-    (table,) = proven_bounds.judge(proven_bounds.apply(dataset), options, {})
+    (table,) = proven_bounds.judge(proven_bounds.apply(dataset, **options), options, {})
     (row,) = table.rows
     assert row.verdict is None
-    assert row.values["lambda_sync"] == pytest.approx(1.0 - 0.55**0.5)
+    assert row.values["lambda_sync"] == pytest.approx(1.0 - (0.55 - 0.4 / (1.0 + np.e)) ** 0.5)
 
 
 def measured(**changes: float) -> dict[str, float]:
@@ -211,6 +212,11 @@ def measured(**changes: float) -> dict[str, float]:
         "pathwise_rate": 0.4, "proven_pathwise": 0.3, "log10_theorem_2": -32.0,
     }  # fmt: skip
     return row | changes
+
+
+def judged(values: Any, norm: str, coupling: str, expect: Any) -> tuple[str, Verdict]:
+    proven = contraction._proven(values, NAN, coupling)
+    return contraction._verdict(values, norm, coupling, proven, expect)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +254,7 @@ def measured(**changes: float) -> dict[str, float]:
 def test_a_rate_lies_between_what_is_proven_and_the_gap(changes, norm, synchronous, kind, reason):
     expect = {"order": 1.0, "tolerance": 0.05}
     coupling = "synchronous" if synchronous else "mirror"
-    _, verdict = contraction._verdict(measured(**changes), norm, coupling, expect)
+    _, verdict = judged(measured(**changes), norm, coupling, expect)
     assert (verdict.kind, verdict.reason) == (kind, reason)
 
 
@@ -264,12 +270,20 @@ def test_a_rate_lies_between_what_is_proven_and_the_gap(changes, norm, synchrono
     ],
 )
 def test_a_bound_of_a_rate_is_what_is_expected(norm, coupling, expect, expectation):
-    _, verdict = contraction._verdict(measured(), norm, coupling, expect)
+    _, verdict = judged(measured(), norm, coupling, expect)
     assert verdict.expectation == expectation
 
 
+@pytest.mark.parametrize(
+    ("loss", "proven"), [(NAN, 1e-5), (-6.0, 9e-6), (-5.0, NAN), (3.0, NAN), (400.0, NAN)]
+)
+def test_what_interaction_takes_is_not_proven_of_a_network(loss, proven):
+    found = contraction._proven({"log10_theorem_2": -5.0}, loss, "mirror")
+    assert found == pytest.approx(proven, nan_ok=True)
+
+
 def test_without_an_expectation_a_slow_synchronous_rate_is_none_of_the_gaps():
-    _, verdict = contraction._verdict(measured(rate_over_gap=0.8), "l1", "synchronous", {})
+    _, verdict = judged(measured(rate_over_gap=0.8), "l1", "synchronous", {})
     assert (verdict.kind, verdict.reason) == (AGREES, "slower than the spectral gap")
 
 

@@ -14,7 +14,8 @@ from tests.texts import yaml_of
 
 from neurolim import StudyError, load_study, run_study
 from neurolim.archive import contents
-from neurolim.archive.verify import ArchiveError, verify
+from neurolim.archive.reading import ArchiveError
+from neurolim.archive.verify import verify
 from neurolim.archive.write import archive
 from neurolim.core import registry
 from neurolim.store import zipped

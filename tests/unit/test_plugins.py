@@ -18,7 +18,8 @@ from tests.texts import yaml_of
 
 from neurolim import GapJunctions, StudyError, core, load_study, run_study, solve, sources
 from neurolim.archive import contents
-from neurolim.archive.verify import ArchiveError, verify
+from neurolim.archive.reading import ArchiveError
+from neurolim.archive.verify import verify
 from neurolim.archive.write import archive
 from neurolim.check import check
 from neurolim.core.digests import model_digest

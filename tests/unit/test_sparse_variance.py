@@ -24,7 +24,7 @@ def test_the_variance_is_that_of_lyapunovs_equation_on_drawn_graphs(gain, wires)
     found = []
     for replica in range(graphs):
         laid = lay_wires(1, n, options, 11, replica)
-        heard = np.diff(laid.place[0, 0])
+        heard = np.diff(laid.starts[0, 0])
         A = -np.eye(n)
         np.add.at(A, (np.repeat(np.arange(n), heard), laid.source), gain * laid.weight[0])
         found.append(np.trace(solve_continuous_lyapunov(A, -np.eye(n))) / n)

@@ -8,26 +8,22 @@ import os
 import subprocess
 import tempfile
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import xarray as xr
-
 from neurolim import provenance
 from neurolim.archive import contents, harmless
 from neurolim.archive.crate import crate, title, zenodo
+from neurolim.archive.derived import arrays_of, following_from, verdict_pages
 from neurolim.core import StudyError
 from neurolim.launch import lock
 from neurolim.pipeline.analyse import all_pages, current_pages
 from neurolim.pipeline.collect import damaged_chunks
 from neurolim.pipeline.digests import stage_digests
-from neurolim.pipeline.layout import Page, folder, layout_of
-from neurolim.pipeline.verdicts import outcomes_of, verdicts_csv, verdicts_json
-from neurolim.pipeline.verdicts_page import page_of
+from neurolim.pipeline.layout import folder, layout_of
 from neurolim.store import store
-from neurolim.store.zipped import entries_of, read_entry, write_zip
+from neurolim.store.zipped import write_zip
 from neurolim.study import packages
 from neurolim.study import plan as planning
 from neurolim.study.files import PLUGINS, files_of, place_of
@@ -85,7 +81,7 @@ def archive(
             files.update(_plugins(study))
             files.update(_results(study, Path(results), Path(workspace)))
             words.update(_described(study, files))
-        files.update(_verdicts(paths, results, tiny))
+        files.update(verdict_pages(paths, results, tiny))
         with_packages = any(name.startswith(f"{packages.PACKAGES}/") for name in files)
         if with_packages:
             words[f"{packages.PACKAGES}/"] = "installed packages that bring plug-ins"
@@ -148,18 +144,6 @@ def _check(files: Mapping[str, bytes | Path]) -> None:
             found += harmless.problems(name, whole)
         if found:
             raise StudyError("", found[0], "plain text, numbers and pictures")
-
-
-def _verdicts(paths: Sequence[str], results: str | Path, tiny: bool) -> dict[str, bytes]:
-    """Return the page of verdicts with links into the archive, and the same for machines."""
-
-    def link(study: Study, page: Page) -> str:
-        return f"{page.kind}/{study.name}/{page.name}.{page.file_kinds[0]}"
-
-    outcomes = outcomes_of(paths, results, tiny)
-    # What the runs cost differs each time.
-    texts = (page_of(outcomes, link), verdicts_csv(outcomes), verdicts_json(outcomes))
-    return {name: text.encode() for name, text in zip(contents.VERDICTS, texts, strict=True)}
 
 
 _ABOUT = {
@@ -237,21 +221,11 @@ def _results(study: Study, results: Path, workspace: Path) -> dict[str, bytes | 
         files[f"chunks/{study.name}/{record.name}"] = record
     digests = stage_digests(study)
     for path, stage in ((layout.data, "collect"), (layout.statistics, "reduce")):
-        part = path.stem
         if store.check(path).get("digest") != digests[stage]:
             raise store.StoreError(
                 f"{path}: made from another study, code or version; delete "
                 f"{store.record_of(path)} and run the study again"
             )
-        for entry in entries_of(path):
-            copy = workspace / study.name / part / entry.name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            with copy.open("wb") as stream:
-                stream.writelines(read_entry(path, entry))
-            files[f"{part}/{study.name}/{entry.name}"] = copy
-    netcdf = workspace / study.name / "statistics.nc"
-    write_netcdf(store.open_checked(layout.statistics), netcdf)
-    files[f"netcdf/{study.name}.nc"] = netcdf
     pages = all_pages(study)
     current = current_pages(layout, digests, pages, check=True)
     for page in (page for page in pages if page not in current):
@@ -259,40 +233,8 @@ def _results(study: Study, results: Path, workspace: Path) -> dict[str, bytes | 
             f"{layout.files_of(page)[0]}: missing, altered, failed, or made from another study or "
             "code; run the study again to make it"
         )
-    for page in pages:
-        for path in layout.files_of(page):
-            files[f"{page.kind}/{study.name}/{path.name}"] = path
-    return files
-
-
-def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
-    """Write a dataset of statistics as NetCDF 3, which every tool reads.
-
-    Attributes that NetCDF 3 cannot hold become JSON text.
-    """
-
-    def plain(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
-        return {
-            key: json.dumps(value)
-            if isinstance(value, (dict, bool)) or (isinstance(value, list) and not _numbers(value))
-            else value
-            for key, value in attrs.items()
-        }
-
-    twin = dataset.load().copy()
-    twin.attrs = plain(twin.attrs)
-    for name, variable in twin.variables.items():
-        twin[name].attrs = plain(variable.attrs)
-        if variable.dtype == bool:
-            twin[name] = variable.astype("int8")
-    with warnings.catch_warnings():
-        # Names of lengths of text are made up by xarray, the same every time.
-        warnings.simplefilter("ignore")
-        twin.to_netcdf(path, engine="scipy", format="NETCDF3_64BIT")
-
-
-def _numbers(values: Sequence[Any]) -> bool:
-    return bool(values) and all(type(value) in (int, float) for value in values)
+    files |= arrays_of(study, layout.data, workspace)
+    return files | following_from(study, layout, workspace)
 
 
 def _described(study: Study, files: Mapping[str, Any]) -> dict[str, str]:

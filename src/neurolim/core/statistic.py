@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from neurolim.core.parameters import Param
+from neurolim.core.solver import Need
 from neurolim.core.table import Table
 
 
@@ -28,6 +29,8 @@ class Statistic:
     tables : the names of the tables that ``judge`` returns, known before anything runs
     check : (lengths of the dataset's dims, options) -> None, raises StudyError for datasets it
         cannot use
+    model_needs : options -> what it needs of a model's equations, which it calls: ``apply`` gets
+        the study's model as ``model``, and so do the options of ``exact``; None where it does not
     name : the file's name, filled in by ``get``
     """
 
@@ -43,6 +46,7 @@ class Statistic:
     )
     tables: tuple[str, ...] = ()
     check: Callable[[Mapping[str, int], Mapping[str, Any]], None] = lambda sizes, options: None
+    model_needs: Callable[[Mapping[str, Any]], tuple[Need, ...]] | None = None
     name: str = ""
 
 

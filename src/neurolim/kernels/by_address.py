@@ -130,8 +130,8 @@ def provide(
 def _fits(given: tuple[Any, ...], known: tuple[Any, ...]) -> bool:
     """Return whether arrays hold what is asked for."""
     return all(
-        isinstance(one, types.Array) and one.dtype == other.dtype
-        for one, other in zip(given, known, strict=True)
+        isinstance(argument, types.Array) and argument.dtype == other.dtype
+        for argument, other in zip(given, known, strict=True)
         if isinstance(other, types.Array)
     )
 

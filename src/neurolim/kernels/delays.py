@@ -106,10 +106,10 @@ def fill_late(delays, means, at):
         for q in range(lag.shape[1]):
             now = max(at - lag[s, q], 0.0)
             k = int(now)
-            share, one, other = now - k, past[k % slots, s], past[(k + 1) % slots, s]
+            share, earlier, later = now - k, past[k % slots, s], past[(k + 1) % slots, s]
             for pair in range(means.shape[2]):
-                value = one[pair, q]
+                value = earlier[pair, q]
                 # What is kept of the step after is right only where it is asked for.
                 if share > 0.0:
-                    value += share * (other[pair, q] - value)
+                    value += share * (later[pair, q] - value)
                 means[s, first + q, pair] = value

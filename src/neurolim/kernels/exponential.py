@@ -179,15 +179,15 @@ def predict_site(code, network, modes, noises, walls, s, step):
     if n_noises(code) > 0:
         average(lanes, 3 * d, n, vectors[PUSH, s])
     # Where the drift is affine, its bend is the same everywhere, and at the mean.
-    place = curved_places(code)
+    curved = curved_places(code)
     write(vectors[BEND], s, code.drift(t, state_in(code, network.means, s), m, c, p))
     for k in range(d):
         vectors[SHIFT, s, k] = -vectors[SHIFT, s, k]
         for j in range(d):
             vectors[BEND, s, k] -= matrices[SLOPE, s, k, j] * network.means[s, j]
         flat = vectors[BEND, s, k]
-        if place[k] >= 0:
-            vectors[BEND, s, k] = vectors[MOVED, s, place[k]]
+        if curved[k] >= 0:
+            vectors[BEND, s, k] = vectors[MOVED, s, curved[k]]
         vectors[EXCESS, s, k] = vectors[BEND, s, k] - flat
 
 
@@ -244,9 +244,9 @@ def correct_site(code, network, modes, noises, walls, s, step):
     write(rates, 0, pull)
     write(rates, 1, target)
     write(rates, 2, new_rate)
-    place = curved_places(code)
+    curved = curved_places(code)
     for k in range(d):
-        moved = change[place[k]] if place[k] >= 0 else 0.0
+        moved = change[curved[k]] if curved[k] >= 0 else 0.0
         # <drift(X^)> + pull (target - M^) less what the predictor has used.
         residual = vectors[BEND, s, k] + moved + rates[0, k] * (rates[1, k] - at[k])
         for j in range(d):

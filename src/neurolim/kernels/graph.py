@@ -48,10 +48,10 @@ from neurolim.provenance import code_digest
 
 
 class Wires(NamedTuple):
-    """Who hears whom: source[place[s, r, i] : place[s, r, i + 1]] are what (s, i) hears of site r.
+    """Who hears whom: (s, i) hears source[starts[s, r, i] : starts[s, r, i + 1]] of site r.
 
     source : neurons of the site [edge]
-    place : [P, P, n + 1]
+    starts : [P, P, n + 1]
     weight : of the wires [edge], or of one entry that all of them have
     inward : W, sum of the weights along which gap junctions act on a neuron [P, n]
     everyone : every neuron hears the mean of each site, and there are no wires
@@ -59,7 +59,7 @@ class Wires(NamedTuple):
     """
 
     source: Any
-    place: Any
+    starts: Any
     weight: Any
     inward: Any
     everyone: bool
@@ -130,10 +130,12 @@ def recall_sent(code, network, step):
     for s in range(lag.shape[0]):
         for q in range(lag.shape[1]):
             at = max(step - lag[s, q], 0.0)
-            share, one = at - int(at), int(at) % past.shape[0]
-            other, total = (int(at) + 1) % past.shape[0] if share > 0.0 else one, 0.0
+            share, earlier = at - int(at), int(at) % past.shape[0]
+            later, total = (int(at) + 1) % past.shape[0] if share > 0.0 else earlier, 0.0
             for i in range(network.n):
-                value = past[one, s, i, q] + share * (past[other, s, i, q] - past[one, s, i, q])
+                value = past[earlier, s, i, q] + share * (
+                    past[later, s, i, q] - past[earlier, s, i, q]
+                )
                 network.sent[s, i, first + q] = value
                 total += value
             network.means[s, first + q] = total / network.n
@@ -143,7 +145,7 @@ def recall_sent(code, network, step):
 def add_wires(code, sent, wires, s, r, i, total):
     """Add to total [nm] what neuron i of site s hears of site r, with the weights of wires."""
     source, weight, row = wires.source, wires.weight, sent[r]
-    begin, end = wires.place[s, r, i], wires.place[s, r, i + 1]
+    begin, end = wires.starts[s, r, i], wires.starts[s, r, i + 1]
     if weight.size > 1:
         for j in range(begin, end):
             for k in range(n_means(code)):
@@ -161,8 +163,8 @@ def hear(code, network, wires, s):
     """Fill what the neurons of a site hear, and what their gap junctions act on."""
     sent, heard, near = network.sent, network.heard, network.near
     d, nm, coupling = n_variables(code), n_means(code), network.coupling
-    one = stack_array(np.float64, 2, MAX_MEANS)
-    part, total = one[0], one[1]
+    memory = stack_array(np.float64, 2, MAX_MEANS)
+    part, total = memory[0], memory[1]
     for i in range(network.n):
         if i == 0 or not wires.everyone:
             total[:nm] = 0.0
@@ -307,7 +309,7 @@ def advance(code, network, wires, noises, walls, begin, end):
 
 
 @njit(error_model="numpy", nogil=True)
-def record_currents(code, network, wires, step, k, found):
+def record_currents(code, network, wires, step, k, recorded):
     """Fill found [P, 5] with means over the neurons of what drives variable k by its synapses.
 
     They are the depolarising current, the hyperpolarising current, |E + I|/(|E| + |I|), and mean
@@ -319,7 +321,7 @@ def record_currents(code, network, wires, step, k, found):
     _listen(code, network, wires, step)
     for s in range(n_sites):
         p, m = parameters_at(code, network.rows, s), means_at(code, network.means, s)
-        found[s] = 0.0
+        recorded[s] = 0.0
         for i in range(network.n):
             pull, target, _ = code.relax(m, means_at(code, heard, 2), p)
             silent = pull[k] * (target[k] - X[k, s, i])
@@ -339,30 +341,30 @@ def record_currents(code, network, wires, step, k, found):
                 excitation += max(current, 0.0)
                 inhibition += min(current, 0.0)
             _, target, _ = code.relax(m, means_at(code, heard, 1), p)
-            found[s, 0] += excitation / network.n
-            found[s, 1] += inhibition / network.n
+            recorded[s, 0] += excitation / network.n
+            recorded[s, 1] += inhibition / network.n
             if excitation > inhibition:
                 index = abs(excitation + inhibition) / (excitation - inhibition)
-                found[s, 2] += index / network.n
+                recorded[s, 2] += index / network.n
             # About the mean of the site: the variance is far below the square of the mean.
             away = target[k] - network.means[s, k]
-            found[s, 3] += away / network.n
-            found[s, 4] += away * away / network.n
-        found[s, 4] = max(0.0, found[s, 4] - found[s, 3] * found[s, 3])
-        found[s, 3] += network.means[s, k]
+            recorded[s, 3] += away / network.n
+            recorded[s, 4] += away * away / network.n
+        recorded[s, 4] = max(0.0, recorded[s, 4] - recorded[s, 3] * recorded[s, 3])
+        recorded[s, 3] += network.means[s, k]
 
 
 @njit(error_model="numpy", nogil=True)
-def record_rates(code, network, wires, step, k, found):
+def record_rates(code, network, wires, step, k, recorded):
     """Fill found [P] with the mean over the neurons of pull + gap of variable k."""
     _listen(code, network, wires, step)
     for s in range(network.X.shape[1]):
-        p, m, found[s] = (
+        p, m, recorded[s] = (
             parameters_at(code, network.rows, s), means_at(code, network.means, s), 0.0,
         )  # fmt: skip
         for i in range(network.n):
             pull, _, gap = code.relax(m, inputs_at(code, network.heard[:, s], i), p)
-            found[s] += (pull[k] + wires.inward[s, i] * gap[k]) / network.n
+            recorded[s] += (pull[k] + wires.inward[s, i] * gap[k]) / network.n
 
 
 def prepare(code: Any, network: Any, wires: Any, noises: Any, walls: Any) -> None:

@@ -31,9 +31,9 @@ def fill_observed(code, v, g, row, out):
     for i in range(v.size):
         for j in range(g.size):
             sent = code.field(as_state(code, (v[i], g[j])), p)
-            found = (v[i], g[j]) + sent  # noqa: RUF005  numba joins tuples, but does not unpack
+            observed = (v[i], g[j]) + sent  # noqa: RUF005  numba joins tuples, but does not unpack
             for k in range(n_means(code)):
-                out[k, i, j] = found[k]
+                out[k, i, j] = observed[k]
 
 
 @njit(error_model="numpy", nogil=True)

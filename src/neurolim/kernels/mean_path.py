@@ -95,8 +95,8 @@ def flow_slopes(code, means, inputs, rows, coupling, t, slopes, B):
                         by_field = slopes[FIELD, r, a * d + j]
                         by_m += slopes[AT_M, s, k * nm + d + a] * by_field
                         by_c += slopes[AT_C, s, k * nm + d + a] * by_field
-                    here = slopes[AT_X, s, k * d + j] + by_m if r == s else 0.0
-                    B[s * d + k, r * d + j] = here + coupling[s, r] * by_c
+                    slope = slopes[AT_X, s, k * d + j] + by_m if r == s else 0.0
+                    B[s * d + k, r * d + j] = slope + coupling[s, r] * by_c
 
 
 @kernel
@@ -171,7 +171,7 @@ def correct_move(P2, B, new_B, F, new_F, R, change, moved):
         left[i] = new_F[i // d, i % d] - F[i // d, i % d] - straight
     worst = 0.0
     for k in range(d):
-        correction, length, place = 0.0, 0.0, 0.0
+        correction, length, largest = 0.0, 0.0, 0.0
         for i in range(k, size, d):
             bend, turn = 0.0, 0.0
             for j in range(size):
@@ -183,8 +183,8 @@ def correct_move(P2, B, new_B, F, new_F, R, change, moved):
             moved[i // d, k] += bend
             correction = max(correction, abs(bend), abs(turn))
             length = max(length, abs(change[i // d, k]))
-            place = max(place, abs(R[i // d, k]))
-        worst = max(worst, correction / (_TOLERANCE * length + _FLOOR * (1.0 + place)))
+            largest = max(largest, abs(R[i // d, k]))
+        worst = max(worst, correction / (_TOLERANCE * length + _FLOOR * (1.0 + largest)))
     return worst
 
 

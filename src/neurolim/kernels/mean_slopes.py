@@ -138,13 +138,23 @@ def _joint_rate(own, slopes, across, n_fields, h):
     n_sites, d = own.shape[0], own.shape[1]
     nm = slopes.shape[2] // d
     acting = _acting(slopes, d, n_fields)
-    if not acting.any() or not (across != 0.0).any():
+    # Loops, because numpy's any, abs and sum take a second to compile.
+    acts, hears = False, False
+    for a in range(acting.size):
+        acts = acts or acting[a]
+    for r in range(n_sites):
+        for s in range(n_sites):
+            hears = hears or across[r, s] != 0.0
+    if not (acts and hears):
         return 0.0
     rate = 0.0
-    reach = np.zeros(n_sites)
+    reach = np.empty(n_sites)
     for s in range(n_sites):
         for k in range(d):
-            rate = max(rate, np.abs(own[s, k]).sum())
+            row = 0.0
+            for j in range(d):
+                row += abs(own[s, k, j])
+            rate = max(rate, row)
     for a in range(acting.size):
         if acting[a]:
             for s in range(n_sites):

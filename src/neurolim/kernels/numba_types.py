@@ -195,7 +195,7 @@ def curved_places(typing_context: Any, code: Any) -> Any:
     result = types.UniTuple(types.intp, len(places))
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        values = [context.get_constant(types.intp, place) for place in places]
+        values = [context.get_constant(types.intp, position) for position in places]
         return context.make_tuple(builder, result, values)
 
     return result(code), generate

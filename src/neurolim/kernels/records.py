@@ -193,9 +193,9 @@ def _pick_quantiles(values, centre, spread, levels, quantiles, places, counts):
     for q in range(levels.size):
         exact = levels[q] * (n - 1)
         position = int(exact)
-        one, two = _bin_of(before, position), _bin_of(before, min(position + 1, n - 1))
-        lower = held[kept[one] + position - before[one]]
-        upper = held[kept[two] + min(position + 1, n - 1) - before[two]]
+        bin_below, bin_above = _bin_of(before, position), _bin_of(before, min(position + 1, n - 1))
+        lower = held[kept[bin_below] + position - before[bin_below]]
+        upper = held[kept[bin_above] + min(position + 1, n - 1) - before[bin_above]]
         quantiles[q] = lower + (exact - position) * (upper - lower)
 
 

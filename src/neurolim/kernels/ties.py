@@ -100,14 +100,14 @@ class Ties(NamedTuple):
 
 
 @njit(error_model="numpy", nogil=True)
-def take_images(one, two, period, out):
+def take_images(first, second, period, out):
     """Fill ``out`` with a row ``one``, on a circle with what is nearest to ``two`` on the line."""
     if period > 0.0:
         for i in range(TILE):
-            out[i] = one[i] - period * np.floor((one[i] - two[i]) / period + 0.5)
+            out[i] = first[i] - period * np.floor((first[i] - second[i]) / period + 0.5)
     else:
         for i in range(TILE):
-            out[i] = one[i]
+            out[i] = first[i]
 
 
 @njit(error_model="numpy", nogil=True)
@@ -311,10 +311,10 @@ def propose(pairs, ties, copy, s, k):
                 mixed += u[i]
             mixed /= n
         m, decay = pairs.means[copy, s, k, pair], pairs.linear[copy, DECAY, k, pair]
-        place = pairs.linear[copy, PLACE, k, pair] + pairs.linear[copy, BY_MEAN, k, pair] * mixed
+        target = pairs.linear[copy, PLACE, k, pair] + pairs.linear[copy, BY_MEAN, k, pair] * mixed
         by_own = pairs.linear[copy, BY_OWN, k, pair]
         for i in at:
-            u[i] = place + ((x[i] - m) * decay + by_own * (u[i] - mixed))
+            u[i] = target + ((x[i] - m) * decay + by_own * (u[i] - mixed))
     u[many:] = x[many:]
 
 

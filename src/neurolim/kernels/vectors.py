@@ -117,12 +117,12 @@ def _add_product(columns: Callable[[int, int, Any], Any]) -> Callable[..., list[
     """Return what adds the product with some columns of each row k of a matrix."""
 
     def compute(builder: Any, y: Any, matrix: Any, x: Any, code: Any = None) -> list[Any]:
-        d, found = len(y), []
+        d, sums = len(y), []
         for k, total in enumerate(y):
             kept = columns(k, len(x), code)
             row = [matrix[k * d + j] for j in kept]
-            found.append(_add_to(builder, total, row, x[: len(row)]))
-        return found
+            sums.append(_add_to(builder, total, row, x[: len(row)]))
+        return sums
 
     return compute
 
@@ -171,7 +171,7 @@ def _stage_change(builder: Any, change: Any, rate: Any, y: Any, code: Any) -> li
         return change
     zero = y[0].type(0.0)
     places = [code.curved.index(k) if k in code.curved else None for k in range(len(y))]
-    changes = [zero if place is None else change[place] for place in places]
+    changes = [zero if position is None else change[position] for position in places]
     return [builder.fma(builder.fneg(a), b, c) for a, b, c in zip(rate, y, changes, strict=True)]
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csc_array
 
+from neurolim.numerics.flow import Flow
+
 M = 4
 
 
@@ -26,8 +28,8 @@ WEIGHTS = 0.5 * WEIGHTS
 _NODES = np.linspace(0.0, 1.0, M + 1)
 
 
-#: F(x [d, points], parameter) -> [d, points]
-Field = Callable[[np.ndarray, complex], np.ndarray]
+#: F(x [d, points], parameter) -> [d, points], analytic; or a ``Flow``, which has its linearisation.
+Field = Callable[[np.ndarray, complex], np.ndarray] | Flow
 
 
 class ContinuationError(RuntimeError):
@@ -84,6 +86,8 @@ def pieces_of(points: np.ndarray) -> np.ndarray:
 
 def linearised(field: Field, x: np.ndarray, p: float) -> tuple[np.ndarray, ...]:
     """Return F [K, d], dF/dx [K, d, d], dF/dp [K, d] at points x [K, d]."""
+    if isinstance(field, Flow):
+        return field.linearised(x, p)
     columns = x.T.astype(complex)
     d = len(columns)
     slopes = np.empty((len(x), d, d))

@@ -8,8 +8,8 @@ intervals, together with an integral phase condition and, along a branch, pseudo
 
 The error is O(h^m) in between and O(h^2m) at the ends of intervals, so in T, p and multipliers;
 the mesh moves so that every interval has the same share of the error.  Stable and unstable cycles
-are the same to the method.  Jacobians are taken by the complex step, exact to rounding, so F must
-be analytic and accept complex arrays.
+are the same to the method.  Jacobians are those of the model where F is its ``Flow``, else taken by
+the complex step, exact to rounding: F must then be analytic and accept complex arrays.
 
 Source: Doedel, Keller & Kernevez 1991, parts I, II; de Boor 1973 (mesh); Squire & Trapp 1998.
 """

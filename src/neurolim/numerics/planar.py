@@ -235,10 +235,24 @@ def _where_slope_is(plane: Plane, value: float) -> list[float]:
     return real_roots(slope)
 
 
+def flow(v, w, f, a, b, c):
+    """Return (v', w'), for numbers and arrays, and compiled by ``return_map``.
+
+    Parameters
+    ----------
+    v, w : state
+    f, a, b, c : of the plane, the current in f[0]
+    """
+    value = f[len(f) - 1] + 0.0 * v
+    for k in range(len(f) - 2, -1, -1):
+        value = value * v + f[k]
+    return value - w, b * v - a * w + c
+
+
 def velocity(plane: Plane, current: complex, x: np.ndarray) -> np.ndarray:
     """Return (v', w') at states x [2, ...]."""
-    v, w = x
-    return np.stack([poly.polyval(v, plane.f) + current - w, plane.b * v - plane.a * w + plane.c])
+    f = (plane.f[0] + current, *plane.f[1:])
+    return np.stack(flow(x[0], x[1], f, plane.a, plane.b, plane.c))
 
 
 def separatrix(
@@ -329,7 +343,7 @@ def _manifold(
         return sign * velocity(plane, current, x)
 
     def nullcline(t, x):
-        return plane.b * x[0] - plane.a * x[1] + plane.c
+        return velocity(plane, current, x)[1]
 
     def away(t, x):
         return reach - max(abs(x[0]), abs(x[1]))

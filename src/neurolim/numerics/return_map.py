@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.polynomial.polynomial import polyder, polyval
 
-from neurolim.numerics.planar import Plane, equilibria
+from neurolim.numerics.planar import Plane, equilibria, flow
 
 _STEP = 0.01
 #: Slower than this, a trajectory has come to rest.
@@ -32,13 +32,7 @@ class Attractor(NamedTuple):
     high: float
 
 
-@njit(error_model="numpy", inline="always")
-def _slope(v, w, f, a, b, c):
-    """Return (v', w')."""
-    value = f[f.size - 1]
-    for k in range(f.size - 2, -1, -1):
-        value = value * v + f[k]
-    return value - w, b * v - a * w + c
+_slope = njit(error_model="numpy", inline="always")(flow)
 
 
 @njit(error_model="numpy", inline="always")
@@ -68,7 +62,7 @@ def follow(starts, f, a, b, c, edge, side, longest, h, found):
             v_old, w_old = v, w
             v, w = _move(v, w, h, f, a, b, c)
             low, high = min(low, v), max(high, v)
-            g = side * (b * v - a * w + c)
+            g = side * _slope(v, w, f, a, b, c)[1]
             if not np.isfinite(g) or abs(v - v_old) + abs(w - w_old) < _RESTING * h:
                 break
             # The flow crosses both half-lines from g > 0 to g < 0.
@@ -77,7 +71,7 @@ def follow(starts, f, a, b, c, edge, side, longest, h, found):
                 for _ in range(60):
                     middle = 0.5 * (tau + reach)
                     v_mid, w_mid = _move(v_old, w_old, middle, f, a, b, c)
-                    if side * (b * v_mid - a * w_mid + c) > 0.0:
+                    if side * _slope(v_mid, w_mid, f, a, b, c)[1] > 0.0:
                         tau = middle
                     else:
                         reach = middle

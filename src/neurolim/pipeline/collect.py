@@ -47,7 +47,7 @@ def collect(study: Study, results: str | Path) -> Path:
     ------
     store.StoreError : a chunk is missing, altered, or was made from other points or code
     """
-    from neurolim.pipeline.tables import write_page, write_table
+    from neurolim.pipeline.tables import write_page
 
     layout = layout_of(study, results)
     problems = [problem for _, problem in damaged_chunks(study, layout)]
@@ -66,6 +66,20 @@ def collect(study: Study, results: str | Path) -> Path:
             {"digest": digest, "chunks": chunks, "software": software},
         )
     store.renew(layout.data, store.record_of(layout.data))
+    write_runs(study, layout)
+    write_page(layout.costs, costs_of(study, layout), f"Costs of {study.name}", _COSTS)
+    return layout.data
+
+
+def write_runs(study: Study, layout: Layout) -> None:
+    """Write the table ``runs`` of a dataset, and its record.
+
+    Parameters
+    ----------
+    study, layout : the study and where its dataset is
+    """
+    from neurolim.pipeline.tables import write_table
+
     table = runs_table(store.open_checked(layout.data))
     write_table(layout.page(RUNS, "csv"), table, study.spec.title, study.spec.cited_claim)
     made_from = {
@@ -73,8 +87,6 @@ def collect(study: Study, results: str | Path) -> Path:
         "source": str(store.read_record(layout.data)["sha256"]),
     }
     store.write_note(layout.collection, {RUNS.key: page_record(layout, RUNS, made_from)})
-    write_page(layout.costs, costs_of(study, layout), f"Costs of {study.name}", _COSTS)
-    return layout.data
 
 
 def page_record(layout: Layout, page: Page, made_from: Mapping[str, str]) -> dict[str, Any]:

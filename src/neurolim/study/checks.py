@@ -213,8 +213,15 @@ def _check_needs(study: Study, choice: Choice, there: set[str], counts: set[str]
 def _check_results(study: Study, choice: Choice, there: set[str]) -> set[str]:
     """Return what a statistic gives.
 
-    Refuses it where the dataset is too small for it, or its alias makes what is there already.
+    Refuses it where it needs another model, where the dataset is too small for it, or where its
+    alias makes what is there already.
     """
+    model_needs = choice.plugin.model_needs
+    for need in model_needs(choice.options) if model_needs else ():
+        fault = need.fault(study.model)
+        if fault:
+            problem = f"needs {need.words} of the model: {fault}"
+            raise StudyError(choice.key, problem, need.allowed)
     try:
         gives = _gives(study, choice.label)
         choice.plugin.check(_sizes(study), choice.options)

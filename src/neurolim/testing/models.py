@@ -65,7 +65,7 @@ def can_be_compiled(model: Model) -> list[str]:
     """
     found = uncompiled(model)
     if found is not None:
-        key, problem = f"{model.name}.{found.place}", f"cannot be compiled: {found.problem}"
+        key, problem = f"{model.name}.{found.part}", f"cannot be compiled: {found.problem}"
         raise StudyError(key, problem, ALLOWED, found.at)
     return []
 

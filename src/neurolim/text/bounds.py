@@ -54,7 +54,7 @@ class Bounds(NamedTuple):
         ------
         StudyError : it is too large
         """
-        for count, most, words in (
+        for count, most, unit in (
             (self.size, MAX_SIZE, "numbers, names and operators, with those of the terms"),
             (self.depth, MAX_DEPTH, "operators and brackets within each other"),
             (self.degree, MAX_DEGREE, "factors in one term (a function counts as three)"),
@@ -63,7 +63,7 @@ class Bounds(NamedTuple):
             (self.slopes, MAX_SLOPES, "terms in a derivative, multiplied out"),
         ):
             if count > most:
-                raise StudyError("", f"{count:.4g} {words}", f"at most {most}")
+                raise StudyError("", f"{count:.4g} {unit}", f"at most {most}")
         return self
 
 
@@ -85,14 +85,14 @@ def _within(*parts: Bounds) -> Bounds:
 
 def compared(a: Bounds, b: Bounds) -> Bounds:
     """Return the bounds of a < b."""
-    found = _within(a, b)
-    return found._replace(asked=max(found.asked, found.choices))
+    size = _within(a, b)
+    return size._replace(asked=max(size.asked, size.choices))
 
 
 def chosen(condition: Bounds, a: Bounds, b: Bounds) -> Bounds:
     """Return the bounds of a where the condition holds, b elsewhere."""
-    found = _within(condition, a, b)
-    return found._replace(choices=found.choices + 1)
+    size = _within(condition, a, b)
+    return size._replace(choices=size.choices + 1)
 
 
 def called(part: Bounds) -> Bounds:
@@ -134,14 +134,14 @@ def divided(a: Bounds, b: Bounds) -> Bounds:
 def raised(a: Bounds, power: int) -> Bounds:
     """Return the bounds of a to a power."""
     n = abs(power)
-    found = a._replace(
+    power_bounds = a._replace(
         size=a.size + 2,
         depth=a.depth + 1,
         summands=_power(a.summands, n),
         slopes=_power(a.summands, max(n - 1, 0)) * a.slopes,
         degree=a.degree * n,
     )
-    return divided(NUMBER, found) if power < 0 else found
+    return divided(NUMBER, power_bounds) if power < 0 else power_bounds
 
 
 def _power(terms: int, n: int) -> int:

@@ -31,7 +31,7 @@ LABEL = re.compile(r"[A-Za-z0-9]\w*(-\w+)*", re.ASCII)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 
 
-def words(given: Mapping[str, Any], key: str, default: str = "") -> str:
+def line_of(given: Mapping[str, Any], key: str, default: str = "") -> str:
     """Return a line of words of a mapping."""
     value = given.get(key, default)
     if not isinstance(value, str) or not value.isprintable() or len(value) > MAX_WORDS:
@@ -57,8 +57,8 @@ def check_keys(given: Mapping[str, Any], key: str, allowed: Collection[str]) -> 
     """Refuse keys that are not known."""
     for name in given:
         if name not in allowed:
-            place = ".".join(filter(None, (key, name[:MAX_NAME])))
-            raise StudyError(place, f"unknown key{hint(name, allowed)}", list(allowed))
+            path = ".".join(filter(None, (key, name[:MAX_NAME])))
+            raise StudyError(path, f"unknown key{hint(name, allowed)}", list(allowed))
 
 
 def number(value: Any, key: str) -> float:
@@ -171,7 +171,7 @@ def params_of(given: Mapping[str, Any], several: bool) -> dict[str, Param]:
     given : what the model says of each
     several : the model has sites, so that a parameter may be a list of one number each
     """
-    found = {}
+    params = {}
     for name, value in given.items():
         key = f"params.{name[:MAX_NAME]}"
         said = value if isinstance(value, Mapping) else {"default": value}
@@ -184,15 +184,15 @@ def params_of(given: Mapping[str, Any], several: bool) -> dict[str, Param]:
         param = Param(
             name,
             default,
-            words(said, "unit", "1"),
-            words(said, "doc"),
+            line_of(said, "unit", "1"),
+            line_of(said, "doc"),
             "vector" if listed else "number",
             number(said["low"], f"{key}.low") if "low" in said else -math.inf,
             number(said["high"], f"{key}.high") if "high" in said else math.inf,
             flag(said, "positive", key),
         )
         try:
-            found[name] = replace(param, default=param.check(default))
+            params[name] = replace(param, default=param.check(default))
         except StudyError as error:
             raise StudyError(key, error.problem, error.allowed) from None
-    return found
+    return params

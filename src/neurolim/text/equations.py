@@ -167,27 +167,27 @@ class _Reader:
             raise StudyError("", "nested too deeply", f"{MAX_DEPTH} levels; write `terms`")
         match node:
             case ast.Constant(value=int() | float() as digits) if not isinstance(digits, bool):
-                found = self._constant(digits)
+                made = self._constant(digits)
             case ast.Name(id=name):
-                found = self._name(name)
+                made = self._name(name)
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
                 inner = self.part(operand, depth + 1)
                 same = inner.constant
                 size = inner.bounds._replace(size=inner.bounds.size + 1)
                 value = -same if same is not None and isinstance(sign, ast.USub) else same
-                found = _joined(ast.UnaryOp(sign, inner.tree), [inner], size, value)
+                made = _joined(ast.UnaryOp(sign, inner.tree), [inner], size, value)
             case ast.BinOp(op=ast.Pow(), left=left, right=right):
-                found = self._power(self.part(left, depth + 1), right)
+                made = self._power(self.part(left, depth + 1), right)
             case ast.BinOp(left=left, op=sign, right=right) if isinstance(sign, _FOUR):
-                found = self._two(sign, self.part(left, depth + 1), self.part(right, depth + 1))
+                made = self._two(sign, self.part(left, depth + 1), self.part(right, depth + 1))
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
-                found = self._call(name, args, depth)
+                made = self._call(name, args, depth)
             case _:
                 problem = f"{short(node)!r} is no part of an equation"
                 raise StudyError("", problem, GRAMMAR)
         if outer is None:
             self.node = None
-        checked, self.node = _bounded(found), outer
+        checked, self.node = _bounded(made), outer
         return checked
 
     def _constant(self, value: int | float) -> Part:
@@ -292,7 +292,7 @@ class _Reader:
             case [ast.Name(id=inner)] if inner in known:
                 return _read_of(argument, inner)
         text = f"{name}({', '.join(short(arg) for arg in args)})"
-        allowed = ", ".join(f"{name}({one})" for one in known)
+        allowed = ", ".join(f"{name}({name_inside})" for name_inside in known)
         raise StudyError("", f"{text!r} is not known", allowed or "a model with fields")
 
 

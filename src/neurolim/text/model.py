@@ -20,7 +20,7 @@ from neurolim.core import MAX_VARIABLES, Source, StudyError, check_model
 from neurolim.core.errors import show
 from neurolim.core.model import MAX_FIELDS, MAX_NOISES
 from neurolim.text import entries
-from neurolim.text.entries import ENDS, check_keys, equation, mapping, number, words
+from neurolim.text.entries import ENDS, check_keys, equation, line_of, mapping, number
 from neurolim.text.equations import Names, Part
 from neurolim.text.lines import KEY, failing, key_at, param_text, tuple_text
 
@@ -58,7 +58,7 @@ def written(given: Mapping[str, Any]) -> Source:
     ------
     StudyError : anything that is no model, with its key and what is allowed
     """
-    label = words(given, "name", "model")
+    label = line_of(given, "name", "model")
     if entries.LABEL.fullmatch(label) is None:
         raise StudyError("name", f"{label!r} cannot be the name of a result", "letters, digits, -")
     program = _Program(given)
@@ -113,8 +113,8 @@ class _Program:
         )
         self._read_terms()
         parts = [
-            f"summary={words(given, 'summary', 'A model as text.')!r}",
-            f"source={words(given, 'source')!r}",
+            f"summary={line_of(given, 'summary', 'A model as text.')!r}",
+            f"source={line_of(given, 'source')!r}",
             f"state={tuple_text(self._variable(*item) for item in self._state.items())}",
             f"params={tuple_text(map(param_text, self.params.values()))}",
             f"drift={self._drift()}",
@@ -174,11 +174,11 @@ class _Program:
 
     def _needed(self, terms: frozenset[str]) -> list[str]:
         """Return terms and all that they are made of, in the order in which they are written."""
-        found = set(terms)
+        wanted = set(terms)
         for name in reversed(self._names.terms):
-            if name in found:
-                found |= self._names.terms[name].terms
-        return [name for name in self._names.terms if name in found]
+            if name in wanted:
+                wanted |= self._names.terms[name].terms
+        return [name for name in self._names.terms if name in wanted]
 
     def _term(self, value: Any, key: str, arguments: Collection[str]) -> str:
         """Return a term of a model: a number, the name of one, or a function."""
@@ -201,20 +201,20 @@ class _Program:
         for word in _STATE:
             if word not in given:
                 continue
-            place = f"{key}.{word}"
+            path = f"{key}.{word}"
             if word in _STATE_WORDS:
-                text = repr(words(given, word))
+                text = repr(line_of(given, word))
             elif word in ENDS:
-                text = repr(number(given[word], place))
+                text = repr(number(given[word], path))
             elif word == "range":
                 ends = given[word]
                 if not isinstance(ends, (list, tuple)) or len(ends) != 2:
-                    raise StudyError(place, f"got {show(ends)}", "[lowest, highest]")
-                text = tuple_text(self._term(end, place, "p") for end in ends)
+                    raise StudyError(path, f"got {show(ends)}", "[lowest, highest]")
+                text = tuple_text(self._term(end, path, "p") for end in ends)
             elif word == "law":
-                text = self._law(given, place)
+                text = self._law(given, path)
             else:
-                text = self._term(given[word], place, "p")
+                text = self._term(given[word], path, "p")
             parts.append(f"{word}={text}")
         return f"State({', '.join(parts)})"
 
@@ -260,23 +260,23 @@ class _Program:
         return self._every_variable("initial", ("z", "p"), "an equation of normal(...)")
 
     def _couplings(self) -> Iterator[str]:
-        for place, symbol, value in self._per_variable("gap_junctions"):
-            yield f"GapJunctions({symbol!r}, {self._term(value, place, _MEANS)})"
+        for path, symbol, value in self._per_variable("gap_junctions"):
+            yield f"GapJunctions({symbol!r}, {self._term(value, path, _MEANS)})"
         keys = ("conductance", "current")
-        for place, symbol, value in self._per_variable("synapses"):
-            given = mapping(value, place, "{conductance: ..., current: ...}")
-            check_keys(given, place, keys)
+        for path, symbol, value in self._per_variable("synapses"):
+            given = mapping(value, path, "{conductance: ..., current: ...}")
+            check_keys(given, path, keys)
             for key in keys:
                 if key not in given:
-                    raise StudyError(f"{place}.{key}", "missing", "an equation")
-            terms = [self._term(given[key], f"{place}.{key}", _MEANS) for key in keys]
+                    raise StudyError(f"{path}.{key}", "missing", "an equation")
+            terms = [self._term(given[key], f"{path}.{key}", _MEANS) for key in keys]
             yield f"Synapses({symbol!r}, {', '.join(terms)})"
 
     def _noises(self) -> Iterator[str]:
         given = self._given.get("noise")
         if not isinstance(given, (list, tuple)):
-            for place, symbol, value in self._per_variable("noise"):
-                yield f"Noise({symbol!r}, {self._term(value, place, _FLOW)})"
+            for path, symbol, value in self._per_variable("noise"):
+                yield f"Noise({symbol!r}, {self._term(value, path, _FLOW)})"
         elif len(given) > MAX_NOISES:
             raise StudyError("noise", f"{len(given)} of them", f"at most {MAX_NOISES}")
         else:

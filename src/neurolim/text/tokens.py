@@ -60,24 +60,24 @@ def tokens_of(text: str, names: Collection[str]) -> list[Token]:
     """
     if len(text) > MAX_LENGTH:
         raise StudyError("", f"{len(text)} characters", f"at most {MAX_LENGTH}")
-    found: list[Token] = []
-    place = 0
-    while text[place:].strip():
-        match = _TOKEN.match(text, place)
+    tokens: list[Token] = []
+    position = 0
+    while text[position:].strip():
+        match = _TOKEN.match(text, position)
         assert match is not None
         kind = str(match.lastgroup)
         word = match[kind]
         if (kind == "sign" and word not in _SIGNS) or keyword.iskeyword(word):
             error = StudyError("", f"{word!r} is no part of an equation", GRAMMAR)
             raise on_line(error, text, match.start(kind))
-        found.append(Token(kind, word, match.start(kind), match.end()))
-        place = match.end()
-    if not found:
+        tokens.append(Token(kind, word, match.start(kind), match.end()))
+        position = match.end()
+    if not tokens:
         raise StudyError("", "empty", "an equation or a number")
     values = {*names, "t", "pi"}
     gaps = [
         left.stop
-        for left, right in itertools.pairwise(found)
+        for left, right in itertools.pairwise(tokens)
         if _is_value(left.kind, left.word, ")")
         and _is_value(right.kind, right.word, "(")
         and not (left.kind == "name" and right.word == "(" and left.word not in values)
@@ -88,7 +88,7 @@ def tokens_of(text: str, names: Collection[str]) -> list[Token]:
             right = f"{right[:stop]}*{right[stop:].lstrip()}"
         problem = f"no operator between two values in {short(text)!r}"
         raise on_line(StudyError("", problem, short(right)), text, gaps[0])
-    return found
+    return tokens
 
 
 def on_line(error: StudyError, text: str, position: int) -> StudyError:

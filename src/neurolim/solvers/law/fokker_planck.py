@@ -69,9 +69,9 @@ OPTIONS = (
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return moments in time, the stationary law and the spectral gap."""
     by_variable = ("time", "site", "variable")
-    found = []
+    quantities = []
     if options["evolve"]:
-        found = [
+        quantities = [
             Var("mean", "state", "mean of the law", by_variable),
             Var("covariance", "state^2", "covariance of the law", (*by_variable, "variable_b")),
             Var("mean_error", "state", "error estimate of the mean", by_variable),
@@ -79,7 +79,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             Var("mass", "1", "mass of the law", ("time",)),
             Var("lowest", "1", "smallest mass in a cell", ("time",)),
         ]
-    found += [
+    quantities += [
         Var("stationary_mean", "state", "mean of the stationary law", by_variable[1:]),
         Var(
             "stationary_covariance",
@@ -99,22 +99,22 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         Var("g_centre", "state", "conductance of a cell", ("g_cell",)),
     ]
     if options["gap"]:
-        found += [
+        quantities += [
             Var("gap", "1/time", "spectral gap, extrapolated"),
             Var("gap_error", "1/time", "error estimate of the gap"),
             Var("gap_levels", "1/time", "spectral gap on each grid", ("grid",)),
         ]
-    return tuple(found)
+    return tuple(quantities)
 
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return time, site, variables, cell numbers of the finest grid and the grids' refinement."""
-    found = state_coords(model, params, options)
+    axes = state_coords(model, params, options)
     nv, ng = _shape(options, REFINEMENTS[-1])
-    found["v_cell"] = Coord(tuple(float(i) for i in range(nv)), "1", "voltage cell")
-    found["g_cell"] = Coord(tuple(float(i) for i in range(ng)), "1", "conductance cell")
-    found["grid"] = Coord(REFINEMENTS, "1", "refinement of the grid")
-    return found
+    axes["v_cell"] = Coord(tuple(float(i) for i in range(nv)), "1", "voltage cell")
+    axes["g_cell"] = Coord(tuple(float(i) for i in range(ng)), "1", "conductance cell")
+    axes["grid"] = Coord(REFINEMENTS, "1", "refinement of the grid")
+    return axes
 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
@@ -192,10 +192,10 @@ def stationary(grid: Grid, third_order: bool = False) -> np.ndarray:
             -generator[rest][:, [keep]].toarray().ravel()
         )
         masses /= masses.sum()
-        found = grid.means(masses)
-        if not nonlinear or np.abs(found - means).max() < 1e-11:
+        updated = grid.means(masses)
+        if not nonlinear or np.abs(updated - means).max() < 1e-11:
             return masses
-        means = found
+        means = updated
     raise ArithmeticError("no fixed point of the means")
 
 
@@ -227,8 +227,8 @@ def spectral_gap(grid: Grid) -> float:
 
     def inverse(x: np.ndarray) -> np.ndarray:
         y = solver.solve(np.ascontiguousarray(x))
-        found: np.ndarray = y - image @ (small @ (observed @ y))
-        return found
+        solved: np.ndarray = y - image @ (small @ (observed @ y))
+        return solved
 
     operator = LinearOperator((n, n), matvec=lambda x: generator @ x, dtype=float)
     values = eigs(
@@ -280,37 +280,37 @@ def solve(
     or the gap's error estimate is above ``gap_tolerance``
     """
     grids = [Grid(model, params, _shape(options, r), options["reach"]) for r in REFINEMENTS]
-    found: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     status = Status.OK
     try:
         laws = [stationary(grid) for grid in grids]
         moments = [grid.moments(law) for grid, law in zip(grids, laws, strict=True)]
         for name, levels in zip(("mean", "covariance"), zip(*moments, strict=True), strict=True):
             value, error = extrapolate(np.stack(levels), (1, 2))
-            found |= {f"stationary_{name}": value[None], f"stationary_{name}_error": error[None]}
+            arrays |= {f"stationary_{name}": value[None], f"stationary_{name}_error": error[None]}
         fine = grids[-1]
         area = (fine.v_faces[1] - fine.v_faces[0]) * (fine.g_faces[1] - fine.g_faces[0])
-        found |= {"density": laws[-1].reshape(fine.shape) / area}
-        found |= {"v_centre": fine.v, "g_centre": fine.g}
+        arrays |= {"density": laws[-1].reshape(fine.shape) / area}
+        arrays |= {"v_centre": fine.v, "g_centre": fine.g}
         if options["gap"]:
             levels = np.array([spectral_gap(grid) for grid in grids])
             gap, error = extrapolate(levels, (2, 3))
-            found |= {"gap": gap, "gap_error": error, "gap_levels": levels}
+            arrays |= {"gap": gap, "gap_error": error, "gap_levels": levels}
             if not error <= options["gap_tolerance"] * gap:
                 status = Status.NOT_CONVERGED
         if options["evolve"]:
-            found |= _evolved(grids, model, params, options)
+            arrays |= _evolved(grids, model, params, options)
     except (ArithmeticError, ArpackError, RuntimeError):
         status = Status.NOT_CONVERGED
-    if status != Status.OK or not all(np.isfinite(value).all() for value in found.values()):
+    if status != Status.OK or not all(np.isfinite(value).all() for value in arrays.values()):
         status = status or Status.DIVERGED
         sizes = {name: len(coord.values) for name, coord in coords(model, params, options).items()}
-        found = {
+        arrays = {
             var.name: np.full([sizes[dim] for dim in var.dims], np.nan)
             for var in outputs(model, options)
         }
     return Solution(
-        {name: np.asarray(value)[None] for name, value in found.items()},
+        {name: np.asarray(value)[None] for name, value in arrays.items()},
         np.array([status], np.int8),
     )
 
@@ -325,11 +325,11 @@ def _evolved(
         _in_time(grid, round(even * r), model, params, options)
         for grid, r in zip(grids, REFINEMENTS, strict=True)
     ]
-    found = {name: runs[-1][name] for name in ("mass", "lowest")}
+    values = {name: runs[-1][name] for name in ("mass", "lowest")}
     for name in ("mean", "covariance"):
         levels = np.stack([run[name] for run in runs])
-        found[name], found[f"{name}_error"] = extrapolate(levels, (1, 2))
-    return found
+        values[name], values[f"{name}_error"] = extrapolate(levels, (1, 2))
+    return values
 
 
 def _in_time(

@@ -102,13 +102,13 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return time, site, variables, grid and terms."""
-    found = state_coords(model, params, options)
-    del found["variable_b"]
+    axes = state_coords(model, params, options)
+    del axes["variable_b"]
     x, z = _grid(options)
-    found["offset_v"] = Coord(tuple(x.tolist()), "1", "x = v - V")
-    found["offset_w"] = Coord(tuple(z.tolist()), "1", "z = (w - W) r(0)/r")
-    found["term"] = Coord(TERMS, "1", "term")
-    return found
+    axes["offset_v"] = Coord(tuple(x.tolist()), "1", "x = v - V")
+    axes["offset_w"] = Coord(tuple(z.tolist()), "1", "z = (w - W) r(0)/r")
+    axes["term"] = Coord(TERMS, "1", "term")
+    return axes
 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
@@ -181,12 +181,12 @@ def solve(
     means = Means(network, Closure(model, params), start, float(times[-1]))
     shape = {"mean": (2,), "frame": (2,), "psi": (x.size, z.size), "expansion": (5,)}
     shape |= {"primitive": (x.size,), "mass": (), "offset": ()}
-    found = {name: np.full((len(times), sites, *ends), np.nan) for name, ends in shape.items()}
+    arrays = {name: np.full((len(times), sites, *ends), np.nan) for name, ends in shape.items()}
     status = Status.OK if means.success else Status.NOT_CONVERGED
     psi = np.empty((sites, x.size, z.size))
     growth = options["growth"]
     t, dt = 0.0, 0.5 * growth / float(network.gap.max())
-    for place, end in enumerate(times):
+    for record, end in enumerate(times):
         while status is Status.OK and t < end:
             size = (end - t) / np.ceil((end - t) / min(dt, options["dt"]) - 1e-9)
             after = means(t + size)
@@ -199,46 +199,46 @@ def solve(
                 t = float(end)
         if status is not Status.OK:
             break
-        here = means(t)
-        primitive = antiderivative(network, here.mean, here.mean[:, :1] + x)
-        if place == 0:
-            psi[:] = _first_psi(network, here, primitive, constant, shift, x, zeta)
-        found["psi"][place], found["primitive"][place] = psi, primitive / diffusion[:, None]
-        found["expansion"][place] = _expansion(network, here)
+        background = means(t)
+        primitive = antiderivative(network, background.mean, background.mean[:, :1] + x)
+        if record == 0:
+            psi[:] = _first_psi(network, background, primitive, constant, shift, x, zeta)
+        arrays["psi"][record], arrays["primitive"][record] = psi, primitive / diffusion[:, None]
+        arrays["expansion"][record] = _expansion(network, background)
         order = list(network.order)
-        found["mean"][place][:, order] = here.mean
-        found["frame"][place][:, order] = np.stack(
-            [np.sqrt(diffusion / network.gap), here.r], axis=1
+        arrays["mean"][record][:, order] = background.mean
+        arrays["frame"][record][:, order] = np.stack(
+            [np.sqrt(diffusion / network.gap), background.r], axis=1
         )
-        mass, offset = _moments(network, here, found["expansion"][place], psi, x, zeta)
-        found["mass"][place], found["offset"][place] = mass, offset
+        mass, offset = _moments(network, background, arrays["expansion"][record], psi, x, zeta)
+        arrays["mass"][record], arrays["offset"][record] = mass, offset
         if not np.isfinite(psi).all():
             status = Status.DIVERGED
         elif max(np.abs(mass - 1.0).max(), np.abs(offset).max()) > options["largest_loss"]:
             status = Status.OUT_OF_DOMAIN
     if status is not Status.OK:
         lost = (var.name for var in outputs(model, options) if not var.residual)
-        found |= {name: np.full_like(found[name], np.nan) for name in lost}
-    return Solution({name: a[None] for name, a in found.items()}, np.array([status], np.int8))
+        arrays |= {name: np.full_like(arrays[name], np.nan) for name in lost}
+    return Solution({name: a[None] for name, a in arrays.items()}, np.array([status], np.int8))
 
 
-def _steep(network: Network, here: Background) -> tuple[np.ndarray, np.ndarray]:
+def _steep(network: Network, background: Background) -> tuple[np.ndarray, np.ndarray]:
     """Return V' - e W and n(V) [site], what the law's logarithm is expanded about."""
-    steep = here.velocity[:, 0] - network.e * here.mean[:, 1]
-    return steep, antiderivative(network, here.mean, here.mean[:, :1])[:, 0]
+    steep = background.velocity[:, 0] - network.e * background.mean[:, 1]
+    return steep, antiderivative(network, background.mean, background.mean[:, :1])[:, 0]
 
 
-def _expansion(network: Network, here: Background) -> np.ndarray:
+def _expansion(network: Network, background: Background) -> np.ndarray:
     """Return what multiplies TERMS in the logarithm of the law [site, term]."""
     diffusion = network.sigma**2 / 2.0
-    steep, base = _steep(network, here)
+    steep, base = _steep(network, background)
     return np.stack(
         [
-            -np.log(2.0 * np.pi * here.r) - base / diffusion,
+            -np.log(2.0 * np.pi * background.r) - base / diffusion,
             -steep / diffusion,
             np.zeros(base.size),
             network.e / diffusion,
-            -0.5 / here.r**2,
+            -0.5 / background.r**2,
         ],
         axis=1,
     )
@@ -246,7 +246,7 @@ def _expansion(network: Network, here: Background) -> np.ndarray:
 
 def _first_psi(
     network: Network,
-    here: Background,
+    background: Background,
     primitive: np.ndarray,
     constant: np.ndarray,
     shift: np.ndarray,
@@ -255,13 +255,13 @@ def _first_psi(
 ) -> np.ndarray:
     """Return log of the paper's data minus everything but psi [site, x, zeta]."""
     diffusion = network.sigma**2 / 2.0
-    steep, base = _steep(network, here)
-    y = zeta * here.r[:, None]
+    steep, base = _steep(network, background)
+    y = zeta * background.r[:, None]
     cross = (network.e / diffusion)[:, None, None] * x[:, None] * y[:, None, :]
     linear = (steep - network.gap * shift)[:, None, None] * x[:, None]
     offset = (base / diffusion + constant)[:, None, None]
     # The data's n sees the other sites at V_0, the primitive at V.
-    moved = antiderivative(network, network.mean, here.mean[:, :1] + x) - primitive
+    moved = antiderivative(network, network.mean, background.mean[:, :1] + x) - primitive
     linear = linear + moved[:, :, None]
     psi: np.ndarray = linear / diffusion[:, None, None] + offset - cross
     return psi
@@ -269,7 +269,7 @@ def _first_psi(
 
 def _moments(
     network: Network,
-    here: Background,
+    background: Background,
     expansion: np.ndarray,
     psi: np.ndarray,
     x: np.ndarray,
@@ -279,9 +279,9 @@ def _moments(
     y = np.linspace(-8.0, 8.0, 161)
     across = y * (network.sigma / np.sqrt(2.0 * network.gap))[:, None]
     diffusion = 0.5 * network.sigma[:, None] ** 2
-    height = antiderivative(network, here.mean, here.mean[:, :1] + across) / diffusion
-    found = np.empty((2, len(zeta)))
-    for s, (r, v) in enumerate(zip(here.r, across[:, :, None], strict=True)):
+    height = antiderivative(network, background.mean, background.mean[:, :1] + across) / diffusion
+    integrals = np.empty((2, len(zeta)))
+    for s, (r, v) in enumerate(zip(background.r, across[:, :, None], strict=True)):
         places = np.broadcast_arrays(
             (v - x[0]) / (x[1] - x[0]), (y - zeta[s, 0]) / (zeta[s, 1] - zeta[s, 0])
         )
@@ -289,8 +289,8 @@ def _moments(
         rise += expansion[s, 0] + np.log(r) + v * (expansion[s, 1] + expansion[s, 3] * y * r)
         inside = (np.abs(v) <= x[-1]) & (np.abs(y) <= zeta[s, -1])
         density = np.where(inside, np.exp(rise - 0.5 * (y[:, None] ** 2 + y**2)), 0.0)
-        found[:, s] = np.array([density.sum(), y @ density.sum(axis=1)]) * (y[1] - y[0]) ** 2
-    return found
+        integrals[:, s] = np.array([density.sum(), y @ density.sum(axis=1)]) * (y[1] - y[0]) ** 2
+    return integrals
 
 
 def _step(

@@ -108,11 +108,11 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return time, site, variables and mode numbers."""
-    found = state_coords(model, params, options)
+    axes = state_coords(model, params, options)
     for name in ("voltage_mode", *_REST[: len(model.state) - 1]):
         count = options[f"{name.removesuffix('_b')}s"]
-        found[name] = Coord(tuple(float(k) for k in range(count)), "1", "degree")
-    return found
+        axes[name] = Coord(tuple(float(k) for k in range(count)), "1", "degree")
+    return axes
 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
@@ -192,16 +192,16 @@ def solve(
     if status is Status.OK and not np.isfinite(flat).all():
         status = Status.DIVERGED
     if status is Status.OK:
-        found = _arrays(galerkin, times, moments, law, modes[1])
+        records = _arrays(galerkin, times, moments, law, modes[1])
     else:
         sizes = {name: len(part.values) for name, part in coords(model, params, options).items()}
-        found = {
+        records = {
             var.name: np.full([sizes[dim] for dim in var.dims], np.nan)
             for var in outputs(model, options)
         }
-    found["tail"] = galerkin.tail(flat)
+    records["tail"] = galerkin.tail(flat)
     return Solution(
-        {name: array[None] for name, array in found.items()}, np.array([status], np.int8)
+        {name: array[None] for name, array in records.items()}, np.array([status], np.int8)
     )
 
 
@@ -233,11 +233,11 @@ def _arrays(
         [s[..., None], np.sqrt(np.diagonal(variance, axis1=2, axis2=3))], axis=-1
     )
     box = rest.box(law, modes)
-    place = network.places
+    order = network.places
     return {
-        "mean": moments[:, :, :d][..., place],
-        "covariance": covariance[..., place, :][..., place],
-        "frame": frame[..., place],
+        "mean": moments[:, :, :d][..., order],
+        "covariance": covariance[..., order, :][..., order],
+        "frame": frame[..., order],
         "coefficients": box,
         "drift_error": error,
         "negative": _negative(box),
@@ -249,14 +249,14 @@ def _negative(law: np.ndarray) -> np.ndarray:
     degrees = law.shape[2:]
     grid = np.linspace(-7.0, 7.0, 57 if len(degrees) < 3 else 29)
     cell = (grid[1] - grid[0]) ** len(degrees)
-    found = np.empty(law.shape[:2])
-    for place in np.ndindex(*found.shape):
-        density = law[place]
+    masses = np.empty(law.shape[:2])
+    for index in np.ndindex(*masses.shape):
+        density = law[index]
         # Each product takes the first axis away and puts that of the grid last.
         for count in degrees:
             density = np.tensordot(density, hermite.functions(grid, count), axes=(0, 1))
-        found[place] = -cell * np.minimum(density, 0.0).sum()
-    return found
+        masses[index] = -cell * np.minimum(density, 0.0).sum()
+    return masses
 
 
 SOLVER = Solver(

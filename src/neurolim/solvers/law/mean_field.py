@@ -189,7 +189,7 @@ def solve(
         for var in outputs(model, options)
     }
     with np.errstate(all="ignore"):
-        found = solve_ivp(
+        path = solve_ivp(
             frame.slope,
             (0.0, float(times[-1])),
             frame.start(),
@@ -198,11 +198,11 @@ def solve(
             rtol=options["rtol"],
             atol=1e-4 * options["rtol"],
         )
-    if not found.success or found.y.shape[1] != times.size or not np.isfinite(found.y).all():
+    if not path.success or path.y.shape[1] != times.size or not np.isfinite(path.y).all():
         return Solution(arrays, np.array([Status.NOT_CONVERGED], np.int8))
     worst = 0.0
     arrays["covariance"][0] = 0.0
-    for t, y in enumerate(found.y.T):
+    for t, y in enumerate(path.y.T):
         nu, c, square = frame.unpack(y)
         means, _ = frame.means(y)
         worst = max(worst, float((np.abs(nu[:, [0, -1]]) / nu.max(axis=1)[:, None]).max()))

@@ -113,10 +113,10 @@ def _covariances(
 ) -> np.ndarray:
     """Return the covariance [time, d, d] of dx = generator x dt + dW, Cov(dW) = noise dt."""
     growth, gained = _step(generator, noise, h)
-    found = [start]
+    covariances = [start]
     for _ in range(records):
-        found.append(gained + _carried(growth, found[-1]))
-    return np.stack(found)
+        covariances.append(gained + _carried(growth, covariances[-1]))
+    return np.stack(covariances)
 
 
 def _means(
@@ -127,10 +127,10 @@ def _means(
     affine = np.zeros((d + 1, d + 1))
     affine[:d, :d], affine[:d, d] = slope, constant
     growth, _ = _step(affine, np.zeros_like(affine), h)
-    found = [np.append(start, 1.0)]
+    means = [np.append(start, 1.0)]
     for _ in range(records):
-        found.append(found[-1] + growth @ found[-1])
-    return np.stack(found)[:, :d]
+        means.append(means[-1] + growth @ means[-1])
+    return np.stack(means)[:, :d]
 
 
 def solve(

@@ -114,14 +114,14 @@ class _Potential:
         """Return mean fields [P, d + n_fields] and mean drifts [P]."""
         field = self.field
         q, c, square = self.unpack(state)
-        found = field.means(c, np.zeros((field.count, field.network.n_fields)))
+        values = field.means(c, np.zeros((field.count, field.network.n_fields)))
         drifts = np.empty(field.count)
         for s in range(field.count):
             places, weights = self.law(q[s], float(np.sqrt(square[s])))
-            drift, sent = field.local(s, c[s] + places, found)
-            found[s, field.d :] = weights @ sent
+            drift, sent = field.local(s, c[s] + places, values)
+            values[s, field.d :] = weights @ sent
             drifts[s] = weights @ drift
-        return found, drifts
+        return values, drifts
 
     def slope(self, t: float, state: np.ndarray) -> np.ndarray:
         """Return the time derivative of (q, c, log theta^2)."""
@@ -189,7 +189,7 @@ def solve(
         return Solution(arrays, np.array([Status.OUT_OF_DOMAIN], np.int8))
     with np.errstate(all="ignore"):
         try:
-            found = solve_ivp(
+            path = solve_ivp(
                 equation.slope,
                 (0.0, float(times[-1])),
                 equation.start(),
@@ -200,10 +200,10 @@ def solve(
             )
         except ValueError:  # the spline refuses numbers that are not finite
             return Solution(arrays, np.array([Status.DIVERGED], np.int8))
-    if not found.success or found.y.shape[1] != times.size or not np.isfinite(found.y).all():
+    if not path.success or path.y.shape[1] != times.size or not np.isfinite(path.y).all():
         return Solution(arrays, np.array([Status.NOT_CONVERGED], np.int8))
     arrays["covariance"][0] = 0.0
-    for t, state in enumerate(found.y.T):
+    for t, state in enumerate(path.y.T):
         q, c, square = equation.unpack(state)
         arrays["mean"][0, t] = field.means(c, np.zeros((field.count, field.network.n_fields)))[
             :, : field.d

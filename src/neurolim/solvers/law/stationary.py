@@ -138,12 +138,12 @@ class _Law:
     def moments(self, means: np.ndarray) -> np.ndarray:
         """Return the mean voltages and fields [P, 1 + n_fields] of the laws in these means."""
         nodes, density, _ = self(means)
-        found = np.empty((self.field.count, 1 + self.field.network.n_fields))
+        values = np.empty((self.field.count, 1 + self.field.network.n_fields))
         for s in range(self.field.count):
             _, sent = self.field.local(s, nodes[s], means)
-            found[s, 0] = _integral(density[s] * nodes[s], nodes[s])
-            found[s, 1:] = [_integral(density[s] * column, nodes[s]) for column in sent.T]
-        return found
+            values[s, 0] = _integral(density[s] * nodes[s], nodes[s])
+            values[s, 1:] = [_integral(density[s] * column, nodes[s]) for column in sent.T]
+        return values
 
 
 def _integral(values: np.ndarray, nodes: np.ndarray) -> Any:

@@ -62,7 +62,7 @@ _MOST_STARTS = 1000
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return the points, sorted by the first population's voltage, NaN where there are fewer."""
     point, mode = ("branch", "site"), ("branch", "mode")
-    found = (
+    quantities = (
         Var("points", "1", "number of balance points", (), "int32"),
         Var("balance_state", "state", "balance point", ("branch", "site", "variable")),
         Var("pull", "1/time", "gamma A, rate of the pull to the balance voltage", point),
@@ -92,7 +92,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         ),
         Var("attained", "1", "branch reached from the initial state, -1 if none", (), "int32"),
     )
-    return tuple(replace(var, gaps="branch" in var.dims) for var in found)
+    return tuple(replace(var, gaps="branch" in var.dims) for var in quantities)
 
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
@@ -142,15 +142,15 @@ def find_points(network: Network, low: float, high: float, per_axis: int) -> np.
     count, d = network.count, network.d
     span = high - low
     grid = low + span * starting_values(count, per_axis)
-    found: list[np.ndarray] = []
+    points: list[np.ndarray] = []
     for start in grid:
         point = _newton(network, _at_rest(network, start), span)
         if point is None or (point[:, 0] < low - _SAME).any() or (point[:, 0] > high + _SAME).any():
             continue
-        if all(np.abs(point - other).max() > _SAME * span for other in found):
-            found.append(point)
-    found.sort(key=lambda point: tuple(point[:, 0]))
-    return np.array(found).reshape(-1, count, d)
+        if all(np.abs(point - other).max() > _SAME * span for other in points):
+            points.append(point)
+    points.sort(key=lambda point: tuple(point[:, 0]))
+    return np.array(points).reshape(-1, count, d)
 
 
 def starting_values(count: int, per_axis: int) -> np.ndarray:
@@ -277,7 +277,7 @@ def solve(
     if reversal.size == 0:  # no synapse opens at any voltage that a number can hold
         reversal = np.array([-1.0, 1.0])
     low, high = float(reversal.min()), float(reversal.max())
-    found = find_points(network, low, high, options["starts"])
+    points = find_points(network, low, high, options["starts"])
     axes = {name: len(coord.values) for name, coord in coords(model, params, options).items()}
     arrays: dict[str, np.ndarray] = {}
     for var in outputs(model, options):
@@ -285,21 +285,21 @@ def solve(
         empty = np.nan if var.dtype == "float64" else -1
         arrays[var.name] = np.full(shape, empty, dtype=var.dtype)
     status = Status.OK
-    if len(found) == 0:
+    if len(points) == 0:
         status = Status.NOT_CONVERGED
-    elif len(found) > options["branches"] or _silent(network, found[0]):
+    elif len(points) > options["branches"] or _silent(network, points[0]):
         status = Status.OUT_OF_DOMAIN
     else:
-        for branch, point in enumerate(found):
+        for branch, point in enumerate(points):
             for name, value in describe_point(network, point).items():
                 arrays[name][0, branch] = value
         origin = tuple(0.0 for _ in model.state)
         end = layer_end(
             network, np.array([model.equations.initial(origin, p) for p in sites.params])
         )
-        distance = np.abs(found[:, :, 0] - end[:, 0]).max(axis=1)
+        distance = np.abs(points[:, :, 0] - end[:, 0]).max(axis=1)
         near = int(np.argmin(distance))
-        arrays["points"][0] = len(found)
+        arrays["points"][0] = len(points)
         if distance[near] < 1e-3 * (high - low):
             arrays["attained"][0] = near
     return Solution(arrays, np.array([status], np.int8))

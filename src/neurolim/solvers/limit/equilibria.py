@@ -27,6 +27,7 @@ from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, V
 from neurolim.numerics import closure, cycles, planar
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.collocation import ContinuationError, Cycle
+from neurolim.numerics.flow import Flow
 from neurolim.numerics.planar import Equilibrium, Plane
 from neurolim.numerics.return_map import Attractor, follow, stable_cycles
 from neurolim.provenance import code_digest
@@ -78,7 +79,7 @@ OPTIONS = (
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return equilibria, attractors and bifurcation currents, and what the options ask for."""
-    found = [
+    quantities = [
         Var(
             "equilibrium",
             "state",
@@ -116,9 +117,11 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         ),
     ]
     if options["margin"] > 0.0:
-        found.append(Var("robust", "1", "1 if the class is the same within the margin", (), "int8"))
+        quantities.append(
+            Var("robust", "1", "1 if the class is the same within the margin", (), "int8")
+        )
     if options["branch"] > 0:
-        found.append(
+        quantities.append(
             Var(
                 "cycle_branch",
                 "1",
@@ -128,7 +131,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             )
         )
     if options["curves"] > 0:
-        found += [
+        quantities += [
             Var(
                 "separatrix",
                 "state",
@@ -139,13 +142,15 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             Var("nullcline", "state", "v, f(v) + I, (b v + c)/a", ("curve_point", "curve_value")),
         ]
     if options["trajectory"]:
-        found.append(Var("mean", "state", "trajectory of the limit", ("time", "site", "variable")))
-    return tuple(found)
+        quantities.append(
+            Var("mean", "state", "trajectory of the limit", ("time", "site", "variable"))
+        )
+    return tuple(quantities)
 
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return the coordinates of the outputs."""
-    found = {
+    axes = {
         "variable": Coord(tuple(var.name for var in model.state), "1", "state variable"),
         "equilibria": Coord(tuple(float(k) for k in range(MAX_EQUILIBRIA))),
         "part": Coord(("real", "imaginary")),
@@ -153,15 +158,15 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
         "bifurcation": Coord(BIFURCATIONS),
     }
     if options["branch"] > 0:
-        found["branch_point"] = Coord(tuple(float(k) for k in range(options["branch"])))
-        found["branch_value"] = Coord(_BRANCH)
+        axes["branch_point"] = Coord(tuple(float(k) for k in range(options["branch"])))
+        axes["branch_value"] = Coord(_BRANCH)
     if options["curves"] > 0:
-        found["curve_point"] = Coord(tuple(float(k) for k in range(options["curves"])))
-        found["curve_value"] = Coord(("voltage", "v_nullcline", "w_nullcline"))
+        axes["curve_point"] = Coord(tuple(float(k) for k in range(options["curves"])))
+        axes["curve_value"] = Coord(("voltage", "v_nullcline", "w_nullcline"))
     if options["trajectory"]:
-        found["time"] = Coord(tuple(record_times(options)), "time", "time")
-        found["site"] = Coord(model.sites(params).labels, "1", "site")
-    return found
+        axes["time"] = Coord(tuple(record_times(options)), "time", "time")
+        axes["site"] = Coord(model.sites(params).labels, "1", "site")
+    return axes
 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
@@ -208,13 +213,14 @@ def solve(
     arrays [1, ...] as in ``outputs``, NaN where something does not exist; OUT_OF_DOMAIN without
     an equilibrium, NOT_CONVERGED if the branch of cycles could not be continued at all.
     """
-    plane, current, network, p = plane_of(model, params)
+    planar_network = plane_of(model, params)
+    plane, current, network, p, scale = planar_network
     kind, rest, turning = limit_class(plane, current)
     equilibrium = np.full((MAX_EQUILIBRIA, 2), np.nan)
     stability = np.full(MAX_EQUILIBRIA, -1, np.int8)
     eigenvalue = np.full((MAX_EQUILIBRIA, 2), np.nan)
     for k, point in enumerate(rest[:MAX_EQUILIBRIA]):
-        equilibrium[k] = point.v, point.w
+        equilibrium[k] = point.v, point.w / scale
         stability[k] = 2 if point.saddle else int(point.stable)
         leading = point.eigenvalues[0]
         eigenvalue[k] = leading.real, leading.imag
@@ -242,15 +248,18 @@ def solve(
         if np.isnan(arrays["cycle_branch"]).all() and planar.hopf_points(plane):
             status = Status.NOT_CONVERGED
     if options["curves"] > 0:
-        arrays["separatrix"] = _border(plane, current, rest, options["curves"])
+        border = _border(plane, current, rest, options["curves"])
+        arrays["separatrix"] = border * planar_network.units
         v = np.linspace(-3.0, 6.0, options["curves"])
         straight = np.full_like(v, np.nan)  # vertical without decay, so no function of v
         if plane.a > 0.0:
             straight = (plane.b * v + plane.c) / plane.a
-        arrays["nullcline"] = np.stack([v, polyval(v, plane.f) + current, straight], axis=1)
+        curved = polyval(v, plane.f) + current
+        arrays["nullcline"] = np.stack([v, curved / scale, straight / scale], axis=1)
     if options["trajectory"]:
+        flow = Flow(model, p, float(model.sites(params).coupling[0, 0]))
         path = solve_ivp(
-            lambda t, x: planar.velocity(plane, current, x),
+            lambda t, x: flow(x),
             (0.0, options["t_end"]),
             np.array(model.equations.initial((0.0, 0.0), p)),
             "DOP853",
@@ -259,11 +268,11 @@ def solve(
             atol=1e-10,
         )
         arrays["mean"] = path.y.T[:, None, :]
-    found = {name: np.asarray(array)[None] for name, array in arrays.items()}
+    results = {name: np.asarray(array)[None] for name, array in arrays.items()}
     if status != Status.OK:
-        for array in found.values():
+        for array in results.values():
             array[...] = np.nan if array.dtype.kind == "f" else -1
-    return Solution(found, np.array([status], np.int8))
+    return Solution(results, np.array([status], np.int8))
 
 
 def _bifurcations(plane: Plane, network: closure.Network) -> np.ndarray:
@@ -309,10 +318,10 @@ def cycle_branch(plane: Plane, count: int) -> np.ndarray:
     current, lowest and highest voltage, period, 1 if stable [count, 5]; NaN where the branch has
     ended: in a homoclinic orbit (period beyond 1000), another Hopf point, or for want of points.
     """
-    found = np.full((count, len(_BRANCH)), np.nan)
+    rows = np.full((count, len(_BRANCH)), np.nan)
     points = planar.hopf_points(plane)
     if not points:
-        return found
+        return rows
     first = points[0]
 
     def field(x: np.ndarray, current: complex) -> np.ndarray:
@@ -331,10 +340,10 @@ def cycle_branch(plane: Plane, count: int) -> np.ndarray:
         )
         for k, cycle in enumerate(branch):
             attracts = cycles.divergence(field, cycle) < 0.0
-            found[k] = cycle.parameter, *cycle.extent(), cycle.period, attracts
+            rows[k] = cycle.parameter, *cycle.extent(), cycle.period, attracts
     except ContinuationError:
         pass  # what was found before the branch became too steep to follow stays
-    return found
+    return rows
 
 
 def _border(plane: Plane, current: float, rest: list[Equilibrium], count: int) -> np.ndarray:

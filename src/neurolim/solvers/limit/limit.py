@@ -82,9 +82,9 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return time, site and variable."""
-    found = state_coords(model, params, options)
-    del found["variable_b"]
-    return found
+    axes = state_coords(model, params, options)
+    del axes["variable_b"]
+    return axes
 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
@@ -183,8 +183,8 @@ class _Points:
         products = [tuple(places[n] for n in pair) for pair in structure_of(model).products]
         self.n_products = len(products)
         self.products = [
-            (products.index(pair), place)
-            for place, pair in enumerate(self.pairs)
+            (products.index(pair), number)
+            for number, pair in enumerate(self.pairs)
             if pair in products
         ]
         self.plain = None
@@ -210,8 +210,8 @@ class _Points:
         if self.plain is not None:
             return np.diag(self.plain[s])
         columns = amplitudes(self.model)(t, at.x, at.m, at.c, at.p)
-        found: np.ndarray = columns @ columns.T
-        return found
+        intensity: np.ndarray = columns @ columns.T
+        return intensity
 
     def at(self, x: np.ndarray) -> list[_Point]:
         """Return what the sites see when they sit at x [site, d]."""
@@ -223,19 +223,19 @@ class _Points:
             ]
         )
         inputs = self.sites.coupling @ means
-        found = []
+        points = []
         for p, row, m, c in zip(
             self.sites.params, states, means.tolist(), inputs.tolist(), strict=True
         ):
             m, c = tuple(m), tuple(c)
             rates = (np.array(part, dtype=float) for part in self.model.equations.relax(m, c, p))
-            found.append(_Point(p, row, m, c, *rates))
-        return found
+            points.append(_Point(p, row, m, c, *rates))
+        return points
 
     def own(self, t: float, at: _Point) -> np.ndarray:
         """Return d drift / d x [d, d] at given means."""
-        found = self.slopes.drift_x(at.x, at.m, at.c, at.p, t)
-        return np.array(found, dtype=float).reshape(self.d, self.d)
+        slopes = self.slopes.drift_x(at.x, at.m, at.c, at.p, t)
+        return np.array(slopes, dtype=float).reshape(self.d, self.d)
 
     def slope(self, t: float, flat: np.ndarray) -> np.ndarray:
         """Return the time derivative of points, variances, shifts and covariances, flat."""
@@ -249,8 +249,8 @@ class _Points:
             motion[s] = np.array(drift) + at.pull * (at.target - x[s])
             own = self.own(t, at)
             widening[s], turning[s] = self.spreading(s, t, at, own, variance[s], mixed[s])
-            here = (at.x, at.m, at.c, at.p, t)
-            bends = self.slopes.drift_xx(*here), self.slopes.drift_mixed(*here)
+            arguments = (at.x, at.m, at.c, at.p, t)
+            bends = self.slopes.drift_xx(*arguments), self.slopes.drift_mixed(*arguments)
             push[s] = self.excess(*bends, at, variance[s], mixed[s])
             push[s] += own @ shift[s] - at.pull * shift[s] + self.carried(t, at, *moved[s])
         return np.concatenate([motion.ravel(), widening.ravel(), push.ravel(), turning.ravel()])
@@ -280,10 +280,10 @@ class _Points:
 
     def covariance(self, variance: np.ndarray, mixed: np.ndarray) -> np.ndarray:
         """Return the covariance [d, d] of a site: its variances and what is carried beside."""
-        found = np.diag(variance)
+        matrix = np.diag(variance)
         for (i, j), value in zip(self.pairs, mixed, strict=True):
-            found[i, j] = found[j, i] = value
-        return found
+            matrix[i, j] = matrix[j, i] = value
+        return matrix
 
     def excess(
         self,
@@ -296,11 +296,11 @@ class _Points:
         """Return what the width of the law adds to the means of functions with these curvatures."""
         held = at.pull + at.gap > 0.0
         bend = np.array(second, dtype=float).reshape(-1, self.d)
-        found: np.ndarray = 0.5 * bend @ np.where(held, variance, 0.0)
-        slopes = np.array(products, dtype=float).reshape(len(found), self.n_products)
-        for product, place in self.products:
-            found = found + slopes[:, product] * mixed[place]
-        return found
+        drift: np.ndarray = 0.5 * bend @ np.where(held, variance, 0.0)
+        slopes = np.array(products, dtype=float).reshape(len(drift), self.n_products)
+        for product, number in self.products:
+            drift = drift + slopes[:, product] * mixed[number]
+        return drift
 
     def felt(
         self, points: list[_Point], variance: np.ndarray, shift: np.ndarray, mixed: np.ndarray
@@ -311,9 +311,9 @@ class _Points:
         """
         means = []
         for s, (at, moved) in enumerate(zip(points, shift, strict=True)):
-            here = (at.x, at.m, at.c, at.p)
-            sent = np.array(self.slopes.field_x(*here), dtype=float)
-            bends = self.slopes.field_xx(*here), self.slopes.field_mixed(*here)
+            arguments = (at.x, at.m, at.c, at.p)
+            sent = np.array(self.slopes.field_x(*arguments), dtype=float)
+            bends = self.slopes.field_xx(*arguments), self.slopes.field_mixed(*arguments)
             change = sent.reshape(-1, self.d) @ moved
             change = change + self.excess(*bends, at, variance[s], mixed[s])
             means.append(np.concatenate([moved, change]))
@@ -321,32 +321,33 @@ class _Points:
 
     def carried(self, t: float, at: _Point, dm: np.ndarray, dc: np.ndarray) -> np.ndarray:
         """Return the change [d] of drift + pull (target - x) by changes of means and inputs."""
-        found = np.zeros(self.d)
-        here = (at.x, at.m, at.c, at.p, t)
+        velocity = np.zeros(self.d)
+        arguments = (at.x, at.m, at.c, at.p, t)
         slopes = self.slopes
         for change, parts in (
             (dm, (slopes.drift_m, slopes.current_m, slopes.pull_m)),
             (dc, (slopes.drift_c, slopes.current_c, slopes.pull_c)),
         ):
             drift, current, pull = (
-                np.array(part(*here), dtype=float).reshape(self.d, -1) @ change for part in parts
+                np.array(part(*arguments), dtype=float).reshape(self.d, -1) @ change
+                for part in parts
             )
-            found += drift + current - pull * np.array(at.x)
-        return found
+            velocity += drift + current - pull * np.array(at.x)
+        return velocity
 
     def widening(
         self, t: float, x: np.ndarray, variance: np.ndarray, mixed: np.ndarray
     ) -> np.ndarray:
         """Return the first-order relative change [site, d] of the variances held by gaps."""
-        found = np.full_like(x, np.nan)
+        factors = np.full_like(x, np.nan)
         for s, at in enumerate(self.at(x)):
             own, free = self.own(t, at), at.gap == 0.0
             noise, around = self.noise(s, t, at), self.covariance(variance[s], mixed[s])
             for k in np.flatnonzero((at.gap > 0.0) & (np.diag(noise) > 0.0)):
                 slopes = np.where(free, own[k], 0.0)
                 carried = slopes @ around @ slopes + slopes @ noise[k]
-                found[s, k] = (own[k, k] + 2.0 * carried / noise[k, k]) / at.gap[k]
-        return found
+                factors[s, k] = (own[k, k] + 2.0 * carried / noise[k, k]) / at.gap[k]
+        return factors
 
 
 SOLVER = Solver(

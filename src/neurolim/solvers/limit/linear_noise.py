@@ -134,14 +134,17 @@ class _Linearised(LinearFlow):
         d = self.d
         x = tuple(flat[:d].tolist())
         own, of_mean = flat[d:].reshape(2, d, d)
-        here = self.at(t, x)
-        mean_slope, own_slope = here.own + here.felt @ here.carried, here.own - np.diag(here.gap)
+        linearised = self.at(t, x)
+        mean_slope, own_slope = (
+            linearised.own + linearised.felt @ linearised.carried,
+            linearised.own - np.diag(linearised.gap),
+        )
         of_own, of_all = self.intensities(t, x, own, of_mean)
         widening = own_slope @ own
         widening = widening + widening.T + of_own
         wandering = mean_slope @ of_mean
         wandering = wandering + wandering.T + of_all
-        return np.concatenate([here.motion, widening.ravel(), wandering.ravel()])
+        return np.concatenate([linearised.motion, widening.ravel(), wandering.ravel()])
 
 
 def solve(

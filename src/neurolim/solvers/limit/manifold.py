@@ -40,9 +40,9 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return time, site and variable."""
-    found = state_coords(model, params, options)
-    del found["variable_b"]
-    return found
+    axes = state_coords(model, params, options)
+    del axes["variable_b"]
+    return axes
 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
@@ -102,17 +102,17 @@ def solve(
     mean = np.full((1, times.size, network.count, network.d), np.nan)
     failed = Solution({"mean": mean}, np.array([Status.NOT_CONVERGED], np.int8))
     # Newton's method starts from the voltages found last.
-    here = layer_end(network, start)
-    if np.abs(network.flow(here)[:, 0] / network.rates(here)[0]).max() > 1e-3:
+    state = layer_end(network, start)
+    if np.abs(network.flow(state)[:, 0] / network.rates(state)[0]).max() > 1e-3:
         return failed
 
     def slope(t: float, rest: np.ndarray) -> np.ndarray:
-        here[:, 1:] = rest.reshape(network.count, -1)
-        here[:, 0] = balanced_voltage(network, here)[:, 0]
-        return network.flow(here)[:, 1:].ravel()
+        state[:, 1:] = rest.reshape(network.count, -1)
+        state[:, 0] = balanced_voltage(network, state)[:, 0]
+        return network.flow(state)[:, 1:].ravel()
 
     try:
-        found = solve_ivp(
+        path = solve_ivp(
             slope,
             (0.0, float(times[-1])),
             start[:, 1:].ravel(),
@@ -120,13 +120,13 @@ def solve(
             rtol=options["rtol"],
             atol=1e-3 * options["rtol"],
         )
-        if not found.success or not np.isfinite(found.y).all():
+        if not path.success or not np.isfinite(path.y).all():
             return failed
-        here = layer_end(network, start)
-        for t, rest in enumerate(found.y.T):
-            here[:, 1:] = rest.reshape(network.count, -1)
-            here = balanced_voltage(network, here)
-            mean[0, t] = here
+        state = layer_end(network, start)
+        for t, rest in enumerate(path.y.T):
+            state[:, 1:] = rest.reshape(network.count, -1)
+            state = balanced_voltage(network, state)
+            mean[0, t] = state
     except np.linalg.LinAlgError:
         mean[:] = np.nan
         return failed

@@ -26,10 +26,8 @@ from numba import njit
 
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, StudyError, Var
 from neurolim.core.model import TIME
-from neurolim.numerics import closure
 from neurolim.numerics.cache import keep_compiled
 from neurolim.numerics.lowlevel import stack_array
-from neurolim.numerics.planar import Plane
 from neurolim.numerics.random import BLOCK, STREAM_INITIAL, STREAM_NOISE, normals
 from neurolim.provenance import code_digest
 from neurolim.solvers.parts.compiled import COMPILED
@@ -42,7 +40,7 @@ from neurolim.solvers.parts.needs import (
     few_nonlinear,
     one_site,
 )
-from neurolim.solvers.parts.plane import PLANE, plane_of, steepest
+from neurolim.solvers.parts.plane import PLANE, Planar, plane_of, steepest
 from neurolim.solvers.parts.times import TIME_OPTIONS, record_times, state_coords
 
 _LANES = 8
@@ -73,23 +71,23 @@ OPTIONS = (
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return the mean at the record times and, if asked for, its trace."""
-    found = [Var("mean", "state", "mean of the network", ("time", "site", "variable"))]
+    quantities = [Var("mean", "state", "mean of the network", ("time", "site", "variable"))]
     if options["trace_every"] > 0:
         dims = ("trace_time", "site", "variable")
-        found.append(Var("trace", "state", "mean of the network, every few steps", dims))
-    return tuple(found)
+        quantities.append(Var("trace", "state", "mean of the network, every few steps", dims))
+    return tuple(quantities)
 
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return time, site, variable and the times of the trace."""
-    found = state_coords(model, params, options)
-    del found["variable_b"]
+    axes = state_coords(model, params, options)
+    del axes["variable_b"]
     every = options["trace_every"]
     if every > 0:
         count = _steps(options)[1] // every
         times = np.arange(count + 1) * (every * options["dt"])
-        found["trace_time"] = Coord(tuple(times.tolist()), "time", "time of the trace")
-    return found
+        axes["trace_time"] = Coord(tuple(times.tolist()), "time", "time of the trace")
+    return axes
 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
@@ -109,9 +107,7 @@ def _steps(options: Mapping[str, Any]) -> tuple[int, int]:
     return stride, stride * options["records"]
 
 
-def _plane(
-    model: Model, params: Mapping[str, Any]
-) -> tuple[Plane, float, closure.Network, Any] | None:
+def _plane(model: Model, params: Mapping[str, Any]) -> Planar | None:
     """Return the planar system of a network, None where it is of another form."""
     if any(need.fault(model) for need in PLANE):
         return None
@@ -143,7 +139,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
         raise StudyError("dt", "more than 2^34 steps", "a longer step, or a shorter run repeated")
     if planar is None or not _wide(options):
         return
-    plane, _, network, _ = planar
+    plane, network = planar.plane, planar.network
     if network.coupling <= steepest(plane):
         raise StudyError(
             "model",
@@ -217,9 +213,9 @@ def _run(
                 y[:, r] = column
         for r in range(count, _LANES):
             z[:, r], y[:, r] = z[:, count - 1], y[:, count - 1]
-        for place in range(min(_BATCH, steps - batch)):
+        for row in range(min(_BATCH, steps - batch)):
             for lane in range(_LANES):
-                push[0, lane], push[1, lane] = force_v * z[place, lane], force_w * y[place, lane]
+                push[0, lane], push[1, lane] = force_v * z[row, lane], force_w * y[row, lane]
                 slope[0, lane] = slope[1, lane] = total[0, lane] = total[1, lane] = 0.0
             for stage in range(4):
                 reach = h if stage == 3 else (0.5 * h if stage > 0 else 0.0)
@@ -253,7 +249,7 @@ keep_compiled(_run, code_digest(__name__))
 
 def _simulate_plane(
     model: Model,
-    planar: tuple[Plane, float, closure.Network, Any],
+    planar: Planar,
     options: Mapping[str, Any],
     key: int,
     replicas: range,
@@ -261,7 +257,7 @@ def _simulate_plane(
     trace: np.ndarray,
 ) -> None:
     """Fill mean [replicas, records + 1, 2] and trace [replicas, samples, 2] of a planar network."""
-    plane, current, network, p = planar
+    plane, current, network, p, scale = planar
     f = (*plane.f, *(0.0,) * (8 - len(plane.f)))
     f = (f[0] + current, *f[1:])
     half_noise = 0.5 * network.sigma**2 if _wide(options) else 0.0
@@ -272,14 +268,17 @@ def _simulate_plane(
     for i, replica in enumerate(replicas):
         normals(z, 0, np.uint64(key), replica, 0, STREAM_INITIAL)
         normals(y, 0, np.uint64(key), replica, 0, STREAM_INITIAL + 1)
-        start[i] = model.equations.initial((z[0] / root_n, y[0] / root_n), p)
+        v, w = model.equations.initial((z[0] / root_n, y[0] / root_n), p)
+        start[i] = v, scale * w
     for i in range(0, n_replicas, _LANES):
-        here = slice(i, min(i + _LANES, n_replicas))
+        lanes = slice(i, min(i + _LANES, n_replicas))
         _run(
-            start[here], f, plane.a, plane.b, plane.c, network.coupling, half_noise,
+            start[lanes], f, plane.a, plane.b, plane.c, network.coupling, half_noise,
             network.sigma / root_n, network.sigma_w / root_n, options["dt"], _steps(options)[0],
-            options["trace_every"], np.uint64(key), replicas[i], mean[here], trace[here],
+            options["trace_every"], np.uint64(key), replicas[i], mean[lanes], trace[lanes],
         )  # fmt: skip
+    mean *= planar.units
+    trace *= planar.units
 
 
 def solve(

@@ -145,7 +145,7 @@ OPTIONS = (
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return distances between the copies, moments of each copy, and recorded pairs."""
     by_variable = ("time", "site", "variable")
-    found = [
+    quantities = [
         Var("distance", "state", "mean |difference| of the copies", by_variable),
         Var("distance_squared", "state^2", "mean squared difference of the copies", by_variable),
         Var("weighted_distance", "state", "mean weighted norm of the difference", ("time",)),
@@ -166,17 +166,17 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         ),
     ]
     if options["samples"]:
-        found.append(Var("sample", "state", "first neurons", ("copy", *by_variable, "pair")))
-    return tuple(found)
+        quantities.append(Var("sample", "state", "first neurons", ("copy", *by_variable, "pair")))
+    return tuple(quantities)
 
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return time, site, both variable coordinates, copy and recorded pair."""
-    found = state_coords(model, params, options)
-    found["copy"] = Coord(("first", "second"), "1", "copy of the network")
+    axes = state_coords(model, params, options)
+    axes["copy"] = Coord(("first", "second"), "1", "copy of the network")
     if options["samples"]:
-        found["pair"] = Coord(tuple(float(i) for i in range(options["samples"])), "1", "pair")
-    return found
+        axes["pair"] = Coord(tuple(float(i) for i in range(options["samples"])), "1", "pair")
+    return axes
 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:
@@ -268,14 +268,14 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
 
 def _coupled(model: Model, sites: Sites, options: Mapping[str, Any]) -> bool:
     """Return whether linear couplings act; one neuron has no gap junctions."""
-    found = structure_of(model)
+    structure = structure_of(model)
     alone = options["n_neurons"] == 1 and not options["limit_copy"]
-    if "coupling" in found.untraceable:
+    if "coupling" in structure.untraceable:
         return True
-    if not any(found.pulled) and (alone or not any(found.gapped)):
+    if not any(structure.pulled) and (alone or not any(structure.gapped)):
         return False
     # Affine rates vanish everywhere if they and their slopes vanish once.
-    if found.rates_bend:
+    if structure.rates_bend:
         return True
     slopes, n_means = derivatives_of(model), len(model.means)
     x, means = (0.0,) * len(model.state), (1.0,) * n_means

@@ -107,7 +107,7 @@ _SECONDS_PER_CALL = 1.0
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return the recorded quantities; the histogram only where the limit law is known."""
-    found = [
+    quantities = [
         Var("mean", "state", "mean of the site", ("time", "site", "variable")),
         Var(
             "covariance",
@@ -126,7 +126,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         ),
     ]
     if model.equations.profile is not None:
-        found += [
+        quantities += [
             Var(
                 "scale",
                 "state",
@@ -142,31 +142,35 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             ),
         ]
     if options["trace_every"] > 0:
-        found.append(Var("trace", "state", "mean of the site", ("trace_time", "site", "variable")))
+        quantities.append(
+            Var("trace", "state", "mean of the site", ("trace_time", "site", "variable"))
+        )
     if options["states"]:
-        found.append(Var("state", "state", "every neuron", ("time", "site", "variable", "neuron")))
-    return tuple(found)
+        quantities.append(
+            Var("state", "state", "every neuron", ("time", "site", "variable", "neuron"))
+        )
+    return tuple(quantities)
 
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return time, site, variable and bin coordinates."""
-    found = state_coords(model, params, options)
-    found["moment"] = Coord(tuple(float(q) for q in ORDERS), "1", "order of the central moment")
-    found["probability"] = Coord(PROBABILITIES, "1", "probability below the quantile")
+    axes = state_coords(model, params, options)
+    axes["moment"] = Coord(tuple(float(q) for q in ORDERS), "1", "order of the central moment")
+    axes["probability"] = Coord(PROBABILITIES, "1", "probability below the quantile")
     if options["trace_every"] > 0:
         step = options["dt"] * options["trace_every"]
         samples = steps_per_record(options) * options["records"] // options["trace_every"]
-        found["trace_time"] = Coord(tuple(k * step for k in range(samples + 1)), "time", "time")
+        axes["trace_time"] = Coord(tuple(k * step for k in range(samples + 1)), "time", "time")
     if options["states"]:
-        found["neuron"] = Coord(tuple(float(i) for i in range(options["n_neurons"])), "1", "neuron")
+        axes["neuron"] = Coord(tuple(float(i) for i in range(options["n_neurons"])), "1", "neuron")
     if model.equations.profile is not None:
         low, width, bins = _bins(options)
-        found["bin"] = Coord(
+        axes["bin"] = Coord(
             tuple(float(low + (i + 0.5) * width) for i in range(bins)),
             "scale",
             "bin centre of (x - site mean)/scale",
         )
-    return found
+    return axes
 
 
 def _step_seconds(model: Model, sites: Sites, options: Mapping[str, Any]) -> float:

@@ -127,7 +127,7 @@ def _scaled(model: Model) -> int | None:
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return moments; currents where there are synapses; a histogram where there is a scale."""
     site = ("time", "site")
-    found = [
+    quantities = [
         Var("mean", "state", "mean of the site", (*site, "variable")),
         Var(
             "covariance",
@@ -137,7 +137,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         ),
     ]
     if _excited(model) is not None:
-        found += [
+        quantities += [
             Var("excitation", "1/time", "mean depolarising synaptic current", site),
             Var("inhibition", "1/time", "mean hyperpolarising synaptic current", site),
             Var("neuron_index", "1", "mean over neurons of |E+I|/(|E|+|I|)", site),
@@ -145,7 +145,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             Var("target_variance", "1", "variance over neurons of their own balance voltage", site),
         ]
     if _scaled(model) is not None:
-        found += [
+        quantities += [
             Var(
                 "scale",
                 "1",
@@ -162,20 +162,20 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             ),
         ]
     if options["states"]:
-        found.append(Var("state", "state", "every neuron", (*site, "variable", "neuron")))
-    return tuple(found)
+        quantities.append(Var("state", "state", "every neuron", (*site, "variable", "neuron")))
+    return tuple(quantities)
 
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return time, site, variable and bin coordinates."""
-    found = state_coords(model, params, options)
+    axes = state_coords(model, params, options)
     if _scaled(model) is not None:
         width = 2.0 * options["bin_range"] / options["bins"]
         centres = (-options["bin_range"] + (i + 0.5) * width for i in range(options["bins"]))
-        found["bin"] = Coord(tuple(centres), "scale", "bin centre of (v - site mean)/scale")
+        axes["bin"] = Coord(tuple(centres), "scale", "bin centre of (v - site mean)/scale")
     if options["states"]:
-        found["neuron"] = Coord(tuple(float(i) for i in range(options["n_neurons"])), "1", "neuron")
-    return found
+        axes["neuron"] = Coord(tuple(float(i) for i in range(options["n_neurons"])), "1", "neuron")
+    return axes
 
 
 def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> Cost:

@@ -36,22 +36,22 @@ class Network(NamedTuple):
 
 def planar_network(model: Model, params: Mapping[str, Any]) -> Network:
     """Return the numbers of the module equation of a network."""
-    found, zero = read_network(model, params), (0.0, 0.0)
-    v, w = found.order
+    network, zero = read_network(model, params), (0.0, 0.0)
+    v, w = network.order
     rows, slopes = model.sites(params).params, derivatives_of(model).drift_x
     # Constant: the same at the origin as anywhere.
     b = np.array([slopes(zero, zero, zero, row)[2 * w + v] for row in rows], dtype=float)
     return Network(
-        drift=found.drift,
-        order=found.order,
-        gap=found.gap,
-        sigma=found.sigma,
-        sigma_w=found.sigma_y[:, 0],
-        e=found.e[:, 0],
+        drift=network.drift,
+        order=network.order,
+        gap=network.gap,
+        sigma=network.sigma,
+        sigma_w=network.sigma_y[:, 0],
+        e=network.e[:, 0],
         b=b,
-        q=found.q[:, 0, 0],
-        mean=found.mean,
-        width=found.width,
+        q=network.q[:, 0, 0],
+        mean=network.mean,
+        width=network.width,
     )
 
 
@@ -82,11 +82,11 @@ class Means:
 
         self.network, self.closure = network, closure
         self.slope = closure.slope
-        found: Any = solve_ivp(
+        path: Any = solve_ivp(
             self.slope, (0.0, t_end), closure.pack(start), method="LSODA", rtol=1e-10, atol=1e-13,
             dense_output=True,
         )  # fmt: skip
-        self.success, self.path = bool(found.success), found.sol
+        self.success, self.path = bool(path.success), path.sol
 
     def __call__(self, t: float) -> Background:
         """Return the background at a time [T] of the path."""
@@ -97,7 +97,7 @@ class Means:
         step = 1e-5
         later = self.means(self.slope(t, flat + step * rate))
         moved = mean + step * velocity
-        here = self.network.drift(mean[:, :1], mean)[0][:, 0]
+        drift = self.network.drift(mean[:, :1], mean)[0][:, 0]
         there = (
             self.network.drift(mean[:, :1], moved)[0][:, 0] - self.network.e * (moved - mean)[:, 1]
         )
@@ -110,8 +110,8 @@ class Means:
             mean,
             velocity,
             (later - velocity)[:, 0] / step,
-            (there - here) / step,
-            velocity[:, 0] - here,
+            (there - drift) / step,
+            velocity[:, 0] - drift,
             np.sqrt(r2),
         )
 

@@ -99,11 +99,11 @@ class Network:
     def bend(self, x: np.ndarray) -> np.ndarray:
         """Return d^2 field / d v^2 [P, n_fields]."""
         zero = tuple(self.still[0])
-        found = [
+        slopes = [
             self.curvature(tuple(row), zero, zero, p)[:: self.d]
             for row, p in zip(x.tolist(), self.sites.params, strict=True)
         ]
-        return np.array(found, dtype=float).reshape(self.count, self.n_fields)
+        return np.array(slopes, dtype=float).reshape(self.count, self.n_fields)
 
 
 def layer_end(network: Network, x: np.ndarray) -> np.ndarray:

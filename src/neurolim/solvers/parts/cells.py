@@ -79,10 +79,10 @@ def feels_means(model: Model, known: Callable[[], bool]) -> bool:
     known : says whether a slope with respect to a mean is not zero anywhere; asked only where the
         drift is affine in the means, so that slopes at one value of them tell
     """
-    found = structure_of(model)
-    if not any(name.startswith(("m.", "c.")) for names in found.depends for name in names):
+    structure = structure_of(model)
+    if not any(name.startswith(("m.", "c.")) for names in structure.depends for name in names):
         return False
-    return bool(found.means_bend) or known()
+    return bool(structure.means_bend) or known()
 
 
 def top_of(model: Model, sites: Sites, reach: float) -> float:
@@ -249,8 +249,8 @@ class Grid:
 
         def flux(source: np.ndarray, left: np.ndarray, right: np.ndarray, rate: Any) -> None:
             """Move mass of the source cells from left to right at a rate."""
-            for place, sign in ((left, -1.0), (right, 1.0)):
-                rows.append(place.ravel())
+            for cells, sign in ((left, -1.0), (right, 1.0)):
+                rows.append(cells.ravel())
                 columns.append(source.ravel())
                 values.append(sign * np.broadcast_to(rate, source.shape).ravel())
 
@@ -273,8 +273,8 @@ class Grid:
 
     def means(self, masses: np.ndarray) -> np.ndarray:
         """Return the means of state variables and fields under cell masses [n_means]."""
-        found: np.ndarray = self.observed @ masses / masses.sum()
-        return found
+        averages: np.ndarray = self.observed @ masses / masses.sum()
+        return averages
 
     def moments(self, masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean [2] and covariance [2, 2] of the law with the given cell masses."""
@@ -294,13 +294,13 @@ class Grid:
         z = ndtri((np.arange(points) + 0.5) / points)
         states = np.array([model.equations.initial((a, b), p) for a in z for b in z])
         masses = np.zeros(self.shape)
-        place = []
+        corners = []
         for k, centres in enumerate((self.v, self.g)):
             x = (states[:, k] - centres[0]) / (centres[1] - centres[0])
             x = np.clip(x, 0.0, len(centres) - 1.0)
             i = np.minimum(x.astype(int), len(centres) - 2)
-            place.append((i, x - i))
-        (i, s), (j, t) = place
+            corners.append((i, x - i))
+        (i, s), (j, t) = corners
         for di, wi in ((0, 1 - s), (1, s)):
             for dj, wj in ((0, 1 - t), (1, t)):
                 np.add.at(masses, (i + di, j + dj), wi * wj)

@@ -29,12 +29,12 @@ class Uncompiled(NamedTuple):
 
     Parameters
     ----------
-    place : of the model, e.g. ``drift``
+    part : of the model, e.g. ``drift``
     at : file and line
     problem : in one line
     """
 
-    place: str
+    part: str
     at: str
     problem: str
 
@@ -58,13 +58,13 @@ def uncompiled(model: Model) -> Uncompiled | None:
         "p": model.numbers._fields,
     }
     typed = {name: NumbersType(names) for name, names in numbers.items()} | {"t": types.float64}
-    for place, term, _ in terms_of(model):
+    for part, term, _ in terms_of(model):
         if not callable(term):
             continue
         try:
             take(term).compile(tuple(typed[name] for name in arguments_of(term)))
         except Exception as error:  # whatever numba makes of a stranger's function
-            return Uncompiled(place, _at(term, error), _in_one_line(error))
+            return Uncompiled(part, _at(term, error), _in_one_line(error))
     if known:
         keep_text(mark, "")
     return None
@@ -93,8 +93,8 @@ def _at(term: Callable[..., Any], error: Exception) -> str:
 
 
 def _fault(model: Model) -> str:
-    found = uncompiled(model)
-    return f"{found.place} ({found.at}): {found.problem}" if found else ""
+    refused = uncompiled(model)
+    return f"{refused.part} ({refused.at}): {refused.problem}" if refused else ""
 
 
 COMPILED = Need("functions that numba can compile", _fault, ALLOWED)

@@ -34,13 +34,13 @@ class Widths(NamedTuple):
 
 def widths(model: Model, sites: Sites) -> Widths:
     """Return which variables of which sites keep a width in the limit."""
-    d, found = len(model.state), structure_of(model)
+    d, structure = len(model.state), structure_of(model)
     starts = [start_moments(model, p) for p in sites.params]
     states = [tuple(mean.tolist()) for mean, _ in starts]
     means = [(*x, *model.equations.field(x, p)) for x, p in zip(states, sites.params, strict=True)]
     inputs = sites.coupling @ np.array(means, dtype=float)
     # Rates that move may be zero at the start and open later.
-    late = np.array(found.relaxing) & found.rates_move
+    late = np.array(structure.relaxing) & structure.rates_move
     moving = [
         symbol
         for noise in model.noises
@@ -58,9 +58,9 @@ def widths(model: Model, sites: Sites) -> Widths:
                 reasons.setdefault(symbol, "has noise")
                 wide[s, k] = True
             elif not held[s, k] and starts[s][1][k, k] > 0.0:
-                alone = not found.depends[k] and model.equations.drift(x, m, c, p)[k] == 0.0
-                words = "differs from neuron to neuron" if alone else "starts with a spread"
-                reasons.setdefault(symbol, words)
+                alone = not structure.depends[k] and model.equations.drift(x, m, c, p)[k] == 0.0
+                reason = "differs from neuron to neuron" if alone else "starts with a spread"
+                reasons.setdefault(symbol, reason)
                 wide[s, k] = True
         _follow(model, held[s], wide[s], reasons)
     return Widths(held, wide, reasons)
@@ -77,40 +77,40 @@ def _follow(model: Model, held: np.ndarray, wide: np.ndarray, reasons: dict[str,
                 wide[k] = True
 
 
-def check_concentrates(model: Model, found: Widths) -> None:
+def check_concentrates(model: Model, spread: Widths) -> None:
     """Refuse a network whose law does not concentrate, and say why it does not.
 
     Parameters
     ----------
     model : the model
-    found : its ``widths``
+    spread : its ``widths``
 
     Raises
     ------
     StudyError : nothing is strong; something keeps a width and enters nonlinearly, or is reflected
     """
-    if not found.held.any() and found.wide.any():
+    if not spread.held.any() and spread.wide.any():
         rates = "their rates are 0" if any(structure_of(model).relaxing) else "no couplings"
         raise _spread(f"nothing is strong ({rates})", "GapJunctions or Synapses of a rate > 0")
-    for symbol in _bending(model, found):
-        reason = found.reasons[symbol]
+    for symbol in _bending(model, spread):
+        reason = spread.reasons[symbol]
         allowed = "no noise and no spread in it, drifts affine in it, or a coupling that holds it"
         if reason.startswith("differs"):
             allowed = "equal parameters: a spread of 0, or drifts affine in it"
         problem = f"{symbol} {reason}, nothing strong holds it, and it enters nonlinearly"
         raise _spread(problem, allowed)
     for k, var in enumerate(model.state):
-        if found.wide[:, k].any() and not (var.floor is None and var.ceiling is None):
-            problem = f"{var.symbol} {found.reasons[var.symbol]} and is reflected at a wall"
+        if spread.wide[:, k].any() and not (var.floor is None and var.ceiling is None):
+            problem = f"{var.symbol} {spread.reasons[var.symbol]} and is reflected at a wall"
             raise _spread(problem, "walls of variables that keep no width")
 
 
-def _bending(model: Model, found: Widths) -> Iterator[str]:
+def _bending(model: Model, spread: Widths) -> Iterator[str]:
     """Yield the variables that keep a width and enter otherwise than affinely, with one such."""
     names = [f"x.{symbol}" for symbol in model.symbols]
     for pair in structure_of(model).mixes:
         i, j = (names.index(name) for name in pair)
-        if (found.wide[:, i] & found.wide[:, j]).any():
+        if (spread.wide[:, i] & spread.wide[:, j]).any():
             yield model.symbols[i]
 
 
@@ -118,13 +118,13 @@ def _spread(problem: str, allowed: str) -> StudyError:
     return StudyError("model", f"the law does not concentrate: {problem}", allowed)
 
 
-def carried_pairs(model: Model, found: Widths) -> tuple[tuple[int, int], ...]:
+def carried_pairs(model: Model, spread: Widths) -> tuple[tuple[int, int], ...]:
     """Return the pairs of variables whose covariance enters the leading orders.
 
     Parameters
     ----------
     model : the model
-    found : its ``widths``
+    spread : its ``widths``
 
     Returns
     -------
@@ -133,7 +133,7 @@ def carried_pairs(model: Model, found: Widths) -> tuple[tuple[int, int], ...]:
     """
     structure, symbols = structure_of(model), model.symbols
     products = {tuple(symbols.index(name[2:]) for name in pair) for pair in structure.products}
-    wide, held = (np.atleast_1d(part.any(axis=0)) for part in (found.wide, found.held))
+    wide, held = (np.atleast_1d(part.any(axis=0)) for part in (spread.wide, spread.held))
     independent = model.initial is None or structure.normal
     joint = any(len(noise.parts) > 1 for noise in model.noises) or not independent
     among = [k for k in range(len(symbols)) if wide[k]]

@@ -79,8 +79,8 @@ class GapNetwork:
         x = np.repeat(means.T[:, :, None], v.shape[1], axis=2)
         x[self.order[0]] = v
         seen = means.T[:, :, None], (self.coupling @ means).T[:, :, None]
-        found = self.at_once(self.model.equations.drift, x, *seen, t=t)
-        return found[list(self.order)]
+        flow = self.at_once(self.model.equations.drift, x, *seen, t=t)
+        return flow[list(self.order)]
 
     def frame_variance(self, t: float, start: np.ndarray | None = None) -> np.ndarray:
         """Return s^2 [site]: ds^2/dt = sigma^2 - 2 gap s^2 from ``start``, or the initial law's."""

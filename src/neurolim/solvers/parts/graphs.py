@@ -112,7 +112,7 @@ def lay_wires(n_sites: int, n: int, options: Mapping[str, Any], key: int, replic
         sources, counts = _drawn(n_sites, n, kind, degree, key, replica)
         weight = np.array([1.0 / degree])
     ends = np.cumsum(counts.ravel()).reshape(counts.shape)
-    place = np.concatenate([(ends - counts)[..., :1], ends], axis=2)
+    starts = np.concatenate([(ends - counts)[..., :1], ends], axis=2)
     source = np.concatenate([np.zeros(0, np.int32), *sources]).astype(np.int32)
     inward = np.ones((n_sites, n))
     if along:
@@ -120,7 +120,7 @@ def lay_wires(n_sites: int, n: int, options: Mapping[str, Any], key: int, replic
         target = np.repeat(np.arange(counts.size), counts.ravel())
         sums = np.bincount(target, weights, minlength=counts.size).reshape(counts.shape)
         inward = np.array([sums[s, s] for s in range(n_sites)])
-    return Wires(source, place, weight, inward, kind == "all", along)
+    return Wires(source, starts, weight, inward, kind == "all", along)
 
 
 def _drawn(

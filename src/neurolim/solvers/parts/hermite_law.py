@@ -23,8 +23,8 @@ _SHARP = 1e-10
 def total_degrees(count: int, modes: int) -> np.ndarray:
     """Return the degrees [J, count] of all Hermite polynomials of y of total degree < modes."""
     grid = itertools.product(range(modes), repeat=count)
-    found = [degrees for degrees in grid if sum(degrees) < modes]
-    return np.array(found, dtype=int).reshape(len(found), count)
+    rows = [degrees for degrees in grid if sum(degrees) < modes]
+    return np.array(rows, dtype=int).reshape(len(rows), count)
 
 
 class Rest:
@@ -58,9 +58,9 @@ class Rest:
 
     def box(self, law: np.ndarray, modes: int) -> np.ndarray:
         """Return coefficients [.., J] by the degrees of every variable [.., modes ..]."""
-        found = np.zeros((*law.shape[:-1], *(modes,) * self.degrees.shape[1]))
-        found[(..., *self.degrees.T)] = law if self.degrees.shape[1] else law[..., 0]
-        return found
+        full = np.zeros((*law.shape[:-1], *(modes,) * self.degrees.shape[1]))
+        full[(..., *self.degrees.T)] = law if self.degrees.shape[1] else law[..., 0]
+        return full
 
 
 class Galerkin:
@@ -131,10 +131,10 @@ class Galerkin:
 
     def covariance(self, moments: np.ndarray) -> np.ndarray:
         """Return P [..., d - 1, d - 1] of moments [..., head]."""
-        found = np.empty((*moments.shape[:-1], self.d - 1, self.d - 1))
-        found[(..., *self.lower)] = moments[..., self.d :]
-        found[(..., *self.lower[::-1])] = moments[..., self.d :]
-        return found
+        matrix = np.empty((*moments.shape[:-1], self.d - 1, self.d - 1))
+        matrix[(..., *self.lower)] = moments[..., self.d :]
+        matrix[(..., *self.lower[::-1])] = moments[..., self.d :]
+        return matrix
 
     def excess(
         self, mean: np.ndarray, s: np.ndarray, marginal: np.ndarray, t: float = 0.0
@@ -148,8 +148,8 @@ class Galerkin:
 
     def between(self, function: np.ndarray) -> np.ndarray:
         """Return <function h_j h_k> [site, K, K] of a function at the nodes [site, n]."""
-        found: np.ndarray = (self.basis.T * (function * self.weights)[:, None, :]) @ self.basis
-        return found
+        matrix: np.ndarray = (self.basis.T * (function * self.weights)[:, None, :]) @ self.basis
+        return matrix
 
     def substep(self, flat: np.ndarray, t: float, h: float) -> np.ndarray:
         """Return the state after an Euler substep of size h, implicit in all that is stiff."""

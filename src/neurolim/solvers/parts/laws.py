@@ -65,13 +65,13 @@ def start_moments(model: Model, p: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def _moments_of_product(model: Model, p: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and covariance of variables that start independently."""
-    found = [
+    moments = [
         (value_of(var.start, p), value_of(var.spread, p) ** 2)
         if var.law is None
         else var.law.moments(p)
         for var in model.state
     ]
-    mean, variance = np.array(found, dtype=float).T
+    mean, variance = np.array(moments, dtype=float).T
     return mean, np.diag(variance)
 
 
@@ -87,11 +87,11 @@ def amplitudes(model: Model) -> Callable[..., np.ndarray]:
     units = [tuple(float(i == j) for i in range(count)) for j in range(count)]
     still = (0.0,) * d
 
-    def found(t: float, x: Any, m: Any, c: Any, p: Any) -> np.ndarray:
+    def columns_at(t: float, x: Any, m: Any, c: Any, p: Any) -> np.ndarray:
         columns = [kick(t, x, m, c, p, unit, 1.0, still) for unit in units]
         return np.array(columns, dtype=float).reshape(count, d).T
 
-    return found
+    return columns_at
 
 
 def intensity(model: Model, p: Any, common: bool = False) -> np.ndarray:
@@ -105,8 +105,8 @@ def intensity(model: Model, p: Any, common: bool = False) -> np.ndarray:
     d, zero = len(model.state), (0.0,) * len(model.means)
     chosen = [noise.common == common for noise in model.noises]
     columns = amplitudes(model)(0.0, (0.0,) * d, zero, zero, p)[:, np.array(chosen, dtype=bool)]
-    found: np.ndarray = columns @ columns.T
-    return found
+    matrix: np.ndarray = columns @ columns.T
+    return matrix
 
 
 class AtOnce:

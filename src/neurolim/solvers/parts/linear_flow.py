@@ -67,11 +67,11 @@ class LinearFlow:
         pull, target, gap = (
             np.array(part, dtype=float) for part in self.model.equations.relax(m, c, self.p)
         )
-        place = np.array(x)[:, None]
+        state = np.array(x)[:, None]
         felt = matrix(slopes.drift_m(*at)) + self.weight * matrix(slopes.drift_c(*at))
         felt += matrix(slopes.current_m(*at)) + self.weight * matrix(slopes.current_c(*at))
-        felt -= place * (matrix(slopes.pull_m(*at)) + self.weight * matrix(slopes.pull_c(*at)))
+        felt -= state * (matrix(slopes.pull_m(*at)) + self.weight * matrix(slopes.pull_c(*at)))
         drift = np.array(self.model.equations.drift(x, m, c, self.p, t), dtype=float)
-        motion = drift + pull * (target - place[:, 0])
+        motion = drift + pull * (target - state[:, 0])
         own = matrix(slopes.drift_x(*at)) - np.diag(pull)
         return Slopes(motion, own, felt, self.carried(at), gap)

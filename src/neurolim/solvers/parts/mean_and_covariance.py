@@ -88,14 +88,14 @@ def integrate(
     """
     times = np.array(record_times(options))
     lost = np.full((len(times), start.size), np.nan)
-    found: Any = None
+    path: Any = None
     # Every study with this solver loads this module to be checked, in every job; few solve.
     from scipy.integrate import solve_ivp
 
     # What integrators and model functions raise once numbers are no longer finite; LinAlgError is
     # a ValueError.
     with np.errstate(all="ignore"), contextlib.suppress(ArithmeticError, ValueError):
-        found = solve_ivp(
+        path = solve_ivp(
             slope,
             (0.0, float(times[-1])),
             start,
@@ -104,10 +104,10 @@ def integrate(
             rtol=options["rtol"],
             atol=options["atol"],
         )
-    if found is None:
+    if path is None:
         return lost, Status.DIVERGED
-    if not found.success or found.y.shape[1] != len(times):
+    if not path.success or path.y.shape[1] != len(times):
         return lost, Status.NOT_CONVERGED
-    if not np.isfinite(found.y).all():
+    if not np.isfinite(path.y).all():
         return lost, Status.DIVERGED
-    return found.y.T, Status.OK
+    return path.y.T, Status.OK

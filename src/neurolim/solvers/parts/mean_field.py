@@ -67,17 +67,17 @@ def _follows(model: Model, k: int, at: Any) -> bool:
 
     Where they enter affinely, slopes at one point tell; where not, algebra does.
     """
-    d, n_means, found = len(model.state), len(model.means), structure_of(model)
+    d, n_means, structure = len(model.state), len(model.means), structure_of(model)
     moving = (model.symbols[0], *(sent.name for sent in model.fields))
     names = {f"x.{moving[0]}"} | {f"{kind}.{name}" for kind in "mc" for name in moving}
-    if not names & set(found.depends[k]):
+    if not names & set(structure.depends[k]):
         return False
     slopes = derivatives_of(model)
     places = [k * n_means + model.means.index(name) for name in moving]
     felt = [part(*at)[i] for part in (slopes.drift_m, slopes.drift_c) for i in places]
     if slopes.drift_x(*at)[k * d] != 0.0 or any(felt):
         return True
-    return bool(names & set(found.bends[k])) and bool(names & set(entering(model, at[3], k)))
+    return bool(names & set(structure.bends[k])) and bool(names & set(entering(model, at[3], k)))
 
 
 class MeanField:
@@ -102,20 +102,20 @@ class MeanField:
 
     def means(self, voltage: np.ndarray, fields: np.ndarray) -> np.ndarray:
         """Return the mean fields [P, d + n_fields] from mean voltages [P] and fields [P, ..]."""
-        found = np.empty((self.count, self.d + self.network.n_fields))
-        found[:, : self.d] = self.start
-        found[:, 0] = voltage
-        found[:, self.d :] = fields
-        return found
+        values = np.empty((self.count, self.d + self.network.n_fields))
+        values[:, : self.d] = self.start
+        values[:, 0] = voltage
+        values[:, self.d :] = fields
+        return values
 
     def synapses(self, means: np.ndarray) -> list[Synapses]:
         """Return the strong part of the force on every population."""
         inputs = self.network.coupling @ means
-        found = []
+        synapses = []
         for s, p in enumerate(self.sites.params):
             pull, target, gap = self.model.equations.relax(tuple(means[s]), tuple(inputs[s]), p)
-            found.append(Synapses(pull[0], target[0], gap[0]))
-        return found
+            synapses.append(Synapses(pull[0], target[0], gap[0]))
+        return synapses
 
     def log_start_square(self) -> np.ndarray:
         """Return log theta^2 of the initial laws [P].
@@ -150,13 +150,13 @@ class MeanField:
 
     def contributions(self, s: int, v: np.ndarray, means: np.ndarray) -> np.ndarray:
         """Return the synaptic current [P, N] from every population to neurons of s at v [N]."""
-        found = np.empty((self.count, v.size))
+        pulls = np.empty((self.count, v.size))
         p = self.sites.params[s]
         for r in range(self.count):
             inputs = tuple(self.network.coupling[s, r] * means[r])
             pull, target, _ = self.model.equations.relax(tuple(means[s]), inputs, p)
-            found[r] = pull[0] * (target[0] - v)
-        return found
+            pulls[r] = pull[0] * (target[0] - v)
+        return pulls
 
 
 def split_currents(contributions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

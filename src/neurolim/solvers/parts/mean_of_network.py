@@ -160,7 +160,7 @@ def follow(code, start, rows, average, work, force, h, stride, every, key, repli
     d = start.size
     p = parameters_at(code, rows, 0)
     z = np.zeros((d, _BATCH))
-    x, place, total = start.copy(), start.copy(), start.copy()
+    x, reached, total = start.copy(), start.copy(), start.copy()
     change, push = start.copy(), start.copy()
     mean[0] = x
     if every > 0:
@@ -176,8 +176,8 @@ def follow(code, start, rows, average, work, force, h, stride, every, key, repli
             reach = h if stage == 3 else (0.5 * h if stage > 0 else 0.0)
             share = h / 3.0 if stage == 1 or stage == 2 else h / 6.0
             for k in range(d):
-                place[k] = x[k] + reach * change[k]
-            slope(code, step * h + reach, place, p, average, work, change)
+                reached[k] = x[k] + reach * change[k]
+            slope(code, step * h + reach, reached, p, average, work, change)
             for k in range(d):
                 change[k] += push[k]
                 total[k] += share * change[k]

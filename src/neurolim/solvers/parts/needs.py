@@ -23,21 +23,21 @@ def derivatives(*places: str) -> Need:
         reasons = dict(structure_of(model).untraceable)
         if model.initial is None:
             reasons.pop("initial", None)  # of laws it is the moments that are known
-        return next((f"{place} {reasons[place]}" for place in wanted if place in reasons), "")
+        return next((f"{part} {reasons[part]}" for part in wanted if part in reasons), "")
 
-    words = f"derivatives of {', '.join(wanted)}" if places else "derivatives"
-    return Need(words, fault, "a formula that can be differentiated")
+    phrase = f"derivatives of {', '.join(wanted)}" if places else "derivatives"
+    return Need(phrase, fault, "a formula that can be differentiated")
 
 
 def variables(least: int, most: int) -> Need:
     """Return the need for a number of state variables."""
-    words = f"{least} to {most} variables" if least < most else f"{most} variables"
+    phrase = f"{least} to {most} variables" if least < most else f"{most} variables"
 
     def fault(model: Model) -> str:
         count = len(model.state)
         return "" if least <= count <= most else f"there are {count}"
 
-    return Need(words, fault, words)
+    return Need(phrase, fault, phrase)
 
 
 def few_nonlinear(most: int) -> Need:
@@ -107,34 +107,36 @@ NORMAL_START = Need(
 
 
 def _bends(model: Model) -> str:
-    found = structure_of(model)
-    if found.linear:
+    structure = structure_of(model)
+    if structure.linear:
         return ""
-    for symbol, names, entering in zip(model.symbols, found.bends, found.depends, strict=True):
+    for symbol, names, entering in zip(
+        model.symbols, structure.bends, structure.depends, strict=True
+    ):
         if names:
             verb = "enter" if len(names) > 1 else "enters"
             return f"{', '.join(names)} {verb} the drift of {symbol} otherwise than affinely"
         if "t" in entering:
             return f"the drift of {symbol} depends on time"
-    if found.fields_bend:
-        return f"{', '.join(found.fields_bend)} enters fields otherwise than affinely"
-    return f"couplings move with {', '.join((*found.rates_depend, *found.rates_bend))}"
+    if structure.fields_bend:
+        return f"{', '.join(structure.fields_bend)} enters fields otherwise than affinely"
+    return f"couplings move with {', '.join((*structure.rates_depend, *structure.rates_bend))}"
 
 
 LINEAR = Need("a linear model", _bends, "a linear model")
 
 
 def _coupled(model: Model) -> str:
-    found = structure_of(model)
-    if any(found.pulled):
-        return f"{model.symbols[found.pulled.index(True)]} has synapses"
-    if sum(found.gapped) > 1:
-        names = [name for name, there in zip(model.symbols, found.gapped, strict=True) if there]
+    structure = structure_of(model)
+    if any(structure.pulled):
+        return f"{model.symbols[structure.pulled.index(True)]} has synapses"
+    if sum(structure.gapped) > 1:
+        names = [name for name, there in zip(model.symbols, structure.gapped, strict=True) if there]
         return f"couplings in {', '.join(names)}"
-    if not any(found.gapped):
+    if not any(structure.gapped):
         return "no couplings"
-    if found.rates_depend:
-        return f"their rate depends on {', '.join(found.rates_depend)}"
+    if structure.rates_depend:
+        return f"their rate depends on {', '.join(structure.rates_depend)}"
     return ""
 
 
@@ -142,9 +144,9 @@ ONE_GAP = Need("gap junctions in one variable", _coupled, "GapJunctions, of a ra
 
 
 def _bent_rest(model: Model) -> str:
-    found = structure_of(model)
-    rest = [f"x.{s}" for s, there in zip(model.symbols, found.gapped, strict=True) if not there]
-    for symbol, names in zip(model.symbols, found.bends, strict=True):
+    structure = structure_of(model)
+    rest = [f"x.{s}" for s, there in zip(model.symbols, structure.gapped, strict=True) if not there]
+    for symbol, names in zip(model.symbols, structure.bends, strict=True):
         bent = [name for name in rest if name in names]
         if bent:
             return f"the drift of {symbol} is not affine in {', '.join(bent)}"
@@ -159,8 +161,10 @@ LINEAR_REST = Need(
 
 
 def _bent_gain(model: Model) -> str:
-    found = structure_of(model)
-    for symbol, names, coupled in zip(model.symbols, found.bends, found.gapped, strict=True):
+    structure = structure_of(model)
+    for symbol, names, coupled in zip(
+        model.symbols, structure.bends, structure.gapped, strict=True
+    ):
         bent = [name for name in names if name.startswith("x.")]
         if bent and not coupled:
             return f"the drift of {symbol} is not affine in {', '.join(bent)}"

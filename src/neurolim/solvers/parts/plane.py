@@ -3,15 +3,17 @@ r"""What solvers of planar networks derive from a model: drift, recovery, coupli
     dv = [ f(v) + I - w + gap (V - v) ] dt + sigma dW,       dw = [ b v - a w + c ] dt + sigma_w dB
 
 on one site, v the first variable, f a polynomial with f(0) = 0: the current I is the constant part
-of the drift.  A term kappa V of the drift, through the mean of the site or its coupling to itself,
-is kappa v + kappa (V - v): part of f and part of the gap.
+of the drift.  Where the second variable y of a model enters as -k y, w is k y.  A term kappa V of
+the drift, through the mean of the site or its coupling to itself, is kappa v + kappa (V - v): part
+of f and part of the gap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.polynomial import polynomial as poly
 
 from neurolim.core import Model, Need, StudyError
@@ -39,9 +41,9 @@ def _second(model: Model) -> str:
 
 
 def _no_polynomial(model: Model) -> str:
-    found, v = structure_of(model), model.symbols[0]
-    bent = {name for names in found.bends for name in names if name[0] in "mc"}
-    if found.powers[0] is None:
+    structure, v = structure_of(model), model.symbols[0]
+    bent = {name for names in structure.bends for name in names if name[0] in "mc"}
+    if structure.powers[0] is None:
         return f"that of {v} is none"
     return f"{min(bent)} bends it" if bent else ""
 
@@ -60,8 +62,32 @@ PLANE = (
 )
 
 
-def plane_of(model: Model, params: Mapping[str, Any]) -> tuple[Plane, float, Network, Any]:
-    """Return the planar system without its current, the current, the strengths, the site's numbers.
+class Planar(NamedTuple):
+    """A planar network.
+
+    Parameters
+    ----------
+    plane : the system without its current
+    current : I
+    network : strengths of coupling and noise
+    p : the numbers of the site
+    scale : w over the second variable of the model
+    """
+
+    plane: Plane
+    current: float
+    network: Network
+    p: Any
+    scale: float
+
+    @property
+    def units(self) -> np.ndarray:
+        """Return the model's variables over those of the plane [2]."""
+        return np.array([1.0, 1.0 / self.scale])
+
+
+def plane_of(model: Model, params: Mapping[str, Any]) -> Planar:
+    """Return the planar system of a network.
 
     Parameters
     ----------
@@ -80,8 +106,8 @@ def plane_of(model: Model, params: Mapping[str, Any]) -> tuple[Plane, float, Net
         direct + weight * carried
         for direct, carried in zip(slopes.drift_m(*at), slopes.drift_c(*at), strict=True)
     ]
-    if own[1] != -1.0:
-        raise _needs(f"{w} enters that of {v} with slope {own[1]:g}, not -1")
+    if own[1] == 0.0:
+        raise _needs(f"{w} does not enter that of {v}")
     if any(felt[1:]):
         raise _needs(f"the mean of {v} enters that of {w}, or the mean of {w} any")
     if own[3] > 0.0:
@@ -98,10 +124,12 @@ def plane_of(model: Model, params: Mapping[str, Any]) -> tuple[Plane, float, Net
     if degree > _MAX_DEGREE or degree % 2 == 0 or f[-1] > 0.0:
         problem = f"degree {degree}, leading coefficient {f[-1]:g}"
         raise _needs(problem, f"odd degree up to {_MAX_DEGREE}, negative leading coefficient")
-    plane = Plane(tuple(f), -own[3], own[2], float(model.equations.drift(*at)[1]))
+    scale = -float(own[1])
+    drive = float(model.equations.drift(*at)[1])
+    plane = Plane(tuple(f), -own[3], scale * own[2], scale * drive)
     sigma, sigma_w = model.equations.noise(p)
     gap = model.equations.relax(zero, zero, p)[2][0]
-    return plane, current, Network(gap + felt[0], sigma, sigma_w), p
+    return Planar(plane, current, Network(gap + felt[0], sigma, abs(scale) * sigma_w), p, scale)
 
 
 def _needs(problem: str, allowed: str = "dv = f(v) - w, dw = b v - a w + c") -> StudyError:

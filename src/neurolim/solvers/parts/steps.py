@@ -179,12 +179,12 @@ def check_traced(model: Model, scheme: str) -> None:
 
 def exact_noise(model: Model, sites: Sites) -> tuple[bool, ...]:
     """Return which variables have noise at some site that an exponential step takes exactly [d]."""
-    found = dict.fromkeys(model.symbols, False)
+    noisy = dict.fromkeys(model.symbols, False)
     for noise in model.noises:
         if noise.exact:
             for symbol, amplitude in noise.parts:
-                found[symbol] |= any(value_of(amplitude, p) != 0.0 for p in sites.params)
-    return tuple(found.values())
+                noisy[symbol] |= any(value_of(amplitude, p) != 0.0 for p in sites.params)
+    return tuple(noisy.values())
 
 
 def _brings(noisy: tuple[bool, ...], wide: bool) -> np.ndarray:
@@ -242,9 +242,9 @@ def streams_of(model: Model, sites: Sites) -> np.ndarray:
         own = model.symbols.index(noise.parts[0][0])
         free = (stream for stream in reversed(range(MAX_NOISES)) if stream not in streams)
         streams.append(own if own not in streams else next(free))
-    found = np.array(streams, dtype=np.int64)
+    numbers = np.array(streams, dtype=np.int64)
     if model.plain_noise:
         silent = ~np.any([model.equations.noise(p) for p in sites.params], axis=0)
         variables = [model.symbols.index(noise.parts[0][0]) for noise in model.noises]
-        found[silent[variables]] = -1
-    return found
+        numbers[silent[variables]] = -1
+    return numbers

@@ -77,9 +77,9 @@ class _Point:
             np.array(getattr(self.slopes, f"{name}_{kind}")(*self.at)[: self.n_means], dtype=float)
             for kind in ("m", "c")
         )
-        found = np.outer(self.sites.coupling[self.s], carried)
-        found[self.s] += direct
-        return found
+        slopes = np.outer(self.sites.coupling[self.s], carried)
+        slopes[self.s] += direct
+        return slopes
 
     @property
     def receives(self) -> bool:
@@ -91,7 +91,7 @@ class _Point:
 
         Parts are what is there without means, and what a change of one variable of a neuron adds.
         """
-        found = [self.current / self.pull] if self.pull != 0.0 else []
+        potentials = [self.current / self.pull] if self.pull != 0.0 else []
         zero = (0.0,) * self.n_means
         for r, p in enumerate(self.sites.params):
             x = tuple(float(value) for value in self.model.equations.initial(self.at[0], p))
@@ -99,8 +99,8 @@ class _Point:
             changes = np.concatenate([np.eye(self.d), sent.reshape(-1, self.d)])
             for pull, current in (self.of_means[:, r] @ changes).T:
                 if pull != 0.0 and np.isfinite(current / pull):
-                    found.append(float(current / pull))
-        return found
+                    potentials.append(float(current / pull))
+        return potentials
 
 
 def reversals(model: Model, sites: Sites) -> np.ndarray:

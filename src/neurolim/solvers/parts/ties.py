@@ -109,21 +109,21 @@ def _groups(moves: np.ndarray) -> np.ndarray:
     linked = (moves.astype(int) @ moves.T.astype(int) > 0).astype(int)
     for _ in range(len(moves)):
         linked = (linked @ linked > 0).astype(int)
-    found: np.ndarray = np.where(moves.any(axis=1), linked.argmax(axis=1) if len(moves) else 0, -1)
-    return found
+    groups: np.ndarray = np.where(moves.any(axis=1), linked.argmax(axis=1) if len(moves) else 0, -1)
+    return groups
 
 
 def _toward(model: Model, sites: Sites, groups: np.ndarray, wanted: bool) -> np.ndarray:
     """Return `Ties.toward`: pseudo-inverses of the amplitudes, group by group."""
     d, means = len(model.state), (0.0,) * len(model.means)
-    found = np.zeros((len(sites.params), len(groups), d))
+    inverses = np.zeros((len(sites.params), len(groups), d))
     for s, p in enumerate(sites.params if wanted else ()):
         sizes = amplitudes(model)(0.0, (0.0,) * d, means, means, p)
         for lead in set(groups.tolist()) - {-1}:
             noises = np.flatnonzero(groups == lead)
             moved = np.flatnonzero(sizes[:, noises].any(axis=1))
-            found[s][np.ix_(noises, moved)] = np.linalg.pinv(sizes[np.ix_(moved, noises)])
-    return found
+            inverses[s][np.ix_(noises, moved)] = np.linalg.pinv(sizes[np.ix_(moved, noises)])
+    return inverses
 
 
 def walls_of_both(
@@ -133,8 +133,8 @@ def walls_of_both(
     walls = (walls_of(model, first), walls_of(model, second))
     if options["reflection"] == "bridge":
         return walls
-    one, two = (part._replace(deviation=np.zeros_like(part.deviation)) for part in walls)
-    return one, two
+    own, other = (part._replace(deviation=np.zeros_like(part.deviation)) for part in walls)
+    return own, other
 
 
 def is_alone(model: Model, sites: Sites, options: Mapping[str, Any]) -> bool:

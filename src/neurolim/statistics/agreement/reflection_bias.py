@@ -34,10 +34,10 @@ import xarray as xr
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from neurolim.core import Column, Row, Statistic, StudyError, Table
+from neurolim.core import Column, Model, Row, Statistic, StudyError, Table, get
 from neurolim.core.verdict import Verdict, by_scores, contains
 from neurolim.statistics.parts.common import AFTER, critical_score, grid_points, variables, window
-from neurolim.statistics.parts.contraction import constants
+from neurolim.statistics.parts.contraction import CONDUCTANCE, constants
 
 #: -zeta(1/2)/sqrt(2 pi).
 LEAD = 0.5825971579390106
@@ -87,7 +87,7 @@ def chain_mean(scheme: str, step: float, target: float, noise: float, rate: floa
     return float(law @ (target + (places - target) * np.exp(-0.5 * rate * step)))
 
 
-def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
+def apply(dataset: xr.Dataset, *, after: float, model: Model) -> xr.Dataset:
     """Return the bias [grid], its standard error, its theory, and the leading order of that.
 
     ``bias_replicas`` [grid] counts the replicas that did not fail, ``bias_unit`` is the bias over
@@ -98,18 +98,19 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
     dataset : ``copy_mean`` of ``pairs`` over axes ``reflection`` and ``dt``, constant G; both
         copies are averaged
     after : records later than this are averaged, time
+    model : of the neurons
 
     Raises
     ------
     StudyError : G is not constant, or the copies differ
     """
-    c = constants(dataset)
+    c = constants(dataset, model)
     other = json.loads(dataset.attrs.get("options", "{}")).get("other", ["none"])
     if tuple(other) != ("none",):
         raise StudyError("other", "reflection_bias averages both copies", "none")
     if float(abs(c["slope"]).max()) > 0.0 or float(abs(c["slope_others"]).max()) > 0.0:
-        raise StudyError("amplitude", "the law is known for constant G only", "0")
-    target, noise, rate = (float(c[name]) for name in ("base", "noise", "rate"))
+        raise StudyError("statistics", "the law is known for constant G only", "a constant G")
+    target, noise, rate = (float(c[name]) for name in ("rest", "noise", "rate"))
     mean, density = stationary_mean(target, noise / rate**0.5)
     name = variables(dataset)[1]
     measured = window(dataset, after)["copy_mean"].sel(variable=name, drop=True)
@@ -256,14 +257,14 @@ def exact() -> list[Any]:
             "time": [0.0, 1.0],
             "variable": ["voltage", "conductance"],
         },
-        {"model": "morris_lecar", "params": json.dumps(params)},
+        {"params": json.dumps(params)},
     )
     leading = -LEAD * 2.0**0.5 * 0.5 * 0.05 * density * mean
     bridge, projected = ({"reflection": s, "dt": 0.0025} for s in ("bridge", "projected"))
     return [
         (
             dataset,
-            {"after": 0.5},
+            {"after": 0.5, "model": get("model", "morris_lecar")},
             [
                 ("bias", bridge, 0.0, 1e-12),
                 ("bias_leading", bridge, 0.0, 1e-12),
@@ -305,5 +306,6 @@ STATISTIC = Statistic(
     exact=exact,
     check=check,
     judge=judge,
+    model_needs=lambda options: (CONDUCTANCE,),
     tables=("reflection_bias", "reflection_orders"),
 )

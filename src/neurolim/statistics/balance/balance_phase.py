@@ -7,6 +7,11 @@ r"""Which balance points attract, over a plane of parameters, and what the netwo
 
     leading  growth rate of the slowest mode of the most attracting point, 1/time
 
+Runs are *clear* where |leading| ``after`` is at least 10: what the start was is forgotten by then,
+or a deviation of e^-10 has grown to order one.  Where the study expects a share of ``agrees``, the
+share of clear runs that agree is to reach it, phase by phase; closer to a bifurcation a run says
+nothing.
+
 The table ``bifurcations`` lists, along the first grid axis, where the phase changes: saddle-nodes
 where the number of points changes, Hopf points where attraction is lost as a spiral.  These it
 places where ``leading``, interpolated between grid points, goes through zero.
@@ -24,7 +29,7 @@ import xarray as xr
 
 from neurolim.core import Column, Param, Row, Statistic, Table
 from neurolim.statistics.parts.balance import on_grid
-from neurolim.statistics.parts.common import AFTER, grid_points, window
+from neurolim.statistics.parts.common import AFTER, grid_points, share_reached, window
 
 PHASES = (
     "one point, attracting",
@@ -38,7 +43,11 @@ _PHASES = (
     Column("runs", digits=9),
     Column("settled", digits=9),
     Column("agree", digits=9),
+    Column("clear", digits=9),
+    Column("clear_agree", digits=9),
 )
+#: Powers of e by which a deviation has to have shrunk, or grown, before anything is looked at.
+_CLEAR = 10.0
 _CHANGES = (
     Column("axis", ""),
     Column("between"),
@@ -89,18 +98,23 @@ def judge(
     dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
 ) -> tuple[Table, ...]:
     """Return ``balance_phase``, agreement by phase, and ``bifurcations`` along the first axis."""
-    phase = dataset["phase"]
+    phase, wanted = dataset["phase"], expect.get("agrees", {})
+    clear = abs(dataset["leading"]) * options["after"] >= _CLEAR
     rows = []
     for code, name in enumerate(PHASES):
         runs = dataset[["settled", "agrees"]].where(phase == code)
-        values = {
+        far = runs["agrees"].where(clear)
+        values: dict[str, Any] = {
             "phase": name,
             "points": int((phase == code).sum()),
             "runs": int(runs["agrees"].count()),
             "settled": int(runs["settled"].sum()),
             "agree": int(runs["agrees"].sum()),
+            "clear": int(far.count()),
+            "clear_agree": int(far.sum()),
         }
-        rows.append(Row(values))
+        verdict = share_reached(values["clear_agree"], values["clear"], wanted)
+        rows.append(Row(values, verdict if values["runs"] else None, "agrees"))
     changes = [
         Row(values, at=at)
         for at, line in grid_points(dataset[["phase", "leading"]], phase.dims[1:])

@@ -5,7 +5,7 @@ r"""Spectral gap against 1/a^2 where two equilibria are stable: gap ~ exp(-barri
 fitted over the axis ``noise`` (``barrier_change``: by how much it moves when only the smaller half
 of the noises is used), beside the barrier of large-deviation theory: the smallest action
 
-    S = 1/4 int (g' - gamma (G(v) - g))^2 dt,     v' = g_L (V_L - v) + g (V_E - v),
+    S = 1/4 int (g' - drift of g)^2 dt,     v' = drift of v,
 
 of a path from a stable equilibrium to the saddle, the lower of the two wells.  A path is its
 voltage on a uniform grid in time, the conductance follows from the voltage equation, and S is a
@@ -23,10 +23,21 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import least_squares
 
-from neurolim.core import Column, Kind, Param, Row, Statistic, StudyError, Table, Verdict
+from neurolim.core import (
+    Column,
+    Kind,
+    Model,
+    Param,
+    Row,
+    Statistic,
+    StudyError,
+    Table,
+    Verdict,
+    get,
+)
 from neurolim.core.verdict import within
 from neurolim.statistics.parts.common import grid_points
-from neurolim.statistics.parts.contraction import at_each_point, constants, equilibria
+from neurolim.statistics.parts.contraction import CONDUCTANCE, Neuron, at_each_point
 
 _LENGTH, _POINTS = 40.0, 400
 _UNIT = "1/time^3"
@@ -40,20 +51,16 @@ _COLUMNS = (
 _SHARE = 0.05
 
 
-def _path_action(values: Mapping[str, float], start: float, end: float) -> float:
+def _path_action(neuron: Neuron, start: float, end: float) -> float:
     """Return the smallest action of a path between two equilibrium voltages."""
     dt = _LENGTH / _POINTS
-    low, high = values["leak_voltage"], values["excitatory_voltage"]
 
     def residual(inner: np.ndarray) -> np.ndarray:
         # Two points outside at each end: the path leaves and arrives at rest.
         v = np.concatenate([[start] * 2, inner, [end] * 2])
         middle = 0.5 * (v[1:] + v[:-1])
-        g = (np.diff(v) / dt + values["leak"] * (middle - low)) / (high - middle)
-        here = v[1:-1]
-        active = 0.5 * (1.0 + np.tanh(values["steepness"] * (here - values["midpoint"])))
-        drive = values["base"] + values["amplitude"] * active
-        force = np.diff(g) / dt - values["rate"] * (drive - 0.5 * (g[1:] + g[:-1]))
+        g = neuron.conductance(middle, np.diff(v) / dt)
+        force = np.diff(g) / dt - neuron.drift(v[1:-1], 0.5 * (g[1:] + g[:-1]), neuron.alone)[1]
         scaled: np.ndarray = 0.5 * np.sqrt(dt) * force
         return scaled
 
@@ -65,29 +72,27 @@ def _path_action(values: Mapping[str, float], start: float, end: float) -> float
     return float(2.0 * found.cost)
 
 
-def barrier(values: Mapping[str, float]) -> float:
+def barrier(neuron: Neuron) -> float:
     """Return the lower action from a stable equilibrium to the saddle; NaN unless bistable.
 
-    Parameters
-    ----------
-    values : the model's parameters as numbers, by name
+    NaN, too, where neurons interact.
     """
-    found = equilibria(dict(values))
-    if len(found) != 3 or values["interaction"] != 0.0 or values["joint"] != 0.0:
+    found = neuron.equilibria()
+    if len(found) != 3 or neuron.steepest()[1] > 0.0:
         return np.nan
     below, saddle, above = (v for v, _ in found)
-    return min(_path_action(values, below, saddle), _path_action(values, above, saddle))
+    return min(_path_action(neuron, below, saddle), _path_action(neuron, above, saddle))
 
 
-def apply(dataset: xr.Dataset, *, of: str) -> xr.Dataset:
+def apply(dataset: xr.Dataset, *, of: str, model: Model) -> xr.Dataset:
     """Return the fitted barrier [grid without noise], its theory, and pairwise slopes [grid].
 
     Parameters
     ----------
     dataset : a gap over an axis ``noise``
     of : variable that holds the gap, e.g. gap
+    model : of the neurons
     """
-    c = constants(dataset)
     logs = xr.apply_ufunc(np.log, dataset[of].where(dataset[of] > 0)).transpose(..., "noise")
     inverse = 1.0 / dataset["noise"].values ** 2
     design = np.stack([np.ones_like(inverse), -inverse, 1.0 / inverse], axis=1)
@@ -106,10 +111,8 @@ def apply(dataset: xr.Dataset, *, of: str) -> xr.Dataset:
         fitted[place], change[place] = ends[0], abs(ends[1] - ends[0])
     local = np.full(logs.shape, np.nan)
     local[..., 1:] = -np.diff(logs.values, axis=-1) / np.diff(inverse)
-    first = {
-        name: array.isel(noise=0) if "noise" in array.dims else array for name, array in c.items()
-    }
-    (theory,) = at_each_point(first, lambda values: (barrier(values),))
+    first = dataset.isel(noise=0)
+    (theory,) = at_each_point(first, model, lambda neuron: (barrier(neuron),))
     coords = {d: logs[d] for d in lead if d in logs.coords}
     units = {"units": _UNIT}
     return xr.Dataset(
@@ -160,9 +163,10 @@ def exact() -> list[Any]:
     dataset = xr.Dataset(
         {"gap": ("noise", 0.3 * np.exp(-0.07 / noise**2 + 0.5 * noise**2))},
         {"noise": noise},
-        {"model": "morris_lecar", "params": json.dumps(params)},
+        {"params": json.dumps(params)},
     )
-    return [(dataset, {"of": "gap"}, [("barrier", {}, 0.07, 1e-9)])]
+    options = {"of": "gap", "model": get("model", "morris_lecar")}
+    return [(dataset, options, [("barrier", {}, 0.07, 1e-9)])]
 
 
 def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
@@ -191,5 +195,6 @@ STATISTIC = Statistic(
     exact=exact,
     check=check,
     judge=judge,
+    model_needs=lambda options: (CONDUCTANCE,),
     tables=("arrhenius",),
 )

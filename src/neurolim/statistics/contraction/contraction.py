@@ -27,10 +27,21 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurolim.core import Column, Kind, Param, Row, Statistic, StudyError, Table, Verdict
+from neurolim.core import (
+    Column,
+    Kind,
+    Model,
+    Param,
+    Row,
+    Statistic,
+    StudyError,
+    Table,
+    Verdict,
+    get,
+)
 from neurolim.core.verdict import at_least, between, exceeds
-from neurolim.statistics.parts.common import grid_points, variables
-from neurolim.statistics.parts.contraction import constants, mirror_constants
+from neurolim.statistics.parts.common import grid_points
+from neurolim.statistics.parts.contraction import CONDUCTANCE, rho_of_pairs
 
 NORMS = ("l1", "l2", "weighted", "rho")
 _RESAMPLES = 1000
@@ -52,28 +63,7 @@ _GIVES = (
 )
 
 
-def _rho(dataset: xr.Dataset) -> xr.DataArray:
-    """Return 003's distance rho(theta_1(|dv|) + theta_2(|dg|)) of the recorded pairs, xi -> 0.
-
-    theta_1(r) = r; theta_2 has slope m up to R* - 1, then rises to M at R*; rho(r) is the integral
-    of exp(-k s^2) up to R and grows linearly beyond; constants of the corrected Theorem 2.
-    """
-    c = mirror_constants(constants(dataset), corrected=True)
-    size = abs(dataset["sample"].sel(copy="first") - dataset["sample"].sel(copy="second"))
-    x, y = (size.sel(variable=name, drop=True) for name in variables(dataset))
-    beyond = (y - (c["R_star"] - 1.0)).clip(0.0)
-    bend = (c["M"] - c["m"]) * (0.5 * beyond.clip(None, 1.0) ** 2 + (beyond - 1.0).clip(0.0))
-    r = x + c["m"] * y + bend
-    inside = np.minimum(r, c["R"])
-    root = c["k"] ** 0.5
-    from scipy.special import erf
-
-    curve = 0.5 * np.pi**0.5 / root * xr.apply_ufunc(erf, root * inside)
-    found: xr.DataArray = (curve + (r - inside) * np.exp(-c["k"] * c["R"] ** 2)).mean("pair")
-    return found
-
-
-def _norms(dataset: xr.Dataset, of: tuple[str, ...]) -> xr.DataArray:
+def _norms(dataset: xr.Dataset, of: tuple[str, ...], model: Model) -> xr.DataArray:
     """Return the decays [norm, grid, replica, time]."""
     distance = dataset["distance"].mean("site")
     found = []
@@ -85,7 +75,7 @@ def _norms(dataset: xr.Dataset, of: tuple[str, ...]) -> xr.DataArray:
         elif norm == "weighted":
             part = dataset["weighted_distance"]
         elif norm == "rho":
-            part = _rho(dataset).mean("site")
+            part = rho_of_pairs(dataset, model).mean("site")
         else:
             part = distance.sel(variable=norm, drop=True)
         found.append(part.drop_vars([n for n in part.coords if n not in part.dims]))
@@ -153,16 +143,19 @@ def fit_rate(
     }
 
 
-def apply(dataset: xr.Dataset, *, of: tuple[str, ...], floor_share: float) -> xr.Dataset:
+def apply(
+    dataset: xr.Dataset, *, of: tuple[str, ...], floor_share: float, model: Model
+) -> xr.Dataset:
     """Return decays, rates, the worst pair's rate, and rates over the reference's gap.
 
     Parameters
     ----------
     dataset : what the solver ``pairs`` gives, maybe with ``reference_gap``
-    of : norms: l1, l2, weighted, rho (Morris-Lecar, needs samples) or state variables
+    of : norms: l1, l2, weighted, rho (of a model of CONDUCTANCE, needs samples) or state variables
     floor_share : of its start, below which a decay is not used
+    model : of the neurons, for rho
     """
-    decays = _norms(dataset, of).transpose(..., "replica", "time")
+    decays = _norms(dataset, of, model).transpose(..., "replica", "time")
     lead = decays.dims[:-2]
     time = dataset["time"].values
     table: dict[str, np.ndarray] = {
@@ -225,21 +218,26 @@ def judge(
     """Return ``contraction``: per grid point and norm the rate, beside what is known of it."""
     known = [column for column in _PROVEN if _KNOWN[column.name] in dataset]
     names = {column.name: _KNOWN.get(column.name, column.name) for column in (*_RATES, *known)}
+    loss = dataset.get("log10_theorem_3_eta", xr.DataArray(np.nan))
+    used = dataset[list(names.values())].assign(loss=loss)
     solver = json.loads(dataset.attrs.get("options", "{}"))
     dims = [dim for dim in dataset["rate"].dims if dim != "norm"]
     rows = []
-    for at, point in grid_points(dataset[list(names.values())].load(), dims):
+    for at, point in grid_points(used.load(), dims):
         coupling = at.get("coupling", solver.get("coupling"))
         for norm in map(str, point["norm"].values):
             chosen = point.sel(norm=norm)
             values = {name: float(chosen[variable]) for name, variable in names.items()}
-            quantity, verdict = _verdict(values, norm, coupling, expect.get("rate_over_gap", {}))
+            proven = _proven(values, float(chosen["loss"]), coupling)
+            quantity, verdict = _verdict(
+                values, norm, coupling, proven, expect.get("rate_over_gap", {})
+            )
             rows.append(Row(values, verdict, quantity, {**at, "norm": norm}))
     return (Table("contraction", (*_RATES, *known), tuple(rows)),)
 
 
 def _verdict(
-    values: Mapping[str, float], norm: str, coupling: str, expect: Mapping[str, Any]
+    values: Mapping[str, float], norm: str, coupling: str, proven: float, expect: Mapping[str, Any]
 ) -> tuple[str, Verdict]:
     """Return whether the rate lies between what is proven and the gap, and of which quantity.
 
@@ -248,9 +246,10 @@ def _verdict(
     values : of the table's row
     norm : in which the copies approach each other
     coupling : of the copies' noises
+    proven : rate that a theorem proves of the coupling, NaN if none does
     expect : what the study expects of the rate over the gap
     """
-    rate, proven = values["rate"], _proven(values, coupling)
+    rate = values["rate"]
     missing = "window below the floor of the estimator"
     if np.isfinite(rate):
         if coupling == "synchronous":
@@ -262,18 +261,25 @@ def _verdict(
     return "rate", exceeds(rate, values["rate_low"], values["rate_high"], proven, missing)
 
 
-def _proven(values: Mapping[str, float], coupling: str) -> float:
+def _proven(values: Mapping[str, float], loss: float, coupling: str) -> float:
     """Return the rate that a theorem proves of a coupling, in whatever norm; NaN if none does.
 
-    Theorem 1 of synchronous copies, where the drift contracts; Theorem 2 of mirrored ones, whose
-    rate may be too small for a float: then it is 0.
+    Theorem 1 of synchronous copies, where the drift contracts.  Theorems 2 and 3 of mirrored ones,
+    whose rate may be too small for a float: then it is 0.
+
+    Parameters
+    ----------
+    values : of the table's row
+    loss : log10 of what interaction takes of the rate, NaN without
+    coupling : of the copies' noises
     """
     if coupling == "synchronous":
-        pathwise = values.get("proven_pathwise", np.nan)
-        return pathwise if pathwise > 0.0 else np.nan
-    if coupling == "mirror":
-        return float(10.0 ** (values.get("log10_theorem_2", np.nan)))
-    return np.nan
+        proven = values.get("proven_pathwise", np.nan)
+        return proven if proven > 0.0 else np.nan
+    alone = values.get("log10_theorem_2", np.nan)
+    if coupling != "mirror" or loss >= alone:
+        return np.nan
+    return float(10.0**alone - (10.0**loss if np.isfinite(loss) else 0.0))
 
 
 def _beside_the_gap(
@@ -325,7 +331,7 @@ def exact() -> list[Any]:
         },
         {"time": time, "variable": ["x"], "copy": ["first", "second"], "site": [0.0]},
     )
-    options = {"of": ("l1", "x"), "floor_share": 1e-9}
+    options = {"of": ("l1", "x"), "floor_share": 1e-9, "model": get("model", "morris_lecar")}
     l1 = {"norm": "l1"}
     # The bootstrap resamples factors, which do not change the slope.
     checks = [
@@ -379,5 +385,6 @@ STATISTIC = Statistic(
     exact=exact,
     check=check,
     judge=judge,
+    model_needs=lambda options: (CONDUCTANCE,) if "rho" in options["of"] else (),
     tables=("contraction",),
 )

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurolim.core import Column, Row, Statistic, Table
+from neurolim.core import Column, Model, Row, Statistic, Table, get
 from neurolim.statistics.parts.common import grid_points
 from neurolim.statistics.parts.contraction import (
+    CONDUCTANCE,
     best_weight,
     constants,
     mirror_constants,
@@ -41,14 +42,15 @@ _GIVES = {
 }
 
 
-def apply(dataset: xr.Dataset) -> xr.Dataset:
+def apply(dataset: xr.Dataset, *, model: Model) -> xr.Dataset:
     """Return the proven rates [grid]; NaN where a theorem does not apply.
 
     Parameters
     ----------
-    dataset : of Morris-Lecar neurons; only its parameters are read
+    dataset : only its parameters are read
+    model : whose constants those are
     """
-    c = constants(dataset)
+    c = constants(dataset, model)
     sync = synchronous_rate(c)
     best = best_weight(c).fillna(np.inf)
     given = weight(dataset)
@@ -112,23 +114,24 @@ def exact() -> list[Any]:
         import json
 
         params = common | {"amplitude": 1.0} | changed
-        return xr.Dataset(attrs={"model": "morris_lecar", "params": json.dumps(params)})
+        return xr.Dataset(attrs={"params": json.dumps(params)})
 
-    # K = .25, K1 = .3.
-    joint = dataset(amplitude=-0.5, interaction=0.2, joint=0.4)
+    options = {"model": get("model", "morris_lecar")}
+    # On [1, 2] s lies between s0 = 1/(1 + e) and 1 - s0: K = .25 - .2 s0, K1 = .3 - .2 s0.
+    joint = dataset(base=0.8, amplitude=-0.5, interaction=0.2, joint=0.4)
     weak = dataset(rate=2.0, excitatory_voltage=2.5, midpoint=1.7, amplitude=0.6)
     return [
-        (joint, {}, [("lambda_sync", {}, 1.0 - 0.55**0.5, 1e-12)]),
+        (joint, options, [("lambda_sync", {}, 1.0 - (0.55 - 0.4 / (1.0 + np.e)) ** 0.5, 1e-12)]),
         (
             # (3 - sqrt(1 + 4 * 2 * 1.5 * .3))/2
             weak,
-            {},
+            options,
             [("lambda_sync", {}, 0.5 * (3.0 - 4.6**0.5), 1e-12)],
         ),
         (
             # m = 1, M = 4, R* = 2, k = 2.75 (printed) or 3.5, R = 4.5; prefactor 1/10.
             dataset(),
-            {},
+            options,
             [
                 ("lambda_sync", {}, 0.5 * (2.0 - 2.0**0.5), 1e-12),
                 ("log10_theorem_2_printed", {}, -1.0 - 2.75 * 4.0 / np.log(10.0), 1e-9),
@@ -138,7 +141,7 @@ def exact() -> list[Any]:
         (
             # K = 2.7: Theorem 1 does not apply; m = 1/5.4, R* = 5.4.
             dataset(amplitude=5.4),
-            {},
+            options,
             [
                 (
                     "log10_theorem_2_printed",
@@ -165,6 +168,7 @@ STATISTIC = Statistic(
     source="Herda, Monmarche & Perthame 2024, Theorems 1-3 and Corollary 1, corrected",
     options=(),
     needs=lambda options: (),
+    model_needs=lambda options: (CONDUCTANCE,),
     gives=gives,
     apply=apply,
     exact=exact,

@@ -18,21 +18,22 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurolim.core import Column, Param, Row, Statistic, Table
+from neurolim.core import Column, Model, Param, Row, Statistic, Table, get
 from neurolim.core.verdict import at_most
 from neurolim.statistics.parts.common import AFTER, grid_points, window
 from neurolim.statistics.parts.contraction import (
+    CONDUCTANCE,
+    Neuron,
     at_each_point,
     best_weight,
     constants,
-    lyapunov_trace,
     synchronous_rate,
 )
 
 _GIVES = ("spread", "spread_error", "spread_over_a2", "lyapunov", "spread_bound")
 
 
-def apply(dataset: xr.Dataset, *, of: str, after: float) -> xr.Dataset:
+def apply(dataset: xr.Dataset, *, of: str, after: float, model: Model) -> xr.Dataset:
     """Return the spread [grid], its standard error, its limit over a^2, and its proven bound.
 
     Parameters
@@ -40,9 +41,10 @@ def apply(dataset: xr.Dataset, *, of: str, after: float) -> xr.Dataset:
     dataset : what ``pairs`` gives (its second copy is not read) or ``fokker_planck``
     of : pairs, law (``fokker_planck`` as solver) or reference (as reference)
     after : records later than this are averaged (pairs), time
+    model : of the neurons
     """
-    c = constants(dataset)
-    v, g, trace = at_each_point(c, lyapunov_trace)
+    c = constants(dataset, model)
+    v, g, trace = at_each_point(dataset, model, Neuron.lyapunov_trace)
     if of == "pairs":
         chosen = window(dataset, after).sel(copy="first", drop=True)
         mean, covariance = chosen["copy_mean"], chosen["copy_covariance"]
@@ -127,13 +129,13 @@ def exact() -> list[Any]:
             "variable": ["voltage", "conductance"],
             "variable_b": ["voltage", "conductance"],
         },
-        {"model": "morris_lecar", "params": json.dumps(params)},
+        {"params": json.dumps(params)},
     )
     at = {"noise": 0.05}
     return [
         (
             dataset,
-            {"of": "law", "after": 0.0},
+            {"of": "law", "after": 0.0, "model": get("model", "morris_lecar")},
             [
                 ("lyapunov", at, 25.0 / 24.0, 1e-10),
                 ("spread_over_a2", at, 25.0 / 24.0, 1e-10),
@@ -175,5 +177,6 @@ STATISTIC = Statistic(
     apply=apply,
     exact=exact,
     judge=judge,
+    model_needs=lambda options: (CONDUCTANCE,),
     tables=("stationary_spread",),
 )

@@ -11,7 +11,7 @@ import xarray as xr
 from scipy import special
 
 from neurolim.core import Column, Param, Row, StudyError, Table, Verdict
-from neurolim.core.verdict import CHANCE, WIDEST, by_scores, contains
+from neurolim.core.verdict import CHANCE, WIDEST, at_least, by_scores, contains
 from neurolim.numerics.regression import OrderFit
 
 AFTER = Param("after", 0.0, "time", "use records later than this", kind="record time", low=0.0)
@@ -180,6 +180,20 @@ def judge_order(fit: OrderFit, expect: Mapping[str, Any], expected: float | None
     )
 
 
+def share_reached(count: int, of: int, expect: Mapping[str, Any]) -> Verdict | None:
+    """Return whether a share is as large as a study expects; None where it expects nothing.
+
+    Parameters
+    ----------
+    count, of : the share
+    expect : the least share (``order``), and how much may be missing (``tolerance``)
+    """
+    if expect.get("order") is None:
+        return None
+    least = float(expect["order"]) - expect.get("tolerance", 0.0)
+    return at_least(count / of if of else np.nan, least, "none to judge by")
+
+
 def critical_table(
     name: str, head: str, dataset: xr.Dataset, axis: str, expect: Mapping[str, Any], widest: float
 ) -> Table:
@@ -210,6 +224,13 @@ def critical_table(
     return Table(name, (Column(head, ""), *(Column(part, unit) for part in heads)), tuple(rows))
 
 
+def survivors(dataset: xr.Dataset) -> xr.DataArray:
+    """Return the number of replicas that did not fail [grid]."""
+    fine = (dataset["status"] == 0).sum("replica")
+    # What flags mean is said of the status, not of a count.
+    return fine.drop_attrs().assign_attrs(long_name="replicas that did not fail", units="1")
+
+
 def standard_normal_network(
     eps: list[float], replicas: int, n: int, seed: int, **deviations: float
 ) -> xr.Dataset:
@@ -221,7 +242,7 @@ def standard_normal_network(
     Parameters
     ----------
     eps, replicas, n, seed : levels, replicas, neurons, seed of the sampling
-    deviations : ``shift`` and ``widening``; ``bins`` of the histograms (60) over 12 widths
+    **deviations : ``shift`` and ``widening``; ``bins`` of the histograms (60) over 12 widths
     """
     shift, widening = deviations.get("shift", 0.0), deviations.get("widening", 0.0)
     generator = np.random.Generator(np.random.PCG64(seed))

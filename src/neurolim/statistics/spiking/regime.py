@@ -34,7 +34,7 @@ import xarray as xr
 
 from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
 from neurolim.numerics.events import find_events
-from neurolim.statistics.parts.common import grid_points
+from neurolim.statistics.parts.common import grid_points, share_reached
 from neurolim.statistics.parts.signal import (
     HIGH,
     LOW,
@@ -239,7 +239,8 @@ def judge(
 ) -> tuple[Table, ...]:
     """Return ``regimes``, a row per simulated cell, and ``regime_summary``, counts and shares.
 
-    That a cell differs from the limit is what a map shows, and no verdict on the study.
+    That a cell differs from the limit is what a map shows, and no verdict on the study; where it
+    expects a share of ``agrees`` (``robust``: away from bifurcations), the counts reach it or not.
     """
     names = ["regime", "regime_limit", "agrees", "robust", *_EVIDENCE]
     rows = []
@@ -255,27 +256,36 @@ def judge(
             rows.append(Row(values, at=at))
     return (
         Table("regimes", _CELLS, tuple(rows)),
-        Table("regime_summary", _COUNTS, _counts(dataset)),
+        Table("regime_summary", _COUNTS, _counts(dataset, expect)),
     )
 
 
-def _counts(dataset: xr.Dataset) -> tuple[Row, ...]:
+def _counts(dataset: xr.Dataset, expect: Mapping[str, Any]) -> tuple[Row, ...]:
     """Return how many cells were simulated, show each regime, and agree with the limit."""
     simulated = dataset["runs"].values > 0
     regimes, agrees, robust = (
         dataset[name].values[simulated] for name in ("regime", "agrees", "robust")
     )
     cells = int(simulated.sum())
-    items = [("cells simulated", cells, simulated.size)]
-    items += [(name, int((regimes == number).sum()), cells) for number, name in enumerate(REGIMES)]
+    items = [("cells simulated", cells, simulated.size, "")]
+    items += [
+        (name, int((regimes == number).sum()), cells, "") for number, name in enumerate(REGIMES)
+    ]
     everywhere = np.full(agrees.shape, True)
-    for text, chosen in (("cells", everywhere), ("cells away from bifurcations", robust == 1)):
-        if chosen.any():
-            agreed = int((agrees[chosen] == 1).sum())
-            items.append((f"{text} that agree with the limit", agreed, int(chosen.sum())))
+    for text, chosen, quantity in (
+        ("cells", everywhere, "agrees"),
+        ("cells away from bifurcations", robust == 1, "robust"),
+    ):
+        if chosen.any() or quantity in expect:
+            agreed, of = int((agrees[chosen] == 1).sum()), int(chosen.sum())
+            items.append((f"{text} that agree with the limit", agreed, of, quantity))
     return tuple(
-        Row({"item": item, "count": count, "of": of, "share": count / of if of else np.nan})
-        for item, count, of in items
+        Row(
+            {"item": item, "count": count, "of": of, "share": count / of if of else np.nan},
+            share_reached(count, of, expect.get(quantity, {})),
+            quantity if quantity in expect else "",
+        )
+        for item, count, of, quantity in items
     )
 
 

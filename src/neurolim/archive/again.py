@@ -1,0 +1,285 @@
+"""What is in an archive made again: chunks of its simulations, and all that follows from data."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import venv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from neurolim import provenance, shipped
+from neurolim.archive import contents
+from neurolim.archive.derived import following_from, verdict_pages
+from neurolim.archive.reading import Archive, ArchiveError
+from neurolim.core import StudyError
+from neurolim.pipeline.analyse import analyse
+from neurolim.pipeline.collect import write_runs
+from neurolim.pipeline.digests import stage_digests
+from neurolim.pipeline.layout import layout_of
+from neurolim.store import store
+from neurolim.store.zipped import write_zip
+from neurolim.study import packages
+from neurolim.study import plan as planning
+from neurolim.study.study import Study
+
+#: What is said where all that follows from the data came again.
+REMADE = "statistics, tables, figures, verdicts: made again from the data, byte for byte"
+Say = Callable[[str], None]
+
+
+def other_code(code: Path) -> list[str]:
+    """Return the files of the archive's neurolim that are others than this one's.
+
+    Parameters
+    ----------
+    code : the folder ``code/`` of the archive
+    """
+    ours = shipped.PACKAGE
+    theirs = code / "src" / "neurolim"
+    names = {path.relative_to(ours) for path in shipped.modules()}
+    names |= {path.relative_to(theirs) for path in theirs.rglob("*") if path.is_file()}
+    return sorted(
+        str(name)
+        for name in names
+        if name.suffix in contents.SUFFIXES
+        if not (ours / name).is_file()
+        or not (theirs / name).is_file()
+        or (ours / name).read_bytes() != (theirs / name).read_bytes()
+    )
+
+
+def foreign(code: Path) -> Iterator[str]:
+    """Yield where the code or lock of an archive is not this project's."""
+    advice = "give --trust to run it all the same, if you trust whoever made the archive"
+    differing = other_code(code)
+    if differing:
+        yield (
+            f"code/src/neurolim/{differing[0]}: differs from this neurolim"
+            f"{f' (and {len(differing) - 1} more)' if len(differing) > 1 else ''}; {advice}"
+        )
+    for folder in ("plugins", "packages"):
+        for plugin in sorted((code / folder).rglob("*.py"))[:1]:
+            yield f"code/{plugin.relative_to(code)}: is no part of neurolim; {advice}"
+    lock = shipped.root() / "requirements.lock"
+    if not lock.is_file() or lock.read_bytes() != (code / "requirements.lock").read_bytes():
+        yield f"{contents.LOCK}: is not this project's; {advice}"
+
+
+def remake(archive: Archive, studies: Sequence[Study], workspace: Path) -> Iterator[str]:
+    """Make what follows from the data of studies, and yield what is another in the archive.
+
+    That is statistics, tables, figures and what the studies say of their statements.
+
+    Parameters
+    ----------
+    archive : with data that fit the studies
+    studies : all of the archive, read from ``workspace``
+    workspace : folder to work in
+
+    Raises
+    ------
+    ArchiveError : something cannot be made
+    """
+    results = workspace / "remade"
+    made: dict[str, bytes | Path] = {}
+    for study in studies:
+        layout, digests = layout_of(study, results), stage_digests(study)
+        _restore(archive, f"data/{study.name}/", layout.data, digests["collect"])
+        try:
+            write_runs(study, layout)
+            analyse(study, results)
+        except (StudyError, store.StoreError) as error:
+            raise ArchiveError([f"{study.name}: cannot be analysed again: {error}"]) from None
+        made |= following_from(study, layout, workspace)
+    paths = [str(workspace / "studies" / f"{study.name}.yaml") for study in studies]
+    made |= verdict_pages(paths, results, studies[0].tiny)
+    for name, content in made.items():
+        fresh = content if isinstance(content, bytes) else content.read_bytes()
+        if name not in archive:
+            yield f"{name}: follows from the data, not in the archive"
+        elif archive.text(name) != fresh:
+            yield f"{name}: made again from the data, it is another"
+    parts = ("statistics/", "netcdf/", "tables/", "figures/")
+    for name in archive.entries:
+        if name.startswith(parts) and name not in made:
+            yield f"{name}: follows from no data"
+
+
+def _restore(archive: Archive, prefix: str, path: Path, digest: str) -> None:
+    """Write a dataset of an archive as the file that it was, with a record."""
+    files = {
+        name.removeprefix(prefix): b"".join(archive.blocks(name))
+        for name in archive.entries
+        if name.startswith(prefix)
+    }
+    with store.beside(path) as temporary, temporary.open("wb") as stream:
+        write_zip(stream, files.items())
+    record = {"digest": digest, "sha256": store.sha256(path)}
+    store.write_note(store.record_of(path), record)
+
+
+def otherwise_made(archive: Archive) -> str:
+    """Return the software that made an archive and is another in this process, or ""."""
+    software = archive.json(contents.MANIFEST).get("software")
+    theirs = software if isinstance(software, Mapping) else {}
+    return ", ".join(
+        f"{name} {theirs.get(name, 'unknown')} ({version} here)"
+        for name, version in provenance.software().items()
+        if theirs.get(name) != version
+    )
+
+
+def run_in(python: Path, workspace: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the archive's neurolim.
+
+    Parameters
+    ----------
+    python : of the environment
+    workspace : with ``code/``
+    *words : of the command
+    """
+    return subprocess.run(
+        [str(python), "-m", "neurolim", *words],
+        cwd=workspace,
+        env={
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(workspace),
+            "PYTHONPATH": os.pathsep.join(
+                str(workspace / part) for part in ("code/src", packages.PACKAGES)
+            ),
+            # Nothing is imported from the folder in which this runs.
+            "PYTHONSAFEPATH": "1",
+            "NUMBA_CACHE_DIR": str(workspace / "numba"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def verified_by(python: Path, archive: Archive, workspace: Path, trust: bool) -> str:
+    """Return what the archive's own neurolim says last when it verifies the archive.
+
+    Parameters
+    ----------
+    python : of the archive's environment
+    archive, workspace : the archive, and a folder with its ``code/``
+    trust : files that its studies name may run
+
+    Raises
+    ------
+    ArchiveError : it finds something wrong
+    """
+    more = ("--trust",) if trust else ()
+    process = run_in(python, workspace, "verify", str(archive.path.resolve()), *more)
+    if process.returncode:
+        raise ArchiveError(process.stderr.strip().splitlines() or ["its own neurolim fails"])
+    return process.stdout.strip().splitlines()[-1]
+
+
+def simulate_again(
+    archive: Archive,
+    studies: Sequence[Study],
+    workspace: Path,
+    python: Path,
+    recompute: int,
+    seed: int | None,
+    say: Say,
+) -> list[str]:
+    """Simulate chunks again and compare them with records and data, bit for bit.
+
+    Parameters
+    ----------
+    archive, studies : the archive and its studies
+    workspace : folder to work in, with ``code/`` and ``studies/``
+    python : that runs them
+    recompute : chunks, chosen at random
+    seed : of the choice
+    say : called with a line of text before each
+
+    Returns
+    -------
+    a line per chunk
+
+    Raises
+    ------
+    ArchiveError : every chunk that is another
+    """
+    every = [(s, number) for s in studies for number in range(len(planning.plan(s).chunks))]
+    chosen = random.Random(seed).sample(every, min(recompute, len(every)))
+    wanted: dict[tuple[str, int], Study] = {}
+    for study, number in sorted(chosen, key=lambda item: (item[0].name, item[1])):
+        # A refined map's chunk rests on the coarser ones, which come again first.
+        for each in (*planning.earlier(study, planning.plan(study).chunks[number]), number):
+            wanted[study.name, each] = study
+    lines, problems = [], []
+    for (name, number), study in wanted.items():
+        say(f"{name}: chunk {number} is simulated again")
+        output = workspace / "new" / name / "chunks" / f"{number}.zip"
+        size = ("--tiny",) if study.tiny else ()
+        process = run_in(
+            python, workspace, "simulate", f"studies/{name}.yaml", "--chunk", str(number),
+            "--output", str(output), *size,
+        )  # fmt: skip
+        place = f"chunks/{name}/{number}.json"
+        if process.returncode:
+            last = (process.stderr.strip() or "without a word").splitlines()[-1]
+            problems.append(f"{place}: cannot be simulated again: {last}")
+            continue
+        record = json.loads((workspace / place).read_text("utf-8"))
+        if store.sha256(output) != record.get("sha256"):
+            problems.append(f"{place}: simulated again, its SHA-256 is another")
+        with archive.dataset("data", name) as dataset, store.open_dataset(output) as chunk:
+            differing = list(_differing(dataset, chunk, study))
+        problems += [f"data/{name}/{variable}: {text}" for variable, text in differing]
+        lines.append(f"{name}: chunk {number} came again, bit for bit")
+    if problems:
+        raise ArchiveError(problems)
+    return lines
+
+
+def _differing(dataset: xr.Dataset, chunk: xr.Dataset, study: Study) -> Iterator[tuple[str, str]]:
+    """Yield (variable, what differs) between a chunk and its place in the dataset."""
+    grid = [axis.name for axis in study.axes]
+    lead = [*grid, *(["replica"] if study.solver.stochastic else [])]
+    first, last = chunk.attrs["first_run"], chunk.attrs["last_run"]
+    points = planning.reference_points(study, range(first, last))
+    runs = [
+        study.nth(run // study.replicas) * study.replicas + run % study.replicas
+        for run in range(first, last)
+    ]
+    for label, fresh in chunk.data_vars.items():
+        name = str(label)
+        dims, numbers = (
+            (grid, np.array(points)) if fresh.dims[0] == "point" else (lead, np.array(runs))
+        )
+        shape = [dataset.sizes[dim] for dim in dims]
+        places = np.unravel_index(numbers, shape) if shape else ()
+        at = {dim: xr.DataArray(k, dims="_run") for dim, k in zip(dims, places, strict=True)}
+        kept = dataset[name].isel(at)
+        kept = kept.transpose("_run", ...) if at else kept.expand_dims("_run")
+        if kept.values.tobytes() != fresh.values.tobytes():
+            yield name, f"runs {first} to {last - 1} simulated again differ"
+
+
+def environment(workspace: Path, say: Say) -> Path:
+    """Return the Python of a new environment made from the archive's lock."""
+    say("making an environment from the archive's lock: one to three minutes")
+    folder = workspace / "env"
+    venv.EnvBuilder(with_pip=True).create(folder)
+    python = folder / "bin" / "python"
+    words = ["-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input"]
+    words += ["--require-hashes", "-r", contents.LOCK]
+    process = subprocess.run(
+        [str(python), *words], cwd=workspace, capture_output=True, text=True, check=False
+    )
+    if process.returncode:
+        last = (process.stderr.strip() or "without a word").splitlines()[-1]
+        raise ArchiveError([f"{contents.LOCK}: no environment can be made from it: {last}"])
+    return python
