@@ -1,9 +1,11 @@
 """Reproducible experiments on the limits of strongly coupled neuron networks.
 
-``solve`` runs one model with one solver, ``load_study`` reads a study file, ``run_study`` runs it.
+``solve`` runs one model with one solver, ``load_study`` reads a study file, ``run_study`` runs it,
+``open`` opens the results of a study, from their folder or from an archive.
 Everything a plug-in in a file of one's own is made of can be imported from here.
 """
 
+from neurolim import provenance
 from neurolim.api import run_study, solve
 from neurolim.core import (
     Coord,
@@ -26,8 +28,12 @@ from neurolim.core import (
     Var,
 )
 from neurolim.core import Param as Number
+from neurolim.opening import StudyResults
+from neurolim.opening import open_results as open
 from neurolim.shipped import snakefile
 from neurolim.study.read import load_study
+
+__version__ = provenance.package_version()
 
 __all__ = [
     "Coord",
@@ -47,9 +53,12 @@ __all__ = [
     "Statistic",
     "Status",
     "StudyError",
+    "StudyResults",
     "Synapses",
     "Var",
+    "__version__",
     "load_study",
+    "open",
     "run_study",
     "snakefile",
     "solve",

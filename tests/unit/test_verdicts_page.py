@@ -340,6 +340,5 @@ def test_every_study_judges_or_says_why_not(path):
     study = load_study(path)
     assert study.spec.paper
     assert study.spec.statement
-    assert any(judges(entry.name, study.expectations()) for entry in study.statistics) != bool(
-        study.spec.no_verdict
-    )
+    judged = any(judges(choice.name, study.expectations()) for choice in study.statistics)
+    assert judged != bool(study.spec.no_verdict)

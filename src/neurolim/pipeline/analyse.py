@@ -82,6 +82,11 @@ def read_analysis(layout: Layout) -> dict[str, Any]:
     return _read(layout.analysis)
 
 
+def read_record_of_pages(layout: Layout) -> dict[str, Any]:
+    """Return the record of all tables and figures, with the table ``runs``."""
+    return _read(layout.collection) | read_analysis(layout)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text("utf-8"))

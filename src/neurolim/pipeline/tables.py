@@ -93,14 +93,31 @@ def read_table(path: Path) -> Table:
     ValueError : no file of a table
     """
     try:
-        stored = json.loads(path.read_text("utf-8"))
+        return table_from(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def table_from(content: bytes) -> Table:
+    """Return the table in a JSON file.
+
+    Parameters
+    ----------
+    content : of the file
+
+    Raises
+    ------
+    ValueError : no table
+    """
+    try:
+        stored = json.loads(content)
         return Table(
             stored["name"],
             tuple(Column(**column) for column in stored["columns"]),
             tuple(_row(row) for row in stored["rows"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: no table of neurolim: {error}") from None
+        raise ValueError(f"no table of neurolim: {error}") from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -175,8 +175,8 @@ def _text_to_codes(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.assign_coords(coordinates).assign(others)
 
 
-def _codes_to_text(dataset: xr.Dataset) -> xr.Dataset:
-    """Undo ``_text_to_codes``."""
+def with_texts(dataset: xr.Dataset) -> xr.Dataset:
+    """Return a dataset in which integers with an attribute ``labels`` are their texts again."""
     changed = {}
     for name, array in dataset.variables.items():
         if "labels" not in array.attrs:
@@ -204,7 +204,7 @@ def open_dataset(path: str | Path) -> xr.Dataset:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", category=RuntimeWarning)
             dataset = xr.open_zarr(zipped, consolidated=False, chunks=None, zarr_format=3)
-        found = _codes_to_text(dataset)
+        found = with_texts(dataset)
         found.set_close(zipped.close)
         return found
 

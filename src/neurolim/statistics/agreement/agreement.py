@@ -34,6 +34,7 @@ from neurolim.statistics.parts.common import (
     entries_once,
     score_row,
     standard_normal_network,
+    survivors,
     window,
 )
 
@@ -67,7 +68,6 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
         found[f"z_{name}"] = (samples.mean("replica") - chosen[f"reference_{name}"]) / error.where(
             error > _EQUAL * scale
         )
-    found["agreement_replicas"] = (dataset["status"] == 0).sum("replica")
     mean = chosen["mean"].drop_vars("variable")
     count = mean.notnull().sum("replica")
     centred = mean - mean.mean("replica")
@@ -81,17 +81,15 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
     found["z_mean_covariance"] = (product - exact_value) / error.where(error > 0)
     lead = [dim for dim in dataset["status"].dims if dim != "replica"]
     solver = ("time", "site", "variable", "variable_b")
+    scores = {
+        key: value.transpose(*[d for d in (*lead, *solver) if d in value.dims]).assign_attrs(
+            long_name=f"deviation of {key[2:].replace('_', ' ')} from its exact value",
+            units="standard errors",
+        )
+        for key, value in found.items()
+    }
     return xr.Dataset(
-        {
-            key: value.transpose(*[d for d in (*lead, *solver) if d in value.dims]).assign_attrs(
-                long_name=f"deviation of {key[2:].replace('_', ' ')} from its exact value"
-                if key.startswith("z_")
-                else "replicas that did not fail",
-                units="standard errors" if key.startswith("z_") else "1",
-            )
-            for key, value in found.items()
-        },
-        attrs=dict(dataset.attrs),
+        scores | {"agreement_replicas": survivors(dataset)}, attrs=dict(dataset.attrs)
     ).assign_coords(variable=dataset["variable"], variable_b=dataset["variable_b"])
 
 

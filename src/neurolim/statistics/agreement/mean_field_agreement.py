@@ -32,6 +32,7 @@ from neurolim.statistics.parts.common import (
     parameter,
     score_row,
     standard_normal_network,
+    survivors,
     variables,
     window,
 )
@@ -99,10 +100,7 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
         found[f"{name}_square"] = square.mean(("time", "site"), skipna=False).assign_attrs(
             long_name=f"mean square deviation of {name} from the mean field", units="1"
         )
-    finished = (dataset["status"] == 0).sum("replica")
-    found["mean_field_replicas"] = finished.assign_attrs(
-        long_name="replicas that did not fail", units="1"
-    )
+    found["mean_field_replicas"] = survivors(dataset)
     lead = list(dataset["status"].dims)
     order = [*lead, "time", "site", "variable", "variable_b", "bin"]
     return xr.Dataset(

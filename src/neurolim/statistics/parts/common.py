@@ -224,6 +224,13 @@ def critical_table(
     return Table(name, (Column(head, ""), *(Column(part, unit) for part in heads)), tuple(rows))
 
 
+def survivors(dataset: xr.Dataset) -> xr.DataArray:
+    """Return the number of replicas that did not fail [grid]."""
+    fine = (dataset["status"] == 0).sum("replica")
+    # What flags mean is said of the status, not of a count.
+    return fine.drop_attrs().assign_attrs(long_name="replicas that did not fail", units="1")
+
+
 def standard_normal_network(
     eps: list[float], replicas: int, n: int, seed: int, **deviations: float
 ) -> xr.Dataset:
