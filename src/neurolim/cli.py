@@ -64,7 +64,7 @@ def run(
     tiny: Tiny = False,
 ) -> None:
     """Run studies with Snakemake, show progress, write the report, say where everything is."""
-    from neurolim.run import run_workflow
+    from neurolim.launch.workflow import run_workflow
 
     raise typer.Exit(
         run_workflow(
@@ -83,8 +83,8 @@ def status(
     tiny: Tiny = False,
 ) -> None:
     """Say what is done, running, failed, damaged or stale, and why."""
-    from neurolim.run import chosen_studies
-    from neurolim.status import status_of
+    from neurolim.launch.status import status_of
+    from neurolim.launch.workflow import chosen_studies
 
     for path in chosen_studies(studies or []):
         typer.echo(status_of(load_study(path, tiny=tiny), results, check))
@@ -285,8 +285,8 @@ def verdicts(
     tiny: Tiny = False,
 ) -> None:
     """Write what all studies say of their statements as one page, and as CSV and JSON."""
+    from neurolim.launch.workflow import chosen_studies
     from neurolim.pipeline.verdicts import write_verdicts
-    from neurolim.run import chosen_studies
 
     typer.echo(write_verdicts(chosen_studies(studies or []), results, tiny))
 
