@@ -10,7 +10,8 @@ import pytest
 
 from neurolim.api import run_study
 from neurolim.launch import lock
-from neurolim.launch.progress import note_path, progress_line, reporting
+from neurolim.launch.overview import progress_line
+from neurolim.launch.progress import note_path, reporting
 from neurolim.launch.status import status_of
 from neurolim.pipeline.layout import Layout, Page
 from neurolim.pipeline.outline import Outline
