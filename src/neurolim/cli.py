@@ -17,6 +17,7 @@ from neurolim.pipeline.layout import layout_of
 from neurolim.store.store import StoreError
 from neurolim.study import plan as planning
 from neurolim.study.read import load_study
+from neurolim.terminal import show_table
 
 app = typer.Typer(
     help="Reproducible experiments on the limits of strongly coupled neuron networks.",
@@ -100,7 +101,8 @@ def plan(
     """Check a study and print what it will need: points, chunks, core-seconds, memory, disk."""
     loaded = load_study(study, tiny=tiny)
     the_plan = planning.check_fit(loaded, results, workers)
-    typer.echo(f"{loaded.name}: {loaded.spec.title}\n{the_plan.describe()}")
+    typer.echo(f"{loaded.name}: {loaded.spec.title}")
+    show_table(the_plan.rows(), numbers=(1,), indent=2)
 
 
 @app.command(name="list")
@@ -112,8 +114,7 @@ def list_plugins(
     if kind not in core.KINDS:
         raise StudyError("kind", f"unknown kind {kind!r}", core.KINDS)
     if name is None:
-        for known in core.names(kind):
-            typer.echo(f"{known:24} {core.get(kind, known).summary}")
+        show_table([(known, core.get(kind, known).summary) for known in core.names(kind)])
         return
     plugin = core.get(kind, name)
     typer.echo(f"{name}: {plugin.summary}")
@@ -127,11 +128,14 @@ def list_plugins(
             strong, weak = found.orders(plugin, scheme)
             orders = f"strong order {strong:g}, weak order {weak:g}"
             typer.echo(f"{scheme} steps: {orders}, away from walls")
-    for param in plugin.params if kind == "model" else plugin.options:
-        typer.echo(
-            f"  {param.name:24} {param.default!s:>16}  {param.doc} [{param.unit}; "
-            f"{param.describe()}]"
-        )
+    show_table(
+        [
+            (param.name, str(param.default), f"{param.doc} [{param.unit}; {param.describe()}]")
+            for param in (plugin.params if kind == "model" else plugin.options)
+        ],
+        numbers=(1,),
+        indent=2,
+    )
     if kind == "model":
         from neurolim.check import solvers_of
 

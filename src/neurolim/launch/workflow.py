@@ -30,6 +30,7 @@ from neurolim.pipeline.verdicts import write_verdicts
 from neurolim.study import plan as planning
 from neurolim.study.read import load_study
 from neurolim.study.yaml import read_yaml
+from neurolim.terminal import changing_line
 
 _LINE_EVERY = 10.0
 #: Bytes below which a disk is full.
@@ -228,28 +229,17 @@ def _watch(
     """Print progress until Snakemake ends; Ctrl-C and the end of a session are passed on."""
     began = time.monotonic()
     fresh = time.time()
-    last_line, last_time = "", 0.0
-    terminal = sys.stdout.isatty()
-    clear = "\r\x1b[2K" if terminal else ""
-    with _as_interrupt(signal.SIGTERM):
+    with _as_interrupt(signal.SIGTERM), changing_line(_LINE_EVERY) as (show, say):
         while process.poll() is None:
             try:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(PERIOD)
                 for text in stalled.look():
-                    print(f"{clear}{text}", flush=True)
-                line = progress_line(outlines, time.monotonic() - began, fresh)
-                now = time.monotonic()
-                if terminal:
-                    print(f"{clear}{line}", end="", flush=True)
-                elif line != last_line and now - last_time > _LINE_EVERY:
-                    print(line, flush=True)
-                    last_line, last_time = line, now
+                    say(text)
+                show(progress_line(outlines, time.monotonic() - began, fresh))
             except KeyboardInterrupt:
                 process.send_signal(signal.SIGINT)
                 return process.wait()
-    if terminal:
-        print()
     return process.returncode
 
 
