@@ -63,7 +63,7 @@ def test_a_terminal_shows_one_line_that_changes_and_keeps_what_is_said():
     written = at_a_terminal(program)
     assert written.count("a job [was] ended") == 1
     assert "\x1b[2K" in written  # the first line is wiped out
-    assert written.rindex("1 of 2") < written.rindex("ended") < written.rindex("2 of 2")
+    assert written.index("1 of 2") < written.index("ended") < written.index("2 of 2")
 
 
 @pytest.mark.parametrize(("every", "lines"), [(0.0, ["a", "said", "b"]), (9.0, ["a", "said"])])
