@@ -52,7 +52,7 @@ def mean_error(scheme: str, eps: float, dt: float) -> float:
         "fitzhugh_nagumo", "particles", params,
         times | {"dt": 1.0 / steps, "n_neurons": 2, "scheme": scheme},
     )  # fmt: skip
-    return abs(float((found["mean"] - exact["mean"])[0, -1, 0, 0]))
+    return abs(float((found["state_mean"] - exact["state_mean"])[0, -1, 0, 0]))
 
 
 def variance_error(scheme: str, eps: float, dt: float) -> tuple[float, float]:

@@ -230,7 +230,7 @@ def test_contributing_examples_work_as_files_of_ones_own(own: dict[str, str]) ->
     network = neurolim.solve(own["model"], "particles", options=short | steps, seed=1)
     assert limit["status"].item() == network["status"].item() == core.Status.OK
     # 0.1 of noise over a tenth of time in the mean of 4000, and order eps of the coupling.
-    np.testing.assert_allclose(network["mean"][0, -1], limit["mean"][-1], atol=0.02)
+    np.testing.assert_allclose(network["state_mean"][0, -1], limit["state_mean"][-1], atol=0.02)
 
 
 def test_the_examples_of_the_guide_to_testing_are_test_suites(tmp_path: Path) -> None:

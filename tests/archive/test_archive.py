@@ -116,7 +116,9 @@ def lines_that_open(path):
 
 def opened_by(python, path):
     """Return (sum of the means, unit, conventions) as a Python finds them, without neurolim."""
-    said = "print(repr(float(data['mean'].sum())), data['mean'].units, data.Conventions)"
+    said = (
+        "print(repr(float(data['state_mean'].sum())), data['state_mean'].units, data.Conventions)"
+    )
     program = f"import sys\nsys.modules['neurolim'] = None\n{lines_that_open(path)}\n{said}"
     words = [python, "-c", program]
     found = subprocess.run(words, cwd=path.parent, capture_output=True, text=True, check=False)
@@ -128,8 +130,8 @@ def test_opens_with_xarray_alone_straight_from_the_zip(made):
     results, _, path = made
     total, unit, conventions = opened_by(sys.executable, path)
     whole = store.open_checked(results / "small" / "data.zip")
-    assert float(total) == float(whole["mean"].sum())
-    assert unit == whole["mean"].units
+    assert float(total) == float(whole["state_mean"].sum())
+    assert unit == whole["state_mean"].units
     assert conventions.startswith("CF-")
 
 
@@ -365,11 +367,11 @@ def bomb(size):
         ),
         (lambda f: f | {"notes.exe": b"MZ"}, "notes.exe: nothing of this name"),
         (
-            lambda f: replaced(f, "data/small/mean/zarr.json", b'"zstd"', b'"pickle"'),
+            lambda f: replaced(f, "data/small/state_mean/zarr.json", b'"zstd"', b'"pickle"'),
             "codecs.1.name: Input should be 'zstd'",
         ),
         (
-            lambda f: replaced(f, "data/small/mean/zarr.json", b'"float64"', b'"object"'),
+            lambda f: replaced(f, "data/small/state_mean/zarr.json", b'"float64"', b'"object"'),
             "data_type: Input should be 'bool'",
         ),
         (
@@ -403,10 +405,13 @@ def bomb(size):
             "chunks/small/1.json: other runs than the study's",
         ),
         (
-            lambda f: replaced(f, "data/small/mean/zarr.json", b'"units": "', b'"units": "m'),
-            "data/small/mean: unit",
+            lambda f: replaced(f, "data/small/state_mean/zarr.json", b'"units": "', b'"units": "m'),
+            "data/small/state_mean: unit",
         ),
-        (lambda f: {k: v for k, v in f.items() if "data/small/mean/" not in k}, "mean: missing"),
+        (
+            lambda f: {k: v for k, v in f.items() if "data/small/state_mean/" not in k},
+            "state_mean: missing",
+        ),
         (
             lambda f: {k: v for k, v in f.items() if k != "chunks/small/0.json"},
             "chunks/small/0.json",
@@ -418,8 +423,11 @@ def bomb(size):
         (lambda f: f | {"code/src/neurolim/core.pyc": b""}, "core.pyc: nothing of this"),
         (lambda f: f | {"index.html": b"x"}, "index.html: nothing of this"),
         # Arrays that grow when they are read, or have holes.
-        (lambda f: f | {"data/small/mean/c/9/0": b""}, "c/9/0: belongs to no array"),
-        (lambda f: without(f, "data/small/mean/c/"), "data/small/mean/c/0/0/0/0/0/0: not in the"),
+        (lambda f: f | {"data/small/state_mean/c/9/0": b""}, "c/9/0: belongs to no array"),
+        (
+            lambda f: without(f, "data/small/state_mean/c/"),
+            "data/small/state_mean/c/0/0/0/0/0/0: not in the",
+        ),
         (
             lambda f: replaced(f, "data/small/status/zarr.json", b'"shape": [', b'"shape": [9999'),
             "data/small/status/c/",
@@ -545,7 +553,7 @@ def test_odd_metadata_are_refused_or_harmless_but_never_crash(made, tmp_path):
     rng = random.Random(3)
     tried = accepted = 0
     names = ("archive.json", "chunks/small/1.json", "data/small/zarr.json")
-    for name in (*names, "data/small/mean/zarr.json", "data/small/status/zarr.json"):
+    for name in (*names, "data/small/state_mean/zarr.json", "data/small/status/zarr.json"):
         for mutant in rng.sample(list(mutants(json.loads(files[name]), rng)), 8):
             content = json.dumps(mutant).encode()
             path = rewritten(tmp_path / "small.zip", files | {name: content})
@@ -572,7 +580,7 @@ def test_a_forged_number_is_found_by_making_it_again(made, tmp_path):
     shutil.copytree(results, copy, ignore=shutil.ignore_patterns("archive"))
     path = copy / "small" / "data.zip"
     data, record = store.open_checked(path).load(), store.read_record(path)
-    data["mean"][...] += 1e-12
+    data["state_mean"][...] += 1e-12
     del record["sha256"]
     store.write_signed(path, data, record)
     forged = rewritten(
@@ -585,7 +593,7 @@ def test_a_forged_number_is_found_by_making_it_again(made, tmp_path):
     analyse(load_study(study), copy)
     forged = archive([str(study)], copy, date=DATE, root=ROOT)
     assert verify(forged)[-1] == REMADE
-    assert "data/small/mean: runs" in problems(forged, recompute=1, here=True)[0]
+    assert "data/small/state_mean: runs" in problems(forged, recompute=1, here=True)[0]
 
 
 @pytest.mark.slow

@@ -143,8 +143,8 @@ def test_what_tasks_give_comes_in_their_order(thirds):
     for workers in (1, 2):
         found = run_tasks(tasks, Engine("local", workers))
         for task, one in zip(tasks, found, strict=True):
-            mean = run_tasks([task], Engine())[0].solution.arrays["mean"]
-            assert (one.solution.arrays["mean"] == mean).all()
+            mean = run_tasks([task], Engine())[0].solution.arrays["state_mean"]
+            assert (one.solution.arrays["state_mean"] == mean).all()
 
 
 def test_after_an_interruption_threads_stop_and_later_work_goes_on(thirds):

@@ -124,7 +124,7 @@ def test_noise_on_a_stiff_variable_has_its_variance_at_any_step(model, ratio):
     exact = s**2 / (2 * (1 + 1 / 0.01))
     error = variance.std(ddof=1) / np.sqrt(replicas)
     assert abs(variance.mean() - exact) < 4 * error
-    means = found["mean"][:, -1, 0, 0] - np.exp(-8.0)
+    means = found["state_mean"][:, -1, 0, 0] - np.exp(-8.0)
     expected = s**2 / (2 * n)
     assert abs(np.mean(means**2) / expected - 1) < 4 * np.sqrt(2 / replicas)
 
@@ -150,7 +150,7 @@ def test_a_driven_equation_is_of_second_order_in_the_step():
 
     def error(steps):
         found = simulate(model, dt=2.0 / steps, t_end=2.0, n_neurons=64)
-        return abs(found["mean"][0, -1, 0, 0] - exact)
+        return abs(found["state_mean"][0, -1, 0, 0] - exact)
 
     assert np.log2(error(256) / error(512)) == pytest.approx(2.0, abs=0.1)
 
@@ -159,6 +159,6 @@ def test_two_noises_that_are_equal_are_two():
     # dx = s dB + s dB', both common: the mean of a network has the variance 2 s^2 t.
     noise = (Noise("x", "size", common=True), Noise("x", "size", common=True))
     model = model_of(lambda x: (0.0,), noise, state=("x",))
-    found = simulate(model, dt=0.5, n_neurons=256, replicas=2000)["mean"][:, -1, 0, 0] - 1.0
+    found = simulate(model, dt=0.5, n_neurons=256, replicas=2000)["state_mean"][:, -1, 0, 0] - 1.0
     expected = 2.0 * 0.5**2
     assert abs(np.mean(found**2) / expected - 1.0) < 4.0 * np.sqrt(2.0 / 2000)

@@ -107,7 +107,7 @@ def test_errors_fall_with_the_order_of_the_scheme(scheme):
     errors = []
     for dt in (0.1, 0.05, 0.025):
         arrays = simulate(FEEDBACK, scheme=scheme, dt=dt, t_end=17.0)
-        errors.append(np.abs(arrays["mean"][0, -1, 0] - exact).max())
+        errors.append(np.abs(arrays["state_mean"][0, -1, 0] - exact).max())
     orders = np.log2(np.array(errors[:-1]) / errors[1:])
     assert orders == pytest.approx(ORDERS[scheme], abs=0.2)
     assert errors[-1] < 0.02
@@ -124,7 +124,7 @@ def test_steps_that_do_not_divide_the_delay_are_of_second_order_too():
     for steps in (244, 488, 976):
         dt = 17.0 / steps  # the delay is 24.4, 48.8, 97.6 of them
         arrays = simulate(FEEDBACK, scheme="exponential", dt=dt, t_end=17.0)
-        errors.append(np.abs(arrays["mean"][0, -1, 0] - exact).max())
+        errors.append(np.abs(arrays["state_mean"][0, -1, 0] - exact).max())
     # The kinks at multiples of the delay fall between steps: second order, unevenly.
     assert errors[0] / errors[-1] > 10.0
     assert errors[-1] < 1e-4
@@ -180,7 +180,7 @@ def test_synapses_may_be_late_by_the_time_of_who_sends():
     errors = []
     for dt in (0.05, 0.025):
         arrays = simulate(SYNAPSES, scheme="exponential", dt=dt, t_end=4.0)
-        errors.append(np.abs(arrays["mean"][0, -1, :, 0] - fine).max())
+        errors.append(np.abs(arrays["state_mean"][0, -1, :, 0] - fine).max())
     assert errors[1] < 2e-4
     assert math.log2(errors[0] / errors[1]) == pytest.approx(2.0, abs=0.4)
 
@@ -213,7 +213,7 @@ def test_a_neuron_with_late_feedback_has_the_known_variance(scheme):
     expected = known_variance(a, k, lag)
     replicas = 4000
     arrays = simulate(LANGEVIN, replicas=replicas, scheme=scheme, dt=0.05, t_end=25.0, n_neurons=1)
-    found = arrays["mean"][:, -1, 0, 0]
+    found = arrays["state_mean"][:, -1, 0, 0]
     error = expected * math.sqrt(2.0 / replicas)
     if scheme == "euler_maruyama":
         # Its own recursion x' = x + h (-a x - k x_r) + z sqrt(h), summed up.
@@ -326,17 +326,17 @@ def test_no_delay_is_the_mean_of_now():
     late = replace(LANGEVIN, name="nothing_late", delay=Delay("past", "v", 0.0))
     options = {"scheme": "euler_maruyama", "dt": 0.1, "t_end": 2.0}
     one, other = simulate(now, **options), simulate(late, **options)
-    np.testing.assert_array_equal(one["mean"], other["mean"])
+    np.testing.assert_array_equal(one["state_mean"], other["state_mean"])
 
 
 def test_a_run_in_parts_remembers():
     # One record or many: a run is cut into calls, and the ring goes round several times.
     once = simulate(FEEDBACK, scheme="exponential", dt=0.1, t_end=17.0, records=1)
     often = simulate(FEEDBACK, scheme="exponential", dt=0.1, t_end=17.0, records=17)
-    np.testing.assert_array_equal(once["mean"][:, -1], often["mean"][:, -1])
+    np.testing.assert_array_equal(once["state_mean"][:, -1], often["state_mean"][:, -1])
     again = simulate(FEEDBACK, replicas=2, scheme="exponential", dt=0.1, t_end=17.0)
-    np.testing.assert_array_equal(again["mean"][0], once["mean"][0])
-    np.testing.assert_array_equal(again["mean"][1], once["mean"][0])  # no noise
+    np.testing.assert_array_equal(again["state_mean"][0], once["state_mean"][0])
+    np.testing.assert_array_equal(again["state_mean"][1], once["state_mean"][0])  # no noise
 
 
 TEXT = {
@@ -356,7 +356,9 @@ def test_a_text_may_say_delays():
     model = core.get("model", source)
     options = {"scheme": "exponential", "dt": 0.1, "t_end": 17.0}
     np.testing.assert_allclose(
-        simulate(model, **options)["mean"], simulate(FEEDBACK, **options)["mean"], rtol=1e-12
+        simulate(model, **options)["state_mean"],
+        simulate(FEEDBACK, **options)["state_mean"],
+        rtol=1e-12,
     )
 
 

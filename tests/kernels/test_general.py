@@ -133,7 +133,7 @@ def test_common_noise_moves_all_neurons_of_a_site_alike(arrays):
     # Linear with drive: mean e^-t + (cos t + sin t - e^-t)/2; a variance of .245 (1 - e^-2t).
     many = simulate(
         EVERYTHING, dt=0.01, n_neurons=1, replicas=2000, records=1, scheme=arrays["scheme"]
-    )["mean"][:, -1, 0, EVERYTHING.symbols.index("common")]  # fmt: skip
+    )["state_mean"][:, -1, 0, EVERYTHING.symbols.index("common")]  # fmt: skip
     mean = np.exp(-TIME) + (np.cos(TIME) + np.sin(TIME) - np.exp(-TIME)) / 2
     within(many, mean, bias=0.01)
     within((many - many.mean()) ** 2, 0.245 * (1 - np.exp(-2 * TIME)), bias=0.245 * 0.02)
@@ -198,7 +198,7 @@ def test_four_variables_with_noisy_gates_between_walls():
         ),
     )
     quiet = {"dt": 5e-4, "t_end": 20.0, "records": 40, "n_neurons": 4, "replicas": 1}
-    means = simulate(model, **quiet)["mean"][0, :, 0]
+    means = simulate(model, **quiet)["state_mean"][0, :, 0]
     (p,) = model.sites(core.resolve(model.params, {})).params
     exact = solve_ivp(
         lambda t, x: model.equations.drift(x, x, x, p), (0, 20), means[0],
@@ -281,7 +281,9 @@ def test_a_helper_may_have_the_name_of_a_parameter_but_not_call_itself():
             drift=drift,
         )
 
-    found = simulate(model_with(helped), dt=1e-3, n_neurons=4, replicas=1)["mean"][0, -1, 0, 0]
+    found = simulate(model_with(helped), dt=1e-3, n_neurons=4, replicas=1)["state_mean"][
+        0, -1, 0, 0
+    ]
     assert found == pytest.approx(np.exp(-2.0), abs=2e-3)
     with pytest.raises(StudyError, match="endless calls itself"):
         compiled_equations(model_with(endless), "endless")

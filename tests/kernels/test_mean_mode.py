@@ -63,7 +63,7 @@ def test_means_fluctuate_as_their_matrix_says_at_any_step(network, step):
         {"n_neurons": neurons, "dt": step, "t_end": step * records, "records": records, "bins": 1},
         replicas=replicas,
     )
-    means = found["mean"].values[:, 20:, :, 0]
+    means = found["state_mean"].values[:, 20:, :, 0]
     expected = solve_continuous_lyapunov(B, -np.diag(sigma**2)) / neurons
     deviation = means - point - (means - point).mean(axis=(0, 1))
     found_variance = np.mean(deviation**2, axis=(0, 1))
@@ -76,7 +76,7 @@ def test_means_fluctuate_as_their_matrix_says_at_any_step(network, step):
     # Finite n displaces the mean by a share 1/n of what the law of one neuron does, O(1/gamma).
     law = solve("balanced", "stationary", {"gamma": GAMMA, "clock": "layer", **network})
     resolution = np.sqrt(np.diag(expected) * correlated / (means.shape[1] * replicas))
-    displaced = np.abs(means.mean(axis=(0, 1)) - law["mean"].values[:, 0])
+    displaced = np.abs(means.mean(axis=(0, 1)) - law["state_mean"].values[:, 0])
     assert (displaced < 4 * resolution + 10 / (GAMMA * neurons)).all()
 
 
@@ -95,7 +95,7 @@ def test_an_unstable_spiral_is_left_at_its_rate_at_any_step(step):
          "voltage_start": (point + np.array([1e-5, 0.0])).tolist()},
         {"n_neurons": 10, "dt": step, "t_end": 60.0, "records": 6, "bins": 1},
     )  # fmt: skip
-    away = found["mean"].values[0, :, :, 0] - point
+    away = found["state_mean"].values[0, :, :, 0] - point
     # The length in the frame of the spiral, in which it grows without wobbling.
     _, vectors = np.linalg.eig(slope(flow, point))
     grown = np.abs((np.linalg.inv(vectors) @ away.T)[0])
@@ -114,7 +114,7 @@ def test_one_long_step_lands_where_the_mean_flow_does():
         {"gamma": GAMMA, "clock": "layer", "sigma": [1e-12], "voltage_start": start},
         {"n_neurons": 10, "dt": 10.0, "t_end": 10.0, "records": 1, "bins": 1},
     )
-    assert np.abs(found["mean"].values[0, -1, :, 0] - exact).max() < 1e-2
+    assert np.abs(found["state_mean"].values[0, -1, :, 0] - exact).max() < 1e-2
 
 
 def test_steps_are_of_second_order_where_synapses_are_as_slow_as_the_drift():
@@ -127,7 +127,7 @@ def test_steps_are_of_second_order_where_synapses_are_as_slow_as_the_drift():
         options = {"n_neurons": 400, "dt": 0.5 / steps, "t_end": 0.5, "records": 1, "bins": 1}
         found = solve("balanced", "particles", params, options)
         last = found.isel(replica=0, time=-1)
-        return np.append(last["mean"].values[:, 0], last["covariance"].values[:, 0, 0])
+        return np.append(last["state_mean"].values[:, 0], last["covariance"].values[:, 0, 0])
 
     coarse, middle, fine = (end(steps) for steps in (64, 128, 256))
     order = np.log2(np.abs(coarse - middle) / np.abs(middle - fine))

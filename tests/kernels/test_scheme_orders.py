@@ -15,7 +15,7 @@ ONE_NOISE = {"recovery_noise": 0.0}, {"normals": "float32"}
 FINE, T_END = 1 / 1024, 1.0
 COARSE = (1 / 16, 1 / 32, 1 / 64)
 #: The next order is larger in the covariance: it takes finer steps to be where 2 rules.
-LEVELS = {"mean": COARSE, "covariance": (1 / 32, 1 / 64, 1 / 128)}
+LEVELS = {"state_mean": COARSE, "covariance": (1 / 32, 1 / 64, 1 / 128)}
 
 
 def run(model, scheme, dt, noise=TWO_NOISES, **options):
@@ -51,7 +51,7 @@ def test_weak_order_of_mean_and_variance(model, noise, scheme, order):
     # one here.  Shared paths leave a statistical error that is measured over replicas.
     reference = run(model, "exponential", FINE, noise)
     for name, place in (
-        ("mean", {"variable": 0}),
+        ("state_mean", {"variable": 0}),
         ("covariance", {"variable": 0, "variable_b": 0}),
     ):
         errors, spread = [], []

@@ -39,7 +39,7 @@ def simulate(model, replicas=1, **options):
     solver.accept(model, params, resolved)
     found = solver.solve(model, params, resolved, KEY, range(replicas))
     assert (found.status == Status.OK).all()
-    return found.arrays["mean"]
+    return found.arrays["state_mean"]
 
 
 def places(params):

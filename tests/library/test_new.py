@@ -52,7 +52,7 @@ def test_files_to_begin_with_fit_together(here):
     study.write_text(yaml_of(mapping))
     found = run_study(study, "results")
     # The adaptation starts at 2 and grows, the recovery at 0.
-    largest = found["mean"].sel(time=1.0, variable="adaptation").values
+    largest = found["state_mean"].sel(time=1.0, variable="adaptation").values
     assert largest.min() > 2.0
     assert (found["excursion"].sel(variable="adaptation").values == largest).all()
     assert Path("results/mine/figures/own_figure.svg").stat().st_size > 1000

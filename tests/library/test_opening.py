@@ -53,7 +53,40 @@ def test_data_and_statistics_are_those_of_the_run(opened, made):
     assert opened.name == "two"
     for part, name in ((opened.data, "data.zip"), (opened.statistics, "statistics.zip")):
         xr.testing.assert_identical(part, store.open_checked(results / "two" / name))
-    np.testing.assert_array_equal(opened.data["mean"], dataset["mean"])
+    np.testing.assert_array_equal(opened.data["state_mean"], dataset["state_mean"])
+
+
+def test_every_variable_says_what_it_is_and_flags_are_those_of_a_status(opened):
+    for part in (opened.data, opened.statistics):
+        for name, variable in part.variables.items():
+            assert variable.attrs.get("units"), name
+            assert variable.attrs.get("long_name"), name
+            assert ("flag_values" in variable.attrs) == str(name).endswith("status")
+
+
+#: A statistic whose result forgets what the coordinates of the dataset say of themselves.
+BARE = """from dataclasses import replace
+
+from neurolim.core import get
+
+
+def apply(dataset, after):
+    return get("statistic", "agreement").apply(dataset, after=after).drop_attrs()
+
+
+STATISTIC = replace(get("statistic", "agreement"), apply=apply)
+"""
+
+
+def test_coordinates_keep_what_the_dataset_says_of_them(tmp_path):
+    (tmp_path / "bare.py").write_text(BARE)
+    study = STUDY.replace("statistics: [agreement]", "statistics: [bare.py]")
+    (tmp_path / "bare.yaml").write_text(study.replace("figures: [agreement]", ""))
+    neurolim.run_study(tmp_path / "bare.yaml", tmp_path / "results")
+    bare = neurolim.open(tmp_path / "results" / "bare")
+    assert bare.statistics["eps"].attrs["units"] == "time"
+    for name, coordinate in bare.statistics.coords.items():
+        assert coordinate.attrs == bare.data[name].attrs
 
 
 def test_tables_are_numbers_with_units(opened):

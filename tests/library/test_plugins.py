@@ -73,11 +73,11 @@ from neurolim import Statistic
 
 
 def apply(dataset):
-    return xr.Dataset({"top": dataset["mean"].max("time")})
+    return xr.Dataset({"top": dataset["state_mean"].max("time")})
 
 
 def exact():
-    dataset = xr.Dataset({"mean": ("time", np.arange(5.0))}, {"time": np.arange(5)})
+    dataset = xr.Dataset({"state_mean": ("time", np.arange(5.0))}, {"time": np.arange(5)})
     return [(dataset, {}, [("top", {}, 4.0, 0.0)])]
 
 
@@ -85,7 +85,7 @@ STATISTIC = Statistic(
     summary="Largest mean.",
     source="definition",
     options=(),
-    needs=lambda options: ("mean",),
+    needs=lambda options: ("state_mean",),
     gives=lambda options, state: ("top",),
     apply=apply,
     exact=exact,
@@ -188,7 +188,7 @@ def test_another_process_finds_the_files_by_the_tasks_alone(study):
     program = (
         "import pickle, sys; from neurolim.pipeline import engine;"
         "(solved,) = engine.run_batch(*pickle.loads(sys.stdin.buffer.read()));"
-        "sys.stdout.buffer.write(pickle.dumps(solved.solution.arrays['mean']))"
+        "sys.stdout.buffer.write(pickle.dumps(solved.solution.arrays['state_mean']))"
     )
     said = subprocess.run(
         [sys.executable, "-c", program],
@@ -199,7 +199,7 @@ def test_another_process_finds_the_files_by_the_tasks_alone(study):
         check=False,
     )
     assert said.returncode == 0, said.stderr.decode()
-    ours = engine.run_task(one).solution.arrays["mean"]
+    ours = engine.run_task(one).solution.arrays["state_mean"]
     assert pickle.loads(said.stdout).tobytes() == ours.tobytes()
 
 
@@ -336,8 +336,8 @@ def test_objects_are_solved_where_they_are(study, tmp_path):
     stiffer = dataclasses.replace(model, name="", coupling=GapJunctions("v", lambda p: 2.0 / p.eps))
     found = solve(stiffer, core.get("solver", "limit"), options=options)
     assert (found.attrs["model"], found.attrs["solver"]) == ("model", "limit")
-    assert found["mean"].shape == by_name["mean"].shape
-    assert solve(model, "limit", options=options)["mean"].identical(by_name["mean"])
+    assert found["state_mean"].shape == by_name["state_mean"].shape
+    assert solve(model, "limit", options=options)["state_mean"].identical(by_name["state_mean"])
     one = parse_study({"model": stiffer, "solver": "limit", "options": options})
     with pytest.raises(StudyError, match="an object without a file of its own can be solved, not"):
         run_study(one, tmp_path / "results")
@@ -356,7 +356,7 @@ def test_an_object_of_an_imported_file_is_the_file(study, tmp_path, monkeypatch)
     study.write_text(yaml_of(STUDY | {"statistics": []}))
     by_name = run_study(study, tmp_path / "results")
     assert by_object.attrs["code"] == by_name.attrs["code"]
-    assert by_object["mean"].identical(by_name["mean"])
+    assert by_object["state_mean"].identical(by_name["state_mean"])
 
 
 def test_a_program_that_solves_its_own_model_runs_once(tmp_path):

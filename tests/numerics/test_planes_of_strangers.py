@@ -69,7 +69,7 @@ def test_the_skeleton_of_another_fitzhugh_nagumo_is_the_same():
     assert int(theirs["limit_class"]) == int(ours["limit_class"]) == 3
     for name in ("bifurcation_current", "cycle_branch", "cycle_period", "eigenvalue", "knee"):
         np.testing.assert_allclose(theirs[name].values, ours[name].values, rtol=1e-6, atol=1e-9)
-    for name in ("equilibrium", "mean", "centre"):
+    for name in ("equilibrium", "state_mean", "centre"):
         rescaled = theirs[name].values * [1.0, 2.0]
         np.testing.assert_allclose(rescaled, ours[name].values, rtol=1e-6, atol=1e-9)
     curves = theirs["nullcline"].values * [1.0, 2.0, 2.0]
@@ -81,7 +81,7 @@ def test_the_reduced_mean_of_another_fitzhugh_nagumo_is_the_same(every):
     options = {"n_neurons": 100, "t_end": 20.0, "records": 5, "trace_every": every}
     theirs = solve(BONHOEFFER, "reduced", {}, options, seed=3, replicas=10)
     ours = solve("fitzhugh_nagumo", "reduced", BUILT_IN, options, seed=3, replicas=10)
-    for name in ("mean", *(["trace"] if every else [])):
+    for name in ("state_mean", *(["trace"] if every else [])):
         rescaled = theirs[name].values * [1.0, 2.0]
         np.testing.assert_allclose(rescaled, ours[name].values, rtol=1e-7, atol=1e-9)
 
@@ -144,7 +144,7 @@ def test_the_cycle_of_a_strangers_plane_has_the_period_of_its_trajectory(model):
 
 def test_a_plane_that_is_no_polynomial_has_a_reduced_mean():
     options = {"n_neurons": 2**40, "t_end": 40.0, "records": 8, "variance": "limit"}
-    mean = solve(MORRIS, "reduced", {}, options)["mean"].values[0, :, 0]
+    mean = solve(MORRIS, "reduced", {}, options)["state_mean"].values[0, :, 0]
     flow = flow_of(MORRIS)
     times = np.linspace(0.0, 40.0, 9)
     path = solve_ivp(lambda t, x: flow(x), (0.0, 40.0), [-0.2, 0.1], "LSODA", times, rtol=1e-11,

@@ -126,7 +126,7 @@ def test_the_mean_field_in_time_ends_on_the_stationary_law():
     found = solver.solve(model, params, options, 0, range(1))
     assert found.status[0] == Status.OK
     order = BistableUnits(1.0, 0.7).order
-    assert found.arrays["mean"][0, -1, 0, 0] == pytest.approx(order, abs=1e-5)
+    assert found.arrays["state_mean"][0, -1, 0, 0] == pytest.approx(order, abs=1e-5)
 
 
 def test_two_bistable_units_have_the_exact_law():
@@ -197,7 +197,7 @@ def test_the_linear_part_of_noisy_conductances_has_its_closed_moments():
     found = solver.solve(model, params, resolved, 3, range(replicas))
     assert (found.status == Status.OK).all()
     exact = closed_moments(p, np.arange(5.0))
-    mean, covariance = found.arrays["mean"][:, :, 0], found.arrays["covariance"][:, :, 0]
+    mean, covariance = found.arrays["state_mean"][:, :, 0], found.arrays["covariance"][:, :, 0]
     np.testing.assert_allclose(mean[..., 2], np.broadcast_to(exact[:, 0], mean.shape[:2]), atol=h)
     for values, expected in (
         (mean[..., 0], exact[:, 1]),
@@ -222,7 +222,7 @@ def test_linear_noise_has_the_closed_moments_of_noisy_conductances():
     options = {"t_end": 4.0, "records": 8, "n_neurons": n}
     found = solve("fitzhugh_nagumo_conductances", "linear_noise", given, options)
     exact = closed_moments(p, found["time"].values)
-    mean, covariance = found["mean"].values[:, 0], found["covariance"].values[:, 0]
+    mean, covariance = found["state_mean"].values[:, 0], found["covariance"].values[:, 0]
     np.testing.assert_allclose(mean[:, [2, 0, 1]], exact[:, :3], rtol=1e-6)
     entries = covariance[:, [0, 0, 1], [0, 1, 1]]
     np.testing.assert_allclose(entries, (1 - 1 / n) * exact[:, 3:], rtol=1e-6, atol=1e-9)

@@ -286,7 +286,15 @@ def zipped(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "name",
-    ["mean", "reference_mean", "reference_status", "z_mean", "quantity", "level", "sample"],
+    [
+        "state_mean",
+        "reference_state_mean",
+        "reference_status",
+        "z_mean",
+        "quantity",
+        "level",
+        "sample",
+    ],
 )
 def test_an_axis_has_not_the_name_of_a_result(name):
     with pytest.raises(StudyError, match="is the name of a result") as caught:

@@ -130,7 +130,7 @@ def test_stationary_law_is_self_consistent_by_adaptive_quadrature():
         )
 
     mean = average(lambda v: v)
-    assert float(found["mean"][0, 0]) == pytest.approx(mean, abs=1e-9)
+    assert float(found["state_mean"][0, 0]) == pytest.approx(mean, abs=1e-9)
     assert float(found["covariance"][0, 0, 0]) == pytest.approx(
         average(lambda v: (v - mean) ** 2), abs=1e-9
     )
@@ -142,7 +142,7 @@ def test_stationary_mean_field_has_the_first_order_constants(params):
     gamma = 1e5
     found = solve("balanced", "stationary", {"gamma": gamma, **params})
     theory = points(gamma, params).isel(branch=0)
-    shift = found["mean"][:, 0] - theory["balance_state"][:, 0]
+    shift = found["state_mean"][:, 0] - theory["balance_state"][:, 0]
     current = found["excitation"] + found["inhibition"]
     variance = found["covariance"][:, 0, 0]
     # The next order is O(1/gamma), with constants up to 4.
@@ -159,7 +159,7 @@ def test_the_mean_field_relaxes_to_the_stationary_law(gamma):
     params = {"gamma": gamma, "clock": "layer", "voltage_spread": [0.3]}
     moving = solve("balanced", "mean_field", params, {"t_end": 25.0, "records": 5, "nodes": 81})
     still = solve("balanced", "stationary", params)
-    np.testing.assert_allclose(moving["mean"][-1], still["mean"], atol=1e-6)
+    np.testing.assert_allclose(moving["state_mean"][-1], still["state_mean"], atol=1e-6)
     np.testing.assert_allclose(moving["covariance"][-1], still["covariance"], rtol=1e-5, atol=1e-12)
     width = moving["voltage_nodes"].diff("node").isel(node=0)
     np.testing.assert_allclose(moving["density"].sum("node") * width, 1.0, atol=1e-7)
@@ -194,7 +194,7 @@ def test_the_mean_field_of_a_linear_silent_network_is_an_ornstein_uhlenbeck_proc
     t, rate = found["time"].values, 9.0
     end = (0.5 + 24.0) / rate
     np.testing.assert_allclose(
-        found["mean"][:, 0, 0], end + (1 - end) * np.exp(-rate * t), atol=1e-6
+        found["state_mean"][:, 0, 0], end + (1 - end) * np.exp(-rate * t), atol=1e-6
     )
     variance = 0.5 / rate + (0.16 - 0.5 / rate) * np.exp(-2 * rate * t)
     # Transients are second order in the spacing of the nodes, 0.1 theta.
@@ -212,7 +212,7 @@ def test_an_unstable_point_is_left_at_its_predicted_rate_and_frequency():
     near = (start + np.array([1e-4, 0.0])).tolist()
     params = {"gamma": 1e8, "clock": "layer", **SPIRAL, "voltage_start": near}
     found = solve("balanced", "limit", params, {"t_end": 40.0, "records": 80})
-    away = found["mean"].values[:, :, 0] - start
+    away = found["state_mean"].values[:, :, 0] - start
     early = np.linalg.norm(away, axis=1) < 0.01
     early[-1] = False
     k = np.flatnonzero(early)
@@ -274,7 +274,9 @@ def test_wired_all_to_all_and_particles_are_one_network():
         options = {"n_neurons": 640, "dt": dt, "t_end": 3.0, "records": 3}
         one = solve("balanced", "wired", params, options)
         other = solve("balanced", "particles", params, options)
-        return [float(np.abs(one[name] - other[name]).max()) for name in ("mean", "covariance")]
+        return [
+            float(np.abs(one[name] - other[name]).max()) for name in ("state_mean", "covariance")
+        ]
 
     coarse, fine = np.array(difference(0.1)), np.array(difference(0.025))
     assert (fine < 1e-4).all()
@@ -291,7 +293,7 @@ def test_a_network_without_synapses_can_be_wired_and_keeps_its_exact_law(wires):
         seed=3, replicas=64,
     )  # fmt: skip
     exact = solve("linear", "moments", params, shared)
-    for name in ("mean", "covariance"):
+    for name in ("state_mean", "covariance"):
         sample = found[name].isel(time=-1)
         error = sample.std("replica", ddof=1) / np.sqrt(sample.sizes["replica"])
         off = np.abs(sample.mean("replica") - exact[name].isel(time=-1)) / error

@@ -25,7 +25,7 @@ def test_limit_of_fitzhugh_nagumo_is_its_ordinary_equation_whatever_eps(eps):
         return [-v * (v - 4) * (v - 1) + 0.7 - w, 0.1 * v - 0.3 * w]
 
     exact = solve_ivp(slope, (0, 3), [0.3, 0.2], t_eval=found["time"], rtol=1e-11, atol=1e-12)
-    np.testing.assert_allclose(found["mean"].values[:, 0], exact.y.T, atol=1e-7)
+    np.testing.assert_allclose(found["state_mean"].values[:, 0], exact.y.T, atol=1e-7)
 
 
 def test_width_of_the_limit_law_follows_the_papers_formulas():
@@ -50,7 +50,7 @@ def test_width_of_the_limit_law_follows_the_papers_formulas():
 
 def test_limit_of_the_balanced_network_is_its_balance_voltage():
     found = solve("balanced", "limit", {"gamma": 1e6}, {"t_end": 5.0, "records": 1})
-    v = found["mean"].values[-1, :, 0]
+    v = found["state_mean"].values[-1, :, 0]
     s = 1 / (1 + np.exp(-(v - 0.5) / 0.8))
     weights, reversal = np.array([[1, 2], [1.5, 1]]), np.array([3, -1])
     np.testing.assert_allclose(v, (weights @ (s * reversal)) / (weights @ s), atol=1e-4)
@@ -94,7 +94,7 @@ def test_exact_moments_agree_with_the_full_network_of_three_neurons():
         full = exact.y[size:, t].reshape(2, n, 2, n)
         of_mean = full.mean(axis=(1, 3))
         second = np.einsum("aibi->ab", full) / n - of_mean
-        np.testing.assert_allclose(found["mean"].values[t, 0], mean[[0, n]], atol=1e-9)
+        np.testing.assert_allclose(found["state_mean"].values[t, 0], mean[[0, n]], atol=1e-9)
         np.testing.assert_allclose(found["mean_covariance"].values[t, 0], of_mean, atol=1e-9)
         np.testing.assert_allclose(found["covariance"].values[t, 0], second, atol=1e-9)
 
@@ -160,13 +160,13 @@ def test_exact_moments_hold_along_neutral_directions(leak):
     lasting = 2.0 * (-np.expm1(-rate / 2) / (rate / 2) if leak else 1.0)
     mean = 1.5 * np.exp(-rate / 2) + 0.5 * lasting
     assert found["mean_covariance"].values[-1, 0, 0, 0] == pytest.approx(variance, rel=1e-14)
-    assert found["mean"].values[-1, 0, 0] == pytest.approx(mean, rel=1e-14)
+    assert found["state_mean"].values[-1, 0, 0] == pytest.approx(mean, rel=1e-14)
 
 
 def test_moments_that_overflow_are_marked_and_hold_no_number():
     found = solve("linear", "moments", {"leak": -100.0}, {"t_end": 10.0, "records": 2})
     assert found["status"] == Status.DIVERGED
-    for name in ("mean", "covariance", "mean_covariance"):
+    for name in ("state_mean", "covariance", "mean_covariance"):
         assert np.isnan(found[name].values).all()
 
 
@@ -175,7 +175,7 @@ def test_a_limit_that_leaves_the_numbers_is_marked_though_the_integrator_raises(
     options = {"t_end": 10.0, "records": 2, "method": "Radau", "rtol": 1e-2, "atol": 1e-2}
     found = solve("linear", "limit", params, options)
     assert found["status"] == Status.DIVERGED
-    assert np.isnan(found["mean"].values).all()
+    assert np.isnan(found["state_mean"].values).all()
 
 
 def test_moments_refuses_what_it_cannot_do_exactly():
@@ -201,10 +201,12 @@ def test_sites_coupled_by_a_non_symmetric_kernel_follow_their_own_equations():
     exact = solve_ivp(
         slope, (0, 3), [0.4, 0.4, 0.0, 0.0], t_eval=limit["time"], rtol=1e-11, atol=1e-12
     ).y.reshape(2, 2, -1)
-    np.testing.assert_allclose(limit["mean"].values, exact.transpose(2, 1, 0), atol=1e-7)
+    np.testing.assert_allclose(limit["state_mean"].values, exact.transpose(2, 1, 0), atol=1e-7)
     network = solve("fitzhugh_nagumo", "particles", params, {**TIMES, "dt": 0.01, "n_neurons": 64})
     # Second order in the step, noise of the mean 1e-4/8.
-    np.testing.assert_allclose(network["mean"].values[0], limit["mean"].values, atol=2e-4)
+    np.testing.assert_allclose(
+        network["state_mean"].values[0], limit["state_mean"].values, atol=2e-4
+    )
 
 
 def test_a_network_that_nothing_shakes_and_nothing_damps_has_a_law():
@@ -224,7 +226,7 @@ def test_a_network_that_nothing_shakes_and_nothing_damps_has_a_law():
         ("reduced", {"n_neurons": 2**60}),
     ):
         found = solve("linear", solver, params, TIMES | options)
-        got = found["mean"].isel(time=-1).values.reshape(-1)
+        got = found["state_mean"].isel(time=-1).values.reshape(-1)
         np.testing.assert_allclose(got, mean, atol=1e-7, err_msg=solver)
         if "covariance" in found:
             np.testing.assert_allclose(found["covariance"].values[-1, 0], law, atol=1e-8)

@@ -153,7 +153,7 @@ def test_mass_and_signs_are_kept_at_any_step(interaction):
 def test_law_in_time_reaches_the_stationary_law():
     arrays = run({"interaction": 0.4, "amplitude": 0.6}, t_end=40.0, records=2, dt=1.0).arrays
     np.testing.assert_allclose(
-        arrays["mean"][0, -1], arrays["stationary_mean"][0], rtol=0, atol=1e-7
+        arrays["state_mean"][0, -1], arrays["stationary_mean"][0], rtol=0, atol=1e-7
     )
     density, v, g = (arrays[name][0] for name in ("density", "v_centre", "g_centre"))
     assert abs(density.sum() * (v[1] - v[0]) * (g[1] - g[0]) - 1.0) < 1e-12
@@ -164,8 +164,8 @@ def test_mean_in_time_is_the_drift_of_a_linear_conductance():
     given = {"base": 3.0, "amplitude": 0.0, "noise": 0.2, "conductance_start": 2.5}
     arrays = run(given, t_end=1.0, dt=0.025, n_conductance=24, n_voltage=8).arrays
     time = np.linspace(0.0, 1.0, 5)
-    error = np.abs(arrays["mean"][0, :, 0, 1] - (3.0 - 0.5 * np.exp(-time)))
-    assert (error <= 2.0 * arrays["mean_error"][0, :, 0, 1] + 2e-3).all()
+    error = np.abs(arrays["state_mean"][0, :, 0, 1] - (3.0 - 0.5 * np.exp(-time)))
+    assert (error <= 2.0 * arrays["state_mean_error"][0, :, 0, 1] + 2e-3).all()
 
 
 def test_the_response_to_the_means_is_the_derivative_of_the_generator():

@@ -191,7 +191,7 @@ def test_all_to_all_is_the_network_of_particles():
         other = neurolim.solve(
             model, "particles", {}, {**shared, "dt": dt, "scheme": "euler_maruyama"}
         )
-        differences.append(float(np.abs(one["mean"] - other["mean"]).max()))
+        differences.append(float(np.abs(one["state_mean"] - other["state_mean"]).max()))
     # The difference is the error of Euler-Maruyama, of first order.
     assert differences[1] < 2e-3
     assert differences[0] / differences[1] == pytest.approx(4.0, abs=1.0)
@@ -221,11 +221,11 @@ def test_a_sparse_matrix_is_a_graph():
     options = {"wires": "given", "junctions": "wires", "n_neurons": 12, "dt": 0.1, "t_end": 1.0}
     one = neurolim.solve(LINEAR, "wired", {}, {**options, "graph": coo_matrix(W), "records": 1})
     other = neurolim.solve(LINEAR, "wired", {}, {**options, "graph": wires, "records": 1})
-    np.testing.assert_array_equal(one["mean"], other["mean"])
+    np.testing.assert_array_equal(one["state_mean"], other["state_mean"])
     there = neurolim.solve(
         LINEAR, "wired", {}, {**options, "graph": coo_matrix(W > 0), "dt": 0.05, "records": 1}
     )
-    assert np.isfinite(there["mean"]).all()
+    assert np.isfinite(there["state_mean"]).all()
 
 
 @pytest.mark.parametrize(
@@ -286,14 +286,14 @@ def test_a_study_may_name_a_file_of_wires_beside_it(tmp_path):
     assert one.options_at(0) == other.options_at(0)
     assert one.digest(0, 1) == other.digest(0, 1)
     found = [neurolim.run_study(path, path.parent / "results") for path in (named, told)]
-    np.testing.assert_array_equal(found[0]["mean"], found[1]["mean"])
+    np.testing.assert_array_equal(found[0]["state_mean"], found[1]["state_mean"])
     # Another weight is another simulation.
     (named.parent / "wires.csv").write_text(LINES.replace("0.25", "0.26"))
     changed = neurolim.load_study(named)
     assert changed.digest(0, 1) != one.digest(0, 1)
     assert changed.definition() != one.definition()
     again = neurolim.run_study(named, named.parent / "results")
-    assert (again["mean"] != found[0]["mean"]).any()
+    assert (again["state_mean"] != found[0]["state_mean"]).any()
 
 
 @pytest.mark.parametrize(

@@ -36,10 +36,10 @@ def test_linear_network_lands_on_its_closed_form(eps, spread, noise):
     found = solve("linear", "kinetic", params, TIMES)
     assert found["status"] == Status.OK
     # Errors per step of 1e-10 and 1e-7 s^2 add up over some hundred steps, damped.
-    np.testing.assert_allclose(found["mean"], exact["mean"], atol=2e-9)
+    np.testing.assert_allclose(found["state_mean"], exact["state_mean"], atol=2e-9)
     np.testing.assert_allclose(found["covariance"], exact["covariance"], atol=3e-7, rtol=3e-6)
     closure = solve("linear", "closure", params, TIMES)
-    np.testing.assert_allclose(closure["mean"], exact["mean"], atol=1e-7)
+    np.testing.assert_allclose(closure["state_mean"], exact["state_mean"], atol=1e-7)
     np.testing.assert_allclose(closure["covariance"], exact["covariance"], atol=1e-7, rtol=1e-6)
 
 
@@ -77,10 +77,10 @@ def test_modes_converge_spectrally_where_the_law_is_least_normal():
     for modes in (6, 8, 10):
         options = TIMES | {"voltage_modes": modes, "largest_tail": 1.0}
         found = solve("fitzhugh_nagumo", "kinetic", params, options)
-        errors.append(float(abs(found["mean"] - fine["mean"]).max()))
+        errors.append(float(abs(found["state_mean"] - fine["state_mean"]).max()))
         # What the solver reports about its cut is larger than the error of the means, and of the
         # size of the error of the law.
-        tail = float(found["tail"].max())
+        tail = float(found["tail_share"].max())
         assert errors[-1] < tail
         left = fine["coefficients"].values.copy()
         left[..., :modes, :] -= found["coefficients"].values
@@ -96,8 +96,8 @@ def constants(eps, drift, start, spread):
     params |= {"initial": "absolute" if spread else "prepared_voltage"}
     found = solve("fitzhugh_nagumo", "kinetic", params, TIMES)
     limit = solve("fitzhugh_nagumo", "limit", params, TIMES | TIGHT)
-    shift = limit["shift"].values[1:, 0]
-    rest = (found["mean"] - limit["mean"]).values[1:, 0] - shift
+    shift = limit["mean_shift"].values[1:, 0]
+    rest = (found["state_mean"] - limit["state_mean"]).values[1:, 0] - shift
     widening = limit["widening"].values[1:, 0, 0]
     ratio = found["covariance"].values[1:, 0, 0, 0] / limit["width"].values[1:, 0, 0] ** 2
     means = np.abs(rest).max(axis=0) / np.abs(shift).max(axis=0)
@@ -116,7 +116,7 @@ def test_first_order_constants_are_exact(drift, start, ill_prepared):
 def test_shift_of_the_limit_solves_the_linearised_equation():
     params = DATA | {"eps": 1e-3, "drift": "canonical", "voltage_spread": 1e-3**0.5}
     limit = solve("fitzhugh_nagumo", "limit", params, TIMES | TIGHT)
-    mean = limit["mean"].values[:, 0]
+    mean = limit["state_mean"].values[:, 0]
 
     def slope(t, x):
         v, w, v1, w1 = x
@@ -130,7 +130,7 @@ def test_shift_of_the_limit_solves_the_linearised_equation():
         slope, (0, 1), [0.5, 0.2, 0, 0], t_eval=limit["time"], rtol=1e-11, atol=1e-13
     ).y
     np.testing.assert_allclose(mean.T, exact[:2], atol=1e-9)
-    np.testing.assert_allclose(limit["shift"].values[:, 0].T, 1e-3 * exact[2:], atol=1e-10)
+    np.testing.assert_allclose(limit["mean_shift"].values[:, 0].T, 1e-3 * exact[2:], atol=1e-10)
 
 
 def test_steps_do_not_depend_on_eps(monkeypatch):
@@ -155,7 +155,7 @@ def test_the_frame_does_not_matter():
     params = DATA | {"eps": 0.02, "voltage_spread": 0.8, "drift": "canonical"}
     own = solve("fitzhugh_nagumo", "kinetic", params, TIMES)
     paper = solve("fitzhugh_nagumo", "kinetic", params, TIMES | {"theta_start": 1.0})
-    np.testing.assert_allclose(own["mean"], paper["mean"], atol=1e-8)
+    np.testing.assert_allclose(own["state_mean"], paper["state_mean"], atol=1e-8)
     np.testing.assert_allclose(own["covariance"], paper["covariance"], rtol=1e-5, atol=1e-9)
     start = paper["covariance"].values[0, 0]
     np.testing.assert_allclose(start, np.diag([0.64, 0.49]), atol=1e-12)
@@ -167,7 +167,7 @@ def test_closure_is_wrong_by_the_second_order_only():
         params = DATA | {"eps": eps, "voltage_spread": eps**0.5, "drift": "cubic"}
         kinetic = solve("fitzhugh_nagumo", "kinetic", params, TIMES)
         closure = solve("fitzhugh_nagumo", "closure", params, TIMES)
-        errors.append(float(abs(kinetic["mean"] - closure["mean"]).max()))
+        errors.append(float(abs(kinetic["state_mean"] - closure["state_mean"]).max()))
     assert 1.7 < np.log10(errors[0] / errors[1]) < 3.3
 
 
@@ -192,9 +192,9 @@ def test_too_few_modes_are_said_with_their_residual():
     params = DATA | {"eps": 0.5, "voltage_spread": 1.0, "drift": "cubic", "voltage_start": 2.0}
     found = solve("fitzhugh_nagumo", "kinetic", params, TIMES | {"voltage_modes": 8})
     assert found["status"] == Status.NOT_CONVERGED
-    assert np.isnan(found["mean"]).all()
+    assert np.isnan(found["state_mean"]).all()
     # The residual: where it stopped, just above what is allowed.
-    assert 1e-3 < float(found["tail"].max()) < 0.1
+    assert 1e-3 < float(found["tail_share"].max()) < 0.1
 
 
 def test_a_failing_step_says_where():
@@ -213,7 +213,7 @@ def test_particles_agree_within_their_errors(eps):
     n, replicas = 4000, 40
     options = TIMES | {"n_neurons": n, "dt": 0.01}
     particles = solve("fitzhugh_nagumo", "particles", params, options, seed=3, replicas=replicas)
-    for name, factor in (("mean", 1.0), ("covariance", n / (n - 1))):
+    for name, factor in (("state_mean", 1.0), ("covariance", n / (n - 1))):
         samples = particles[name].values[:, 1:] * factor
         error = samples.std(axis=0, ddof=1) / np.sqrt(replicas)
         score = (samples.mean(axis=0) - kinetic[name].values[1:]) / error

@@ -129,7 +129,7 @@ def test_moments_of_a_linear_network_hold_for_any_start():
     given = {"eps": 0.5, "a": 0.7, "b": 0.4, "sigma": 0.3}
     exact = solve(model, "moments", given, RUN | {"n_neurons": MANY["n_neurons"]})
     found = solve(model, "particles", given, MANY, replicas=16)
-    for name in ("mean", "covariance"):
+    for name in ("state_mean", "covariance"):
         values = found[name].values
         error = values.std(axis=0, ddof=1) / 4.0
         # Five standard errors of 16 replicas, each of the 2 + 4 numbers at three times.
@@ -143,15 +143,17 @@ def test_the_limit_carries_any_law_of_what_is_not_held(law):
     model = started("fitzhugh_nagumo", w=law)
     limit = solve(model, "limit", given, RUN)
     mean, variance = law.moments(())
-    assert limit["mean"].values[0, 0, 1] == pytest.approx(mean, rel=1e-14)
+    assert limit["state_mean"].values[0, 0, 1] == pytest.approx(mean, rel=1e-14)
     # w - W obeys y' = -a y, V being the same for all.
     decay = np.exp(-2.0 * 0.7 * limit["time"].values)
     np.testing.assert_allclose(limit["width"].values[:, 0, 1] ** 2, variance * decay, rtol=1e-8)
     found = solve(model, "particles", given, MANY, replicas=16)
-    after = (limit["mean"] + limit["shift"]).values
-    error = found["mean"].values.std(axis=0, ddof=1) / 4.0
+    after = (limit["state_mean"] + limit["mean_shift"]).values
+    error = found["state_mean"].values.std(axis=0, ddof=1) / 4.0
     # What follows the shift is O(eps^2), with slopes of f up to 6 twice.
-    assert (np.abs(found["mean"].values.mean(axis=0) - after) < 5.0 * error + 40.0 * eps**2).all()
+    assert (
+        np.abs(found["state_mean"].values.mean(axis=0) - after) < 5.0 * error + 40.0 * eps**2
+    ).all()
     spread = found["covariance"].values[:, :, 0, 1, 1]
     error = spread.std(axis=0, ddof=1) / 4.0
     # The width of w is that of the limit up to O(eps).

@@ -46,7 +46,7 @@ def test_both_schemes_describe_the_same_network(name):
     replicas = range(24)
     coarse = run(name, replicas=replicas, n_neurons=200, scheme="exponential", dt=0.02)
     fine = run(name, replicas=replicas, n_neurons=200, scheme="euler_maruyama", dt=1e-4, key=9)
-    for array in ("mean", "covariance"):
+    for array in ("state_mean", "covariance"):
         a, b = coarse.arrays[array][:, -1], fine.arrays[array][:, -1]
         error = np.sqrt((a.var(axis=0, ddof=1) + b.var(axis=0, ddof=1)) / len(replicas))
         # Steps of Euler-Maruyama relative to the fastest rate of the default models: 1 %.
@@ -76,7 +76,9 @@ def test_large_networks_follow_the_limit_where_noise_is_small(name):
         range(1),
     )
     assert reference.status[0] == Status.OK
-    np.testing.assert_allclose(particles.arrays["mean"][0], reference.arrays["mean"][0], atol=2e-3)
+    np.testing.assert_allclose(
+        particles.arrays["state_mean"][0], reference.arrays["state_mean"][0], atol=2e-3
+    )
 
 
 def test_two_sites_with_the_same_parameters_have_independent_noise_and_equal_laws():
@@ -89,7 +91,7 @@ def test_two_sites_with_the_same_parameters_have_independent_noise_and_equal_law
         records=5,
         dt=0.01,
     )
-    means = found.arrays["mean"][:, -1, :, 0]
+    means = found.arrays["state_mean"][:, -1, :, 0]
     assert abs(np.corrcoef(means.T)[0, 1]) < 4 / np.sqrt(64)
     variance = found.arrays["covariance"][:, -1, :, 0, 0].mean(axis=0)
     # Limit law eps/rho0, up to the O(eps) correction f' eps/rho0 with f'(0) = -4.

@@ -67,7 +67,7 @@ def test_moments_are_exact_with_fields_and_long_range_coupling():
     rest = -np.linalg.solve(slope, [0.3, 0.0])
     growth = ((vectors * np.exp(values)) @ np.linalg.inv(vectors)).real
     exact = rest + growth @ (np.array([0.3, -0.2]) - rest)
-    np.testing.assert_allclose(found["mean"][0, -1, 0], exact, rtol=1e-12)
+    np.testing.assert_allclose(found["state_mean"][0, -1, 0], exact, rtol=1e-12)
 
 
 #: FitzHugh-Nagumo by other names, and its numbers by those of the registered model.
@@ -152,7 +152,7 @@ def test_an_initial_law_may_be_any_map_of_normals():
     spread = 0.4 * (0.5 * (1.0 - np.exp(-2.0))) ** 0.5
     same = two_variables(state=(State("u", start=0.3, spread=spread), two_variables().state[1]))
     own, plain = (run(model, "limit", {}, TIMES) for model in (curved, same))
-    for name in ("mean", "width"):
+    for name in ("state_mean", "width"):
         np.testing.assert_allclose(own[name], plain[name], rtol=1e-8)
 
 

@@ -121,7 +121,7 @@ def test_linear_network_has_its_closed_form_law():
     options = core.resolve(moments.options, {"n_neurons": n, "t_end": 1.0, "records": 4})
     exact = moments.solve(model, core.resolve(model.params, given), options, 0, range(1)).arrays
     expected = exact["covariance"][0] + exact["mean_covariance"][0]
-    for name, value in (("copy_mean", exact["mean"][0]), ("copy_covariance", expected)):
+    for name, value in (("copy_mean", exact["state_mean"][0]), ("copy_covariance", expected)):
         samples = found[name][:, 0, 1:]
         error = samples.std(axis=0, ddof=1) / replicas**0.5
         # Splitting: relative error of the variance (h/eps)^2/12.
@@ -214,7 +214,7 @@ def test_every_model_is_coupled_and_both_copies_have_its_law(name):
     chosen = core.resolve(core.get("solver", "particles").options, size)
     params = core.resolve(plugin.params, given)
     alone = core.get("solver", "particles").solve(plugin, params, chosen, 99, range(320)).arrays
-    law = alone["mean"][:, -1]
+    law = alone["state_mean"][:, -1]
     same = run(given, 1, name, coupling="synchronous", n_pairs=10, **size)
     assert (same["distance"] == 0.0).all()
     start = STARTS.get(name, "voltage_start")

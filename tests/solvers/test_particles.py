@@ -21,7 +21,7 @@ def test_exponential_scheme_has_exact_moments_on_linear_networks_at_any_step(dt,
     exact = solve("linear", "moments", params, options)
     found = solve("linear", "particles", params, {**options, "dt": dt}, replicas=2000)
     variance = np.stack([exact["covariance"][..., k, k] for k in range(2)], axis=-1)
-    pairs = {name: (found[name], exact[name].values) for name in ("mean", "covariance")}
+    pairs = {name: (found[name], exact[name].values) for name in ("state_mean", "covariance")}
     # For Gaussian samples, both 3 ((1 - 1/n) Var)^2; the noise of a variable that has none of its
     # own is a four-point variable, of the same fourth moment.
     pairs["fourth moment"] = found["central_moment"].sel(moment=4), 3 * variance**2
@@ -31,7 +31,7 @@ def test_exponential_scheme_has_exact_moments_on_linear_networks_at_any_step(dt,
         # At the start the recovery has no spread at all.
         z = difference / np.where(error.values > 0, error.values, np.inf)
         assert np.abs(z).max() < stats.norm.isf(1e-3 / z.size)
-    ratio = found["mean"].var("replica", ddof=1) / np.stack(
+    ratio = found["state_mean"].var("replica", ddof=1) / np.stack(
         [exact["mean_covariance"].values[..., k, k] for k in range(2)], axis=-1
     )
     assert np.abs(ratio.values[1:] - 1).max() < 4.5 * np.sqrt(2 / 1999)
@@ -68,7 +68,7 @@ def test_a_replica_that_overflows_is_frozen_and_marked_while_the_others_go_on():
     found = solve("fitzhugh_nagumo", "particles", params, options, replicas=24)
     failed = (found["status"] == Status.DIVERGED).values
     assert 0 < failed.sum() < 24
-    for name in ("mean", "covariance", "central_moment", "quantile"):
+    for name in ("state_mean", "covariance", "central_moment", "state_quantile"):
         assert np.isnan(found[name].values[failed]).all()
         assert np.isfinite(found[name].values[~failed]).all()
     assert (found["histogram"].values[failed] == 0).all()
@@ -84,7 +84,7 @@ def test_moments_quantiles_and_means_are_those_of_the_recorded_states():
     )
     x = found["state"].values
     mean = x.mean(axis=-1)
-    np.testing.assert_allclose(found["mean"], mean, rtol=1e-13)
+    np.testing.assert_allclose(found["state_mean"], mean, rtol=1e-13)
     y = x - mean[..., None]
     covariance = np.einsum("...in,...jn->...ij", y, y) / 777
     np.testing.assert_allclose(found["covariance"], covariance, rtol=1e-12, atol=1e-15)
@@ -94,7 +94,7 @@ def test_moments_quantiles_and_means_are_those_of_the_recorded_states():
             atol=1e-15,
         )  # fmt: skip
     expected = np.moveaxis(np.quantile(x, found["probability"].values, axis=-1), 0, -1)
-    np.testing.assert_allclose(found["quantile"], expected, rtol=1e-14)
+    np.testing.assert_allclose(found["state_quantile"], expected, rtol=1e-14)
 
 
 @pytest.mark.parametrize("scheme", ["exponential", "euler_maruyama"])
@@ -103,11 +103,11 @@ def test_traces_hold_the_mean_after_every_few_steps_and_change_nothing(scheme):
     options = {"n_neurons": 300, "t_end": 1.0, "records": 5, "dt": 0.02, "scheme": scheme}
     plain = solve("fitzhugh_nagumo", "particles", params, options)
     traced = solve("fitzhugh_nagumo", "particles", params, options | {"trace_every": 5})
-    np.testing.assert_array_equal(plain["mean"], traced["mean"])
+    np.testing.assert_array_equal(plain["state_mean"], traced["state_mean"])
     assert traced["trace"].sizes["trace_time"] == 11
     at = traced["trace"].sel(trace_time=traced["time"].values, method="nearest")
     # The trace is the mean the step works with; it follows the sum over neurons to rounding.
-    np.testing.assert_allclose(at.values, traced["mean"].values, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(at.values, traced["state_mean"].values, rtol=1e-12, atol=1e-14)
     with pytest.raises(StudyError, match="trace_every"):
         solve("linear", "particles", {}, options | {"trace_every": 7})
 
@@ -119,7 +119,7 @@ def test_float64_normals_are_an_option_with_the_same_law():
     fine = solve(
         "linear", "particles", {"eps": 0.05}, options | {"normals": "float64"}, replicas=100
     )
-    assert not np.array_equal(coarse["mean"], fine["mean"])
+    assert not np.array_equal(coarse["state_mean"], fine["state_mean"])
     for found in (coarse, fine):
         error = found["covariance"].std("replica", ddof=1) / 10
         z = ((found["covariance"].mean("replica") - exact["covariance"]) / error)[1:].values
@@ -171,7 +171,7 @@ def test_exponential_scheme_has_second_order_in_the_step():
             params,
             {"t_end": 2.0, "records": 1, "dt": dt, "n_neurons": 2},
         )
-        errors.append(float(np.abs(found["mean"][0, -1] - exact["mean"][-1]).max()))
+        errors.append(float(np.abs(found["state_mean"][0, -1] - exact["state_mean"][-1]).max()))
     orders = np.log2(np.array(errors[:-1]) / errors[1:])
     assert (np.abs(orders - 2.0) < 0.25).all(), orders
 
@@ -186,7 +186,7 @@ def test_fluctuations_of_the_mean_fall_like_the_root_of_n():
             {"n_neurons": n, "t_end": 2.0, "records": 10, "dt": 0.02},
             replicas=100,
         )
-        spread.append(float(found["mean"][:, 4:, 0, 0].std()))
+        spread.append(float(found["state_mean"][:, 4:, 0, 0].std()))
     order = np.log(spread[0] / spread[1]) / np.log(3200 / 50)
     assert abs(order - 0.5) < 0.05
 
@@ -205,7 +205,7 @@ def test_reflected_conductance_has_the_truncated_gaussian_law(scheme):
         replicas=4,
     )
     law = stats.truncnorm(-base / noise, np.inf, base, noise)
-    late = found["mean"].values[:, 10:, 0, 1]
+    late = found["state_mean"].values[:, 10:, 0, 1]
     # 40 records about a relaxation time apart of 4000 neurons; bridge reflection errs by O(h).
     tolerance = 4 * law.std() / np.sqrt(4000 * 40 / 2) + 0.3 * 0.01
     assert abs(late.mean() - law.mean()) < tolerance
@@ -236,9 +236,12 @@ def test_a_single_neuron_has_the_exact_law_of_its_own_equation():
     options = {"n_neurons": 1, "t_end": 1.0, "records": 2}
     found = solve("linear", "particles", params, {**options, "dt": 0.1}, seed=7, replicas=4000)
     exact = solve("linear", "moments", params, options).isel(time=-1, site=0)
-    x, covariance = found["mean"].isel(time=-1, site=0).values, exact["mean_covariance"].values
+    x, covariance = (
+        found["state_mean"].isel(time=-1, site=0).values,
+        exact["mean_covariance"].values,
+    )
     error = np.sqrt(np.diag(covariance) / len(x))
-    assert (np.abs(x.mean(axis=0) - exact["mean"].values) < 4.0 * error).all()
+    assert (np.abs(x.mean(axis=0) - exact["state_mean"].values) < 4.0 * error).all()
     variances = np.diag(covariance)
     sampling = np.sqrt((np.outer(variances, variances) + covariance**2) / len(x))
     assert (np.abs(np.cov(x.T) - covariance) < 4.0 * sampling).all()
@@ -265,7 +268,7 @@ def test_the_mean_is_that_of_the_neurons_where_fluctuations_grow():
     options = {"n_neurons": 1000, "dt": 0.05, "t_end": 80.0, "records": 8, "trace_every": 200}
     found = solve("fitzhugh_nagumo", "particles", params, options)
     carried = found["trace"].values[0, 0:9, 0]
-    np.testing.assert_allclose(carried, found["mean"].values[0, :, 0], atol=1e-12)
+    np.testing.assert_allclose(carried, found["state_mean"].values[0, :, 0], atol=1e-12)
 
 
 def test_neurons_of_a_site_are_exchangeable():

@@ -67,7 +67,10 @@ def test_tails_of_a_linear_network_are_those_of_its_normal_law(eps, noise):
     for t in range(3):
         got, x, y = potential(found, t)
         v, w, s, c, e = exact[:, t]
-        x, y = x + float(found["mean"][t, 0, 0]) - v, y + float(found["mean"][t, 0, 1]) - w
+        x, y = (
+            x + float(found["state_mean"][t, 0, 0]) - v,
+            y + float(found["state_mean"][t, 0, 1]) - w,
+        )
         determinant = s * e - c**2
         expected = -(e * x**2 - 2 * c * x * y + s * y**2) / (2 * determinant)
         expected = expected - np.log(2 * np.pi * np.sqrt(determinant))
@@ -110,8 +113,8 @@ def test_tails_of_linear_sites_in_space_are_those_of_their_normal_laws():
         for site in range(2):
             got, x, y = potential(found, t, site)
             v, w, s, c, e = exact[:, site, t]
-            x = x + float(found["mean"][t, site, 0]) - v
-            y = y + float(found["mean"][t, site, 1]) - w
+            x = x + float(found["state_mean"][t, site, 0]) - v
+            y = y + float(found["state_mean"][t, site, 1]) - w
             determinant = s * e - c**2
             expected = -(e * x**2 - 2 * c * x * y + s * y**2) / (2 * determinant)
             expected = expected - np.log(2 * np.pi * np.sqrt(determinant))
@@ -144,7 +147,7 @@ def constant(**options):
     found = solve("fitzhugh_nagumo", "hopf_cole", params, TIMES | options)
     got, x, y = potential(found, 2)
     s = float(found["frame"][2, 0, 0])
-    v, w = x + float(found["mean"][2, 0, 0]), y + float(found["mean"][2, 0, 1])
+    v, w = x + float(found["state_mean"][2, 0, 0]), y + float(found["state_mean"][2, 0, 1])
     left = got + x**2 / (2 * s**2) + np.log(s) + 0.5 * np.log(2 * np.pi) - (v**2 / 2 - v**4 / 4)
     at, to = np.linspace(-2, 2, 81), np.linspace(-0.9, 0.9, 73)
     smooth = RectBivariateSpline(v[:, 0], w[0], left)
@@ -191,6 +194,6 @@ def test_a_box_too_small_for_the_law_says_what_is_left():
 def test_local_suprema_beyond_the_box_are_refused():
     params = DATA | {"eps": 1e-3, "drift": "canonical"}
     found = solve("fitzhugh_nagumo", "hopf_cole", params, TIMES)
-    found["reference_mean"] = found["mean"]
+    found["reference_state_mean"] = found["state_mean"]
     with pytest.raises(StudyError, match="beyond the solver's box"):
         core.get("statistic", "potential").apply(found, after=0.0, radius=1.2)

@@ -71,7 +71,7 @@ def test_euler_s_factor_of_the_fastest_mode_is_one_at_the_step_that_is_refused(k
                 solver.accept(model, {}, options)
         else:
             solver.accept(model, {}, options)
-        mean = solver.solve(model, {}, options, KEY, range(1)).arrays["mean"][0]
+        mean = solver.solve(model, {}, options, KEY, range(1)).arrays["state_mean"][0]
         start, end = (mean * reader).sum(axis=(1, 2))
         factors[share] = abs(end / start)
         assert factors[share] == pytest.approx(abs(1.0 - dt * rate) ** steps, rel=1e-8)
@@ -124,7 +124,7 @@ def test_what_synapses_do_limits_the_steps_of_a_graph_too():
     for dt in (0.048, 0.0515):
         given = {"n_neurons": 6, "dt": dt, "t_end": 100 * dt, "records": 1}
         options = core.resolve(solver.options, given)
-        mean = solver.solve(model, {}, options, KEY, range(1)).arrays["mean"][0, :, 0, 0]
+        mean = solver.solve(model, {}, options, KEY, range(1)).arrays["state_mean"][0, :, 0, 0]
         growth[dt] = abs(mean[1] / mean[0])
     assert growth[0.048] < 1.0 < growth[0.0515]
     with pytest.raises(StudyError, match=f"stability limit 2/rate = {2.0 / rate:g};"):

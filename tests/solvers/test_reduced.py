@@ -24,9 +24,10 @@ CYCLE = {"a": 0.03, "b": 0.15, "current": 4.0, "voltage_start": 1.2, "recovery_s
 def test_without_noise_it_is_the_limit_to_fourth_order():
     quiet = CYCLE | {"sigma": 1e-12}
     times = {"t_end": 60.0, "records": 6}
-    limit = run(CYCLE, {**times, "rtol": 1e-12}, solver="limit").arrays["mean"]
+    limit = run(CYCLE, {**times, "rtol": 1e-12}, solver="limit").arrays["state_mean"]
     errors = [
-        np.abs(run(quiet, {**times, "dt": dt}).arrays["mean"] - limit).max() for dt in (0.05, 0.025)
+        np.abs(run(quiet, {**times, "dt": dt}).arrays["state_mean"] - limit).max()
+        for dt in (0.05, 0.025)
     ]
     assert errors[1] < 1e-4
     # Order 4 gives 16; the integrator of the limit leaves 1e-9.
@@ -42,7 +43,7 @@ def test_linear_drift_has_the_exact_stationary_law():
     found = run(
         params, {"n_neurons": n, "dt": 0.1, "t_end": 400.0, "records": 40}, replicas=range(40)
     )
-    sample = found.arrays["mean"][:, 4:, 0].reshape(-1, 2)
+    sample = found.arrays["state_mean"][:, 4:, 0].reshape(-1, 2)
     drift = np.array([[-k, -1.0], [b, -a]])
     exact = solve_continuous_lyapunov(drift, -np.diag([sigma**2, sigma_w**2]) / n)
     rest = np.linalg.solve(drift, [-0.3, 0.0])
@@ -67,7 +68,7 @@ def test_drift_of_the_mean_is_the_closures():
         wanted = closure.gaussian_average(plane.f, v, s) + 5.0 - 1.0
         start = {"voltage_start": v, "recovery_start": 1.0, "voltage_spread": 0.0}
         options = {"n_neurons": 2**60, "dt": 1e-6, "t_end": 1e-6, "records": 1}
-        mean = run(quiet | start, options).arrays["mean"][0, :, 0, 0]
+        mean = run(quiet | start, options).arrays["state_mean"][0, :, 0, 0]
         assert (mean[1] - mean[0]) / 1e-6 == pytest.approx(wanted, abs=2e-4)
 
 
@@ -78,25 +79,25 @@ def test_replicas_do_not_depend_on_company_and_traces_meet_the_records():
     other = run(CYCLE, options, key=2, replicas=range(2))
     np.testing.assert_array_equal(whole.arrays["trace"][9:], part.arrays["trace"])
     assert not np.array_equal(whole.arrays["trace"][:2], other.arrays["trace"])
-    np.testing.assert_array_equal(whole.arrays["trace"][:, ::10], whole.arrays["mean"])
+    np.testing.assert_array_equal(whole.arrays["trace"][:, ::10], whole.arrays["state_mean"])
     assert len({row.tobytes() for row in whole.arrays["trace"]}) == 11
 
 
 def test_a_single_neuron_is_its_own_mean():
     options = {"n_neurons": 1, "t_end": 20.0, "records": 4, "dt": 0.02}
     alone, point = (
-        run(CYCLE, options | {"variance": variance}, replicas=range(2)).arrays["mean"]
+        run(CYCLE, options | {"variance": variance}, replicas=range(2)).arrays["state_mean"]
         for variance in ("closure", "limit")
     )
     np.testing.assert_array_equal(alone, point)
-    pair = run(CYCLE, options | {"n_neurons": 2}, replicas=range(2)).arrays["mean"]
+    pair = run(CYCLE, options | {"n_neurons": 2}, replicas=range(2)).arrays["state_mean"]
     assert not np.array_equal(pair, alone)
 
 
 def test_a_step_too_long_is_a_status_not_a_number():
     found = run(CYCLE, {"dt": 2.0, "t_end": 100.0, "records": 5}, replicas=range(2))
     assert found.status.tolist() == [Status.DIVERGED] * 2
-    assert np.isnan(found.arrays["mean"]).all()
+    assert np.isnan(found.arrays["state_mean"]).all()
 
 
 def test_refusals():
@@ -118,7 +119,7 @@ def test_spikes_come_as_often_as_in_the_network():
         options = {"n_neurons": 500, "dt": 0.02, "t_end": time, "records": int(2 * time)}
         if solver == "particles":
             options["bins"] = 1
-        means = run(params, options, replicas=range(replicas), solver=solver).arrays["mean"]
+        means = run(params, options, replicas=range(replicas), solver=solver).arrays["state_mean"]
         (rest,) = equilibria(Plane((0.0, -4.0, 5.0, -1.0), 0.01, 0.1), 5.1)
         rates = []
         for v, w in means[:, 200:, 0].transpose(0, 2, 1):

@@ -113,7 +113,9 @@ def test_three_linear_variables_have_the_law_of_linear_algebra(eps, spread, nois
         ("kinetic", {"voltage_modes": 8, "recovery_modes": 8}, 1e-7),
     ):
         found = run(model, solver, {"eps": eps}, TIMES | options)
-        np.testing.assert_allclose(found["mean"][0, -1, 0], mean_at(1.0), atol=2e-9, err_msg=solver)
+        np.testing.assert_allclose(
+            found["state_mean"][0, -1, 0], mean_at(1.0), atol=2e-9, err_msg=solver
+        )
         got = found["covariance"][0, -1, 0]
         np.testing.assert_allclose(got, exact, atol=tolerance, err_msg=solver)
 
@@ -133,7 +135,7 @@ def test_the_mean_of_few_neurons_moves_as_linear_algebra_says():
         spread = np.diag(np.square([0.3, 0.5, 0.2])) / n
         wanted = covariance(SLOPES, np.diag([1.0, 0.09, 0.01]) / n, spread, 1.0)
         np.testing.assert_allclose(exact["mean_covariance"][0, -1, 0], wanted, rtol=1e-10)
-        sample = run(model, "reduced", {}, options | {"dt": 0.02}, replicas)["mean"][:, -1, 0]
+        sample = run(model, "reduced", {}, options | {"dt": 0.02}, replicas)["state_mean"][:, -1, 0]
         error = np.sqrt(np.diag(wanted) / replicas)
         assert (np.abs(sample.mean(axis=0) - mean_at(1.0)) < 4.0 * error).all()
         sizes = np.diag(wanted)
@@ -170,7 +172,7 @@ def test_exact_moments_take_correlated_and_common_noise_synapses_and_mixed_start
     np.testing.assert_allclose(found["mean_covariance"][0, -1, 0], exact, atol=1e-12)
     rest = -np.linalg.solve(whole, CONSTANT + np.array([0.6, 0.0, 0.0]))
     exact = rest + expm(whole) @ (START - rest)
-    np.testing.assert_allclose(found["mean"][0, -1, 0], exact, atol=1e-12)
+    np.testing.assert_allclose(found["state_mean"][0, -1, 0], exact, atol=1e-12)
 
 
 # -- Hindmarsh-Rose: what is not coupled enters linearly, and is driven by a square -----------
@@ -238,7 +240,7 @@ def test_bursting_neurons_have_the_law_of_a_large_network(of_many, solver):
     # The closure leaves out third cumulants: O(eps^2) of the means, O(eps) of the covariances.
     bias = 0.02 if solver == "closure" else 0.0
     error = np.sqrt(sizes / 200_000)
-    off = np.abs(found["mean"][0, -1, 0] - mean)
+    off = np.abs(found["state_mean"][0, -1, 0] - mean)
     assert (off < 4.0 * error + bias * sizes).all(), off / error
     of_covariance = np.sqrt((np.outer(sizes, sizes) + spread**2) / 200_000)
     off = np.abs(found["covariance"][0, -1, 0] - spread)
@@ -260,7 +262,7 @@ def test_the_limit_of_bursting_neurons_is_their_own_ordinary_equation():
         ],
         (0, 1), [-1.0, -3.0, 2.0], t_eval=[0.5, 1.0], rtol=1e-12, atol=1e-13,
     ).y.T  # fmt: skip
-    np.testing.assert_allclose(found["mean"][0, 1:, 0], exact, atol=1e-9)
+    np.testing.assert_allclose(found["state_mean"][0, 1:, 0], exact, atol=1e-9)
     # Widths by hand: two Ornstein-Uhlenbeck processes, and a spread that decays.
     widths = found["width"][0, -1, 0] ** 2
     assert widths[0] == pytest.approx(0.09 * 1e-3 / 2, rel=1e-8)
@@ -271,9 +273,9 @@ def test_the_limit_of_bursting_neurons_is_their_own_ordinary_equation():
 def test_the_first_order_of_bursting_neurons_is_that_of_their_closure():
     limit = limit_of_bursting()
     found = run(BURSTING, "closure", {"eps": 1e-3}, TIMES | TIGHT)
-    moved = found["mean"][0, -1, 0] - limit["mean"][0, -1, 0]
+    moved = found["state_mean"][0, -1, 0] - limit["state_mean"][0, -1, 0]
     # What is left is of second order: eps relative, times slopes of about ten.
-    np.testing.assert_allclose(moved, limit["shift"][0, -1, 0], rtol=0.02)
+    np.testing.assert_allclose(moved, limit["mean_shift"][0, -1, 0], rtol=0.02)
     widened = found["covariance"][0, -1, 0, 0, 0] / limit["width"][0, -1, 0, 0] ** 2 - 1.0
     assert widened == pytest.approx(limit["widening"][0, -1, 0, 0], rel=0.02)
 
@@ -297,8 +299,8 @@ def test_the_product_of_something_held_and_something_wide_moves_the_mean_at_firs
     for eps, accuracy in ((1e-3, 0.02), (1e-4, 0.002)):
         limit = run(model, "limit", {"eps": eps}, TIMES | TIGHT | {"atol": 1e-13})
         found = run(model, "closure", {"eps": eps}, TIMES | TIGHT)
-        moved = found["mean"][0, -1, 0] - limit["mean"][0, -1, 0]
-        np.testing.assert_allclose(moved, limit["shift"][0, -1, 0], rtol=accuracy)
+        moved = found["state_mean"][0, -1, 0] - limit["state_mean"][0, -1, 0]
+        np.testing.assert_allclose(moved, limit["mean_shift"][0, -1, 0], rtol=accuracy)
         # The widths of what nothing holds follow their joint linear equation.
         free = np.array([[-0.5, -1.0], [1.0, -1.0]])
         exact = covariance(free, np.outer([0.3, 0.2], [0.3, 0.2]), np.diag([0.16, 0.0]), 1.0)
@@ -320,7 +322,7 @@ def test_noise_that_moves_with_state_and_time_is_that_of_the_point():
         ]  # fmt: skip
 
     exact = solve_ivp(slope, (0, 1), [0.5, 0.0, 0.04, 0.16], rtol=1e-11, atol=1e-13).y[:, -1]
-    np.testing.assert_allclose(found["mean"][0, -1, 0], exact[:2], rtol=1e-8)
+    np.testing.assert_allclose(found["state_mean"][0, -1, 0], exact[:2], rtol=1e-8)
     np.testing.assert_allclose(found["width"][0, -1, 0] ** 2, exact[2:], rtol=1e-8)
 
 
@@ -328,10 +330,10 @@ def test_the_shift_of_strong_synapses_is_exact_at_first_order():
     model, left = core.get("model", "balanced"), []
     for gamma in (40.0, 80.0):
         params = {"gamma": gamma, "drift_cubic": [-1.0, -1.0], "drift_linear": [1.0, 1.0]}
-        exact = run(model, "stationary", params)["mean"][0, :, 0]
+        exact = run(model, "stationary", params)["state_mean"][0, :, 0]
         found = run(model, "limit", params, {"t_end": 60.0, "records": 1})
-        moved = exact - found["mean"][0, -1, :, 0]
-        shift = found["shift"][0, -1, :, 0]
+        moved = exact - found["state_mean"][0, -1, :, 0]
+        shift = found["mean_shift"][0, -1, :, 0]
         left.append(np.abs(moved - shift).max())
         assert left[-1] < 0.01 * np.abs(moved).max()
     assert left[1] < 0.3 * left[0]
@@ -385,7 +387,7 @@ def test_what_follows_something_wide_is_wide_and_what_nothing_moves_is_not():
     quiet = run(of(follower, *states, noise=Noise("v", 0.1)), "limit", {}, TIMES)
     # v' = u^2 - v, u = .4 e^-t
     exact = 0.16 * (np.exp(-1.0) - np.exp(-2.0))
-    assert quiet["mean"][0, -1, 0, 0] == pytest.approx(exact, rel=1e-8)
+    assert quiet["state_mean"][0, -1, 0, 0] == pytest.approx(exact, rel=1e-8)
 
 
 def test_a_path_that_leaves_its_walls_is_out_of_domain():
@@ -395,7 +397,7 @@ def test_a_path_that_leaves_its_walls_is_out_of_domain():
     solver.accept(model, params, options)
     found = solver.solve(model, params, options, 0, range(1))
     assert found.status[0] == Status.OUT_OF_DOMAIN
-    assert np.isnan(found.arrays["mean"]).all()
+    assert np.isnan(found.arrays["state_mean"]).all()
 
 
 # -- one variable, several nonlinear ones, any order ------------------------------------------
@@ -437,7 +439,7 @@ def test_one_variable_has_the_law_that_finite_volumes_give():
     found = run(model, "kinetic", {"eps": 0.2}, {"t_end": 1.0, "records": 2})
     coarse, fine = (np.array(by_finite_volumes(cells, 0.2, 0.6)) for cells in (200, 400))
     exact = (4.0 * fine - coarse) / 3.0
-    got = found["mean"][0, -1, 0, 0], found["covariance"][0, -1, 0, 0, 0]
+    got = found["state_mean"][0, -1, 0, 0], found["covariance"][0, -1, 0, 0, 0]
     # Of what the two grids differ by, extrapolation leaves a small part.
     assert np.abs(got - exact).max() < 0.1 * np.abs(fine - coarse).max() < 1e-5
     assert found["coefficients"].shape == (1, 3, 1, 24)
@@ -482,9 +484,9 @@ def test_the_mean_of_a_planar_network_is_the_same_with_an_idle_variable_beside_i
         of(beside, *states, State("u"), noise=noise, params=params), "reduced", {}, options, 3
     )
     # The variance is iterated once more: (eps slope)^3 of its share in the drift.
-    for name in ("mean", "trace"):
+    for name in ("state_mean", "trace"):
         np.testing.assert_allclose(other[name][..., :2], found[name], atol=1e-8, err_msg=name)
-    assert np.ptp(found["mean"][:, -1, 0, 0]) > 0.01
+    assert np.ptp(found["state_mean"][:, -1, 0, 0]) > 0.01
 
 
 def test_limit_reduced_mean_and_closure_agree_to_their_orders():
@@ -503,11 +505,11 @@ def test_limit_reduced_mean_and_closure_agree_to_their_orders():
     times, left = {"t_end": 2.0, "records": 2}, []
     for eps in (0.02, 0.01):
         given, many = {"eps": eps}, {"n_neurons": 2**60, "dt": 0.002}
-        closure = run(model, "closure", given, times | TIGHT)["mean"][0, -1, 0]
+        closure = run(model, "closure", given, times | TIGHT)["state_mean"][0, -1, 0]
         limit = run(model, "limit", given, times)
-        point = limit["mean"][0, -1, 0]
-        reduced = run(model, "reduced", given, times | many)["mean"][0, -1, 0]
-        others = point, point + limit["shift"][0, -1, 0], reduced
+        point = limit["state_mean"][0, -1, 0]
+        reduced = run(model, "reduced", given, times | many)["state_mean"][0, -1, 0]
+        others = point, point + limit["mean_shift"][0, -1, 0], reduced
         left.append([np.abs(other - closure).max() for other in others])
     first, second, third = np.log2(np.array(left[0]) / np.array(left[1]))
     assert 0.7 < first < 1.3
@@ -542,7 +544,7 @@ def test_variables_may_stand_in_any_order_and_need_not_decay(solver):
     if solver == "hopf_cole":
         options |= {"largest_loss": 0.2}
     found, other = (run(planar(*names), solver, {}, options) for names in ("vw", "wv"))
-    for name in ("mean", "covariance", "frame", "width", "shift"):
+    for name in ("state_mean", "covariance", "frame", "width", "mean_shift"):
         if name in found:
             turned = other[name][:, :, :, ::-1]
             turned = turned[..., ::-1] if name == "covariance" else turned
@@ -565,7 +567,7 @@ def test_without_noise_and_spread_a_law_is_a_point_that_follows_the_drift():
     ).y[:, -1]  # fmt: skip
     for solver in ("limit", "closure"):
         found = run(still, solver, {}, TIMES)
-        np.testing.assert_allclose(found["mean"][0, -1, 0], exact, atol=1e-8, err_msg=solver)
+        np.testing.assert_allclose(found["state_mean"][0, -1, 0], exact, atol=1e-8, err_msg=solver)
         if solver == "closure":
             assert np.abs(found["covariance"]).max() == 0.0
     with pytest.raises(StudyError, match="no noise in v: its law has no density"):
@@ -614,7 +616,7 @@ def test_moments_take_a_start_that_bends():
     )
     found = run(model, "moments", options={"t_end": 1.0, "records": 1, "n_neurons": 1000})
     decay = np.exp([0.0, -1.0])
-    np.testing.assert_allclose(found["mean"][0, :, 0].T, [decay, decay], rtol=1e-12)
+    np.testing.assert_allclose(found["state_mean"][0, :, 0].T, [decay, decay], rtol=1e-12)
     start = np.array([[2.0, 2.0], [2.0, 3.0]]) * (1.0 - 1e-3)
     expected = start * decay[:, None, None] ** 2
     np.testing.assert_allclose(found["covariance"][0, :, 0], expected, rtol=1e-12)

@@ -53,9 +53,9 @@ def test_means_in_space_have_their_exact_first_order_term(shape):
     assert kinetic["status"] == Status.OK
     tight = {"rtol": 1e-12, "atol": 1e-13}
     limit = solve("fitzhugh_nagumo", "limit", params, TIMES | tight)
-    rest = kinetic["mean"] - limit["mean"] - limit["shift"]
+    rest = kinetic["state_mean"] - limit["state_mean"] - limit["mean_shift"]
     # The second order is eps times constants of order ten, over density down to 1/2.
-    assert float(abs(rest).max()) < 3e-3 * float(abs(limit["shift"]).max())
+    assert float(abs(rest).max()) < 3e-3 * float(abs(limit["mean_shift"]).max())
 
 
 def test_one_site_alone_is_the_network_without_space():
@@ -69,7 +69,7 @@ def test_one_site_alone_is_the_network_without_space():
     plain = alone | {"kernel_shape": "matrix", "sites": 0, "density": [0.5]}
     one = solve("fitzhugh_nagumo", "kinetic", alone, TIMES | MODES)
     other = solve("fitzhugh_nagumo", "kinetic", plain, TIMES | MODES)
-    np.testing.assert_allclose(one["mean"], other["mean"], atol=1e-9)
+    np.testing.assert_allclose(one["state_mean"], other["state_mean"], atol=1e-9)
 
 
 def test_what_is_no_network_in_space_is_refused():
@@ -95,7 +95,7 @@ def test_particles_in_space_agree_with_the_kinetic_equation(shape):
     n, replicas = 1000, 40
     options = TIMES | {"n_neurons": n, "dt": 0.01}
     particles = solve("fitzhugh_nagumo", "particles", params, options, seed=9, replicas=replicas)
-    for name, factor in (("mean", 1.0), ("covariance", n / (n - 1))):
+    for name, factor in (("state_mean", 1.0), ("covariance", n / (n - 1))):
         samples = particles[name].values[:, 1:] * factor
         error = samples.std(axis=0, ddof=1) / np.sqrt(replicas)
         score = (samples.mean(axis=0) - kinetic[name].values[1:]) / error

@@ -167,7 +167,7 @@ def test_linear_noise_is_the_exact_law_of_a_linear_network():
     options = {"t_end": 2.0, "records": 4, "n_neurons": 10}
     found = neurolim.solve("linear", "linear_noise", options=options)
     exact = neurolim.solve("linear", "moments", options=options)
-    for name in ("mean", "covariance", "mean_covariance"):
+    for name in ("state_mean", "covariance", "mean_covariance"):
         np.testing.assert_allclose(found[name], exact[name], rtol=1e-6, atol=1e-9)
 
 
@@ -263,7 +263,7 @@ def test_linear_noise_is_exact_for_noise_that_is_affine_in_the_state(n):
     own = np.einsum("tiaib->tab", blocks) / n - of_mean
     options = {"t_end": 2.0, "records": 4, "n_neurons": n}
     found = neurolim.solve(model, "linear_noise", options=options)
-    np.testing.assert_allclose(found["mean"][:, 0], mean[:, :2], rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(found["state_mean"][:, 0], mean[:, :2], rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(found["mean_covariance"][:, 0], of_mean, rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(found["covariance"][:, 0], own, rtol=1e-7, atol=1e-9)
 

@@ -36,8 +36,8 @@ def test_few_replicas_cannot_agree():
 def test_what_replicas_share_to_rounding_is_not_compared():
     dataset = network(64)
     # Nothing varies but the last bits, and the closed form is another number.
-    bits = np.random.Generator(np.random.PCG64(1)).integers(0, 4, dataset["mean"].shape)
-    dataset["mean"] = 0.3 + 1e-16 * (dataset["mean"] * 0.0 + bits)
+    bits = np.random.Generator(np.random.PCG64(1)).integers(0, 4, dataset["state_mean"].shape)
+    dataset["state_mean"] = 0.3 + 1e-16 * (dataset["state_mean"] * 0.0 + bits)
     dataset["covariance"] = dataset["covariance"] * 1e-33
     found = agreement.apply(dataset, after=0.0)
     assert np.isnan(found["z_mean"]).all()
@@ -46,14 +46,14 @@ def test_what_replicas_share_to_rounding_is_not_compared():
 
 def test_few_replicas_can_disagree():
     dataset = network(4)
-    dataset["reference_mean"] = dataset["reference_mean"] + 1.0
+    dataset["reference_state_mean"] = dataset["reference_state_mean"] + 1.0
     assert verdicts(dataset)[0].kind == Kind.DISAGREES
 
 
 def test_failed_replicas_are_no_freedom():
     dataset = network(64)
     dataset["status"][0, 4:] = 1
-    for name in ("mean", "covariance"):
+    for name in ("state_mean", "covariance"):
         dataset[name][0, 4:] = np.nan
     found = agreement.apply(dataset, after=0.0)["agreement_replicas"]
     assert found.values.tolist() == [4, 64]

@@ -36,7 +36,7 @@ def at_law(replicas: int, failed: int, deviation: float) -> xr.Dataset:
     draws[:failed] = np.nan
     left = draws[failed:]
     error = left.std(ddof=1) / left.size**0.5
-    dims = ("replica", "copy", "time", "site", "variable")
+    dims = ("replica", "network_copy", "time", "site", "variable")
     values = np.broadcast_to(draws[:, None, None, None, None], (replicas, 2, 1, 1, 1))
     still = ("time", "site", "variable")
     zero = np.zeros((1, 1, 1))
@@ -44,12 +44,17 @@ def at_law(replicas: int, failed: int, deviation: float) -> xr.Dataset:
         {
             "copy_mean": (dims, values),
             "copy_covariance": ((*dims, "variable_b"), values[..., None]),
-            "reference_mean": (still, zero + left.mean() - deviation * error),
+            "reference_state_mean": (still, zero + left.mean() - deviation * error),
             "reference_covariance": ((*still, "variable_b"), zero[..., None] + left.mean()),
-            "reference_mean_error": (still, zero),
+            "reference_state_mean_error": (still, zero),
             "reference_covariance_error": ((*still, "variable_b"), zero[..., None]),
         },
-        {"time": [1.0], "copy": ["first", "second"], "variable": ["x"], "variable_b": ["x"]},
+        {
+            "time": [1.0],
+            "network_copy": ["first", "second"],
+            "variable": ["x"],
+            "variable_b": ["x"],
+        },
     )
 
 
@@ -72,10 +77,10 @@ def test_failed_networks_are_no_freedom_beside_the_mean_field():
     ((dataset, options, _),) = mean_field_agreement.exact()
     failed = dataset.copy(deep=True)
     failed["status"][:, 4:] = 1
-    for name in ("mean", "covariance"):
+    for name in ("state_mean", "covariance"):
         failed[name][:, 4:] = np.nan
-    error = failed["mean"].std("replica", ddof=1) / 2.0
-    failed["reference_mean"] = failed["mean"].mean("replica") - 5.0 * error
+    error = failed["state_mean"].std("replica", ddof=1) / 2.0
+    failed["reference_state_mean"] = failed["state_mean"].mean("replica") - 5.0 * error
     found = mean_field_agreement.apply(failed, **options)
     assert found["mean_field_replicas"].values.tolist() == [4, 4]
     (table,) = mean_field_agreement.judge(found, options, {})
@@ -83,8 +88,8 @@ def test_failed_networks_are_no_freedom_beside_the_mean_field():
     assert table.rows[0].values["p_value"] == pytest.approx(8.0 * stats.t.sf(5.0, 3))
     assert verdicts(table)[0].reason == "only 9.46 standard errors would count: more replicas"
     assert verdicts(table)[0].kind == UNDECIDED
-    dataset["reference_mean"] = dataset["mean"].mean("replica") - 5.0 * (
-        dataset["mean"].std("replica", ddof=1) / 48**0.5
+    dataset["reference_state_mean"] = dataset["state_mean"].mean("replica") - 5.0 * (
+        dataset["state_mean"].std("replica", ddof=1) / 48**0.5
     )
     (table,) = mean_field_agreement.judge(mean_field_agreement.apply(dataset, **options), {}, {})
     assert verdicts(table)[0].kind == DISAGREES
@@ -95,7 +100,7 @@ def test_an_entry_of_a_covariance_counts_once_beside_a_law():
     names = ["x", "y"]
     both = one.reindex(variable=names, variable_b=names, method="ffill")
     # The off-diagonal entry is 3.2 standard errors off: p = .0064 of three, .0085 of four.
-    error = one["copy_mean"].isel(copy=0).std("replica", ddof=1).item() / 8.0
+    error = one["copy_mean"].isel(network_copy=0).std("replica", ddof=1).item() / 8.0
     beside = xr.DataArray([[0.0, 3.2], [3.2, 0.0]], {"variable": names, "variable_b": names},
                           ("variable", "variable_b"))  # fmt: skip
     both["reference_covariance"] = both["reference_covariance"] - beside * error

@@ -57,7 +57,7 @@ def test_wandering_of_the_mean_is_no_width():
     wander = np.random.Generator(np.random.PCG64(1)).normal(0.0, 1.0, (2, replicas))
     moved = dataset.copy()
     spread = 0.5 * np.sqrt(dataset["eps"].values)[:, None]
-    moved["mean"] = dataset["mean"] + (spread * wander)[:, :, None, None, None]
+    moved["state_mean"] = dataset["state_mean"] + (spread * wander)[:, :, None, None, None]
     found = moved["eps"] ** -1.0 * profile.apply(moved, **OPTIONS)["x_profile"].mean("replica")
     # A variance of 1 + 1/4 would show as a distance of .12. What is left is the mean of the
     # shifts: its square, (1/4)/256 u^2 with 4/3 for u^2, has that as its standard error, times
@@ -69,7 +69,7 @@ def test_wandering_of_the_mean_is_no_width():
 def test_failed_replicas_count_for_nothing():
     dataset = standard_normal_network([0.2, 0.1], 12, 2000, 3, widening=1.0)
     broken = dataset.copy(deep=True)
-    for name in ("mean", "covariance", "scale"):
+    for name in ("state_mean", "covariance", "scale"):
         broken[name][:, 5] = np.nan
     broken["histogram"][:, 5] = 0
     broken["status"][:, 5] = 1

@@ -156,9 +156,9 @@ def test_failed_replicas_are_left_out_and_a_point_without_any_is_nan():
 
 def test_a_record_mean_is_as_good_a_signal_as_a_trace():
     dataset = synthetic([1, 2, 3] * 20)
-    renamed = dataset.rename(trace="mean", trace_time="time")
+    renamed = dataset.rename(trace="state_mean", trace_time="time")
     xr.testing.assert_identical(
-        mmo.apply(dataset, **OPTIONS), mmo.apply(renamed, **OPTIONS | {"of": "mean"})
+        mmo.apply(dataset, **OPTIONS), mmo.apply(renamed, **OPTIONS | {"of": "state_mean"})
     )
 
 

@@ -64,7 +64,7 @@ RIGHT = {
 }  # fmt: skip
 
 WRONG = {
-    "no reference": (study(reference=None), "needs reference_mean"),
+    "no reference": (study(reference=None), "needs reference_state_mean"),
     "no record left": (
         study(statistics=[{"concentration": {"after": 5.0}}], figures=[]), "concentration.after",
     ),

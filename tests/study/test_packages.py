@@ -49,9 +49,9 @@ STATISTIC = Statistic(
     summary=words.SUMMARY,
     source="definition",
     options=(),
-    needs=lambda options: ("mean",),
+    needs=lambda options: ("state_mean",),
     gives=lambda options, state: ("top",),
-    apply=lambda dataset: xr.Dataset({"top": dataset["mean"].max("time")}),
+    apply=lambda dataset: xr.Dataset({"top": dataset["state_mean"].max("time")}),
     exact=lambda: [],
 )
 """

@@ -91,7 +91,7 @@ def test_refined_cells_have_the_bits_of_the_full_grid(results):
     done = refined["status"] == int(Status.OK)
     assert 0.3 < float(done.mean()) < 0.9
     assert (full["status"] == int(Status.OK)).all()
-    for name in ("trace", "mean", "reference_equilibrium"):
+    for name in ("trace", "state_mean", "reference_equilibrium"):
         kept = done if "replica" in refined[name].dims else done.isel(replica=0)
         xr.testing.assert_equal(refined[name].where(kept), full[name].where(kept))
     skipped = refined["trace"].where(~done)

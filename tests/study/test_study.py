@@ -76,7 +76,7 @@ BAD = [
     ("statistics", ["concentrate"], "statistics", "concentration"),
     ("statistics", "concentration", "statistics", ""),
     ("statistics", [{"concentration": {"since": 1}}], "statistics.concentration.since", "after"),
-    ("statistics", ["agreement"], "statistics.agreement", "reference_mean"),
+    ("statistics", ["agreement"], "statistics.agreement", "reference_state_mean"),
     (
         "statistics",
         [{"convergence_rate": {"of": ["voltage_mean"]}}],
@@ -357,11 +357,11 @@ def test_results_do_not_depend_on_chunks_workers_or_the_rest_of_the_grid(mapping
     wider = changed(base, "grid", {"sigma": [3.0, 2.0], "eps": [0.02, 0.3]}) | {"replicas": 5}
     more = run_study(parse_study(wider), tmp_path / "c")
     place = {"eps": 0.02, "sigma": 2.0}
-    for name in ("mean", "covariance", "histogram"):
+    for name in ("state_mean", "covariance", "histogram"):
         np.testing.assert_array_equal(
             whole[name].sel(place), more[name].sel(place).isel(replica=slice(3))
         )
-    assert cut["mean"].dims == ("eps", "sigma", "replica", "time", "site", "variable")
+    assert cut["state_mean"].dims == ("eps", "sigma", "replica", "time", "site", "variable")
 
 
 def test_failed_points_become_nan_are_counted_and_enter_no_fit(mapping, tmp_path):
@@ -382,8 +382,8 @@ def test_failed_points_become_nan_are_counted_and_enter_no_fit(mapping, tmp_path
     base = changed(base, "grid", {"eps": [0.2, 0.02, 0.015, 0.01]})
     study = parse_study(base | {"failed_share": 0.5, "figures": [], "chunk_seconds": 1e-3})
     found = run_study(study, tmp_path)
-    assert found["mean"].sel(eps=0.2).isnull().all()
-    assert found["mean"].sel(eps=0.02).notnull().all()
+    assert found["state_mean"].sel(eps=0.2).isnull().all()
+    assert found["state_mean"].sel(eps=0.02).notnull().all()
     assert (found["status"].sel(eps=0.2) == 1).all()
     runs = (tmp_path / "study/tables/runs.csv").read_text()
     assert "DIVERGED,3" in runs

@@ -45,7 +45,7 @@ from neurolim import Coord, Cost, Number, Solution, Solver, StudyError, Var
 
 
 def coords(model, params, options):
-    return {"axis": Coord((0.0, 1.0, 2.0))}
+    return {"axis": Coord((0.0, 1.0, 2.0), long_name="axis")}
 
 
 def check(model, params, options):
@@ -61,7 +61,7 @@ SOLVER = Solver(
     summary="Numbers of key and replica.",
     source="nobody",
     options=(Number("size", 3, doc="nothing", kind="integer"),),
-    outputs=lambda model, options: (Var("start", dims=("axis",)),),
+    outputs=lambda model, options: (Var("start", long_name="start", dims=("axis",)),),
     coords=coords,
     cost=lambda model, params, options: Cost(1e-5, 1e3),
     solve=solve,
@@ -76,11 +76,12 @@ from neurolim import Number, Statistic
 
 
 def apply(dataset, after):
-    return xr.Dataset({"top": dataset["mean"].where(dataset["time"] > after).max("time")})
+    top = dataset["state_mean"].where(dataset["time"] > after).max("time")
+    return xr.Dataset({"top": top.assign_attrs(units="1", long_name="largest mean")})
 
 
 def exact():
-    dataset = xr.Dataset({"mean": ("time", np.arange(5.0))}, {"time": np.arange(5)})
+    dataset = xr.Dataset({"state_mean": ("time", np.arange(5.0))}, {"time": np.arange(5)})
     return [(dataset, {"after": 1.0}, [("top", {}, 4.0, 0.0)])]
 
 
@@ -88,7 +89,7 @@ STATISTIC = Statistic(
     summary="Largest mean.",
     source="definition",
     options=(Number("after", 0.0, "time", "later than"),),
-    needs=lambda options: ("mean",),
+    needs=lambda options: ("state_mean",),
     gives=lambda options, state: ("top",),
     apply=apply,
     exact=exact,
@@ -104,20 +105,20 @@ from neurolim.figures.parts.style import figure, styled
 @styled
 def draw(dataset, expect):
     picture, axes = figure(1, 1, 4.0, 3.0)
-    axes[0, 0].plot(dataset["time"], dataset["mean"])
+    axes[0, 0].plot(dataset["time"], dataset["state_mean"])
     axes[0, 0].set_xlabel("time")
     return picture
 
 
 def example():
     time = np.linspace(0.0, 6.0, 5)
-    return xr.Dataset({"mean": ("time", np.sin(time))}, {"time": time})
+    return xr.Dataset({"state_mean": ("time", np.sin(time))}, {"time": time})
 
 
 FIGURE = Figure(
     summary="The mean against time.",
     options=(),
-    needs=lambda options, state: ("mean",),
+    needs=lambda options, state: ("state_mean",),
     draw=draw,
     example=example,
 )
@@ -166,6 +167,9 @@ MISTAKES = {
         ),
     ],
     SOLVER: [
+        ('"start"', '"tail"', "23: bad: 'tail' is an attribute of xarray.Dataset, so dataset.tail"),
+        ('long_name="start", ', "", "23: bad: start has no description; allowed: Var"),
+        (', long_name="axis"', "", "6: bad: axis has no description; allowed: Coord"),
         ("range(3)]", "range(2)]", r"14: bad: start has the shape \(3, 2\); allowed: \(3, 3\)"),
         ('{"start"', '{"end"', r"14: bad: gives \['end'\]; allowed: outputs: \['start'\]"),
         ('dims=("axis",)', 'dims=("other",)', "6: bad: no values of other, a dimension of start"),
@@ -201,35 +205,54 @@ MISTAKES = {
         ("1e-5, 1e3", "float('nan'), 1e3", r"25: bad: the cost is \(nan, 1000.0\)"),
     ],
     STATISTIC: [
-        ("4.0, 0.0", "5.0, 0.0", r"11: bad: top is 4, not 5 as exact\(\) says; allowed: within 0"),
-        ('("mean",)', '("maen",)', "11: bad: needs 'maen', .*did you mean 'mean'.*; allowed: mean"),
-        ('{"top": d', '{"tops": d', r"7: bad: gives \['tops'\]; allowed: \['top'\]"),
-        ('"top", {}', '"tops", {}', r"11: bad: exact.. knows 'tops', which is not given"),
+        ('"top"', '"max"', "7: bad: 'max' is an attribute of xarray.Dataset; allowed: another"),
+        ('units="1", ', "", "7: bad: 'top' has no attribute 'units'; allowed: top.assign_attrs"),
+        ('units="1"', 'units="1", flag_values=[0]', "7: bad: 'top' has the flags of a status"),
+        ("4.0, 0.0", "5.0, 0.0", r"12: bad: top is 4, not 5 as exact\(\) says; allowed: within 0"),
         (
-            "    return xr",
-            "    dataset['mean'] += 1.0\n    return xr",
+            '("state_mean",)',
+            '("state_maen",)',
+            "12: bad: needs 'state_maen', .*did you mean 'state_mean'.*; allowed: state_mean",
+        ),
+        ('{"top": t', '{"tops": t', r"7: bad: gives \['tops'\]; allowed: \['top'\]"),
+        ('"top", {}', '"tops", {}', r"12: bad: exact.. knows 'tops', which is not given"),
+        (
+            "    top =",
+            "    dataset['state_mean'] += 1.0\n    top =",
             "7: bad: changes the dataset",
         ),
-        ("    return [(d", "    dataset.nothing\n    return [(d", "13: AttributeError: 'Dataset'"),
-        ("return [(dataset, {", "return [({", r"11: bad: exact\(\) gives something else"),
+        ("    return [(d", "    dataset.nothing\n    return [(d", "14: AttributeError: 'Dataset'"),
+        ("return [(dataset, {", "return [({", r"12: bad: exact\(\) gives something else"),
         ('{"after": 1.0}', '{"before": 1.0}', r"TypeError: apply\(\) got an unexpected keyword"),
-        ('[("top", {}, 4.0, 0.0)]', "[]", "11: bad: no known answer; allowed: at least one"),
+        ('[("top", {}, 4.0, 0.0)]', "[]", "12: bad: no known answer; allowed: at least one"),
         ("return xr.Dataset({", "return ({", "7: bad: returns a dict; allowed: an xarray.Dataset"),
         (
             '.max("time")',
             '.max("time").expand_dims(other=2)',
-            r"11: bad: exact\(\) leaves other of top open; allowed: one number",
+            r"12: bad: exact\(\) leaves other of top open; allowed: one number",
         ),
-        ('0.0, "time"', "'late', \"time\"", "16: bad.after: wrong type: got 'late'"),
+        ('0.0, "time"', "'late', \"time\"", "17: bad.after: wrong type: got 'late'"),
     ],
     FIGURE: [
-        ('    axes[0, 0].plot(dataset["time"], dataset["mean"])\n', "", "8: bad: draws nothing"),
+        (
+            '    axes[0, 0].plot(dataset["time"], dataset["state_mean"])\n',
+            "",
+            "8: bad: draws nothing",
+        ),
         ('    axes[0, 0].set_xlabel("time")\n', "", "8: bad: no axis has a label"),
         ("    return picture", "    return axes", "8: bad: returns ndarray; allowed: a matplotlib"),
         ("    return picture", "    pass", "8: bad: returns NoneType; allowed: a matplotlib"),
-        ('("mean",)', '("maen",)', "16: bad: needs 'maen', which example.. does not have .did you"),
-        ('dataset["mean"])', 'dataset["maen"])', r"11: KeyError: .*maen"),
-        ("    picture,", '    dataset["mean"] += 1.0\n    picture,', "8: bad: changes the dataset"),
+        (
+            '("state_mean",)',
+            '("state_maen",)',
+            "16: bad: needs 'state_maen', which example.. does not have .did you",
+        ),
+        ('dataset["state_mean"])', 'dataset["state_maen"])', r"11: KeyError: .*state_maen"),
+        (
+            "    picture,",
+            '    dataset["state_mean"] += 1.0\n    picture,',
+            "8: bad: changes the dataset",
+        ),
         ("axes[0, 0].plot(", "axes[0, 0].plot(np.random.random(5), ", "8: bad: another .svg at"),
         ("(dataset, expect)", "(dataset)", "TypeError: draw.. takes 1 positional argument"),
     ],
@@ -286,11 +309,13 @@ def test_a_mistake_in_a_study_names_the_study(tmp_path, monkeypatch):
 
 def test_what_nobody_gives_is_said_with_file_and_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("own.py").write_text(STATISTIC.replace('"mean"', '"maen"'))
+    Path("own.py").write_text(STATISTIC.replace('"state_mean"', '"state_maen"'))
     first, known, unknown = check("own.py")
     assert first.endswith(". ok")
     assert known == "  1 known answer reproduced"
-    assert re.match(r"  own\.py:20: needs 'maen', which no solver .*did you mean 'mean'", unknown)
+    assert re.match(
+        r"  own\.py:21: needs 'state_maen', which no solver .*did you mean 'state_mean'", unknown
+    )
 
 
 def test_everything_that_statistics_need_is_given_by_something_registered():

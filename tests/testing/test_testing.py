@@ -52,7 +52,7 @@ SOLVER = Solver(
     summary="One.",
     source="nobody",
     options=(),
-    outputs=lambda model, options: (Var("one"),),
+    outputs=lambda model, options: (Var("one", long_name="one"),),
     coords=lambda model, params, options: {},
     cost=lambda model, params, options: Cost(0.0, 0.0),
     solve=solve,
@@ -98,7 +98,7 @@ def one(**parts):
         "summary": "One.",
         "source": "nobody",
         "options": (),
-        "outputs": lambda model, options: (Var("one"),),
+        "outputs": lambda model, options: (Var("one", long_name="one"),),
         "coords": lambda model, params, options: {},
         "cost": lambda model, params, options: Cost(0.0, 0.0),
         "solve": lambda *given: Solution({"one": np.ones(1)}, np.zeros(1, np.int8)),
@@ -157,12 +157,18 @@ def test_what_is_neither_a_run_nor_one_refusal_fails(solver, words):
 def test_gaps_and_residuals_are_declared():
     gaps, lost = np.full(1, np.nan), np.full(1, Status.DIVERGED, np.int8)
     for solve, var in (
-        (lambda *given: Solution({"one": gaps}, np.zeros(1, np.int8)), Var("one", gaps=True)),
-        (lambda *given: Solution({"one": np.ones(1)}, lost), Var("one", residual=True)),
+        (
+            lambda *given: Solution({"one": gaps}, np.zeros(1, np.int8)),
+            Var("one", long_name="one", gaps=True),
+        ),
+        (
+            lambda *given: Solution({"one": np.ones(1)}, lost),
+            Var("one", long_name="one", residual=True),
+        ),
     ):
         plain, declared = (
             one(solve=solve, outputs=lambda model, options, part=part: (part,))
-            for part in (Var("one"), var)
+            for part in (Var("one", long_name="one"), var)
         )
         assert outcome(Pair(plain, "linear")).how == "fails"
         assert outcome(Pair(declared, "linear")).how == "runs"

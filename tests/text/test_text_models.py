@@ -312,7 +312,7 @@ def test_the_rates_of_a_neuron_that_spikes_are_not_too_large():
         )
 
     times = np.linspace(0.0, 20.0, 6)
-    found = solve(given, "limit", options={"t_end": 20.0, "records": 5})["mean"].isel(site=0)
+    found = solve(given, "limit", options={"t_end": 20.0, "records": 5})["state_mean"].isel(site=0)
     exact = solve_ivp(slope, (0, 20), (-64, 0.78, 0.09), "LSODA", times, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(found, exact.y.T, rtol=1e-5, atol=1e-6)
 
@@ -483,9 +483,9 @@ def digests(path):
 def test_spaces_make_nothing_again_and_an_equation_does(study, tmp_path):
     found = run_study(study, tmp_path / "results")
     assert found.attrs["model"] == "mine"
-    assert found["mean"].sizes["eps"] == 2
+    assert found["state_mean"].sizes["eps"] == 2
     # The library takes the same as a dictionary.
-    assert run_study(STUDY, tmp_path / "library")["mean"].identical(found["mean"])
+    assert run_study(STUDY, tmp_path / "library")["state_mean"].identical(found["state_mean"])
     before = digests(study)
     text = study.read_text()
     study.write_text("# A remark.\n" + text.replace("v - v^3 - w", "v-v ** 3  -w"))
@@ -507,7 +507,7 @@ def test_another_process_finds_what_was_compiled_for_a_text(study):
         "tasks, code = pickle.loads(sys.stdin.buffer.read());"
         "(solved,) = engine.run_batch(tasks, code);"
         "key = kernel_key(core.get('model', tasks[0].model));"
-        "sys.stdout.buffer.write(pickle.dumps((solved.solution.arrays['mean'], key)))"
+        "sys.stdout.buffer.write(pickle.dumps((solved.solution.arrays['state_mean'], key)))"
     )
     said = subprocess.run(
         [sys.executable, "-c", program],
@@ -520,7 +520,7 @@ def test_another_process_finds_what_was_compiled_for_a_text(study):
     mean, (key, kept) = pickle.loads(said.stdout)
     assert kept
     assert key == kernel_key(loaded.model)[0]
-    assert mean.tobytes() == engine.run_task(task).solution.arrays["mean"].tobytes()
+    assert mean.tobytes() == engine.run_task(task).solution.arrays["state_mean"].tobytes()
 
 
 def test_an_archive_with_a_text_has_no_foreign_code_and_is_simulated_again(study, tmp_path):
@@ -562,7 +562,7 @@ def test_the_guide_s_texts_work_as_they_stand(tmp_path):
     (tmp_path / "hindmarsh_rose.py").write_text(file, "utf-8")
     again = parse_study(said_by(first) | {"model": str(tmp_path / "hindmarsh_rose.py")})
     assert text.definition() == again.definition()
-    results = [run_study(study, tmp_path / study.name)["mean"] for study in (text, again)]
+    results = [run_study(study, tmp_path / study.name)["state_mean"] for study in (text, again)]
     assert results[0].identical(results[1])
     assert load_study(tmp_path / "second.yaml").model.features == {COMMON, MULTIPLICATIVE}
 

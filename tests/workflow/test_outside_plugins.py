@@ -45,19 +45,19 @@ from neurolim.figures.parts.style import figure, styled
 @styled
 def draw(dataset, expect):
     picture, axes = figure(1, 1, 4.0, 3.0)
-    axes[0, 0].plot(dataset["time"], dataset["mean"].isel(eps=0, replica=0, site=0))
+    axes[0, 0].plot(dataset["time"], dataset["state_mean"].isel(eps=0, replica=0, site=0))
     axes[0, 0].set_xlabel("time")
     return picture
 
 
 def example():
-    return xr.Dataset({"mean": ("time", np.arange(5.0))}, {"time": np.arange(5)})
+    return xr.Dataset({"state_mean": ("time", np.arange(5.0))}, {"time": np.arange(5)})
 
 
 FIGURE = Figure(
     summary="The mean.",
     options=(),
-    needs=lambda options, state: ("mean",),
+    needs=lambda options, state: ("state_mean",),
     draw=draw,
     example=example,
 )

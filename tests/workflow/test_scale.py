@@ -112,7 +112,7 @@ def _write_sparse(path, dataset, mark):
             dtype=variable.dtype,
             dimension_names=[str(dim) for dim in variable.dims],
         )
-        if name == "mean":
+        if name == "state_mean":
             array[-1] = mark
     group.attrs.update(dataset.attrs)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,12 +123,14 @@ def _write_sparse(path, dataset, mark):
 def check_marks(study, dataset):
     """Check size and, in the last point of every chunk and the one after, the mean."""
     assert dataset.nbytes > 50 * 2**30
-    assert dataset["mean"].dims[:2] == ("eps", "current")
+    assert dataset["state_mean"].dims[:2] == ("eps", "current")
     chunks = plan(study).chunks
     for number in range(0, len(chunks), 7):
         for run, value in ((chunks[number].stop - 1, number), (chunks[number].start, 0)):
             eps, current = np.unravel_index(run, study.shape)
-            found = dataset["mean"].isel(eps=eps, current=current, time=slice(None, None, 500))
+            found = dataset["state_mean"].isel(
+                eps=eps, current=current, time=slice(None, None, 500)
+            )
             assert (found == value).all()
 
 
@@ -166,4 +168,4 @@ def test_lazily_opened_data_are_the_collected_ones(mapping, tmp_path):
     xr.testing.assert_identical(lazy.load(), collected.load())
     lazy = open_lazily(study, tmp_path)
     for key in ({"eps": 1}, {"sigma": 0, "replica": [2, 0]}, {"time": slice(1, 3), "eps": [2, 0]}):
-        xr.testing.assert_identical(lazy["mean"].isel(key), collected["mean"].isel(key))
+        xr.testing.assert_identical(lazy["state_mean"].isel(key), collected["state_mean"].isel(key))

@@ -20,6 +20,14 @@ class Status(IntEnum):
     OUT_OF_DOMAIN = 3
     SKIPPED = 4
 
+    @classmethod
+    def flags(cls) -> dict[str, Any]:
+        """Return the attributes of a variable whose values are of this kind (CF, section 3.5)."""
+        return {
+            "flag_values": [int(flag) for flag in cls],
+            "flag_meanings": " ".join(flag.name for flag in cls),
+        }
+
 
 class StudyError(ValueError):
     """Input that is refused before any job starts: ``file:line: key: problem; allowed: ...``.

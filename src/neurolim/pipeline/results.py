@@ -39,7 +39,13 @@ def statistics_of(study: Study, dataset: xr.Dataset) -> xr.Dataset:
             given = given.rename({name: statistic.prefix + name for name in own})
         attrs = result.attrs | given.attrs
         result = joined(result, given).assign_attrs(attrs)
-    return result
+    return result.assign_coords(
+        {
+            name: coord.assign_attrs(dataset[name].attrs)
+            for name, coord in result.coords.items()
+            if name in dataset.coords
+        }
+    )
 
 
 def joined(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:

@@ -95,10 +95,7 @@ def _labelled(
         variables[name] = xr.Variable((*grid, *var.dims), array(name, var, study.shape), attributes)
     for name in ("status", "reference_status"):
         if name in variables:
-            variables[name].attrs |= {
-                "flag_values": [int(flag) for flag in Status],
-                "flag_meanings": " ".join(flag.name for flag in Status),
-            }
+            variables[name].attrs |= Status.flags()
     used = {dim for variable in variables.values() for dim in variable.dims}
     dataset = xr.Dataset(variables, coords=_coordinates(study, used))
     dataset.attrs = {

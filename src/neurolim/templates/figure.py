@@ -19,7 +19,7 @@ from neurolim.figures.parts.style import figure, styled
 def draw(dataset, expect):
     """Return one panel with a line for each variable, averaged over all runs and sites."""
     picture, axes = figure(1, 1, 4.0, 3.0)
-    mean = dataset["mean"]
+    mean = dataset["state_mean"]
     mean = mean.mean([dim for dim in mean.dims if dim not in ("time", "variable")])
     for variable in mean["variable"].values:
         axes[0, 0].plot(mean["time"], mean.sel(variable=variable), label=str(variable))
@@ -34,14 +34,14 @@ def example():
     time = np.linspace(0.0, 6.0, 50)
     mean = np.stack([np.sin(time), np.cos(time)], axis=1)
     return xr.Dataset(
-        {"mean": (("time", "variable"), mean)}, {"time": time, "variable": ["sine", "cosine"]}
+        {"state_mean": (("time", "variable"), mean)}, {"time": time, "variable": ["sine", "cosine"]}
     )
 
 
 FIGURE = Figure(
     summary="The means against time.",
     options=(),
-    needs=lambda options, state: ("mean",),
+    needs=lambda options, state: ("state_mean",),
     draw=draw,
     example=example,
 )

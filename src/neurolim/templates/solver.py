@@ -22,7 +22,10 @@ def outputs(model, options):
 def coords(model, params, options):
     """Return site and variable."""
     variables = tuple(var.name for var in model.state)
-    return {"site": Coord(model.sites(params).labels), "variable": Coord(variables)}
+    return {
+        "site": Coord(model.sites(params).labels, "1", "site"),
+        "variable": Coord(variables, "1", "state variable"),
+    }
 
 
 # Seconds and bytes of one run, as measured: chunks and time limits rest on it.

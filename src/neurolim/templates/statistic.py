@@ -18,7 +18,7 @@ from neurolim import Statistic
 # keywords.
 def apply(dataset):
     """Return the largest |mean| over time."""
-    excursion = abs(dataset["mean"]).max("time", skipna=False)
+    excursion = abs(dataset["state_mean"]).max("time", skipna=False)
     return xr.Dataset({"excursion": excursion.assign_attrs(long_name="largest |mean|", units="1")})
 
 
@@ -27,7 +27,7 @@ def apply(dataset):
 def exact():
     """Return a parabola with its vertex at 2."""
     time = np.linspace(0.0, 2.0, 5)
-    dataset = xr.Dataset({"mean": ("time", 2.0 - (time - 1.0) ** 2)}, {"time": time})
+    dataset = xr.Dataset({"state_mean": ("time", 2.0 - (time - 1.0) ** 2)}, {"time": time})
     return [(dataset, {}, [("excursion", {}, 2.0, 0.0)])]
 
 
@@ -37,7 +37,7 @@ STATISTIC = Statistic(
     # Numbers and words that a study may set: Number("after", 0.0, "time", "records later than").
     options=(),
     # What it reads of the dataset, and what it gives.
-    needs=lambda options: ("mean",),
+    needs=lambda options: ("state_mean",),
     gives=lambda options, state: ("excursion",),
     apply=apply,
     exact=exact,

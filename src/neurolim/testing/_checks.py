@@ -9,6 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import xarray as xr
+
 from neurolim import core
 from neurolim.core import Figure, Model, Solver, Statistic, StudyError, outside
 from neurolim.core.parameters import check_defaults
@@ -106,6 +108,11 @@ def refusal(function: Any, problem: str, allowed: str = "") -> StudyError:
     place = place_of(function)
     at = f"{outside.shown(place.file)}:{place.line}" if place else ""
     return StudyError("", problem, allowed, at)
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether ``dataset.NAME`` is a method or property, not the variable."""
+    return hasattr(xr.Dataset, name)
 
 
 def is_documented(plug_in: PlugIn) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from neurolim.core import Model, Solution, Solver, Status, StudyError
-from neurolim.testing._checks import refusal
+from neurolim.core import Coord, Model, Solution, Solver, Status, StudyError, Var
+from neurolim.testing._checks import is_hidden, refusal
 
 
 def check_solution(
@@ -89,12 +89,24 @@ def _check_labels(
             if not (var.residual or np.isnan(array[failed]).all()):
                 allowed = "NaN, or residual=True in its Var"
                 raise _wrong(solver, f"{name} has numbers where the status is not OK", allowed)
+        _check_words(solver, solver.outputs, name, var, "Var(name, unit, long_name, ...)")
     for dim, coord in coords.items():
+        _check_words(solver, solver.coords, dim, coord, "Coord(values, unit, long_name)")
         if len(set(coord.values)) != len(coord.values):
             raise _wrong(solver, f"two equal values of {dim}", function=solver.coords)
     cost = solver.cost(model, params, options)
     if not all(math.isfinite(part) and part >= 0.0 for part in cost):
         raise _wrong(solver, f"the cost is {tuple(cost)}", "finite numbers", solver.cost)
+
+
+def _check_words(solver: Solver, function: Any, name: str, of: Var | Coord, allowed: str) -> None:
+    """Refuse an output or a dimension without unit or description, or with a name of xarray's."""
+    if is_hidden(name):
+        problem = f"{name!r} is an attribute of xarray.Dataset, so dataset.{name} is not the output"
+        raise _wrong(solver, problem, "another name", function)
+    for word, text in (("unit", of.unit), ("description", of.long_name)):
+        if not text:
+            raise _wrong(solver, f"{name} has no {word}", allowed, function)
 
 
 def _compare(solver: Solver, one: Solution, two: Solution, problem: str, allowed: str) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import xarray as xr
 
 from neurolim import core
-from neurolim.core import Param, Statistic, StudyError, Table, hint
-from neurolim.testing._checks import Check, checks_of, is_documented, refusal
+from neurolim.core import Param, Statistic, Status, StudyError, Table, hint
+from neurolim.testing._checks import Check, checks_of, is_documented, is_hidden, refusal
 
 _EXACT = "[(dataset, options, [(variable, where, answer, tolerance)])]"
 
@@ -114,6 +114,8 @@ def _applied(statistic: Statistic, dataset: xr.Dataset, options: Mapping[str, An
             problem = f"{name}: needs {needed!r}, which a dataset of exact() does not have"
             problem += hint(needed, variables)
             raise refusal(statistic.exact, problem, ", ".join(variables))
+    if "status" in dataset:
+        dataset = dataset.assign(status=dataset["status"].assign_attrs(Status.flags()))
     before = dataset.copy(deep=True)
     found = statistic.apply(dataset, **options)
     if not dataset.identical(before):
@@ -126,9 +128,31 @@ def _applied(statistic: Statistic, dataset: xr.Dataset, options: Mapping[str, An
     if gives != set(found.data_vars):
         problem = f"{name}: gives {sorted(map(str, found.data_vars))}"
         raise refusal(statistic.apply, problem, f"{sorted(gives)}")
+    _check_labels(statistic, dataset, found)
     tables = statistic.judge(found, options, {})
     _check_tables(statistic, tables)
     return found
+
+
+def _check_labels(statistic: Statistic, dataset: xr.Dataset, found: xr.Dataset) -> None:
+    """Refuse new variables without unit and description, inherited flags, and names of xarray's.
+
+    A study restores the attributes of the coordinates that a dataset has already.
+    """
+    for name in (name for name in found.variables if name not in dataset.coords):
+        if is_hidden(str(name)):
+            problem = f"{statistic.name}: {name!r} is an attribute of xarray.Dataset"
+            allowed = f"another name: dataset.{name} is not the variable"
+            raise refusal(statistic.apply, problem, allowed)
+        attrs = found[name].attrs
+        absent = [key for key in ("units", "long_name") if not attrs.get(key)]
+        if absent:
+            problem = f"{statistic.name}: {name!r} has no attribute {absent[0]!r}"
+            allowed = f"{name}.assign_attrs(units=..., long_name=...), with units '1' of a number"
+            raise refusal(statistic.apply, problem, allowed)
+        if Status.flags().keys() & attrs.keys():
+            problem = f"{statistic.name}: {name!r} has the flags of a status"
+            raise refusal(statistic.apply, problem, "attributes of its own")
 
 
 def _check_tables(statistic: Statistic, tables: Any) -> None:

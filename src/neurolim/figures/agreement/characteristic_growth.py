@@ -74,7 +74,7 @@ def _draw_deviations(
 ) -> None:
     """Draw how far the mean is from rest over time."""
     places = np.unique(np.linspace(0, order.size - 1, _SHOWN).round().astype(int))
-    away = (chosen["mean"] - chosen["reference_equilibrium"]).isel(replica=0, site=0)
+    away = (chosen["state_mean"] - chosen["reference_equilibrium"]).isel(replica=0, site=0)
     size = (away**2).sum("variable", skipna=False) ** 0.5
     for place, colour in reversed(list(zip(places, ordered_colours(len(places)), strict=True))):
         here = size.isel({over: int(order[place])})
@@ -95,7 +95,7 @@ def example() -> xr.Dataset:
     dims = ("tau", "replica", "time", "site", "variable")
     return xr.Dataset(
         {
-            "mean": (dims, wave[:, None, :, None, None]),
+            "state_mean": (dims, wave[:, None, :, None, None]),
             "growth_measured": (("tau", "replica"), growth[:, None] + 0.003, {"axis": "tau"}),
             "growth_error": ("tau", np.full(5, 0.002)),
             "frequency_measured": (("tau", "replica"), frequency[:, None]),
@@ -114,7 +114,7 @@ def needs(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]
     rates = ("growth", "frequency")
     kinds = ("measured", "error", "exact")
     found = (f"{name}_{kind}" for name in rates for kind in kinds)
-    return ("mean", "reference_equilibrium", *found, "critical_theory")
+    return ("state_mean", "reference_equilibrium", *found, "critical_theory")
 
 
 FIGURE = Figure(

@@ -22,7 +22,9 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
     expect : not used
     """
     sample = dataset["sample"].isel(site=0, pair=0)
-    others = {d: 0 for d in sample.dims if d not in ("coupling", "copy", "time", "variable")}
+    others = {
+        d: 0 for d in sample.dims if d not in ("coupling", "network_copy", "time", "variable")
+    }
     sample = sample.isel(others)
     couplings = sample["coupling"].values if "coupling" in sample.dims else [None]
     names = [str(name) for name in sample["variable"].values]
@@ -33,7 +35,9 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
         here = sample if coupling is None else sample.sel(coupling=coupling)
         for panel, name in zip(row, names, strict=True):
             for copy, colour in zip(("first", "second"), COLOURS, strict=False):
-                panel.plot(time, here.sel(copy=copy, variable=name), color=colour, lw=1, label=copy)
+                panel.plot(
+                    time, here.sel(network_copy=copy, variable=name), color=colour, lw=1, label=copy
+                )
             units = str(dataset[name].attrs.get("units", "1")) if name in dataset else "1"
             panel.set_ylabel(symbol(name, units))
             panel.set_title(str(coupling) if coupling is not None else f"{name} of two copies")
@@ -52,11 +56,11 @@ def example() -> xr.Dataset:
     return xr.Dataset(
         {
             "sample": (
-                ("replica", "copy", "time", "site", "variable", "pair"),
+                ("replica", "network_copy", "time", "site", "variable", "pair"),
                 values[None, :, :, None, None, None],
             )
         },
-        {"copy": ["first", "second"], "time": time, "variable": ["x"], "site": [0.0]},
+        {"network_copy": ["first", "second"], "time": time, "variable": ["x"], "site": [0.0]},
     )
 
 

@@ -20,11 +20,11 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, of: str) -> Picture:
 
     Parameters
     ----------
-    dataset : mean over sites, and reference_mean beside it
+    dataset : state_mean over sites, and reference_state_mean beside it
     expect : not used
     of : state variable
     """
-    mean = dataset["mean"].sel(variable=of)
+    mean = dataset["state_mean"].sel(variable=of)
     if "replica" in mean.dims:
         mean = mean.mean("replica")
     if not np.isfinite(mean.values).any():
@@ -35,7 +35,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, of: str) -> Picture:
         numbers = [dim for dim in grid if np.issubdtype(mean[dim].dtype, np.number)]
         mean = mean.isel({dim: slice(1) for dim in numbers})
     maps = mean.stack(point=grid) if grid else mean.expand_dims("point")
-    limit = dataset["reference_mean"].sel(variable=of)
+    limit = dataset["reference_state_mean"].sel(variable=of)
     limit = limit.sel({dim: mean[dim] for dim in grid})
     limit = limit.stack(point=grid) if grid else limit.expand_dims("point")
     count = min(_MOST, maps.sizes["point"])
@@ -82,14 +82,14 @@ def example() -> xr.Dataset:
     mean = np.tanh(8 * (0.4 * time[:, None] - site))[..., None]
     dims = ("time", "site", "variable")
     return xr.Dataset(
-        {"mean": (dims, mean), "reference_mean": (dims, 1.02 * mean)},
+        {"state_mean": (dims, mean), "reference_state_mean": (dims, 1.02 * mean)},
         {"time": time, "site": site, "variable": ["voltage"]},
     )
 
 
 def needs(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("mean", "reference_mean")
+    return ("state_mean", "reference_state_mean")
 
 
 FIGURE = Figure(

@@ -29,14 +29,14 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
 
     Parameters
     ----------
-    dataset : mean, covariance, reference_mean of a study with replicas
+    dataset : state_mean, covariance, reference_state_mean of a study with replicas
     expect : not used
     over : axis whose levels are the curves
     """
     whole = dataset
     dataset, note = at_first_of_others(dataset, over)
     names = [str(name) for name in dataset["variable"].values][:2]
-    if not np.isfinite(dataset["mean"].values).any():
+    if not np.isfinite(dataset["state_mean"].values).any():
         return nothing_to_show(whole)
     levels = dataset[over].values
     order = np.argsort(levels)[::-1]
@@ -50,7 +50,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
         here = first.isel({over: place})
         labels.append((f"1/{over} = {1 / levels[place]:.4g}", colour))
         for column, name in enumerate(names):
-            mean = here["mean"].sel(variable=name).mean("replica").values
+            mean = here["state_mean"].sel(variable=name).mean("replica").values
             width = np.sqrt(
                 here["covariance"].sel(variable=name, variable_b=name).mean("replica").values
             )
@@ -58,9 +58,9 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
             panel.plot(time, mean, color=colour, lw=1.0)
             panel.fill_between(time, mean - width, mean + width, color=colour, alpha=0.12, lw=0)
         if len(names) == 2:
-            pair = [here["mean"].sel(variable=name).mean("replica").values for name in names]
+            pair = [here["state_mean"].sel(variable=name).mean("replica").values for name in names]
             axes[0, 2].plot(*pair, color=colour, lw=1.0)
-    limit = first["reference_mean"]
+    limit = first["reference_state_mean"]
     limit = limit.isel(
         {
             dim: int(order[-1]) if dim == over else 0
@@ -97,9 +97,9 @@ def example() -> xr.Dataset:
     lead = ("eps", "replica", "time", "site", "variable")
     return xr.Dataset(
         {
-            "mean": (lead, mean),
+            "state_mean": (lead, mean),
             "covariance": ((*lead, "variable_b"), covariance),
-            "reference_mean": (("eps", "time", "site", "variable"), np.stack([limit, limit])),
+            "reference_state_mean": (("eps", "time", "site", "variable"), np.stack([limit, limit])),
         },
         {"eps": eps, "time": time, "variable": ["x", "y"], "variable_b": ["x", "y"]},
     )
@@ -107,7 +107,7 @@ def example() -> xr.Dataset:
 
 def needs(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("mean", "covariance", "reference_mean")
+    return ("state_mean", "covariance", "reference_state_mean")
 
 
 FIGURE = Figure(

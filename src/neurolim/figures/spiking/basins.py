@@ -19,21 +19,21 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any]) -> Picture:
 
     Parameters
     ----------
-    dataset : mean over a grid of voltage_start and recovery_start; reference_separatrix,
+    dataset : state_mean over a grid of voltage_start and recovery_start; reference_separatrix,
         reference_equilibrium, reference_stability
     expect : not used
     """
     axes_of = ("recovery_start", "voltage_start")
     others = [
         dim
-        for dim in dataset["mean"].dims
+        for dim in dataset["state_mean"].dims
         if dim not in (*axes_of, "replica", "time", "site", "variable")
     ]
     chosen = dataset.isel(dict.fromkeys(others, 0))
     point = chosen.isel(dict.fromkeys(axes_of, 0))
     saddle = point["reference_equilibrium"].values[point["reference_stability"].values == 2]
     border = float(saddle[0, 0]) if len(saddle) else 0.0
-    last = chosen["mean"].isel(time=-1, site=0, variable=0)
+    last = chosen["state_mean"].isel(time=-1, site=0, variable=0)
     share = (last > border).where(last.notnull()).mean("replica").transpose(*axes_of)
     picture, panels = figure(1, 1, 5.6, 4.6)
     panel = panels[0, 0]
@@ -75,7 +75,7 @@ def example() -> xr.Dataset:
     line = np.stack([0.5 * w, w], axis=1)
     return xr.Dataset(
         {
-            "mean": ((*grid, "replica", "time", "site", "variable"), final),
+            "state_mean": ((*grid, "replica", "time", "site", "variable"), final),
             "reference_separatrix": (
                 (*grid, "curve_point", "variable"), np.broadcast_to(line, (7, 9, 7, 2))
             ),
@@ -94,7 +94,7 @@ FIGURE = Figure(
     summary="Basins of the network over initial means, with the separatrix of the limit.",
     options=(),
     needs=lambda options, state: (
-        "mean",
+        "state_mean",
         "reference_separatrix",
         "reference_equilibrium",
         "reference_stability",

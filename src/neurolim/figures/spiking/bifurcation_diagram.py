@@ -151,7 +151,7 @@ def example() -> xr.Dataset:
 FIGURE = Figure(
     summary="Equilibria and cycles of the limit against the current, and the network's mean.",
     options=(
-        Param("of", "trace", doc="signal", kind="choice", choices=("trace", "mean")),
+        Param("of", "trace", doc="signal", kind="choice", choices=("trace", "state_mean")),
         Param("after", 0.0, "time", "use the signal later than this", low=0.0),
     ),
     needs=lambda options, state: (

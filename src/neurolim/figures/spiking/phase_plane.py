@@ -29,14 +29,14 @@ def draw(
 
     Parameters
     ----------
-    dataset : mean, quantile, and of the reference ``equilibria``: reference_mean,
+    dataset : state_mean, state_quantile, and of the reference ``equilibria``: reference_state_mean,
         reference_nullcline, reference_separatrix, reference_equilibrium, reference_stability
     expect : not used
     over : axis whose levels are the columns
     starts : axis of initial states drawn together, or "none"
     until : last time drawn; 0: all
     """
-    if not np.isfinite(dataset["mean"].values).any():
+    if not np.isfinite(dataset["state_mean"].values).any():
         return nothing_to_show(dataset)
     names = [str(name) for name in dataset["variable"].values[:2]]
     # The lowest coupling time last, as eps falls from left to right in the papers.
@@ -48,7 +48,7 @@ def draw(
         dataset = dataset.isel(time=np.flatnonzero(dataset["time"].values <= until))
     others = [
         dim
-        for dim in dataset["reference_mean"].dims
+        for dim in dataset["reference_state_mean"].dims
         if dim not in (over, starts, "time", "site", "variable")
     ]
     data = dataset.isel(dict.fromkeys(others, 0)).isel(site=0, replica=0)
@@ -66,7 +66,7 @@ def draw(
             _course(above, below, here, time, names, COLOURS[start % 2])
         here = level.isel({starts: 0}) if starts in level.dims else level
         _skeleton(below, here)
-        extent = level["quantile"].isel(probability=[0, -1])
+        extent = level["state_quantile"].isel(probability=[0, -1])
         v, w = (extent.sel(variable=name).values for name in names)
         for values, limits in ((v, below.set_xlim), (w, below.set_ylim)):
             low, high = np.nanmin(values), np.nanmax(values)
@@ -85,12 +85,12 @@ def _course(
     above: Any, below: Any, here: xr.Dataset, time: np.ndarray, names: list[str], colour: str
 ) -> None:
     """Draw one run: bands of quantiles, mean, limit; in the plane, quantiles of both variables."""
-    mean = [here["mean"].sel(variable=name).values for name in names]
+    mean = [here["state_mean"].sel(variable=name).values for name in names]
     limit = [
-        here["reference_mean"].isel(site=0, missing_dims="ignore").sel(variable=name).values
+        here["reference_state_mean"].isel(site=0, missing_dims="ignore").sel(variable=name).values
         for name in names
     ]
-    quantiles = [here["quantile"].sel(variable=name).values for name in names]
+    quantiles = [here["state_quantile"].sel(variable=name).values for name in names]
     count = quantiles[0].shape[-1]
     levels = [float(level) for level in here["probability"].values]
     for low in range(count // 2):
@@ -140,9 +140,12 @@ def example() -> xr.Dataset:
     v = np.linspace(-1.5, 1.5, 30)
     return xr.Dataset(
         {
-            "mean": (("eps", "replica", "time", "site", "variable"), mean),
-            "quantile": (("eps", "replica", "time", "site", "variable", "probability"), quantile),
-            "reference_mean": (("eps", "time", "site", "variable"), np.stack([limit, limit])),
+            "state_mean": (("eps", "replica", "time", "site", "variable"), mean),
+            "state_quantile": (
+                ("eps", "replica", "time", "site", "variable", "probability"),
+                quantile,
+            ),
+            "reference_state_mean": (("eps", "time", "site", "variable"), np.stack([limit, limit])),
             "reference_nullcline": (
                 ("eps", "curve_point", "curve_value"),
                 np.stack([np.stack([v, v - v**3, v], axis=1)] * 2),
@@ -160,7 +163,7 @@ def example() -> xr.Dataset:
 
 def needs(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("mean", "quantile", "reference_mean")
+    return ("state_mean", "state_quantile", "reference_state_mean")
 
 
 FIGURE = Figure(

@@ -28,7 +28,7 @@ def draw(
     dataset : the signal; reference_centre, reference_turning, reference_knee
     expect : not used
     over : axis of the panels; other axes at their first value, at most five levels
-    of : "trace" or "mean"
+    of : "trace" or "state_mean"
     until : last time drawn; 0: all
     """
     clock = "trace_time" if of == "trace" else "time"
@@ -100,7 +100,7 @@ FIGURE = Figure(
     summary="Spikes coloured by the small oscillations before them.",
     options=(
         Param("over", "current", doc="axis of the panels", kind="text"),
-        Param("of", "trace", doc="signal", kind="choice", choices=("trace", "mean")),
+        Param("of", "trace", doc="signal", kind="choice", choices=("trace", "state_mean")),
         Param("until", 0.0, "time", "last time drawn; 0: all", low=0.0),
     ),
     needs=lambda options, state: (

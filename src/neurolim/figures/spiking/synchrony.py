@@ -29,7 +29,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
 
     Parameters
     ----------
-    dataset : mean, covariance; reference_covariance where there is one
+    dataset : state_mean, covariance; reference_covariance where there is one
     expect : not used
     over : axis whose levels are the curves
     """
@@ -38,7 +38,7 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
     first = str(dataset["variable"].values[0])
     here = dataset.isel(site=0).sel(variable=first)
     here = here.mean("replica") if "replica" in here.dims else here
-    if not np.isfinite(here["mean"].values).any():
+    if not np.isfinite(here["state_mean"].values).any():
         return nothing_to_show(whole)
     levels, time = dataset[over].values, dataset["time"].values
     order = np.argsort(levels)
@@ -47,11 +47,11 @@ def draw(dataset: xr.Dataset, expect: Mapping[str, Any], *, over: str) -> Pictur
     shown, spread = axes[0]
     for colour, place in zip(colours, order, strict=True):
         level = here.isel({over: place}).sel(variable_b=first)
-        shown.plot(time, level["mean"], color=colour, lw=1.0)
+        shown.plot(time, level["state_mean"], color=colour, lw=1.0)
         spread.plot(time, level["covariance"], color=colour, lw=1.2)
         if "reference_covariance" in level:
             spread.plot(time, level["reference_covariance"], "--", color=THEORY, lw=0.8)
-    shown.set_ylabel(symbol(first, str(dataset["mean"].attrs.get("units", "1"))))
+    shown.set_ylabel(symbol(first, str(dataset["state_mean"].attrs.get("units", "1"))))
     spread.set_ylabel("variance")
     shown.set_title(f"{first}: mean of the network")
     theory = "; dashed: theory" if "reference_covariance" in dataset else ""
@@ -78,7 +78,7 @@ def example() -> xr.Dataset:
     dims = ("gap", "replica", "time", "site", "variable")
     return xr.Dataset(
         {
-            "mean": (dims, np.broadcast_to(np.sin(time), (2, 1, 41))[..., None, None].copy()),
+            "state_mean": (dims, np.broadcast_to(np.sin(time), (2, 1, 41))[..., None, None].copy()),
             "covariance": ((*dims, "variable_b"), variance[:, None, :, None, None, None]),
             "status": (dims[:2], np.zeros((2, 1), np.int8)),
         },
@@ -89,7 +89,7 @@ def example() -> xr.Dataset:
 FIGURE = Figure(
     summary="Variance between the neurons of a network over time, and its theory.",
     options=(Param("over", "gap", doc="axis whose levels are the curves", kind="axis"),),
-    needs=lambda options, state: ("mean", "covariance"),
+    needs=lambda options, state: ("state_mean", "covariance"),
     draw=draw,
     example=example,
 )

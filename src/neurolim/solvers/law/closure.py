@@ -199,7 +199,7 @@ def solve(
         status = Status.DIVERGED
         mean, covariance = np.full_like(mean, np.nan), np.full_like(covariance, np.nan)
     return Solution(
-        {"mean": mean[None], "covariance": covariance[None]}, np.array([status], np.int8)
+        {"state_mean": mean[None], "covariance": covariance[None]}, np.array([status], np.int8)
     )
 
 

@@ -72,9 +72,9 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     quantities = []
     if options["evolve"]:
         quantities = [
-            Var("mean", "state", "mean of the law", by_variable),
+            Var("state_mean", "state", "mean of the law", by_variable),
             Var("covariance", "state^2", "covariance of the law", (*by_variable, "variable_b")),
-            Var("mean_error", "state", "error estimate of the mean", by_variable),
+            Var("state_mean_error", "state", "error estimate of the mean", by_variable),
             Var("covariance_error", "state^2", "error estimate", (*by_variable, "variable_b")),
             Var("mass", "1", "mass of the law", ("time",)),
             Var("lowest", "1", "smallest mass in a cell", ("time",)),
@@ -326,7 +326,7 @@ def _evolved(
         for grid, r in zip(grids, REFINEMENTS, strict=True)
     ]
     values = {name: runs[-1][name] for name in ("mass", "lowest")}
-    for name in ("mean", "covariance"):
+    for name in ("state_mean", "covariance"):
         levels = np.stack([run[name] for run in runs])
         values[name], values[f"{name}_error"] = extrapolate(levels, (1, 2))
     return values
@@ -357,7 +357,7 @@ def _in_time(
         mass.append(masses.sum())
         lowest.append(masses.min())
     return {
-        "mean": np.stack(mean),
+        "state_mean": np.stack(mean),
         "covariance": np.stack(covariance),
         "mass": np.array(mass),
         "lowest": np.array(lowest),

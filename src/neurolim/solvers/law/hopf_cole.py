@@ -76,7 +76,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return psi on its grid, and all that turns it into the logarithm of the law."""
     dims = ("time", "site")
     return (
-        Var("mean", "state", "mean of the site", (*dims, "variable")),
+        Var("state_mean", "state", "mean of the site", (*dims, "variable")),
         Var("frame", "state", "s = sqrt(D/gap) and r", (*dims, "variable")),
         Var("psi", "1", "psi", (*dims, "offset_v", "offset_w")),
         Var(
@@ -179,7 +179,7 @@ def solve(
     sites, diffusion = len(network.gap), network.sigma**2 / 2.0
     start, constant, shift = data(network)
     means = Means(network, Closure(model, params), start, float(times[-1]))
-    shape = {"mean": (2,), "frame": (2,), "psi": (x.size, z.size), "expansion": (5,)}
+    shape = {"state_mean": (2,), "frame": (2,), "psi": (x.size, z.size), "expansion": (5,)}
     shape |= {"primitive": (x.size,), "mass": (), "offset": ()}
     arrays = {name: np.full((len(times), sites, *ends), np.nan) for name, ends in shape.items()}
     status = Status.OK if means.success else Status.NOT_CONVERGED
@@ -206,7 +206,7 @@ def solve(
         arrays["psi"][record], arrays["primitive"][record] = psi, primitive / diffusion[:, None]
         arrays["expansion"][record] = _expansion(network, background)
         order = list(network.order)
-        arrays["mean"][record][:, order] = background.mean
+        arrays["state_mean"][record][:, order] = background.mean
         arrays["frame"][record][:, order] = np.stack(
             [np.sqrt(diffusion / network.gap), background.r], axis=1
         )

@@ -80,7 +80,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return means, covariance, the law in its frame, and how far it can be trusted."""
     dims = ("time", "site", "variable")
     return (
-        Var("mean", "state", "mean of the site", dims),
+        Var("state_mean", "state", "mean of the site", dims),
         Var("covariance", "state^2", "covariance of the site", (*dims, "variable_b")),
         Var("frame", "state", "unit of the frame: s for v, standard deviation of the rest", dims),
         Var(
@@ -91,7 +91,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         ),
         Var("drift_error", "state/time", "E = mean of f(v) minus f(mean)", ("time", "site")),
         Var(
-            "tail",
+            "tail_share",
             "1",
             "share of the norm in the last two modes of v or y",
             ("time", "site"),
@@ -162,7 +162,7 @@ def solve(
     Returns
     -------
     as in ``outputs``; status NOT_CONVERGED if a step fails or the cut modes matter, DIVERGED if the
-    solution leaves the finite numbers; all is NaN then but ``tail``, the residual of every
+    solution leaves the finite numbers; all is NaN then but ``tail_share``, the residual of every
     record that was reached and, in the next place, of the state where it stopped.
 
     Notes
@@ -199,7 +199,7 @@ def solve(
             var.name: np.full([sizes[dim] for dim in var.dims], np.nan)
             for var in outputs(model, options)
         }
-    records["tail"] = galerkin.tail(flat)
+    records["tail_share"] = galerkin.tail(flat)
     return Solution(
         {name: array[None] for name, array in records.items()}, np.array([status], np.int8)
     )
@@ -235,7 +235,7 @@ def _arrays(
     box = rest.box(law, modes)
     order = network.places
     return {
-        "mean": moments[:, :, :d][..., order],
+        "state_mean": moments[:, :, :d][..., order],
         "covariance": covariance[..., order, :][..., order],
         "frame": frame[..., order],
         "coefficients": box,

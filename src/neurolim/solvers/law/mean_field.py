@@ -57,7 +57,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return moments, currents and density over time."""
     site = ("time", "site")
     return (
-        Var("mean", "state", "mean of the site", (*site, "variable")),
+        Var("state_mean", "state", "mean of the site", (*site, "variable")),
         Var("covariance", "state^2", "covariance of the site", (*site, "variable", "variable_b")),
         Var("excitation", "1/time", "mean depolarising synaptic current", site),
         Var("inhibition", "1/time", "mean hyperpolarising synaptic current", site),
@@ -206,14 +206,14 @@ def solve(
         nu, c, square = frame.unpack(y)
         means, _ = frame.means(y)
         worst = max(worst, float((np.abs(nu[:, [0, -1]]) / nu.max(axis=1)[:, None]).max()))
-        arrays["mean"][0, t] = means[:, : field.d]
+        arrays["state_mean"][0, t] = means[:, : field.d]
         for s in range(field.count):
             theta = np.sqrt(square[s])
             first, second = (_moment(nu[s], frame.u, frame.du, k) for k in (1, 2))
-            arrays["mean"][0, t, s, 0] = c[s] + theta * first
+            arrays["state_mean"][0, t, s, 0] = c[s] + theta * first
             arrays["covariance"][0, t, s, 0, 0] = square[s] * (second - first**2)
             nodes = c[s] + theta * frame.u
-            at_mean = field.contributions(s, arrays["mean"][0, t, s, :1], means)
+            at_mean = field.contributions(s, arrays["state_mean"][0, t, s, :1], means)
             excitation, inhibition = split_currents(at_mean)
             arrays["excitation"][0, t, s] = excitation[0]
             arrays["inhibition"][0, t, s] = inhibition[0]

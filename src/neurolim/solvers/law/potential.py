@@ -50,7 +50,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return moments over time, density and log density at the end."""
     site = ("time", "site")
     return (
-        Var("mean", "state", "mean of the site", (*site, "variable")),
+        Var("state_mean", "state", "mean of the site", (*site, "variable")),
         Var("covariance", "state^2", "covariance of the site", (*site, "variable", "variable_b")),
         Var("voltage_nodes", "1", "voltage of the nodes at the end", ("site", "node")),
         Var("density", "1", "density of v at the nodes at the end", ("site", "node")),
@@ -205,13 +205,13 @@ def solve(
     arrays["covariance"][0] = 0.0
     for t, state in enumerate(path.y.T):
         q, c, square = equation.unpack(state)
-        arrays["mean"][0, t] = field.means(c, np.zeros((field.count, field.network.n_fields)))[
-            :, : field.d
-        ]
+        arrays["state_mean"][0, t] = field.means(
+            c, np.zeros((field.count, field.network.n_fields))
+        )[:, : field.d]
         for s in range(field.count):
             places, weights = equation.law(q[s], float(np.sqrt(square[s])))
             first = float(weights @ places)
-            arrays["mean"][0, t, s, 0] = c[s] + first
+            arrays["state_mean"][0, t, s, 0] = c[s] + first
             arrays["covariance"][0, t, s, 0, 0] = float(weights @ (places - first) ** 2)
     scaled = np.linspace(-_REACH, _REACH, options["nodes"])
     for s in range(field.count):

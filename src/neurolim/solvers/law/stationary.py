@@ -50,7 +50,7 @@ _NEWTON = 40
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return moments, currents, density and Hopf-Cole potential."""
     return (
-        Var("mean", "state", "mean of the site", ("site", "variable")),
+        Var("state_mean", "state", "mean of the site", ("site", "variable")),
         Var("covariance", "state^2", "covariance of the site", ("site", "variable", "variable_b")),
         Var("excitation", "1/time", "mean depolarising synaptic current", ("site",)),
         Var("inhibition", "1/time", "mean hyperpolarising synaptic current", ("site",)),
@@ -223,7 +223,7 @@ def solve(
         nodes, density, logs = law(means)
     if np.exp(logs[:, [0, -1]].max()) > _EDGE:
         return Solution(arrays, np.array([Status.OUT_OF_DOMAIN], np.int8))
-    arrays["mean"][0] = means[:, : field.d]
+    arrays["state_mean"][0] = means[:, : field.d]
     arrays["covariance"][0] = 0.0
     synapses = field.synapses(means)
     window = np.linspace(-options["window"], options["window"], options["window_nodes"])

@@ -143,7 +143,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
         ]
     if options["trajectory"]:
         quantities.append(
-            Var("mean", "state", "trajectory of the limit", ("time", "site", "variable"))
+            Var("state_mean", "state", "trajectory of the limit", ("time", "site", "variable"))
         )
     return tuple(quantities)
 
@@ -152,10 +152,10 @@ def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) 
     """Return the coordinates of the outputs."""
     axes = {
         "variable": Coord(tuple(var.name for var in model.state), "1", "state variable"),
-        "equilibria": Coord(tuple(float(k) for k in range(MAX_EQUILIBRIA))),
-        "part": Coord(("real", "imaginary")),
-        "side": Coord(("low", "high")),
-        "bifurcation": Coord(BIFURCATIONS),
+        "equilibria": Coord(tuple(float(k) for k in range(MAX_EQUILIBRIA)), "1", "equilibrium"),
+        "part": Coord(("real", "imaginary"), "1", "part of a complex number"),
+        "side": Coord(("low", "high"), "1", "which of two ends"),
+        "bifurcation": Coord(BIFURCATIONS, "1", "bifurcation"),
     }
     if options["branch"] > 0:
         axes["branch_point"] = Coord(tuple(float(k) for k in range(options["branch"])))
@@ -267,7 +267,7 @@ def solve(
             rtol=1e-9,
             atol=1e-10,
         )
-        arrays["mean"] = path.y.T[:, None, :]
+        arrays["state_mean"] = path.y.T[:, None, :]
     results = {name: np.asarray(array)[None] for name, array in arrays.items()}
     if status != Status.OK:
         for array in results.values():

@@ -66,7 +66,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return the trajectory, the width of the law about it, and both to the next order."""
     dims = ("time", "site", "variable")
     return (
-        Var("mean", "state", "point at which the law concentrates", dims),
+        Var("state_mean", "state", "point at which the law concentrates", dims),
         Var(
             "spread",
             "state",
@@ -75,7 +75,12 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             gaps=True,
         ),
         Var("width", "state", "standard deviation of the transported initial law", dims),
-        Var("shift", "state", "first-order displacement of the mean by the width of the law", dims),
+        Var(
+            "mean_shift",
+            "state",
+            "first-order displacement of the mean by the width of the law",
+            dims,
+        ),
         Var("widening", "1", "first-order relative change of the variance", dims, gaps=True),
     )
 
@@ -133,7 +138,7 @@ def solve(
         status = Status.OUT_OF_DOMAIN
     if status is Status.OK:
         states = [points.split(row) for row in flat]
-        for name, part in (("mean", 0), ("shift", 2)):
+        for name, part in (("state_mean", 0), ("mean_shift", 2)):
             arrays[name][0] = [state[part] for state in states]
         arrays["width"][0] = np.sqrt(np.maximum([state[1] for state in states], 0.0))
         if model.equations.profile is not None:

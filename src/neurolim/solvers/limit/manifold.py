@@ -35,7 +35,7 @@ _NEWTON = 30
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return the trajectory on the manifold."""
     dims = ("time", "site", "variable")
-    return (Var("mean", "state", "point of the balance manifold", dims),)
+    return (Var("state_mean", "state", "point of the balance manifold", dims),)
 
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
@@ -100,7 +100,7 @@ def solve(
     start = np.array([model.equations.initial(origin, p) for p in sites.params])
     times = np.array(record_times(options))
     mean = np.full((1, times.size, network.count, network.d), np.nan)
-    failed = Solution({"mean": mean}, np.array([Status.NOT_CONVERGED], np.int8))
+    failed = Solution({"state_mean": mean}, np.array([Status.NOT_CONVERGED], np.int8))
     # Newton's method starts from the voltages found last.
     state = layer_end(network, start)
     if np.abs(network.flow(state)[:, 0] / network.rates(state)[0]).max() > 1e-3:
@@ -133,7 +133,7 @@ def solve(
     if not np.isfinite(mean).all():
         mean[:] = np.nan
         return failed
-    return Solution({"mean": mean}, np.array([Status.OK], np.int8))
+    return Solution({"state_mean": mean}, np.array([Status.OK], np.int8))
 
 
 SOLVER = Solver(

@@ -71,7 +71,7 @@ OPTIONS = (
 
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return the mean at the record times and, if asked for, its trace."""
-    quantities = [Var("mean", "state", "mean of the network", ("time", "site", "variable"))]
+    quantities = [Var("state_mean", "state", "mean of the network", ("time", "site", "variable"))]
     if options["trace_every"] > 0:
         dims = ("trace_time", "site", "variable")
         quantities.append(Var("trace", "state", "mean of the network, every few steps", dims))
@@ -311,7 +311,7 @@ def solve(
     lost = ~np.isfinite(mean).all(axis=(1, 2))
     mean[lost], trace[lost] = np.nan, np.nan
     status = np.where(lost, int(Status.DIVERGED), int(Status.OK)).astype(np.int8)
-    arrays = {"mean": mean[:, :, None, :]}
+    arrays = {"state_mean": mean[:, :, None, :]}
     if every:
         arrays["trace"] = trace[:, :, None, :]
     return Solution(arrays, status)

@@ -157,23 +157,25 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             gaps=True,
         ),
         Var("met", "1", "share of pairs that are equal to 1e-12", ("time",)),
-        Var("copy_mean", "state", "mean of each copy", ("copy", *by_variable)),
+        Var("copy_mean", "state", "mean of each copy", ("network_copy", *by_variable)),
         Var(
             "copy_covariance",
             "state^2",
             "covariance of each copy over pairs and neurons",
-            ("copy", *by_variable, "variable_b"),
+            ("network_copy", *by_variable, "variable_b"),
         ),
     ]
     if options["samples"]:
-        quantities.append(Var("sample", "state", "first neurons", ("copy", *by_variable, "pair")))
+        quantities.append(
+            Var("sample", "state", "first neurons", ("network_copy", *by_variable, "pair"))
+        )
     return tuple(quantities)
 
 
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return time, site, both variable coordinates, copy and recorded pair."""
     axes = state_coords(model, params, options)
-    axes["copy"] = Coord(("first", "second"), "1", "copy of the network")
+    axes["network_copy"] = Coord(("first", "second"), "1", "copy of the network")
     if options["samples"]:
         axes["pair"] = Coord(tuple(float(i) for i in range(options["samples"])), "1", "pair")
     return axes
@@ -312,7 +314,7 @@ def solve(
     first, second = model.sites(params), model.sites(second_params(model, params, options))
     d, n_sites, stride = len(model.state), len(first.labels), steps_per_record(options)
     times, many = len(record_times(options)), options["n_neurons"] * options["n_pairs"]
-    sizes = {"time": times, "site": n_sites, "copy": 2, "pair": options["samples"]}
+    sizes = {"time": times, "site": n_sites, "network_copy": 2, "pair": options["samples"]}
     arrays = {
         var.name: np.full((len(replicas), *(sizes.get(dim, d) for dim in var.dims)), np.nan)
         for var in outputs(model, options)

@@ -108,7 +108,7 @@ _SECONDS_PER_CALL = 1.0
 def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return the recorded quantities; the histogram only where the limit law is known."""
     quantities = [
-        Var("mean", "state", "mean of the site", ("time", "site", "variable")),
+        Var("state_mean", "state", "mean of the site", ("time", "site", "variable")),
         Var(
             "covariance",
             "state^2",
@@ -122,7 +122,10 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
             ("time", "site", "variable", "moment"),
         ),
         Var(
-            "quantile", "state", "quantile of the site", ("time", "site", "variable", "probability")
+            "state_quantile",
+            "state",
+            "quantile of the site",
+            ("time", "site", "variable", "probability"),
         ),
     ]
     if model.equations.profile is not None:
@@ -299,11 +302,11 @@ def solve(
     for i, replica in enumerate(replicas):
         record = {name: array[i] for name, array in arrays.items() if name != "scale"}
         records = Records(
-            record["mean"],
+            record["state_mean"],
             record["covariance"],
             record["central_moment"],
-            record["quantile"],
-            record.get("histogram", np.empty((len(record["mean"]), n_sites, d, 0), np.int32)),
+            record["state_quantile"],
+            record.get("histogram", np.empty((len(record["state_mean"]), n_sites, d, 0), np.int32)),
             record.get("state", np.empty((0, n_sites, d, 0))),
             scale,
             low,

@@ -128,7 +128,7 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     """Return moments; currents where there are synapses; a histogram where there is a scale."""
     site = ("time", "site")
     quantities = [
-        Var("mean", "state", "mean of the site", (*site, "variable")),
+        Var("state_mean", "state", "mean of the site", (*site, "variable")),
         Var(
             "covariance",
             "state^2",
@@ -306,7 +306,7 @@ def _run(
         X = network.X[:, :, :n]
         if not np.isfinite(X).all():
             return False
-        record["mean"][t] = mean = X.mean(axis=2).T
+        record["state_mean"][t] = mean = X.mean(axis=2).T
         away = X - mean.T[:, :, None]
         record["covariance"][t] = np.einsum("ksi,jsi->skj", away, away) / n
         if options["states"]:

@@ -23,7 +23,7 @@ def site_outputs(mean: str, covariance: str) -> tuple[Var, ...]:
     """Return mean and covariance of a site over time, described by these words."""
     dims = ("time", "site", "variable")
     return (
-        Var("mean", "state", mean, dims),
+        Var("state_mean", "state", mean, dims),
         Var("covariance", "state^2", covariance, (*dims, "variable_b")),
     )
 
@@ -50,7 +50,7 @@ def network_arrays(
     n : neurons
     """
     return {
-        "mean": mean[None, :, None],
+        "state_mean": mean[None, :, None],
         "covariance": (1.0 - 1.0 / n) * own[None, :, None],
         "mean_covariance": of_mean[None, :, None],
     }

@@ -38,7 +38,12 @@ from neurolim.statistics.parts.common import (
     window,
 )
 
-_QUANTITIES = ("mean", "covariance", "mean_covariance")
+#: The variable of a network and of its closed form, by the quantity that is compared.
+_QUANTITIES = {
+    "mean": "state_mean",
+    "covariance": "covariance",
+    "mean_covariance": "mean_covariance",
+}
 #: Replicas that differ by less than this share of a variable's size are one, to rounding.
 _EQUAL = 1e-12
 
@@ -50,7 +55,7 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : mean, covariance with replicas; reference_mean, reference_covariance,
+    dataset : state_mean, covariance with replicas; reference_state_mean, reference_covariance,
         reference_mean_covariance without
     after : records later than this are compared, time
 
@@ -62,13 +67,14 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
     size = _size(chosen)
     found = {}
     for name, scale in (("mean", size), ("covariance", size * size.rename(variable="variable_b"))):
-        samples = chosen[name]
+        variable = _QUANTITIES[name]
+        samples = chosen[variable]
         count = samples.notnull().sum("replica")
         error = samples.std("replica", ddof=1) / np.sqrt(count)
-        found[f"z_{name}"] = (samples.mean("replica") - chosen[f"reference_{name}"]) / error.where(
-            error > _EQUAL * scale
-        )
-    mean = chosen["mean"].drop_vars("variable")
+        found[f"z_{name}"] = (
+            samples.mean("replica") - chosen[f"reference_{variable}"]
+        ) / error.where(error > _EQUAL * scale)
+    mean = chosen["state_mean"].drop_vars("variable")
     count = mean.notnull().sum("replica")
     centred = mean - mean.mean("replica")
     product = (centred * centred.rename(variable="variable_b")).sum("replica") / (count - 1)
@@ -95,10 +101,10 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
 
 def _size(chosen: xr.Dataset) -> xr.DataArray:
     """Return the size of the states of neurons [grid, time, site, variable]: their rms."""
-    plain = chosen[["mean", "covariance"]].drop_vars(("variable", "variable_b"))
+    plain = chosen[["state_mean", "covariance"]].drop_vars(("variable", "variable_b"))
     diagonal = xr.DataArray(np.arange(plain.sizes["variable"]), dims="variable")
     variance = plain["covariance"].isel(variable=diagonal, variable_b=diagonal)
-    size = (plain["mean"] ** 2 + variance).mean("replica") ** 0.5
+    size = (plain["state_mean"] ** 2 + variance).mean("replica") ** 0.5
     return size.assign_coords(variable=chosen["variable"])
 
 
@@ -156,9 +162,9 @@ def exact() -> list[Any]:
     dataset["reference_covariance"] = square + (1 - 1 / n) * levels
     dataset["reference_mean_covariance"] = square + levels / n
     shifted = dataset.copy()
-    shifted["reference_mean"] = dataset["reference_mean"] + 1.0
+    shifted["reference_state_mean"] = dataset["reference_state_mean"] + 1.0
     at = {"eps": eps, "time": 1.0, "site": 0.0, "variable": "x"}
-    error = float(dataset["mean"].sel(at).std("replica", ddof=1)) / replicas**0.5
+    error = float(dataset["state_mean"].sel(at).std("replica", ddof=1)) / replicas**0.5
     options = {"after": 0.0}
     return [
         (
@@ -176,7 +182,12 @@ def exact() -> list[Any]:
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("mean", "covariance", "status", *(f"reference_{name}" for name in _QUANTITIES))
+    return (
+        "state_mean",
+        "covariance",
+        "status",
+        *(f"reference_{variable}" for variable in _QUANTITIES.values()),
+    )
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:

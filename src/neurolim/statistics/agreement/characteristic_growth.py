@@ -26,7 +26,15 @@ import xarray as xr
 from scipy import special
 
 from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
-from neurolim.statistics.parts.common import AFTER, SCORES, critical_table, grid_points, score_row
+from neurolim.statistics.parts.common import (
+    AFTER,
+    SCORES,
+    critical_labels,
+    critical_table,
+    grid_points,
+    labelled,
+    score_row,
+)
 
 _GROWTHS = ("growth", "frequency")
 _CRITICAL = ("critical", "critical_low", "critical_high", "critical_theory")
@@ -43,7 +51,7 @@ def apply(dataset: xr.Dataset, *, over: str, after: float, high: float) -> xr.Da
 
     Parameters
     ----------
-    dataset : mean of a network with replicas; what ``characteristic`` gives as reference
+    dataset : state_mean of a network with replicas; what ``characteristic`` gives as reference
     over : axis along which the mean loses its rest
     after : records later than this are fitted, time
     high : and up to the first that deviates by more than this, state
@@ -55,7 +63,7 @@ def apply(dataset: xr.Dataset, *, over: str, after: float, high: float) -> xr.Da
     sign
     """
     first = {"site": 0, "variable": 0}
-    away = (dataset["mean"] - dataset["reference_equilibrium"]).isel(first, drop=True)
+    away = (dataset["state_mean"] - dataset["reference_equilibrium"]).isel(first, drop=True)
     time = dataset["time"].values
     start, step = int(np.searchsorted(time, after, side="right")), float(time[1] - time[0])
 
@@ -81,11 +89,14 @@ def apply(dataset: xr.Dataset, *, over: str, after: float, high: float) -> xr.Da
         found[f"{name}_measured"] = rate.assign_attrs(words)
         found[f"{name}_error"] = error.assign_attrs(words, long_name="standard error")
         found[f"{name}_exact"] = exact_rates[name].assign_attrs(words)
-        found[f"{name}_z"] = score.where(count > 1)
+        found[f"{name}_z"] = score.where(count > 1).assign_attrs(
+            units="standard errors", long_name=f"measured {name} less the exact one"
+        )
     growth = found["growth_measured"]
     found |= _critical(growth, found["growth_error"], exact_rates["growth"], over)
     found["growth_measured"].attrs["axis"] = over
-    return xr.Dataset(found, attrs=dict(dataset.attrs))
+    result = xr.Dataset(found, attrs=dict(dataset.attrs))
+    return labelled(result, critical_labels(dataset, over))
 
 
 def _rates(values: np.ndarray, high: float, step: float) -> tuple[np.ndarray, np.ndarray]:
@@ -237,7 +248,7 @@ def exact() -> list[Any]:
     mean = -1.2 + size[None, :, None] * wave[:, None, :]
     dataset = xr.Dataset(
         {
-            "mean": (("tau", "replica", "time", "site", "variable"), mean[..., None, None]),
+            "state_mean": (("tau", "replica", "time", "site", "variable"), mean[..., None, None]),
             "reference_equilibrium": (("tau", "site", "variable"), np.full((5, 1, 1), -1.2)),
             "reference_growth": (("tau", "root"), growth[:, None]),
             "reference_frequency": (("tau", "root"), np.full((5, 1), 0.7)),
@@ -273,7 +284,7 @@ def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("mean", "reference_equilibrium", "reference_growth", "reference_frequency")
+    return ("state_mean", "reference_equilibrium", "reference_growth", "reference_frequency")
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:

@@ -24,20 +24,25 @@ from neurolim.core import Param, Statistic, StudyError, Table
 from neurolim.statistics.parts.common import AFTER, SCORES, entries_once, score_row, window
 
 _QUANTITIES = ("mean", "covariance")
+#: The variables that have the quantities of a law.
+_LAWS = {
+    "evolving": ("reference_state_mean", "reference_covariance"),
+    "stationary": ("reference_stationary_mean", "reference_stationary_covariance"),
+}
 
 
 def _samples(chosen: xr.Dataset, law: str) -> dict[str, xr.DataArray]:
     """Return mean and covariance of the copies [grid, replica, (time), site, variable(s)]."""
     mean, covariance = chosen["copy_mean"], chosen["copy_covariance"]
     if law == "evolving":
-        first = {"copy": "first"}
+        first = {"network_copy": "first"}
         return {"mean": mean.sel(first, drop=True), "covariance": covariance.sel(first, drop=True)}
     # About one mean for all: a replica's own mean would take some of the spread away.
-    apart = mean - mean.mean(("time", "copy", "replica"))
+    apart = mean - mean.mean(("time", "network_copy", "replica"))
     outer = apart * apart.rename(variable="variable_b")
     return {
-        "mean": mean.mean(("time", "copy"), skipna=False),
-        "covariance": (covariance + outer).mean(("time", "copy"), skipna=False),
+        "mean": mean.mean(("time", "network_copy"), skipna=False),
+        "covariance": (covariance + outer).mean(("time", "network_copy"), skipna=False),
     }
 
 
@@ -53,24 +58,21 @@ def apply(dataset: xr.Dataset, *, after: float, law: str) -> xr.Dataset:
     law : evolving or stationary
     """
     chosen = window(dataset, after)
-    prefix = _prefix(law)
     found = {}
-    for name, samples in _samples(chosen, law).items():
+    for (name, samples), of_law in zip(_samples(chosen, law).items(), _LAWS[law], strict=True):
         count = samples.notnull().sum("replica")
         squared = samples.var("replica", ddof=1) / count
-        error = (squared + chosen[f"{prefix}{name}_error"] ** 2) ** 0.5
-        z = (samples.mean("replica") - chosen[f"{prefix}{name}"]) / error.where(error > 0)
+        error = (squared + chosen[f"{of_law}_error"] ** 2) ** 0.5
+        z = (samples.mean("replica") - chosen[of_law]) / error.where(error > 0)
         found[f"law_z_{name}"] = z.assign_attrs(
             units="standard errors", long_name=f"deviation of the {name} from the law"
         )
-    solver = [d for d in chosen["copy_mean"].dims if d in ("copy", "time", "site", "variable")]
+    solver = [
+        d for d in chosen["copy_mean"].dims if d in ("network_copy", "time", "site", "variable")
+    ]
     finished = chosen["copy_mean"].notnull().all(solver).sum("replica")
     found["law_replicas"] = finished.assign_attrs(units="1", long_name="replicas that did not fail")
     return xr.Dataset(found, attrs=dict(dataset.attrs))
-
-
-def _prefix(law: str) -> str:
-    return "reference_stationary_" if law == "stationary" else "reference_"
 
 
 def judge(
@@ -88,7 +90,7 @@ def judge(
 def exact() -> list[Any]:
     """Return samples with a known standard error and a known deviation from the law."""
     draws = np.array([-1.0, 1.0, -1.0, 1.0])
-    dims = ("replica", "copy", "time", "site", "variable")
+    dims = ("replica", "network_copy", "time", "site", "variable")
     values = np.broadcast_to(draws[:, None, None, None, None], (4, 2, 2, 1, 1))
     square = (*dims, "variable_b")
     still = ("time", "site", "variable")
@@ -97,9 +99,9 @@ def exact() -> list[Any]:
         {
             "copy_mean": (dims, values),
             "copy_covariance": (square, values[..., None] + 5.0),
-            "reference_mean": (still, np.full((2, 1, 1), -2.0)),
+            "reference_state_mean": (still, np.full((2, 1, 1), -2.0)),
             "reference_covariance": ((*still, "variable_b"), np.full((2, 1, 1, 1), 5.0)),
-            "reference_mean_error": (still, np.zeros((2, 1, 1))),
+            "reference_state_mean_error": (still, np.zeros((2, 1, 1))),
             "reference_covariance_error": (
                 (*still, "variable_b"),
                 np.full((2, 1, 1, 1), 1.0),
@@ -107,7 +109,7 @@ def exact() -> list[Any]:
         },
         {
             "time": [0.0, 1.0],
-            "copy": ["first", "second"],
+            "network_copy": ["first", "second"],
             "site": [0.0],
             "variable": ["x"],
             "variable_b": ["x"],
@@ -116,7 +118,7 @@ def exact() -> list[Any]:
     # Two copies one apart: about the mean of both the variance grows by a quarter, and the draws'
     # own by 1; their mean is .5 above the first's.
     both = dataset.assign(
-        copy_mean=dataset["copy_mean"] + xr.DataArray([0.0, 1.0], dims="copy"),
+        copy_mean=dataset["copy_mean"] + xr.DataArray([0.0, 1.0], dims="network_copy"),
         reference_stationary_mean=(("site", "variable"), [[0.5 - error]]),
         reference_stationary_mean_error=(("site", "variable"), [[0.0]]),
         reference_stationary_covariance=(("site", "variable", "variable_b"), [[[6.25]]]),
@@ -156,10 +158,8 @@ def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
-    prefix = _prefix(options["law"])
-    return tuple(
-        name for q in _QUANTITIES for name in (f"copy_{q}", f"{prefix}{q}", f"{prefix}{q}_error")
-    )
+    laws = [name for law in _LAWS[options["law"]] for name in (law, f"{law}_error")]
+    return (*(f"copy_{quantity}" for quantity in _QUANTITIES), *laws)
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:

@@ -88,7 +88,7 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
     n = parameter(dataset, "n_neurons")
     covariance = chosen["covariance"] * (n / (n - 1.0))
     found = {
-        "z_mean": _score(chosen["mean"], chosen["reference_mean"]),
+        "z_mean": _score(chosen["state_mean"], chosen["reference_state_mean"]),
         "z_covariance": _score(covariance, chosen["reference_covariance"]),
     }
     expected = _probabilities(chosen)
@@ -96,9 +96,13 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
     found["z_histogram"] = _score(counts / n, expected).where(expected * n >= _FEWEST)
     for name in variables(dataset):
         here = chosen.sel(variable=name)
-        square = (here["mean"] - here["reference_mean"]) ** 2
+        square = (here["state_mean"] - here["reference_state_mean"]) ** 2
         found[f"{name}_square"] = square.mean(("time", "site"), skipna=False).assign_attrs(
             long_name=f"mean square deviation of {name} from the mean field", units="1"
+        )
+    for name in _SCORES:
+        found[name] = found[name].assign_attrs(
+            units="standard errors", long_name=f"{name[2:]} less that of the mean field"
         )
     found["mean_field_replicas"] = survivors(dataset)
     lead = list(dataset["status"].dims)
@@ -155,12 +159,12 @@ def exact() -> list[Any]:
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
     return (
-        "mean",
+        "state_mean",
         "covariance",
         "histogram",
         "scale",
         "status",
-        *(f"reference_{name}" for name in ("mean", "covariance", "frame", "coefficients")),
+        *(f"reference_{name}" for name in ("state_mean", "covariance", "frame", "coefficients")),
     )
 
 

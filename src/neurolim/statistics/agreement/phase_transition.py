@@ -37,10 +37,13 @@ from neurolim.numerics.transitions import BistableUnits, Oscillators
 from neurolim.statistics.parts.common import (
     AFTER,
     SCORES,
+    critical_labels,
     critical_table,
     grid_points,
+    labelled,
     parameter,
     score_row,
+    unit_of,
     window,
 )
 
@@ -62,12 +65,24 @@ _ORDERS = (
     Column("order_z", "standard errors"),
 )
 _POINTS = tuple(column.name for column in _ORDERS)
+_LABELS = {
+    "order_square": ("1", "square of the order parameter"),
+    "order": ("1", "order parameter"),
+    "order_error": ("1", "standard error of the order parameter"),
+    "order_finite": ("1", "exact order parameter of n neurons"),
+    "order_limit": ("1", "order parameter of infinitely many neurons"),
+    "control_ratio": ("1", "control parameter over its critical value"),
+    "order_z": ("standard errors", "measured square of the order parameter less the exact one"),
+    "order_replicas": ("1", "replicas that did not fail"),
+    "curve_limit": ("1", "order parameter of infinitely many neurons along the curve"),
+    "curve_finite": ("1", "exact order parameter of n neurons along the curve"),
+}
 
 
 def _squares(chosen: xr.Dataset, of: str) -> xr.DataArray:
     """Return |Z|^2, averaged over records [grid, replica]."""
     if of == "line":
-        square = chosen["mean"].isel(variable=0, drop=True) ** 2
+        square = chosen["state_mean"].isel(variable=0, drop=True) ** 2
     else:
         phase = chosen["state"].isel(variable=0, drop=True)
         cosine, sine = (phase.copy(data=part(phase.values)) for part in (np.cos, np.sin))
@@ -93,7 +108,7 @@ def apply(dataset: xr.Dataset, *, of: str, after: float) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : of ``particles``: ``state`` (circle) or ``mean`` (line) of the first variable
+    dataset : of ``particles``: ``state`` (circle) or ``state_mean`` (line) of the first variable
     of : circle (Kuramoto oscillators) or line (Desai-Zwanzig units)
     after : records later than this are averaged, time
 
@@ -113,7 +128,7 @@ def apply(dataset: xr.Dataset, *, of: str, after: float) -> xr.Dataset:
 
     exact_square = each(lambda network, size: network.square(int(size)))
     found = {
-        "order_square": squares.assign_attrs(long_name="square of the order parameter"),
+        "order_square": squares,
         "order": measured**0.5,
         "order_error": 0.5 * share * measured**0.5,
         "order_finite": exact_square**0.5,
@@ -126,7 +141,12 @@ def apply(dataset: xr.Dataset, *, of: str, after: float) -> xr.Dataset:
         {"measured": measured, "share": share, "count": count, "network": networks, "n": n}
     )
     found |= _groups(points, CONTROL[of])
-    return xr.Dataset(found, attrs=dict(dataset.attrs))
+    labels = _LABELS | critical_labels(dataset, CONTROL[of])
+    labels["curve_control"] = (unit_of(dataset, CONTROL[of]), f"{CONTROL[of]} along the curves")
+    result = labelled(xr.Dataset(found, attrs=dict(dataset.attrs)), labels)
+    for name in _CURVES:
+        result[name].attrs["axis"] = CONTROL[of]
+    return result
 
 
 def _groups(points: xr.Dataset, control: str) -> dict[str, xr.DataArray]:
@@ -150,7 +170,7 @@ def _groups(points: xr.Dataset, control: str) -> dict[str, xr.DataArray]:
     coords = {dim: points[dim] for dim in groups if dim in points.coords}
     found = {name: xr.DataArray(fits[..., k], coords, groups) for k, name in enumerate(_CRITICAL)}
     return found | {
-        name: xr.DataArray(curves[..., k, :], coords, [*groups, "curve"], attrs={"axis": control})
+        name: xr.DataArray(curves[..., k, :], coords, [*groups, "curve"])
         for k, name in enumerate(_CURVES)
     }
 
@@ -263,7 +283,7 @@ def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ({"circle": "state", "line": "mean"}[options["of"]], "status")
+    return ({"circle": "state", "line": "state_mean"}[options["of"]], "status")
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:

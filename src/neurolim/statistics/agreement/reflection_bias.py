@@ -36,7 +36,14 @@ from scipy.stats import t as student
 
 from neurolim.core import Column, Model, Row, Statistic, StudyError, Table, get
 from neurolim.core.verdict import Verdict, by_scores, contains
-from neurolim.statistics.parts.common import AFTER, critical_score, grid_points, variables, window
+from neurolim.statistics.parts.common import (
+    AFTER,
+    critical_score,
+    grid_points,
+    labelled,
+    variables,
+    window,
+)
 from neurolim.statistics.parts.contraction import CONDUCTANCE, constants
 
 #: -zeta(1/2)/sqrt(2 pi).
@@ -44,7 +51,14 @@ LEAD = 0.5825971579390106
 _SEEN = 3.0
 _NODES = 400
 _BIASES = ("bias", "bias_error", "bias_theory", "bias_leading")
-_GIVES = (*_BIASES, "bias_replicas", "bias_unit")
+_LABELS = {
+    "bias": ("1/time", "bias of E g"),
+    "bias_error": ("1/time", "standard error of the bias"),
+    "bias_theory": ("1/time", "bias of the chain of the scheme"),
+    "bias_leading": ("1/time", "leading order of the bias"),
+    "bias_replicas": ("1", "replicas that did not fail"),
+    "bias_unit": ("1/time^1.5", "bias over sqrt(h) of a projection whose constant is 1"),
+}
 
 
 def stationary_mean(target: float, spread: float) -> tuple[float, float]:
@@ -114,7 +128,7 @@ def apply(dataset: xr.Dataset, *, after: float, model: Model) -> xr.Dataset:
     mean, density = stationary_mean(target, noise / rate**0.5)
     name = variables(dataset)[1]
     measured = window(dataset, after)["copy_mean"].sel(variable=name, drop=True)
-    bias = measured.mean(("time", "site", "copy"), skipna=False) - mean
+    bias = measured.mean(("time", "site", "network_copy"), skipna=False) - mean
     count = bias.notnull().sum("replica")
     steps, schemes = dataset["dt"], dataset["reflection"]
     theory = np.array(
@@ -124,20 +138,20 @@ def apply(dataset: xr.Dataset, *, after: float, model: Model) -> xr.Dataset:
         ]
     )
     leading = -LEAD * (2.0 * steps) ** 0.5 * noise * density * mean * (schemes == "projected")
-    units = {"units": "1/time"}
-    return xr.Dataset(
+    result = xr.Dataset(
         {
-            "bias": bias.mean("replica").assign_attrs(long_name="bias of E g", **units),
+            "bias": bias.mean("replica"),
             "bias_error": bias.std("replica", ddof=1) / count**0.5,
             "bias_theory": xr.DataArray(
-                theory, {"reflection": schemes, "dt": steps}, ("reflection", "dt"), attrs=units
+                theory, {"reflection": schemes, "dt": steps}, ("reflection", "dt")
             ),
-            "bias_leading": leading.drop_attrs().assign_attrs(long_name="leading order", **units),
-            "bias_replicas": count.assign_attrs(long_name="replicas that did not fail", units="1"),
-            "bias_unit": ((), 2.0**0.5 * noise * density * mean, {"units": "1/time^1.5"}),
+            "bias_leading": leading,
+            "bias_replicas": count,
+            "bias_unit": ((), 2.0**0.5 * noise * density * mean),
         },
         attrs=dict(dataset.attrs),
     )
+    return labelled(result, _LABELS)
 
 
 def _line(design: np.ndarray, values: np.ndarray, error: np.ndarray) -> tuple[float, float]:
@@ -187,7 +201,7 @@ def judge(
     dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
 ) -> tuple[Table, ...]:
     """Return ``reflection_bias``, per scheme and step, and ``reflection_orders``, per scheme."""
-    biases = dataset[list(_GIVES)].sortby("dt", ascending=False)
+    biases = dataset[list(_LABELS)].sortby("dt", ascending=False)
     rows = []
     # The order that theory gives between a step and the longer one before it.
     theory, step = biases["bias_theory"], biases["dt"]
@@ -202,7 +216,7 @@ def judge(
         verdict = by_scores(abs(z), p_value, critical, "no standard error")
         rows.append(Row(values | {"z": z}, verdict, "bias", at))
     orders = []
-    for at, chosen in grid_points(dataset[list(_GIVES)], ("reflection",)):
+    for at, chosen in grid_points(dataset[list(_LABELS)], ("reflection",)):
         seen = (abs(chosen["bias"]) > _SEEN * chosen["bias_error"]).values
         fits = _fits(chosen, seen)
         values = {}
@@ -242,7 +256,7 @@ def exact() -> list[Any]:
     base, width = 0.5, 0.5
     mean, density = stationary_mean(base, width)
     step = np.array([0.01, 0.0025])
-    dims = ("reflection", "dt", "replica", "copy", "time", "site", "variable")
+    dims = ("reflection", "dt", "replica", "network_copy", "time", "site", "variable")
     params = {
         "leak": 1.0, "leak_voltage": 1.0, "excitatory_voltage": 2.0, "rate": 1.0, "base": base,
         "amplitude": 0.0, "interaction": 0.0, "joint": 0.0, "steepness": 1.0, "midpoint": 1.5,
@@ -253,7 +267,7 @@ def exact() -> list[Any]:
         {
             "reflection": ["bridge", "projected"],
             "dt": step,
-            "copy": ["first", "second"],
+            "network_copy": ["first", "second"],
             "time": [0.0, 1.0],
             "variable": ["voltage", "conductance"],
         },
@@ -293,7 +307,7 @@ def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables given."""
-    return _GIVES
+    return tuple(_LABELS)
 
 
 STATISTIC = Statistic(

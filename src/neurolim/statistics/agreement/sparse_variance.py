@@ -30,12 +30,21 @@ from neurolim.statistics.parts.common import (
     AFTER,
     SCORES,
     grid_points,
+    labelled,
     parameter,
     score_row,
     window,
 )
 
 _GIVES = ("excess", "excess_error", "excess_theory", "excess_z")
+_LABELS = {
+    "excess": ("1", "variance beyond that of the mean field"),
+    "excess_error": ("1", "standard error of the excess"),
+    "excess_theory": ("1", "exact excess"),
+    "excess_z": ("standard errors", "measured excess less the exact one"),
+    "instability": ("1", "critical degree over the mean degree, from the variance"),
+    "degree_ratio": ("1", "mean degree over the critical degree"),
+}
 _MORE = ("instability", "degree_ratio")
 _POINTS = (*_GIVES[1:], "degree_ratio")
 
@@ -45,7 +54,7 @@ def apply(dataset: xr.Dataset, *, decay: str, gain: str, sigma: str, after: floa
 
     Parameters
     ----------
-    dataset : mean and covariance of ``wired``, of a model of one variable
+    dataset : state_mean and covariance of ``wired``, of a model of one variable
     decay, gain, sigma : names of the parameters in the equation above
     after : records later than this are averaged, time
 
@@ -54,7 +63,7 @@ def apply(dataset: xr.Dataset, *, decay: str, gain: str, sigma: str, after: floa
     and degree_ratio = 1/q [grid]; NaN in theory where q >= 1
     """
     chosen = window(dataset, after).isel(variable=0, variable_b=0, drop=True)
-    square = (chosen["covariance"] + chosen["mean"] ** 2).mean(("time", "site"), skipna=False)
+    square = (chosen["covariance"] + chosen["state_mean"] ** 2).mean(("time", "site"), skipna=False)
     rate, noise = parameter(dataset, decay), parameter(dataset, sigma)
     excess = (2.0 * rate / noise**2 * square - 1.0).transpose(..., "replica")
     count = excess.notnull().sum("replica")
@@ -65,12 +74,9 @@ def apply(dataset: xr.Dataset, *, decay: str, gain: str, sigma: str, after: floa
     theory = ((1.0 - q.where((q < 1.0) & random)) ** -0.5 - 1.0).broadcast_like(error)
     z = (excess.mean("replica") - theory) / error.where(error > 0)
     found = dict(zip(_GIVES, (excess, error, theory, z.where(count > 1)), strict=True))
-    found["instability"] = (1.0 - (1.0 + excess) ** -2.0).assign_attrs(
-        units="1", long_name="critical degree over the mean degree, from the variance"
-    )
+    found["instability"] = 1.0 - (1.0 + excess) ** -2.0
     found["degree_ratio"] = (1.0 / q).broadcast_like(error)
-    found["excess"].attrs = {"units": "1", "long_name": "variance beyond that of the mean field"}
-    return xr.Dataset(found, attrs=dict(dataset.attrs))
+    return labelled(xr.Dataset(found, attrs=dict(dataset.attrs)), _LABELS)
 
 
 def _wires(dataset: xr.Dataset) -> xr.DataArray:
@@ -108,7 +114,7 @@ def exact() -> list[Any]:
     dims = ("in_degree", "replica", "time", "site", "variable")
     dataset = xr.Dataset(
         {
-            "mean": (dims, x.mean(axis=2)[..., None, None, None]),
+            "state_mean": (dims, x.mean(axis=2)[..., None, None, None]),
             "covariance": ((*dims, "variable_b"), x.var(axis=2)[..., None, None, None, None]),
         },
         {"in_degree": degrees, "time": [1.0], "site": [0.0]},
@@ -142,7 +148,7 @@ def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("mean", "covariance")
+    return ("state_mean", "covariance")
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:

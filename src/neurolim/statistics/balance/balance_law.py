@@ -36,7 +36,8 @@ def apply(dataset: xr.Dataset) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : density, voltage_nodes, mean, log_density, window_voltage; the reference's points
+    dataset : density, voltage_nodes, state_mean, log_density, window_voltage; the
+        reference's points
     """
     centre = balance_voltage(dataset)
     variance = at_balance(dataset, "predicted_variance")
@@ -48,7 +49,7 @@ def apply(dataset: xr.Dataset) -> xr.Dataset:
         limit = np.exp(-0.5 * (nodes - mean) ** 2 / variance) / np.sqrt(2.0 * np.pi * variance)
         return abs(density - limit).sum("node", skipna=False) * width
 
-    own = dataset["mean"].isel(variable=0, drop=True)
+    own = dataset["state_mean"].isel(variable=0, drop=True)
     if "time" in own.dims:  # of a solver that gives the law at the end
         own = own.isel(time=-1, drop=True)
     voltage = dataset["window_voltage"]
@@ -93,7 +94,7 @@ def exact() -> list[Any]:
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
     return (
-        "mean",
+        "state_mean",
         "density",
         "voltage_nodes",
         "log_density",

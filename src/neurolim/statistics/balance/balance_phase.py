@@ -64,7 +64,7 @@ def apply(dataset: xr.Dataset, *, after: float, near: float) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : mean over time; the reference's points, attraction, growth rates and frequencies
+    dataset : state_mean over time; the reference's points, attraction, growth rates and frequencies
     after : records later than this are looked at, time
     near : distance from a point within which the means count as settled, voltage
     """
@@ -77,7 +77,7 @@ def apply(dataset: xr.Dataset, *, after: float, near: float) -> xr.Dataset:
     phase = xr.where(~some, 3.0, xr.where(~single, 2.0, xr.where(spiral, 1.0, 0.0)))
     phase = phase.where(dataset["reference_points"] > 0)
     leading = dataset["reference_growth"].isel(mode=0, drop=True).min("branch")
-    mean = window(dataset, after)["mean"].isel(variable=0, drop=True)
+    mean = window(dataset, after)["state_mean"].isel(variable=0, drop=True)
     points = dataset["reference_balance_state"].isel(variable=0, drop=True)
     distance = abs(mean - points.where(attractive)).max(("site", "time"), skipna=False)
     ran = mean.notnull().all(("time", "site"))
@@ -167,7 +167,7 @@ def exact() -> list[Any]:
     nan = np.nan
     dataset = xr.Dataset(
         {
-            "mean": (("g", "replica", "time", "site", "variable"), mean),
+            "state_mean": (("g", "replica", "time", "site", "variable"), mean),
             "status": (("g", "replica"), np.zeros((4, 1), np.int8)),
             "reference_points": ("g", np.array([1, 1, 2, 1])),
             "reference_attractive": (
@@ -199,7 +199,7 @@ def exact() -> list[Any]:
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
     return (
-        "mean",
+        "state_mean",
         "reference_points",
         "reference_attractive",
         "reference_frequency",

@@ -54,7 +54,7 @@ def apply(dataset: xr.Dataset, *, share: float, above: float, allowed: float) ->
 
     Parameters
     ----------
-    dataset : mean, covariance over time; the reference's points
+    dataset : state_mean, covariance over time; the reference's points
     share : of the initial distance, and of the final variance, that counts as arrived
     above : levels of gamma from here on are fitted by the table
     allowed : share of 1/(2A) by which the fitted slopes of the table may be off
@@ -167,7 +167,7 @@ def exact() -> list[Any]:
     variance = end[:, None] + 0.09 * np.exp(-4.0 * time)
     dataset = xr.Dataset(
         {
-            "mean": ((*lead, "variable"), mean),
+            "state_mean": ((*lead, "variable"), mean),
             "covariance": (
                 (*lead, "variable", "variable_b"),
                 variance[:, None, :, None, None, None],
@@ -198,7 +198,7 @@ def exact() -> list[Any]:
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("mean", "covariance", *POINT, "reference_predicted_variance", "reference_pull")
+    return ("state_mean", "covariance", *POINT, "reference_predicted_variance", "reference_pull")
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:

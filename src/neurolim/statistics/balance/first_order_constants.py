@@ -56,7 +56,8 @@ def apply(dataset: xr.Dataset, *, after: float, allowed: float) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : mean, covariance, excitation, inhibition; outputs of the reference balance_points
+    dataset : state_mean, covariance, excitation, inhibition; outputs of the reference
+        ``balance_points``
     after : records later than this are averaged, time
     allowed : deviation of a ratio from 1 at the largest gamma that the table allows beside its
         standard error
@@ -147,7 +148,7 @@ def exact() -> list[Any]:
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
     return (
-        "mean",
+        "state_mean",
         "covariance",
         "excitation",
         "inhibition",

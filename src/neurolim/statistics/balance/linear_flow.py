@@ -57,7 +57,7 @@ def apply(
 
     Parameters
     ----------
-    dataset : mean over time; the reference's points, first-order means and growth rates
+    dataset : state_mean over time; the reference's points, first-order means and growth rates
     branch : balance point, -1 for the one attained
     direction : approach or departure
     low, high : the window, voltage
@@ -69,7 +69,9 @@ def apply(
     NaN where the window holds no more pairs of records than a propagator has unknowns per row
     """
     shift = at_balance(dataset, "predicted_shift", branch)
-    away = dataset["mean"].isel(variable=0, drop=True) - balance_voltage(dataset, branch) - shift
+    away = (
+        dataset["state_mean"].isel(variable=0, drop=True) - balance_voltage(dataset, branch) - shift
+    )
     time = dataset["time"].values
     step = float(time[1] - time[0])
 
@@ -166,7 +168,7 @@ def exact() -> list[Any]:
         )
         dataset = xr.Dataset(
             {
-                "mean": (("time", "site", "variable"), 0.3001 + spiral[:, :, None]),
+                "state_mean": (("time", "site", "variable"), 0.3001 + spiral[:, :, None]),
                 "status": ((), np.int8(0)),
                 "reference_attained": ((), np.int32(0)),
                 "reference_balance_state": (
@@ -191,7 +193,7 @@ def exact() -> list[Any]:
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("mean", *POINT, "reference_predicted_shift", "reference_growth")
+    return ("state_mean", *POINT, "reference_predicted_shift", "reference_growth")
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:

@@ -117,8 +117,15 @@ def apply(dataset: xr.Dataset, *, of: str, model: Model) -> xr.Dataset:
     units = {"units": _UNIT}
     return xr.Dataset(
         {
-            "barrier": xr.DataArray(fitted, coords, lead, attrs=units),
-            "barrier_change": xr.DataArray(change, coords, lead, attrs=units),
+            "barrier": xr.DataArray(
+                fitted, coords, lead, attrs={"long_name": "barrier of the gap", **units}
+            ),
+            "barrier_change": xr.DataArray(
+                change,
+                coords,
+                lead,
+                attrs={"long_name": "change of the barrier without large noises", **units},
+            ),
             "barrier_theory": theory.drop_attrs()
             .drop_vars("noise", errors="ignore")
             .assign_attrs(long_name="smallest action to the saddle", **units),

@@ -40,7 +40,7 @@ from neurolim.core import (
     get,
 )
 from neurolim.core.verdict import at_least, between, exceeds
-from neurolim.statistics.parts.common import grid_points
+from neurolim.statistics.parts.common import grid_points, labelled
 from neurolim.statistics.parts.contraction import CONDUCTANCE, rho_of_pairs
 
 NORMS = ("l1", "l2", "weighted", "rho")
@@ -48,19 +48,21 @@ _RESAMPLES = 1000
 _SHORTEST = 4
 _FEWEST_RECORDS = 2 * _SHORTEST
 
-_GIVES = (
-    "decay",
-    "decay_error",
-    "rate",
-    "rate_low",
-    "rate_high",
-    "bend",
-    "window_start",
-    "window_end",
-    "pathwise_rate",
-    "order_defect",
-    "rate_over_gap",
-)
+_LABELS = {
+    "decay": ("state", "E|x - x'|"),
+    "decay_error": ("state", "standard error of E|x - x'|"),
+    "rate": ("1/time", "rate of decay"),
+    "rate_low": ("1/time", "lower end of the interval of the rate"),
+    "rate_high": ("1/time", "upper end of the interval of the rate"),
+    "bend": ("1", "relative difference of the rates in both halves of the window"),
+    "window_start": ("time", "first record that is fitted"),
+    "window_end": ("time", "last record that is fitted"),
+    "pathwise_rate": ("1/time", "rate of the worst pair"),
+    "order_defect": ("1", "E|x - x'| over |E x - E x'|, less 1"),
+    "rate_over_gap": ("1", "rate over spectral gap"),
+    "norm": ("1", "norm of the difference of two copies"),
+}
+_GIVES = tuple(name for name in _LABELS if name != "norm")
 
 
 def _norms(dataset: xr.Dataset, of: tuple[str, ...], model: Model) -> xr.DataArray:
@@ -79,7 +81,8 @@ def _norms(dataset: xr.Dataset, of: tuple[str, ...], model: Model) -> xr.DataArr
         else:
             part = distance.sel(variable=norm, drop=True)
         found.append(part.drop_vars([n for n in part.coords if n not in part.dims]))
-    return xr.concat(found, xr.DataArray(list(of), dims="norm", name="norm"), join="override")
+    norms = xr.DataArray(list(of), dims="norm", name="norm")
+    return xr.concat(found, norms, join="override")
 
 
 def window(mean: np.ndarray, error: np.ndarray, floor_share: float) -> slice:
@@ -170,31 +173,33 @@ def apply(
     pathwise = (-later / later["time"]).min("time", skipna=False).min("replica")
     mean = dataset["copy_mean"].mean("site")
     apart = abs(
-        (mean.sel(copy="first", drop=True) - mean.sel(copy="second", drop=True)).mean("replica")
+        (
+            mean.sel(network_copy="first", drop=True) - mean.sel(network_copy="second", drop=True)
+        ).mean("replica")
     ).sum("variable", skipna=False)
     l1 = dataset["distance"].mean("site").sum("variable", skipna=False).mean("replica")
     used = l1 > floor_share * l1.isel(time=0)
     defect = (abs(l1 - apart) / l1).where(used).max("time")
     rate = xr.DataArray(table["rate"], coords, lead)
     gap = dataset.get("reference_gap", np.nan)
-    units = {"units": "1/time"}
     count = decays.notnull().sum("replica")
-    return xr.Dataset(
+    result = xr.Dataset(
         {
-            "decay": decays.mean("replica").assign_attrs(units="state", long_name="E|x - x'|"),
+            "decay": decays.mean("replica"),
             "decay_error": decays.std("replica", ddof=1) / count**0.5,
-            "rate": rate.assign_attrs(long_name="rate of decay", **units),
-            "rate_low": xr.DataArray(table["low"], coords, lead, attrs=units),
-            "rate_high": xr.DataArray(table["high"], coords, lead, attrs=units),
+            "rate": rate,
+            "rate_low": xr.DataArray(table["low"], coords, lead),
+            "rate_high": xr.DataArray(table["high"], coords, lead),
             "bend": xr.DataArray(table["bend"], coords, lead),
-            "window_start": xr.DataArray(table["start"], coords, lead, attrs={"units": "time"}),
-            "window_end": xr.DataArray(table["end"], coords, lead, attrs={"units": "time"}),
-            "pathwise_rate": pathwise.assign_attrs(long_name="rate of the worst pair", **units),
-            "order_defect": defect.assign_attrs(long_name="E|x - x'| over |E x - E x'|, less 1"),
-            "rate_over_gap": (rate / gap).assign_attrs(long_name="rate over spectral gap"),
+            "window_start": xr.DataArray(table["start"], coords, lead),
+            "window_end": xr.DataArray(table["end"], coords, lead),
+            "pathwise_rate": pathwise,
+            "order_defect": defect,
+            "rate_over_gap": rate / gap,
         },
         attrs=dict(dataset.attrs),
     )
+    return labelled(result, _LABELS)
 
 
 #: Columns of the table whose variable has another name.
@@ -323,13 +328,13 @@ def exact() -> list[Any]:
             "weighted_distance": (dims[:2], curve),
             "log_worst": (dims[:2], np.broadcast_to(-0.7 * time, curve.shape).copy()),
             "copy_mean": (
-                ("replica", "copy", *dims[1:]),
+                ("replica", "network_copy", *dims[1:]),
                 np.stack([curve, 0 * curve], axis=1)[..., None, None],
             ),
             "status": ("replica", np.zeros(32, np.int8)),
             "reference_gap": ((), 0.35),
         },
-        {"time": time, "variable": ["x"], "copy": ["first", "second"], "site": [0.0]},
+        {"time": time, "variable": ["x"], "network_copy": ["first", "second"], "site": [0.0]},
     )
     options = {"of": ("l1", "x"), "floor_share": 1e-9, "model": get("model", "morris_lecar")}
     l1 = {"norm": "l1"}

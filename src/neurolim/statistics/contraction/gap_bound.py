@@ -43,8 +43,10 @@ def apply(dataset: xr.Dataset, *, of: str) -> xr.Dataset:
     ratio = (gap / dataset["lambda_sync"]).transpose(*gap.dims, ...).drop_attrs()
     return xr.Dataset(
         {
-            "compared_gap": gap,
-            "compared_gap_error": error,
+            "compared_gap": gap.assign_attrs(long_name="spectral gap", units="1/time"),
+            "compared_gap_error": error.assign_attrs(
+                long_name="error of the spectral gap", units="1/time"
+            ),
             "gap_over_proven": ratio.assign_attrs(long_name="gap over proven rate", units="1"),
         },
         attrs=dict(dataset.attrs),

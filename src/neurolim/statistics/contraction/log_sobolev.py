@@ -18,6 +18,12 @@ import numpy as np
 import xarray as xr
 
 from neurolim.core import Param, Statistic
+from neurolim.statistics.parts.common import labelled
+
+_LABELS = {
+    "log_sobolev_least": ("state^2", "least log-Sobolev constant that the covariance allows"),
+    "log_sobolev_margin": ("1", "log10 of the proven log-Sobolev constant over the least"),
+}
 
 
 def _covariance(of: str) -> str:
@@ -41,17 +47,12 @@ def apply(dataset: xr.Dataset, *, of: str) -> xr.Dataset:
             largest[place] = np.linalg.eigvalsh(values[place])[-1]
     lead = covariance.dims[:-2]
     coords = {d: covariance[d] for d in lead if d in covariance.coords}
-    least = xr.DataArray(2.0 * largest, coords, lead, attrs={"units": "state^2"})
+    least = xr.DataArray(2.0 * largest, coords, lead)
     proven = dataset["log_sobolev_corrected"]
     proven = proven.where(np.isfinite(proven) & (proven > 0))
     margin = xr.apply_ufunc(np.log10, proven / least)
-    return xr.Dataset(
-        {
-            "log_sobolev_least": least,
-            "log_sobolev_margin": margin.assign_attrs(long_name="log10 of proven over least"),
-        },
-        attrs=dict(dataset.attrs),
-    )
+    found = {"log_sobolev_least": least, "log_sobolev_margin": margin}
+    return labelled(xr.Dataset(found, attrs=dict(dataset.attrs)), _LABELS)
 
 
 def exact() -> list[Any]:

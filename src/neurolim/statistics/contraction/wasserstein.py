@@ -24,16 +24,17 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from neurolim.core import Param, Statistic, StudyError
+from neurolim.statistics.parts.common import labelled
 
 Metric = Literal["cityblock", "sqeuclidean"]
 _ABOVE_FLOOR = 3.0
-_GIVES = (
-    "wasserstein_1",
-    "wasserstein_marginal",
-    "wasserstein_2_squared",
-    "wasserstein_floor",
-    "wasserstein_rate",
-)
+_LABELS = {
+    "wasserstein_1": ("state", "W1 distance of the samples, by sums of absolute differences"),
+    "wasserstein_marginal": ("state", "W1 distance of the marginals"),
+    "wasserstein_2_squared": ("state^2", "square of the W2 distance, freed of its floor"),
+    "wasserstein_floor": ("state", "W1 distance of two samples of one law"),
+    "wasserstein_rate": ("1/time", "rate of decay of the W1 distance"),
+}
 
 
 def assignment_cost(x: np.ndarray, y: np.ndarray, metric: Metric) -> float:
@@ -62,7 +63,7 @@ def apply(dataset: xr.Dataset, *, points: int) -> xr.Dataset:
     points : of each sample that are used
     """
     sample = dataset["sample"].isel(site=0, pair=slice(0, points))
-    sample = sample.transpose(..., "time", "copy", "pair", "variable")
+    sample = sample.transpose(..., "time", "network_copy", "pair", "variable")
     lead = sample.dims[:-3]
     shape = sample.shape[:-3]
     one, two, floor = (np.full(shape, np.nan) for _ in range(3))
@@ -84,19 +85,19 @@ def apply(dataset: xr.Dataset, *, points: int) -> xr.Dataset:
         rate[place] = _rate(time, one[place], floor[place])
     coords = {d: sample[d] for d in lead if d in sample.coords}
     still = {d: c for d, c in coords.items() if d != "time"}
-    units = {"units": "state"}
-    return xr.Dataset(
+    result = xr.Dataset(
         {
-            "wasserstein_1": xr.DataArray(one, coords, lead, attrs=units),
+            "wasserstein_1": xr.DataArray(one, coords, lead),
             "wasserstein_marginal": xr.DataArray(
                 marginal, coords | {"variable": dataset["variable"]}, (*lead, "variable")
             ),
-            "wasserstein_2_squared": xr.DataArray(two, coords, lead, attrs={"units": "state^2"}),
-            "wasserstein_floor": xr.DataArray(floor, coords, lead, attrs=units),
-            "wasserstein_rate": xr.DataArray(rate, still, lead[:-1], attrs={"units": "1/time"}),
+            "wasserstein_2_squared": xr.DataArray(two, coords, lead),
+            "wasserstein_floor": xr.DataArray(floor, coords, lead),
+            "wasserstein_rate": xr.DataArray(rate, still, lead[:-1]),
         },
         attrs=dict(dataset.attrs),
     )
+    return labelled(result, _LABELS)
 
 
 def _rate(time: np.ndarray, distance: np.ndarray, floor: np.ndarray) -> float:
@@ -118,8 +119,13 @@ def exact() -> list[Any]:
     second = np.stack([cloud + shift * np.exp(-0.1 * t) for t in time])
     first = np.broadcast_to(cloud, second.shape)
     sample = np.stack([first, second])[None, :, :, None].transpose(0, 1, 2, 3, 5, 4)
-    dims = ("replica", "copy", "time", "site", "variable", "pair")
-    coords = {"time": time, "variable": ["x", "y"], "copy": ["first", "second"], "site": [0.0]}
+    dims = ("replica", "network_copy", "time", "site", "variable", "pair")
+    coords = {
+        "time": time,
+        "variable": ["x", "y"],
+        "network_copy": ["first", "second"],
+        "site": [0.0],
+    }
     at = {"time": 0.0}
     return [
         (
@@ -153,7 +159,7 @@ def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables given."""
-    return _GIVES
+    return tuple(_LABELS)
 
 
 STATISTIC = Statistic(

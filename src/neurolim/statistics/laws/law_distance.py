@@ -123,11 +123,15 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
     """
     distances = measure(window(dataset, after), gives({}, ()), _distances)
     found = {
-        name: integral(distances[name]).assign_attrs(long_name=f"{text}, integrated over time")
+        name: integral(distances[name]).assign_attrs(
+            long_name=f"{text}, integrated over time", units="time"
+        )
         for name, text in _INTEGRATED.items()
     }
     for name, text in _LARGEST.items():
-        found[name] = largest(distances[name]).assign_attrs(long_name=f"largest {text}")
+        found[name] = largest(distances[name]).assign_attrs(
+            long_name=f"largest {text}", units="state"
+        )
     return xr.Dataset(found)
 
 

@@ -40,16 +40,16 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
     """
     chosen = window(dataset, after)
     found = {}
-    error = chosen["mean"] - chosen["reference_mean"]
-    shift = chosen["reference_shift"]
+    error = chosen["state_mean"] - chosen["reference_state_mean"]
+    shift = chosen["reference_mean_shift"]
     for name in variables(dataset):
         here = {"variable": name}
         found[f"{name}_error"] = largest(abs(error.sel(here, drop=True))).assign_attrs(
-            long_name=f"largest error of the mean of {name}"
+            long_name=f"largest error of the mean of {name}", units="state"
         )
         rest = largest(abs((error - shift).sel(here, drop=True)))
         found[f"{name}_constant"] = (rest / largest(abs(shift.sel(here, drop=True)))).assign_attrs(
-            long_name=f"relative error of the first-order term of {name}"
+            long_name=f"relative error of the first-order term of {name}", units="1"
         )
     found["drift_mismatch"] = largest(abs(chosen["drift_error"])).assign_attrs(
         long_name="largest |E(mu)|", units="1/time"
@@ -63,16 +63,18 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
         moment = s**q * (marginal.drop_vars("voltage_mode", errors="ignore") * weights).sum(
             "voltage_mode", skipna=False
         )
-        found[f"moment_{q}"] = largest(moment).assign_attrs(long_name=f"largest D_{q}")
+        found[f"moment_{q}"] = largest(moment).assign_attrs(
+            long_name=f"largest D_{q}", units=f"state^{q}"
+        )
         relative = moment / (gaussian * width**q) - 1.0
         found[f"gaussian_{q}"] = largest(abs(relative)).assign_attrs(
-            long_name=f"largest relative deviation of D_{q} from the limit law"
+            long_name=f"largest relative deviation of D_{q} from the limit law", units="1"
         )
         if q == 2:
             widening = chosen["reference_widening"].isel(variable=0, drop=True)
             found["variance_constant"] = (
                 largest(abs(relative - widening)) / largest(abs(widening))
-            ).assign_attrs(long_name="relative error of the first-order term of Var(v)")
+            ).assign_attrs(long_name="relative error of the first-order term of Var(v)", units="1")
     return xr.Dataset(
         {k: a.drop_vars([c for c in a.coords if c not in a.dims]) for k, a in found.items()}
     )
@@ -108,13 +110,13 @@ def exact() -> list[Any]:
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
     return (
-        "mean",
+        "state_mean",
         "frame",
         "coefficients",
         "drift_error",
-        "reference_mean",
+        "reference_state_mean",
         "reference_width",
-        "reference_shift",
+        "reference_mean_shift",
         "reference_widening",
     )
 

@@ -29,12 +29,12 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : mean and covariance of a network, with replicas
+    dataset : state_mean and covariance of a network, with replicas
     after : records later than this are averaged, time
     """
     chosen = window(dataset, after)
     n = parameter(dataset, "n_neurons")
-    mean = chosen["mean"]
+    mean = chosen["state_mean"]
     count = mean.notnull().sum("replica")
     share = (mean - mean.mean("replica")) ** 2 * (count / (count - 1))
     found = {}
@@ -65,7 +65,7 @@ def exact() -> list[Any]:
     lead = ("n_neurons", "replica", "time", "site", "variable")
     dataset = xr.Dataset(
         {
-            "mean": (lead, mean),
+            "state_mean": (lead, mean),
             "covariance": ((*lead, "variable_b"), covariance),
             "status": (lead[:2], np.zeros(shape[:2], np.int8)),
         },
@@ -95,7 +95,7 @@ def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("mean", "covariance", "status")
+    return ("state_mean", "covariance", "status")
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:

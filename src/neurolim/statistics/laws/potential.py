@@ -30,7 +30,7 @@ from neurolim.core import Param, Statistic, StudyError
 from neurolim.statistics.parts.common import AFTER, parameter, window
 
 _NAMES = ("potential_n", "potential_raw", "potential_two", "psi_size")
-_NEEDS = ("mean", "frame", "psi", "expansion", "primitive", "reference_mean")
+_NEEDS = ("state_mean", "frame", "psi", "expansion", "primitive", "reference_state_mean")
 _INNER = ("variable", "offset_v", "offset_w", "term")
 
 
@@ -62,7 +62,7 @@ def _norms(
     gap = diffusion / s**2
     terms = parts["expansion"].copy()
     terms[0] += 0.5 * np.log(2.0 * np.pi / diffusion) + np.log(eps * gap)
-    centre, limit = parts["mean"], parts["reference_mean"]
+    centre, limit = parts["state_mean"], parts["reference_state_mean"]
     moved = centre - limit
 
     def rest(v: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -179,12 +179,12 @@ def exact() -> list[Any]:
     terms = np.array([-np.log(2.0 * np.pi * r), 0.0, 0.0, 0.0, -0.5 / r**2])
     dataset = xr.Dataset(
         {
-            "mean": ((*dims, "variable"), mean),
+            "state_mean": ((*dims, "variable"), mean),
             "frame": ((*dims, "variable"), np.broadcast_to(frame, (*shape, 2)).copy()),
             "psi": ((*dims, "offset_v", "offset_w"), np.zeros((*shape, 41, 21))),
             "expansion": ((*dims, "term"), np.broadcast_to(terms, (*shape, 5)).copy()),
             "primitive": ((*dims, "offset_v"), np.zeros((*shape, 41))),
-            "reference_mean": ((*dims, "variable"), np.zeros((*shape, 2))),
+            "reference_state_mean": ((*dims, "variable"), np.zeros((*shape, 2))),
         },
         {"eps": eps, "time": [0.0, 1.0], "site": [0.0], "offset_v": x, "offset_w": z},
         {"params": '{"sigma": 1.4142135623730951}', "options": "{}"},

@@ -65,7 +65,7 @@ def apply(dataset: xr.Dataset, *, after: float, eps: str, within: float) -> xr.D
 
     Parameters
     ----------
-    dataset : histogram, scale, mean, reference_mean, reference_spread, status
+    dataset : histogram, scale, state_mean, reference_state_mean, reference_spread, status
     after : records later than this are pooled, time
     eps : name of the small parameter
     within : the distance is taken over bins within this many limit standard deviations
@@ -91,13 +91,13 @@ def apply(dataset: xr.Dataset, *, after: float, eps: str, within: float) -> xr.D
         # and of all but each: its wandering at finite n is no width of the law. Neurons minus
         # their mean are narrower than the law by the mean's own share.
         narrowed = width * (1.0 - 1.0 / n) ** 0.5
-        shift = ((here["mean"] - here["reference_mean"]) / narrowed).where(valid)
+        shift = ((here["state_mean"] - here["reference_state_mean"]) / narrowed).where(valid)
         mean_shift = shift.mean("replica")
         others = (replicas * mean_shift - shift) / (replicas - 1).where(replicas > 1)
         low, high = (scale * (centres + side) / narrowed for side in (-half, half))
         counts = here["histogram"].sum(_POOLED).where(valid, 0)
         spread = width.mean(_POOLED)
-        centre = (here["mean"] - here["reference_mean"]).where(valid).mean("replica")
+        centre = (here["state_mean"] - here["reference_state_mean"]).where(valid).mean("replica")
         offset = (centre + scale * centres).mean(_POOLED)
 
         deviation, error, profile = _deviations(
@@ -212,7 +212,7 @@ def _log_ratio(counts: xr.DataArray, expected: xr.DataArray) -> xr.DataArray:
 
 
 def _named(array: xr.DataArray, long_name: str) -> xr.DataArray:
-    return array.assign_attrs(long_name=long_name, units="1")
+    return array.drop_attrs(deep=False).assign_attrs(long_name=long_name, units="1")
 
 
 def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
@@ -253,7 +253,14 @@ def exact() -> list[Any]:
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("histogram", "scale", "mean", "reference_mean", "reference_spread", "status")
+    return (
+        "histogram",
+        "scale",
+        "state_mean",
+        "reference_state_mean",
+        "reference_spread",
+        "status",
+    )
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ def apply(dataset: xr.Dataset, *, of: str, after: float, model: Model) -> xr.Dat
     c = constants(dataset, model)
     v, g, trace = at_each_point(dataset, model, Neuron.lyapunov_trace)
     if of == "pairs":
-        chosen = window(dataset, after).sel(copy="first", drop=True)
+        chosen = window(dataset, after).sel(network_copy="first", drop=True)
         mean, covariance = chosen["copy_mean"], chosen["copy_covariance"]
     else:
         prefix = "reference_" if of == "reference" else ""
@@ -72,8 +72,12 @@ def apply(dataset: xr.Dataset, *, of: str, after: float, model: Model) -> xr.Dat
         {
             "spread": spread.assign_attrs(long_name="spread about the equilibrium", **units),
             "spread_error": error.assign_attrs(long_name="standard error", **units),
-            "spread_over_a2": spread / noise**2,
-            "lyapunov": trace.drop_attrs().assign_attrs(long_name="limit of spread/a^2"),
+            "spread_over_a2": (spread / noise**2).assign_attrs(
+                long_name="spread over a^2", units="state^2 time^3"
+            ),
+            "lyapunov": trace.drop_attrs().assign_attrs(
+                long_name="limit of spread/a^2", units="state^2 time^3"
+            ),
             "spread_bound": bound.drop_attrs().assign_attrs(long_name="Corollary 1", **units),
         },
         attrs=dict(dataset.attrs),

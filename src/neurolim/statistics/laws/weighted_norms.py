@@ -96,7 +96,7 @@ def apply(dataset: xr.Dataset, *, after: float, kappa: float) -> xr.Dataset:
     norms = measure(window(dataset, after), _NAMES, lambda law: _norms(law, kappa))
     return xr.Dataset(
         {
-            name: largest(norms[name]).assign_attrs(long_name=f"largest {text}")
+            name: largest(norms[name]).assign_attrs(long_name=f"largest {text}", units="1")
             for name, text in _NAMES.items()
         }
     )

@@ -30,12 +30,12 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : mean, covariance, scale of ``wired``; reference_mean over time
+    dataset : state_mean, covariance, scale of ``wired``; reference_state_mean over time
     after : records later than this are used, time
     """
     chosen = window(dataset, after)
     mean, variance = voltage_moments(chosen)
-    limit = chosen["reference_mean"].isel(variable=0, drop=True)
+    limit = chosen["reference_state_mean"].isel(variable=0, drop=True)
     both = ("time", "site")
     found = (
         ((mean - limit) ** 2).mean(both, skipna=False) ** 0.5,
@@ -56,14 +56,14 @@ def exact() -> list[Any]:
     time = np.linspace(0.0, 1.0, 11)
     dataset = xr.Dataset(
         {
-            "mean": (("time", "site", "variable"), (time + 0.1)[:, None, None]),
+            "state_mean": (("time", "site", "variable"), (time + 0.1)[:, None, None]),
             "covariance": (
                 ("time", "site", "variable", "variable_b"),
                 np.full((11, 1, 1, 1), 0.04),
             ),
             "scale": (("time", "site"), np.full((11, 1), 0.1)),
             "status": ((), np.int8(0)),
-            "reference_mean": (("time", "site", "variable"), time[:, None, None]),
+            "reference_state_mean": (("time", "site", "variable"), time[:, None, None]),
         },
         {"time": time, "site": ["P"], "variable": ["v"], "variable_b": ["v"]},
     )
@@ -77,7 +77,7 @@ def exact() -> list[Any]:
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("mean", "covariance", "scale", "reference_mean")
+    return ("state_mean", "covariance", "scale", "reference_state_mean")
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:

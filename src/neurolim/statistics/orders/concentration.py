@@ -33,7 +33,7 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : mean, covariance, reference_mean, reference_spread
+    dataset : state_mean, covariance, reference_state_mean, reference_spread
     after : records later than this are averaged, time
     """
     chosen = window(dataset, after)
@@ -41,7 +41,9 @@ def apply(dataset: xr.Dataset, *, after: float) -> xr.Dataset:
     found = {}
     for name in variables(dataset):
         here = chosen.sel(variable=name, variable_b=name, drop=True)
-        shift = (here["mean"] - here["reference_mean"]).mean(("time", "site"), skipna=False)
+        shift = (here["state_mean"] - here["reference_state_mean"]).mean(
+            ("time", "site"), skipna=False
+        )
         found[f"{name}_mean"] = shift.assign_attrs(
             long_name=f"mean {name} minus its limit", units="1"
         )
@@ -70,7 +72,7 @@ def exact() -> list[Any]:
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("mean", "covariance", "reference_mean", "reference_spread")
+    return ("state_mean", "covariance", "reference_state_mean", "reference_spread")
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:

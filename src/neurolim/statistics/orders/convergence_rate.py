@@ -26,7 +26,22 @@ from neurolim.numerics.regression import (
     measure_levels,
     pairwise_orders,
 )
-from neurolim.statistics.parts.common import judge_order
+from neurolim.statistics.parts.common import judge_order, labelled, unit_of
+
+_LABELS = {
+    "order": ("1", "order of convergence"),
+    "order_low": ("1", "lower end of the interval of the order"),
+    "order_high": ("1", "upper end of the interval of the order"),
+    "constant_free": ("of the quantity", "constant of the fit of constant and order"),
+    "level_error": ("of the quantity", "error at the level"),
+    "level_standard_error": ("of the quantity", "standard error of the error at the level"),
+    "pairwise_order": ("1", "order between the level and the one before"),
+    "level_used": ("1", "whether the level is fitted"),
+    "level_reason": ("1", "why the level is not fitted"),
+    "quantity": ("1", "quantity and where"),
+    "quantity_name": ("1", "name of the quantity"),
+    "quantity_at": ("1", "coordinates of the quantity"),
+}
 
 
 def apply(
@@ -78,7 +93,7 @@ def apply(
             rows.append((Row({}, quantity=name, at=at), free, measured))
     about = [row[0] for row in rows]
     columns = ("quantity", "level")
-    return xr.Dataset(
+    result = xr.Dataset(
         {
             "order": ("quantity", [row[1].order for row in rows]),
             "order_low": ("quantity", [row[1].low for row in rows]),
@@ -94,10 +109,13 @@ def apply(
             "quantity": [row.label for row in about],
             "quantity_name": ("quantity", [row.quantity for row in about]),
             "quantity_at": ("quantity", [json.dumps(row.at) for row in about]),
-            "level_value": ("level", levels, dict(axis.attrs) | {"axis": over}),
+            "level_value": ("level", levels),
         },
         attrs=dict(dataset.attrs),
     )
+    result = labelled(result, _LABELS | {"level_value": (unit_of(dataset, over), over)})
+    result["level_value"].attrs |= dict(axis.attrs) | {"axis": over}
+    return result
 
 
 def _small(levels: np.ndarray, limit: str) -> np.ndarray:

@@ -22,7 +22,7 @@ from scipy.optimize import least_squares
 
 from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
 from neurolim.numerics.regression import OrderFit
-from neurolim.statistics.parts.common import AFTER, grid_points, judge_order, window
+from neurolim.statistics.parts.common import AFTER, grid_points, judge_order, labelled, window
 
 _ESTIMATES = ("noise_constant", "constant", "order", "order_low", "order_high")
 _FIT = (
@@ -34,6 +34,14 @@ _FIT = (
     Column("constant"),
     Column("noise_constant"),
 )
+_LABELS = {
+    "double_error": ("state", "rms deviation of the mean of the network from the limit"),
+    "displacement": ("of the estimate", "constants and order of the fit to all errors"),
+    "path_rate": ("1", "exponent of n with which the error falls along a path"),
+    "path_fit": ("1", "the same of the fit"),
+    "estimate": ("1", "constants of noise and width, order of the width with its interval"),
+    "beta": ("1", "steepness of a path: eps falls like n^(-beta)"),
+}
 _PATHS = (Column("rate"), Column("rate_of_the_fit"), Column("asymptotic_rate"))
 
 
@@ -63,14 +71,14 @@ def apply(
 
     Parameters
     ----------
-    dataset : means with axes n_neurons and eps, replicas, and reference_mean of the limit
+    dataset : means with axes n_neurons and eps, replicas, and reference_state_mean of the limit
     after : records later than this count, time
     of : state variable
     below : larger eps are shown but not fitted; 0 fits all
     resamples, bootstrap_seed : of the bootstrap
     """
     chosen = window(dataset, after).sel(variable=of)
-    square = (chosen["mean"] - chosen["reference_mean"]) ** 2
+    square = (chosen["state_mean"] - chosen["reference_state_mean"]) ** 2
     square = square.mean(("time", "site"), skipna=False).sortby("n_neurons")
     square = square.sortby("eps", ascending=False).transpose("n_neurons", "eps", "replica")
     n, eps = square["n_neurons"].values.astype(float), square["eps"].values
@@ -96,7 +104,7 @@ def apply(
             paths.append(np.log(ratios) / length)
     steepness, slopes, expected = np.array(paths).T
     betas = 0.0 - steepness  # no -0
-    return xr.Dataset(
+    result = xr.Dataset(
         {
             "double_error": (("n_neurons", "eps"), error),
             "displacement": ("estimate", [*best, low[2], high[2]]),
@@ -110,6 +118,7 @@ def apply(
             "beta": betas,
         },
     )
+    return labelled(result, _LABELS)
 
 
 def judge(
@@ -147,8 +156,8 @@ def exact() -> list[Any]:
     )
     dataset = xr.Dataset(
         {
-            "mean": (("n_neurons", "eps", "replica", "time", "site", "variable"), mean),
-            "reference_mean": (
+            "state_mean": (("n_neurons", "eps", "replica", "time", "site", "variable"), mean),
+            "reference_state_mean": (
                 ("n_neurons", "eps", "time", "site", "variable"),
                 mean[:, :, 0] * 0.0,
             ),
@@ -172,7 +181,7 @@ def exact() -> list[Any]:
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
-    return ("mean", "reference_mean")
+    return ("state_mean", "reference_state_mean")
 
 
 def gives(options: Mapping[str, Any], state: tuple[str, ...]) -> tuple[str, ...]:

@@ -49,12 +49,12 @@ def apply(dataset: xr.Dataset, *, after: float, tolerance: float) -> xr.Dataset:
 
     Parameters
     ----------
-    dataset : mean over time; the reference's points and first-order law
+    dataset : state_mean over time; the reference's points and first-order law
     after : records later than this are used, time
     tolerance : of the exponents, for the table's verdicts
     """
     chosen = window(dataset, after)
-    away = chosen["mean"].isel(variable=0, drop=True) - balance_voltage(dataset)
+    away = chosen["state_mean"].isel(variable=0, drop=True) - balance_voltage(dataset)
     shift = at_balance(dataset, "predicted_shift")
     n = parameter(dataset, "n_neurons")
     # The component in which theory expects most: a sum would mix signs.
@@ -149,7 +149,10 @@ def exact() -> list[Any]:
     mean = bias / gamma[:, None, None] + (wander[:, None] * sign)[:, :, None]
     dataset = xr.Dataset(
         {
-            "mean": (("path", "replica", "time", "site", "variable"), mean[:, None, :, :, None]),
+            "state_mean": (
+                ("path", "replica", "time", "site", "variable"),
+                mean[:, None, :, :, None],
+            ),
             "status": (("path", "replica"), np.zeros((3, 1), np.int8)),
             "reference_attained": ("path", np.zeros(3, np.int32)),
             "reference_balance_state": (
@@ -191,7 +194,7 @@ def exact() -> list[Any]:
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables read."""
     return (
-        "mean",
+        "state_mean",
         *POINT,
         "reference_predicted_shift",
         "reference_predicted_mean_variance",

@@ -46,7 +46,7 @@ def voltage_moments(dataset: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
     The sample variance about the network's own mean misses the fluctuation of that mean: the
     factor n/(n - 1) puts it back where neurons are independent.
     """
-    mean = dataset["mean"].isel(variable=0, drop=True)
+    mean = dataset["state_mean"].isel(variable=0, drop=True)
     variance = dataset["covariance"].isel(variable=0, variable_b=0, drop=True)
     if "histogram" in dataset:
         n = parameter(dataset, "n_neurons")
@@ -110,7 +110,7 @@ def gaussian_balance(gammas: list[float], correction: float = 0.0) -> xr.Dataset
     full = np.ones((gamma.size, 1))
     return xr.Dataset(
         {
-            "mean": ((*one, "variable"), mean[:, None, None]),
+            "state_mean": ((*one, "variable"), mean[:, None, None]),
             "covariance": ((*one, "variable", "variable_b"), variance[:, None, None, None]),
             "excitation": (one, 3.0 * gamma[:, None]),
             "inhibition": (one, (-3.0 * gamma - 0.7 * k)[:, None]),

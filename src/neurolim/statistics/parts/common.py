@@ -210,7 +210,7 @@ def critical_table(
     """
     wanted = expect.get("critical", {})
     share = wanted.get("tolerance", 0.0) or widest
-    unit = str(dataset[axis].attrs.get("units", "1")) if axis in dataset.coords else "1"
+    unit = unit_of(dataset, axis)
     heads = ("measured", "low", "high", "expected")
     parts = ("critical", "critical_low", "critical_high", "critical_theory")
     rows = []
@@ -222,6 +222,36 @@ def critical_table(
         values = dict(zip(heads, (measured, low, high, theory), strict=True))
         rows.append(Row({head: axis, **values}, verdict, "critical", at))
     return Table(name, (Column(head, ""), *(Column(part, unit) for part in heads)), tuple(rows))
+
+
+def labelled(dataset: xr.Dataset, labels: Mapping[str, tuple[str, str]]) -> xr.Dataset:
+    """Return a dataset some of whose variables have a unit and a description, and nothing else.
+
+    Parameters
+    ----------
+    dataset : whose variables may have inherited attributes of what they were made from
+    labels : (unit, description) by name of a variable or coordinate
+    """
+    result = dataset.copy()
+    for name, (unit, long_name) in labels.items():
+        result[name].attrs = {"units": unit, "long_name": long_name}
+    return result
+
+
+def critical_labels(dataset: xr.Dataset, axis: str) -> dict[str, tuple[str, str]]:
+    """Return the labels of critical values of an axis, which ``critical_table`` reads."""
+    unit = unit_of(dataset, axis)
+    return {
+        "critical": (unit, f"critical value of {axis}"),
+        "critical_low": (unit, "lower end of the interval of the critical value"),
+        "critical_high": (unit, "upper end of the interval of the critical value"),
+        "critical_theory": (unit, f"critical value of {axis} in theory"),
+    }
+
+
+def unit_of(dataset: xr.Dataset, name: str) -> str:
+    """Return the unit of an axis or variable, 1 where none is known."""
+    return str(dataset[name].attrs.get("units", "1")) if name in dataset.variables else "1"
 
 
 def survivors(dataset: xr.Dataset) -> xr.DataArray:
@@ -265,7 +295,7 @@ def standard_normal_network(
     levels = np.array(eps)
     spread = np.broadcast_to(np.sqrt(levels)[:, None, None, None], (len(eps), 2, 1, 1))
     data: dict[str, Any] = {
-        "mean": (lead, mean),
+        "state_mean": (lead, mean),
         "covariance": ((*lead, "variable_b"), covariance),
         "histogram": ((*lead, "bin"), histogram),
         "scale": (
@@ -275,7 +305,10 @@ def standard_normal_network(
             ).copy(),
         ),
         "status": (("eps", "replica"), np.zeros((len(eps), replicas), np.int8)),
-        "reference_mean": (("eps", "time", "site", "variable"), np.zeros((len(eps), 2, 1, 1))),
+        "reference_state_mean": (
+            ("eps", "time", "site", "variable"),
+            np.zeros((len(eps), 2, 1, 1)),
+        ),
         "reference_spread": (("eps", "time", "site", "variable"), spread.copy()),
     }
     coords = {

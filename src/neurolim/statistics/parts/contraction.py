@@ -341,7 +341,9 @@ def rho_of_pairs(dataset: xr.Dataset, model: Model) -> xr.DataArray:
     of exp(-k s^2) up to R and grows linearly beyond; constants of the corrected Theorem 2.
     """
     c = mirror_constants(constants(dataset, model), corrected=True)
-    size = abs(dataset["sample"].sel(copy="first") - dataset["sample"].sel(copy="second"))
+    size = abs(
+        dataset["sample"].sel(network_copy="first") - dataset["sample"].sel(network_copy="second")
+    )
     x, y = (size.sel(variable=name, drop=True) for name in variables(dataset))
     beyond = (y - (c["R_star"] - 1.0)).clip(0.0)
     bend = (c["M"] - c["m"]) * (0.5 * beyond.clip(None, 1.0) ** 2 + (beyond - 1.0).clip(0.0))

@@ -16,7 +16,7 @@ import xarray as xr
 
 from neurolim.numerics import hermite
 
-NEEDS = ("mean", "frame", "coefficients", "reference_mean", "reference_width")
+NEEDS = ("state_mean", "frame", "coefficients", "reference_state_mean", "reference_width")
 #: Grid of u and y: sums over it are spectrally accurate for smooth laws of width about 1.
 GRID = np.linspace(-8.0, 8.0, 161)
 CELL = float(GRID[1] - GRID[0])
@@ -150,19 +150,22 @@ def synthetic(
     mean = np.stack([shift * levels, 0.0 * levels], axis=-1)
     dims = ("eps", "time", "site")
     data: dict[str, Any] = {
-        "mean": ((*dims, "variable"), np.broadcast_to(mean[:, None, None], (*shape, 2)).copy()),
+        "state_mean": (
+            (*dims, "variable"),
+            np.broadcast_to(mean[:, None, None], (*shape, 2)).copy(),
+        ),
         "frame": ((*dims, "variable"), np.broadcast_to(frame[:, None, None], (*shape, 2)).copy()),
         "coefficients": (
             (*dims, "voltage_mode", "recovery_mode"),
             np.broadcast_to(law[:, None, None], (*shape, *law.shape[1:])).copy(),
         ),
         "drift_error": (dims, np.broadcast_to(levels[:, None, None], shape).copy()),
-        "reference_mean": ((*dims, "variable"), np.zeros((*shape, 2))),
+        "reference_state_mean": ((*dims, "variable"), np.zeros((*shape, 2))),
         "reference_width": (
             (*dims, "variable"),
             np.broadcast_to(frame[:, None, None], (*shape, 2)).copy(),
         ),
-        "reference_shift": (
+        "reference_mean_shift": (
             (*dims, "variable"),
             np.broadcast_to((levels[:, None] * [1.0, 0.5])[:, None, None], (*shape, 2)).copy(),
         ),

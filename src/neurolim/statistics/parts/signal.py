@@ -15,7 +15,7 @@ OF = Param(
     "trace",
     doc="signal: the trace (set trace_every) or the mean at the record times",
     kind="choice",
-    choices=("trace", "mean"),
+    choices=("trace", "state_mean"),
 )
 START = Param("after", 0.0, "time", "use the signal later than this", low=0.0)
 HIGH = Param(
@@ -61,8 +61,8 @@ def signals(
 
     Parameters
     ----------
-    dataset : ``trace`` [grid, replica, trace_time, site, variable] or ``mean`` [.., time, ..]
-    of : "trace" or "mean"
+    dataset : ``trace`` [grid, replica, trace_time, site, variable] or ``state_mean`` [.., time, ..]
+    of : "trace" or "state_mean"
     after : samples later than this are used
 
     Raises

@@ -35,7 +35,7 @@ from scipy import special
 
 from neurolim.core import Param, Statistic, StudyError
 from neurolim.numerics.events import Events, find_events
-from neurolim.statistics.parts.common import parameter
+from neurolim.statistics.parts.common import labelled, parameter
 from neurolim.statistics.parts.intervals import (
     MIN_SPIKES,
     MOST_SPIKES,
@@ -61,6 +61,12 @@ from neurolim.statistics.parts.signal import (
 )
 
 _BINS, _BIN_WIDTH = 80, 0.05
+_COORDINATES = {
+    "interval_bin": ("1", "interval over its mean"),
+    "small": ("1", "small oscillations between two spikes, the last with all that are more"),
+    "large": ("1", "spikes in a row"),
+    "variant": ("1", "what differs of thresholds, sampling or smoothing"),
+}
 _VARIANTS = (
     "as chosen",
     "high raised",
@@ -114,7 +120,7 @@ def apply(
         for name, (extra, unit, text) in _GIVES.items()
     }
     kept = {name: dataset[name] for name in dataset.coords if set(dataset[name].dims) <= set(dims)}
-    return xr.Dataset(variables, coords | kept)
+    return labelled(xr.Dataset(variables, coords | kept), _COORDINATES)
 
 
 def _events(signal: Signal, here: xr.Dataset, high: float, low: float) -> list[Events]:

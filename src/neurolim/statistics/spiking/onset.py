@@ -27,13 +27,22 @@ import xarray as xr
 from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
 from neurolim.core.verdict import contains
 from neurolim.numerics.regression import OrderFit, fit_order
-from neurolim.statistics.parts.common import grid_points, judge_order
+from neurolim.statistics.parts.common import grid_points, judge_order, labelled, unit_of
 
-_GIVES = (
-    "onset_low", "onset_high", "offset_low", "offset_high",
-    "onset_order", "onset_order_low", "onset_order_high", "onset_constant",
-    "expected_onset", "expected_offset", "expected_order",
-)  # fmt: skip
+_LABELS = {
+    "onset_low": ("axis", "last level without spikes before the onset"),
+    "onset_high": ("axis", "first level with spikes"),
+    "offset_low": ("axis", "last level with spikes"),
+    "offset_high": ("axis", "first level without spikes after the offset"),
+    "onset_order": ("1", "order of the rate beyond the onset"),
+    "onset_order_low": ("1", "lower end of the interval of the order"),
+    "onset_order_high": ("1", "upper end of the interval of the order"),
+    "onset_constant": ("of the rate over a power of the axis", "constant of the rate"),
+    "expected_onset": ("axis", "expected onset"),
+    "expected_offset": ("axis", "expected offset"),
+    "expected_order": ("1", "expected order of the rate"),
+}
+_GIVES = tuple(_LABELS)
 _COLUMNS = (Column("measured"), Column("low"), Column("high"), Column("expected"))
 
 
@@ -81,10 +90,15 @@ def apply(
     for place in itertools.product(*(range(size) for size in shape)):
         for name, value in _at(levels, rate.values[place], near, far).items():
             found[name][place] = value
-    return xr.Dataset(
+    result = xr.Dataset(
         {name: (rest, values) for name, values in found.items()},
         {name: c for name, c in dataset.coords.items() if set(c.dims) <= set(rest)},
         dict(dataset.attrs),
+    )
+    axis = unit_of(dataset, over)
+    return labelled(
+        result,
+        {name: (axis if unit == "axis" else unit, text) for name, (unit, text) in _LABELS.items()},
     )
 
 

@@ -21,7 +21,7 @@ from scipy import stats
 
 from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
 from neurolim.core.verdict import alike
-from neurolim.statistics.parts.common import grid_points
+from neurolim.statistics.parts.common import grid_points, labelled
 
 _QUANTITIES = ("spike_rate", "interval_cv", "small_mean", "small_none")
 
@@ -65,7 +65,7 @@ def apply(dataset: xr.Dataset, *, over: str, first: int, second: int) -> xr.Data
             "comparison_p": p.assign_attrs(units="1", long_name="homogeneity of the laws of N"),
             "comparison_least_p": (p.dims, least, {"units": "1", "long_name": "smallest p"}),
         }
-    )
+    ).pipe(labelled, {"compared": ("1", "quantity compared")})
 
 
 def _homogeneity(one: np.ndarray, two: np.ndarray) -> float:

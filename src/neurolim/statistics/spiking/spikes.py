@@ -84,7 +84,7 @@ def apply(
     Parameters
     ----------
     dataset : the signal
-    of, after : signal ("trace" or "mean") and where it starts
+    of, after : signal ("trace" or "state_mean") and where it starts
     high, low : thresholds of a spike, state
     pause : shortest time between bursts
 
@@ -143,10 +143,10 @@ def exact() -> list[Any]:
     nearest = np.abs(time[:, None] - spikes[None, :] - 0.2).min(axis=1)
     signal = np.maximum(2.0 - 5.0 * nearest, -1.0)
     dataset = xr.Dataset(
-        {"mean": (("time", "site", "variable"), signal[:, None, None])},
+        {"state_mean": (("time", "site", "variable"), signal[:, None, None])},
         {"time": time, "site": [0.0], "variable": ["v"]},
     )
-    options = {"of": "mean", "after": 0.0, "high": 1.0, "low": 0.0, "pause": 3.0}
+    options = {"of": "state_mean", "after": 0.0, "high": 1.0, "low": 0.0, "pause": 3.0}
     gaps = np.diff(spikes)
     checks: list[Any] = [
         ("firing_rate", {}, 17.0 / 52.5, 1e-9),
@@ -154,7 +154,7 @@ def exact() -> list[Any]:
         ("spikes_per_burst", {}, 3.0, 1e-9),
         ("burst_period", {}, 10.0, 1e-9),
     ]
-    rest = dataset.assign(mean=0.0 * dataset["mean"] - 1.0)
+    rest = dataset.assign(state_mean=0.0 * dataset["state_mean"] - 1.0)
     return [(dataset, options, checks), (rest, options, [("firing_rate", {}, 0.0, 0.0)])]
 
 
