@@ -64,7 +64,10 @@ bench: env ## measure speed beside a C++ loop and, if bench-env was made, peers 
 validator: $(ROCRATE) ## make the environment .venv-rocrate in which archives are validated
 
 changelog: env ## move the fragments in changes/ to CHANGELOG.md (VERSION=1.2.3)
-	@$(IN_ENV) python changes/collect.py "$(VERSION)"
+	@$(IN_ENV) towncrier build --yes --version "$(VERSION)"
+
+conda: env ## write environment.yml, for those who have conda, from pyproject.toml
+	@$(BIN)/python .ci/environment.py
 
 lock: ## pin every dependency with its hashes (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv (pip install uv), or UV=..."; exit 1; }
@@ -102,4 +105,4 @@ $(ROCRATE): tests/archive/validator.lock
 	--require-hashes -r tests/archive/validator.lock
 	@touch $@
 
-.PHONY: help env run test test-sample test-all lint format wheel bench-env bench changelog lock validator clean
+.PHONY: help env conda run test test-sample test-all lint format wheel bench-env bench changelog lock validator clean

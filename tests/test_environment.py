@@ -1,6 +1,7 @@
 """pyproject.toml, environment.yml and requirements.lock say the same thing."""
 
 import re
+import runpy
 import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -16,12 +17,7 @@ from tests.texts import said_by
 
 ROOT = Path(__file__).parents[1]
 
-#: Names in conda where they differ from the distribution's.
-IN_CONDA = {
-    "dask": "dask-core",
-    "matplotlib": "matplotlib-base",
-    "ruamel-yaml": "ruamel.yaml",
-}
+environment = runpy.run_path(str(ROOT / ".ci" / "environment.py"))["environment"]
 
 #: Every environment the lock promises: the locked markers must pick exactly one pin in each.
 PYTHONS = ("3.11", "3.12", "3.13")
@@ -110,27 +106,10 @@ def needed(roots: dict[str, SpecifierSet]) -> dict[str, SpecifierSet]:
 
 def disagreements(texts: Texts) -> list[str]:
     """Return every way in which the three files contradict each other."""
-    problems = []
+    problems: list[str] = []
     wanted = asked_for(texts.pyproject)
-    in_conda = {IN_CONDA.get(name, name): str(bound) for name, bound in wanted.items()}
-    in_conda["python"] = tomllib.loads(texts.pyproject)["project"]["requires-python"]
-    in_conda["pip"] = ""
-
-    dependencies = said_by(texts.environment)["dependencies"]
-    listed = {}
-    for entry in dependencies:
-        if isinstance(entry, str):
-            name, _, bound = entry.partition(" ")
-            if name in listed:
-                problems.append(f"environment.yml: {name} twice")
-            listed[name] = bound
-        elif entry != {"pip": ["-e ."]}:
-            problems.append(f"environment.yml: {entry} instead of pip: [-e .]")
-    for name in sorted(in_conda.keys() | listed.keys()):
-        if in_conda.get(name) != listed.get(name):
-            problems.append(
-                f"{name}: {in_conda.get(name)} in pyproject, {listed.get(name)} in environment.yml"
-            )
+    if texts.environment != environment(texts.pyproject):
+        problems.append("environment.yml: is not that of pyproject.toml; make conda")
 
     pins = read_lock(texts.lock)
     problems += [f"requirements.lock: {pin.name} has no hash" for pin in pins if not pin.hashes]

@@ -9,9 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -140,45 +138,57 @@ def test_other_paths_are_left_alone(text: str) -> None:
     assert not PATHS.search(text)
 
 
-def load_collect() -> ModuleType:
-    """Return the program that collects change fragments."""
-    spec = importlib.util.spec_from_file_location("collect", ROOT / "changes" / "collect.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_change_fragments_are_well_named() -> None:
-    load_collect().fragments(ROOT / "changes")
-
-
-def test_changelog_gets_the_fragments_newest_release_first(tmp_path: Path) -> None:
-    collect = load_collect()
-    folder = tmp_path / "changes"
-    folder.mkdir()
-    changelog = tmp_path / "CHANGELOG.md"
-    changelog.write_text(f"# Changelog\n\n{collect.MARK}", "utf-8")
-    (folder / "README.md").write_text("stays", "utf-8")
-    (folder / "zip.added.md").write_text("Axes can be\nzipped.\n", "utf-8")
-    collect.collect(tmp_path, "0.1.0", date(2026, 1, 2))
-    (folder / "nan.fixed.md").write_text("NaN is refused.\n", "utf-8")
-    collect.collect(tmp_path, "0.1.1", date(2026, 1, 3))
-    assert changelog.read_text("utf-8") == (
-        f"# Changelog\n\n{collect.MARK}"
-        "\n## 0.1.1 (2026-01-03)\n\n### Fixed\n\n- NaN is refused.\n"
-        "\n## 0.1.0 (2026-01-02)\n\n### Added\n\n- Axes can be zipped.\n"
+def built(root: Path, version: str) -> str:
+    """Return the changelog with the fragments of a folder in a section of its own."""
+    words = ["-m", "towncrier", "build", "--yes", "--version", version, "--date", "2026-01-02"]
+    done = subprocess.run(
+        [sys.executable, *words], cwd=root, capture_output=True, text=True, check=False
     )
-    assert [path.name for path in folder.iterdir()] == ["README.md"]
+    assert done.returncode == 0, done.stdout + done.stderr
+    return (root / "CHANGELOG.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize(("name", "version"), [("x.md", "0.1.0"), ("x.added.md", "next")])
-def test_changelog_refuses_bad_names_and_versions(tmp_path: Path, name: str, version: str) -> None:
-    (tmp_path / "changes").mkdir()
-    (tmp_path / "changes" / name).write_text("A change.\n", "utf-8")
-    with pytest.raises(SystemExit):
-        load_collect().collect(tmp_path, version, date(2026, 1, 2))
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    """Return a folder, under git, with our settings of the changelog and no fragment."""
+    for name in ("pyproject.toml", "CHANGELOG.md", "changes/template.jinja", "changes/README.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text((ROOT / name).read_text("utf-8"), "utf-8")
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    return tmp_path
+
+
+def test_every_fragment_gets_into_the_changelog(history: Path) -> None:
+    fragments = [path for path in (ROOT / "changes").glob("*.md") if path.name != "README.md"]
+    for path in fragments:
+        (history / "changes" / path.name).write_text(path.read_text("utf-8"), "utf-8")
+    changelog = built(history, "9.9.9")
+    for path in fragments:
+        assert f"- {' '.join(path.read_text('utf-8').split())}\n" in changelog, path.name
+    assert not [path for path in (history / "changes").glob("*.md") if path.name != "README.md"]
+
+
+def test_the_newest_release_comes_first(history: Path) -> None:
+    before = (history / "CHANGELOG.md").read_text("utf-8")
+    (history / "changes" / "zip.added.md").write_text("Axes can be\nzipped.\n", "utf-8")
+    built(history, "9.9.8")
+    (history / "changes" / "nan.fixed.md").write_text("NaN is refused.\n", "utf-8")
+    mark = "<!-- releases -->\n"
+    head, rest = before.split(mark)
+    assert (
+        built(history, "9.9.9").split()
+        == (
+            f"{head}{mark}"
+            "\n## 9.9.9 (2026-01-02)\n\n### Fixed\n\n- NaN is refused.\n"
+            f"\n## 9.9.8 (2026-01-02)\n\n### Added\n\n- Axes can be zipped.\n{rest}"
+        ).split()
+    )
+
+
+def test_a_fragment_of_no_kind_is_refused(history: Path) -> None:
+    (history / "changes" / "x.md").write_text("A change.\n", "utf-8")
+    with pytest.raises(AssertionError, match=r"x\.md"):
+        built(history, "9.9.9")
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from neurolim.pipeline.layout import layout_of
 from neurolim.store.store import StoreError
 from neurolim.study import plan as planning
 from neurolim.study.read import load_study
+from neurolim.terminal import show_table
 
 app = typer.Typer(
     help="Reproducible experiments on the limits of strongly coupled neuron networks.",
@@ -65,7 +66,7 @@ def run(
     tiny: Tiny = False,
 ) -> None:
     """Run studies with Snakemake, show progress, write the report, say where everything is."""
-    from neurolim.run import run_workflow
+    from neurolim.launch.workflow import run_workflow
 
     raise typer.Exit(
         run_workflow(
@@ -84,8 +85,8 @@ def status(
     tiny: Tiny = False,
 ) -> None:
     """Say what is done, running, failed, damaged or stale, and why."""
-    from neurolim.run import chosen_studies
-    from neurolim.status import status_of
+    from neurolim.launch.status import status_of
+    from neurolim.launch.workflow import chosen_studies
 
     for path in chosen_studies(studies or []):
         typer.echo(status_of(load_study(path, tiny=tiny), results, check))
@@ -101,7 +102,8 @@ def plan(
     """Check a study and print what it will need: points, chunks, core-seconds, memory, disk."""
     loaded = load_study(study, tiny=tiny)
     the_plan = planning.check_fit(loaded, results, workers)
-    typer.echo(f"{loaded.name}: {loaded.spec.title}\n{the_plan.describe()}")
+    typer.echo(f"{loaded.name}: {loaded.spec.title}")
+    show_table(the_plan.rows(), numbers=(1,), indent=2)
 
 
 @app.command(name="list")
@@ -113,8 +115,7 @@ def list_plugins(
     if kind not in core.KINDS:
         raise StudyError("kind", f"unknown kind {kind!r}", core.KINDS)
     if name is None:
-        for known in core.names(kind):
-            typer.echo(f"{known:24} {core.get(kind, known).summary}")
+        show_table([(known, core.get(kind, known).summary) for known in core.names(kind)])
         return
     plugin = core.get(kind, name)
     typer.echo(f"{name}: {plugin.summary}")
@@ -128,11 +129,14 @@ def list_plugins(
             strong, weak = found.orders(plugin, scheme)
             orders = f"strong order {strong:g}, weak order {weak:g}"
             typer.echo(f"{scheme} steps: {orders}, away from walls")
-    for param in plugin.params if kind == "model" else plugin.options:
-        typer.echo(
-            f"  {param.name:24} {param.default!s:>16}  {param.doc} [{param.unit}; "
-            f"{param.describe()}]"
-        )
+    show_table(
+        [
+            (param.name, str(param.default), f"{param.doc} [{param.unit}; {param.describe()}]")
+            for param in (plugin.params if kind == "model" else plugin.options)
+        ],
+        numbers=(1,),
+        indent=2,
+    )
     if kind == "model":
         from neurolim.check import solvers_of
 
@@ -286,8 +290,8 @@ def verdicts(
     tiny: Tiny = False,
 ) -> None:
     """Write what all studies say of their statements as one page, and as CSV and JSON."""
+    from neurolim.launch.workflow import chosen_studies
     from neurolim.pipeline.verdicts import write_verdicts
-    from neurolim.run import chosen_studies
 
     typer.echo(write_verdicts(chosen_studies(studies or []), results, tiny))
 

@@ -20,7 +20,7 @@ from neurolim.api import run_study
 from neurolim.core import StudyError
 from neurolim.launch import lock
 from neurolim.launch.progress import note_path, reporting
-from neurolim.run import Stalled
+from neurolim.launch.watchdog import Stalled
 from neurolim.store import store
 
 pytestmark = pytest.mark.workflow

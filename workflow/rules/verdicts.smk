@@ -20,7 +20,7 @@ rule verdicts:
     conda:
         "../../environment.yml"
     resources:
-        studies=outline.arguments_of(config["studies"], TINY),
+        studies=outline.command_arguments(config["studies"], TINY),
         results=RESULTS,
     params:
         digest=[study.said for study in STUDIES.values()],

@@ -2,7 +2,7 @@
 
 Only +, -, *, / and reinterpreted bits, in a fixed order without contraction: the same bits on
 every processor.  Errors below are the largest found against 40-digit arithmetic
-(tests/unit/test_elementary.py repeats the comparison).
+(tests/numerics/test_elementary.py repeats the comparison).
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def propagator(size: int) -> Callable[..., None]:
         without noise gets a zero column
 
     Relative error of every entry of P1 below 1e-11 for |L| h up to 1e12, of stiff and slow modes
-    alike (tests/unit/test_exponential.py).
+    alike (tests/numerics/test_exponential.py).
 
     Source: Al-Mohy & Higham 2011 (phi functions by scaling); Van Loan 1978 (the covariance).
     """

@@ -9,7 +9,7 @@ measures the error.  Where the substep treats stiff linear parts implicitly, sla
 the slow ones at the same order whatever the stiffness: no order is lost as eps -> 0.
 
 Source: Deuflhard 1985 and Constantinescu & Sandu 2010 for the idea (not checked); the orders are
-measured in tests/unit/test_kinetic.py.
+measured in tests/solvers/test_kinetic.py.
 """
 
 from __future__ import annotations

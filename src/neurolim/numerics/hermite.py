@@ -5,7 +5,7 @@ r"""Normalised Hermite polynomials h_k of the standard normal law phi: <h_j h_k>
 A density nu(u) = phi(u) sum_k c_k h_k(u) has coefficients c_k = <h_k>_nu, its L2 norm with weight
 1/phi is that of the coefficients, and multiplication by u is a symmetric tridiagonal matrix.
 
-Source: textbook material; checked in tests/unit/test_hermite.py.
+Source: textbook material; checked in tests/numerics/test_hermite.py.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def stage_digests(study: Study) -> dict[str, str]:
     """
     statistics = [entry.model_dump() for entry in study.spec.statistics]
     modules = [choice.module for choice in study.statistics]
-    if any("model" in study.arguments_of(choice) for choice in study.statistics):
+    if any("model" in study.statistic_arguments(choice) for choice in study.statistics):
         modules.append(study.model_choice.module)
     code = provenance.code_digest("neurolim.pipeline.results", *modules)
     tables = provenance.code_digest("neurolim.pipeline.tables")

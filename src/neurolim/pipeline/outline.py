@@ -108,7 +108,7 @@ class Outline:
         return [str(path) for path in self.layout.files_of(page)]
 
 
-def arguments_of(paths: Iterable[str], tiny: bool) -> str:
+def command_arguments(paths: Iterable[str], tiny: bool) -> str:
     """Return the words by which a verb finds studies of one size, for a shell."""
     return shlex.join([*paths, "--tiny"] if tiny else paths)
 
@@ -124,7 +124,7 @@ def outline(path: str, results: str | Path, tiny: bool = False) -> Outline:
     the_plan = planning.plan(study)
     numbers = [str(number) for number in range(len(the_plan.chunks))]
     return Outline(
-        arguments=arguments_of([path], tiny),
+        arguments=command_arguments([path], tiny),
         name=study.name,
         layout=layout_of(study, results),
         chunks=tuple(numbers),

@@ -29,7 +29,8 @@ def statistics_of(study: Study, dataset: xr.Dataset) -> xr.Dataset:
         raise study.placed(StudyError("failed_share", problem, allowed))
     result = xr.Dataset(attrs=dict(dataset.attrs))
     for statistic in study.statistics:
-        given = statistic.plugin.apply(joined(dataset, result), **study.arguments_of(statistic))
+        more = study.statistic_arguments(statistic)
+        given = statistic.plugin.apply(joined(dataset, result), **more)
         if statistic.alias:
             own = set(map(str, (*given.variables, *given.dims))) - {
                 *dataset.variables,

@@ -162,7 +162,7 @@ def _chosen(study: Study, runs: range, home: Path) -> np.ndarray:
     status = so_far["status"]
     known = (status != int(Status.SKIPPED)).any([d for d in status.dims if d not in names])
     judging = study.statistics[0]
-    classes = judging.plugin.apply(so_far, **study.arguments_of(judging))[study.refine.by]
+    classes = judging.plugin.apply(so_far, **study.statistic_arguments(judging))[study.refine.by]
     picked = wanted(
         classes.transpose(*names, ...).values,
         known.transpose(*names).values,

@@ -50,9 +50,9 @@ class Plan:
         """Return the time limit of a job: a slow node must not lose it to the scheduler."""
         return 10 + int(3 * self.chunk_core_seconds / 60)
 
-    def describe(self) -> str:
-        """Return the plan as a readable table."""
-        rows = [
+    def rows(self) -> list[tuple[str, str]]:
+        """Return what it needs: names and numbers with units."""
+        return [
             ("grid points", f"{self.points:,}"),
             ("runs (points x replicas)", f"{self.runs:,}"),
             ("chunks (jobs)", f"{len(self.chunks):,}"),
@@ -62,8 +62,6 @@ class Plan:
             ("memory of the statistics", _bytes(self.dataset)),
             ("disk", _bytes(self.disk)),
         ]
-        width = max(len(name) for name, _ in rows)
-        return "\n".join(f"  {name:<{width}}  {value:>12}" for name, value in rows)
 
 
 def plan(study: Study) -> Plan:

@@ -71,7 +71,9 @@ class Tiny(_Spec):
     grid: dict[str, Any] = Field({}, description="axes that differ, each whole")
     refine: Options = Field({}, description="what differs in the refinement of a map")
     replicas: int | None = Field(None, ge=1, lt=2**32, description="repetitions of every point")
-    statistics: dict[str, Options] = Field({}, description="options of statistics that differ")
+    statistics: dict[str, Options] = Field(
+        {}, description="options of statistics, by name or alias"
+    )
     figures: dict[str, Options] = Field({}, description="options of figures that differ")
     failed_share: float | None = Field(None, ge=0.0, le=1.0, description="runs that may fail")
     chunk_seconds: float | None = Field(None, gt=0.0, description="core-seconds of a job")

@@ -112,7 +112,7 @@ class Study:
         """Return a figure of this study by its name."""
         return next(choice for choice in self.figures if choice.name == name)
 
-    def arguments_of(self, statistic: Choice) -> dict[str, Any]:
+    def statistic_arguments(self, statistic: Choice) -> dict[str, Any]:
         """Return what a statistic of this study is called with beside the dataset."""
         calls = statistic.plugin.model_needs is not None
         return statistic.options | ({"model": self.model} if calls else {})

@@ -10,11 +10,11 @@ import pytest
 
 from neurolim.api import run_study
 from neurolim.launch import lock
+from neurolim.launch.overview import progress_line
 from neurolim.launch.progress import note_path, reporting
+from neurolim.launch.status import status_of
 from neurolim.pipeline.layout import Layout, Page
 from neurolim.pipeline.outline import Outline
-from neurolim.run import progress_line
-from neurolim.status import status_of
 from neurolim.store import store
 from neurolim.study.read import load_study
 

@@ -17,6 +17,8 @@ from neurolim import StudyError, core, provenance
 from neurolim.api import run_study
 from neurolim.core import Kind, Row, Status, Table, Verdict
 from neurolim.core.verdict import contains
+from neurolim.launch.overview import progress_line
+from neurolim.launch.status import status_of
 from neurolim.pipeline import analyse as analysis
 from neurolim.pipeline import engine, results
 from neurolim.pipeline.analyse import analyse
@@ -32,8 +34,6 @@ from neurolim.pipeline.outline import (
     study_files,
 )
 from neurolim.pipeline.simulate import simulate
-from neurolim.run import progress_line
-from neurolim.status import status_of
 from neurolim.store import store
 from neurolim.study import plan as planning
 from neurolim.study.read import parse_study

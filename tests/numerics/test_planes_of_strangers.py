@@ -100,7 +100,7 @@ def test_a_flow_is_linearised_exactly(model):
 
 
 def test_means_and_fields_enter_a_linearisation():
-    from tests.unit.test_conductance_theorems import STRANGER
+    from tests.statistics.test_conductance_theorems import STRANGER
 
     flow = flow_of(STRANGER)
     flow.p = flow.p._replace(heard=0.3, both=0.4)

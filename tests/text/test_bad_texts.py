@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.property.test_bad_studies import JUNK, places
+from tests.study.test_bad_studies import JUNK, places
 
 from neurolim import Model, StudyError, core
 from neurolim.numerics.derivation import derive

@@ -9,31 +9,29 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from neurolim import shipped
 from neurolim.core import StudyError
 from neurolim.launch import lock
+from neurolim.launch.overview import progress_line
+from neurolim.launch.watchdog import PERIOD, Stalled
 from neurolim.pipeline import outline
 from neurolim.pipeline.layout import folder
 from neurolim.pipeline.verdicts import write_verdicts
-from neurolim.store.store import read_note
 from neurolim.study import plan as planning
 from neurolim.study.read import load_study
 from neurolim.study.yaml import read_yaml
+from neurolim.terminal import changing_line
 
-_PERIOD = 1.0
 _LINE_EVERY = 10.0
 #: Bytes below which a disk is full.
 _HARDLY_ANY = 2**20
@@ -219,59 +217,6 @@ def failed_logs(log: Path) -> list[Path]:
     return [path for path in paths if path.is_file() and path.stat().st_size]
 
 
-class Stalled:
-    """Find jobs of this machine that show no sign of life, and end them.
-
-    A job's note is renewed however long a single run takes (``launch.progress``), so a note that
-    stays the same belongs to a process that was stopped or hangs.  Time is counted in looks, not
-    by the clock: a machine that slept wakes up without ending anything.
-
-    Parameters
-    ----------
-    home : folder of the studies' results
-    studies : names
-    seconds : how long a note may stay the same
-    """
-
-    def __init__(self, home: Path, studies: Iterable[str], seconds: float) -> None:
-        self._studies = [home / study for study in studies]
-        self._looks = max(1, round(seconds / _PERIOD))
-        self._seen: dict[Path, tuple[object, int]] = {}
-
-    def look(self) -> list[str]:
-        """Look at all notes once; return a line of text for every job ended."""
-        ended, seen = [], {}
-        for study in self._studies:
-            for path in study.rglob("*.progress"):
-                note = read_note(path)
-                before, same = self._seen.get(path, (None, 0))
-                seen[path] = (note.get("time"), same + 1 if note.get("time") == before else 0)
-                if seen[path][1] >= self._looks and _end(note, path):
-                    ended.append(
-                        f"{path.with_suffix('')}: process {note['process']} showed no sign of "
-                        f"life for {self._looks * _PERIOD:.0f} s and was ended"
-                    )
-        self._seen = seen
-        return ended
-
-
-def _end(note: Mapping[str, Any], path: Path) -> bool:
-    """Kill the process of a note if it is a job of ours on this machine."""
-    if note.get("machine") != platform.node():
-        return False
-    try:
-        words = psutil.Process(note["process"]).cmdline()
-        # The process number may by now belong to somebody else.
-        if not any(Path(word).stem == path.stem for word in words):
-            return False
-        os.kill(note["process"], signal.SIGKILL)
-    except (psutil.Error, OSError, KeyError, TypeError):
-        return False
-    with contextlib.suppress(OSError):
-        path.unlink()
-    return True
-
-
 def _tail(log: Path, lines: int) -> str:
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
@@ -284,28 +229,17 @@ def _watch(
     """Print progress until Snakemake ends; Ctrl-C and the end of a session are passed on."""
     began = time.monotonic()
     fresh = time.time()
-    last_line, last_time = "", 0.0
-    terminal = sys.stdout.isatty()
-    clear = "\r\x1b[2K" if terminal else ""
-    with _as_interrupt(signal.SIGTERM):
+    with _as_interrupt(signal.SIGTERM), changing_line(_LINE_EVERY) as (show, say):
         while process.poll() is None:
             try:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_PERIOD)
+                    process.wait(PERIOD)
                 for text in stalled.look():
-                    print(f"{clear}{text}", flush=True)
-                line = progress_line(outlines, time.monotonic() - began, fresh)
-                now = time.monotonic()
-                if terminal:
-                    print(f"{clear}{line}", end="", flush=True)
-                elif line != last_line and now - last_time > _LINE_EVERY:
-                    print(line, flush=True)
-                    last_line, last_time = line, now
+                    say(text)
+                show(progress_line(outlines, time.monotonic() - began, fresh))
             except KeyboardInterrupt:
                 process.send_signal(signal.SIGINT)
                 return process.wait()
-    if terminal:
-        print()
     return process.returncode
 
 
@@ -317,50 +251,3 @@ def _as_interrupt(number: int) -> Iterator[None]:
         yield
     finally:
         signal.signal(number, before)
-
-
-def progress_line(outlines: Mapping[str, outline.Outline], elapsed: float, fresh: float) -> str:
-    """Return one line: chunks done per study, their rate, and the time left for simulations.
-
-    Parameters
-    ----------
-    outlines : studies by name
-    elapsed : seconds since the start
-    fresh : clock time of the start; chunks older than that were there before and cost nothing
-    """
-    parts, done_now, left = [], 0.0, 0.0
-    for name, one in outlines.items():
-        complete = 0
-        for chunk, record in zip(one.chunks, one.chunk_files, strict=False):
-            path = Path(record)
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                # A record of another study or older code is not a chunk done.
-                found = json.loads(path.read_text(encoding="utf-8"))
-                if found["digest"] == one.chunk_digest(chunk):
-                    if path.stat().st_mtime >= fresh:
-                        done_now += 1.0
-                    complete += 1
-                    continue
-            note = read_note(path.with_suffix(".progress"))
-            share = note.get("done", 0) / (note.get("total") or 1)
-            done_now += share
-            left += 1.0 - share
-        parts.append(f"{name} {complete}/{len(one.chunks)} chunks")
-    text = f"[{_clock(elapsed)}] " + ", ".join(parts)
-    if left == 0.0:
-        pages = sum(len(study.pages) for study in outlines.values())
-        made = len(outline.current_pages(outlines))
-        return text + f"; statistics, {made} of {pages} tables and figures"
-    if done_now > 0.0:
-        text += f"; {60.0 * done_now / max(elapsed, 1.0):.3g} chunks per minute"
-        text += f"; simulations done in about {_clock(elapsed * left / done_now)}"
-    return text
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return (
-        f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
-        if minutes >= 60
-        else (f"{minutes}:{rest:02d}")
-    )
