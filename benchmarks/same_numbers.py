@@ -36,7 +36,7 @@ REFERENCE = HERE / "reference" / "numbers.json"
 
 
 def solved(path: Path, results: Path) -> dict[str, str]:
-    """Return the digest of every array of a study at test size by name, e.g. "data.mean"."""
+    """Return the digest of every array of a study at test size by name, e.g. "data.state_mean"."""
     study = load_study(path, tiny=True)
     layout = layout_of(study, results)
     for number, runs in enumerate(chunks.plan(study).chunks):
