@@ -109,7 +109,7 @@ def test_figures_are_the_files_of_the_run(opened, made):
     picture = opened.figures["agreement_scores"]
     home = made[0] / "two" / "figures"
     for kind in ("svg", "pdf", "png"):
-        assert picture.content(kind) == (home / f"agreement.{kind}").read_bytes()
+        assert picture.content(kind) == (home / f"agreement_scores.{kind}").read_bytes()
     assert picture._repr_svg_().lstrip().startswith("<?xml")
     with pytest.raises(StudyError, match="no figure is a gif"):
         picture.content("gif")
