@@ -5,10 +5,10 @@ import pytest
 from scipy.linalg import solve_continuous_lyapunov
 
 from neurolim import core
+from neurolim.bifurcation import closure
+from neurolim.bifurcation.plane import Plane, equilibria
 from neurolim.core import Status, StudyError
-from neurolim.numerics import closure
 from neurolim.numerics.events import find_events
-from neurolim.numerics.planar import Plane, equilibria
 
 
 def run(params, options, key=1, replicas=range(1), solver="reduced"):

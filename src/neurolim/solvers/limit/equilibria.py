@@ -23,13 +23,14 @@ import numpy as np
 from numpy.polynomial.polynomial import polyval
 from scipy.integrate import solve_ivp
 
+from neurolim.bifurcation import closure, cycles
+from neurolim.bifurcation import plane as planar
+from neurolim.bifurcation.collocation import ContinuationError, Cycle
+from neurolim.bifurcation.flow import Flow
+from neurolim.bifurcation.plane import Equilibrium, Plane
+from neurolim.bifurcation.return_map import Attractor, follow, stable_cycles
 from neurolim.core import Coord, Cost, Model, Param, Solution, Solver, Status, Var
-from neurolim.numerics import closure, cycles, planar
 from neurolim.numerics.cache import keep_compiled
-from neurolim.numerics.collocation import ContinuationError, Cycle
-from neurolim.numerics.flow import Flow
-from neurolim.numerics.planar import Equilibrium, Plane
-from neurolim.numerics.return_map import Attractor, follow, stable_cycles
 from neurolim.provenance import code_digest
 from neurolim.solvers.parts.plane import PLANE, plane_of
 from neurolim.solvers.parts.times import TIME_OPTIONS, record_times

@@ -6,7 +6,7 @@ r"""The mean of a finite network as a stochastic equation in as many variables a
 
 for planar networks; ``_mean_of_network`` has the equation of any model whose law concentrates.
 The noise is that of a mean of n independent neurons; S is the variance about the mean, at which
-the Gaussian closure (``numerics/closure.py``) arrives within a time eps/2.  Neglected are terms of
+the Gaussian closure (``bifurcation.closure``) arrives within a time eps/2.  Neglected are terms of
 relative order eps^2 and 1/n in S and the fluctuations of S, O(n^{-1/2} eps).  A single neuron is
 its own mean: S = 0.  With ``variance: limit`` S is 0, too: the limit equation with noise.
 

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.polynomial import polynomial as poly
 
+from neurolim.bifurcation.closure import Network
+from neurolim.bifurcation.plane import Plane, real_roots
 from neurolim.core import Model, Need, StudyError
-from neurolim.numerics.closure import Network
-from neurolim.numerics.planar import Plane, real_roots
 from neurolim.numerics.structure import derivatives_of, structure_of
 from neurolim.solvers.parts.needs import (
     LINEAR_GAIN,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csc_array
 
-from neurolim.numerics.flow import Flow
+from neurolim.bifurcation.flow import Flow
 
 M = 4
 

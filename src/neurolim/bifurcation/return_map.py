@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.polynomial.polynomial import polyder, polyval
 
-from neurolim.numerics.planar import Plane, equilibria, flow
+from neurolim.bifurcation.plane import Plane, equilibria, flow
 
 _STEP = 0.01
 #: Slower than this, a trajectory has come to rest.

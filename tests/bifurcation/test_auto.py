@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurolim.numerics import closure, cycles, planar
-from neurolim.numerics.planar import Plane
+from neurolim.bifurcation import closure, cycles
+from neurolim.bifurcation import plane as planar
+from neurolim.bifurcation.plane import Plane
 
 LIBRARY = Path("/usr/lib/auto-07p/lib")
 pytestmark = pytest.mark.skipif(

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.polynomial import polynomial as poly
 from scipy.optimize import brentq
 
-from neurolim.numerics.planar import Plane, hopf_points
+from neurolim.bifurcation.plane import Plane, hopf_points
 
 
 class Network(NamedTuple):

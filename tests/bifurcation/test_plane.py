@@ -8,11 +8,12 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from neurolim import core
+from neurolim.bifurcation import closure, cycles
+from neurolim.bifurcation import plane as planar
+from neurolim.bifurcation.collocation import ContinuationError, Cycle
+from neurolim.bifurcation.plane import Plane
+from neurolim.bifurcation.return_map import stable_cycles
 from neurolim.core import Status, StudyError
-from neurolim.numerics import closure, cycles, planar
-from neurolim.numerics.collocation import ContinuationError, Cycle
-from neurolim.numerics.planar import Plane
-from neurolim.numerics.return_map import stable_cycles
 
 
 def cubic(a, b, lam=4.0):

@@ -9,10 +9,10 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from neurolim import GapJunctions, Model, Noise, Number, State, StudyError, solve
+from neurolim.bifurcation import cycles
+from neurolim.bifurcation.flow import Flow
 from neurolim.core import get, resolve
 from neurolim.math import tanh
-from neurolim.numerics import cycles
-from neurolim.numerics.flow import Flow
 
 
 def bonhoeffer(x, p):

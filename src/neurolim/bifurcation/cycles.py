@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy.sparse.linalg import splu
 
-from neurolim.numerics.collocation import (
+from neurolim.bifurcation.collocation import (
     WEIGHTS,
     CollocationSystem,
     ContinuationError,
