@@ -94,7 +94,7 @@ def run_workflow(
     report : write ``<results>/report.html`` at the end
     profile : folder of a Snakemake profile that says where jobs run; empty for this machine
     stall : seconds without a sign of life after which a job on this machine is ended
-    tiny : run them at test size
+    tiny : run them at test size, as `tiny: true` in ``config/config.yaml`` does, too
 
     Raises
     ------
@@ -104,7 +104,10 @@ def run_workflow(
         known = sorted(str(path.parent) for path in Path().glob("profiles/*/config.yaml"))
         raise StudyError("profile", f"no config.yaml in {profile}", known or "a profile's folder")
     chosen = chosen_studies(studies)
-    results = results or str(_config().get("results", outline.SETTINGS["results"]))
+    config = _config()
+    results = results or str(config.get("results", outline.SETTINGS["results"]))
+    # Like Snakemake itself, which reads the same file.
+    tiny = tiny or outline.is_tiny(config)
     for path in chosen:
         planning.check_fit(load_study(path, tiny=tiny), results, 0 if profile else cores)
     outlines = outline.outlines(chosen, results, tiny)

@@ -35,7 +35,7 @@ def check_solution(
         raise _wrong(solver, problem, "Solution(arrays by name, status)")
     if (dict(params), dict(options)) != given:
         raise _wrong(solver, "changes the parameters or options it is given", "a copy of them")
-    _check_labels(solver, model, params, options, found, replicas)
+    _check_arrays(solver, model, params, options, found, replicas)
     again = solver.solve(model, params, options, 5, replicas)
     _compare(solver, found, again, "is another at the second time", "the same bits")
     if solver.stochastic:
@@ -51,7 +51,7 @@ def _wrong(solver: Solver, problem: str, allowed: str = "", function: Any = None
     return refusal(function or solver.solve, f"{solver.name}: {problem}", allowed)
 
 
-def _check_labels(
+def _check_arrays(
     solver: Solver,
     model: Model,
     params: Mapping[str, Any],
@@ -60,6 +60,7 @@ def _check_labels(
     replicas: range,
 ) -> None:
     """Refuse arrays that are not what ``outputs``, ``coords`` and ``cost`` say of them."""
+    check_labels(solver, model, params, options)
     outputs = {var.name: var for var in solver.outputs(model, options)}
     coords = solver.coords(model, params, options)
     if set(found.arrays) != set(outputs):
@@ -89,14 +90,22 @@ def _check_labels(
             if not (var.residual or np.isnan(array[failed]).all()):
                 allowed = "NaN, or residual=True in its Var"
                 raise _wrong(solver, f"{name} has numbers where the status is not OK", allowed)
-        _check_words(solver, solver.outputs, name, var, "Var(name, unit, long_name, ...)")
     for dim, coord in coords.items():
-        _check_words(solver, solver.coords, dim, coord, "Coord(values, unit, long_name)")
         if len(set(coord.values)) != len(coord.values):
             raise _wrong(solver, f"two equal values of {dim}", function=solver.coords)
     cost = solver.cost(model, params, options)
     if not all(math.isfinite(part) and part >= 0.0 for part in cost):
         raise _wrong(solver, f"the cost is {tuple(cost)}", "finite numbers", solver.cost)
+
+
+def check_labels(
+    solver: Solver, model: Model, params: Mapping[str, Any], options: Mapping[str, Any]
+) -> None:
+    """Refuse outputs and dimensions without unit or description, or with a name of xarray's."""
+    for var in solver.outputs(model, options):
+        _check_words(solver, solver.outputs, var.name, var, "Var(name, unit, long_name, ...)")
+    for dim, coord in solver.coords(model, params, options).items():
+        _check_words(solver, solver.coords, dim, coord, "Coord(values, unit, long_name)")
 
 
 def _check_words(solver: Solver, function: Any, name: str, of: Var | Coord, allowed: str) -> None:

@@ -117,6 +117,20 @@ def _value(option: Param) -> Any:
     return values.get(option.kind, "none")
 
 
+def switched_on(solver: Solver) -> Numbers:
+    """Return options of a solver with which it gives all outputs that depend on one of them."""
+    return {option.name: _switched_on(option) for option in solver.options}
+
+
+def _switched_on(option: Param) -> Any:
+    """Return a value of an option with which all outputs are there that depend on it."""
+    if option.kind == "boolean":
+        return True
+    if option.default == 0 and option.kind in ("integer", "number"):
+        return min(1, option.high)
+    return option.default
+
+
 def _accepted(solver: Solver, model: Model, params: Numbers, options: Numbers) -> Numbers:
     """Return options with a time step that the solver accepts.
 

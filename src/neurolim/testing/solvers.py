@@ -7,8 +7,8 @@ from typing import Any
 from neurolim import core
 from neurolim.core import Solver, StudyError
 from neurolim.testing._checks import Check, checks_of, is_documented, refusal
-from neurolim.testing._solutions import check_solution
-from neurolim.testing._tiny import tiny_run
+from neurolim.testing._solutions import check_labels, check_solution
+from neurolim.testing._tiny import switched_on, tiny_run
 from neurolim.testing.pairs import Pair, check_pairs
 
 
@@ -38,6 +38,8 @@ def solves_a_model(solver: Solver) -> list[str]:
             refusals.append(f"{name}: {error}")
             continue
         check_solution(solver, model, params, options)
+        # What is given only if an option asks for it.
+        check_labels(solver, model, params, options | switched_on(solver))
         kind = "stochastic" if solver.stochastic else "deterministic"
         names = ", ".join(var.name for var in solver.outputs(model, options))
         return [f"{kind}; of {name} it gives {names}"]

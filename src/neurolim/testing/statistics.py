@@ -10,8 +10,9 @@ from typing import Any
 import xarray as xr
 
 from neurolim import core
-from neurolim.core import Param, Statistic, Status, StudyError, Table, hint
+from neurolim.core import Statistic, Status, StudyError, Table, hint
 from neurolim.testing._checks import Check, checks_of, is_documented, is_hidden, refusal
+from neurolim.testing._tiny import switched_on
 
 _EXACT = "[(dataset, options, [(variable, where, answer, tolerance)])]"
 
@@ -73,7 +74,7 @@ def variables_given() -> frozenset[str]:
     found = {"status"}
     models = [core.get("model", name) for name in core.names("model")]
     for solver in (core.get("solver", name) for name in core.names("solver")):
-        options = {option.name: _switched_on(option) for option in solver.options}
+        options = switched_on(solver)
         for model in models:
             # Outputs are asked of models, too, that the solver would refuse.
             with contextlib.suppress(Exception):
@@ -84,15 +85,6 @@ def variables_given() -> frozenset[str]:
         with contextlib.suppress(Exception):
             found |= set(statistic.gives({o.name: o.default for o in statistic.options}, state))
     return frozenset(found)
-
-
-def _switched_on(option: Param) -> Any:
-    """Return a value of an option with which all outputs are there that depend on it."""
-    if option.kind == "boolean":
-        return True
-    if option.default == 0 and option.kind in ("integer", "number"):
-        return min(1, option.high)
-    return option.default
 
 
 def _is_case(case: Any) -> bool:

@@ -149,21 +149,26 @@ def outputs(model: Model, options: Mapping[str, Any]) -> tuple[Var, ...]:
     return tuple(quantities)
 
 
+def _numbered(count: int, long_name: str) -> Coord:
+    """Return the coordinate of things that have numbers, from 0."""
+    return Coord(tuple(float(k) for k in range(count)), "1", long_name)
+
+
 def coords(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Coord]:
     """Return the coordinates of the outputs."""
     axes = {
         "variable": Coord(tuple(var.name for var in model.state), "1", "state variable"),
-        "equilibria": Coord(tuple(float(k) for k in range(MAX_EQUILIBRIA)), "1", "equilibrium"),
+        "equilibria": _numbered(MAX_EQUILIBRIA, "equilibrium"),
         "part": Coord(("real", "imaginary"), "1", "part of a complex number"),
         "side": Coord(("low", "high"), "1", "which of two ends"),
         "bifurcation": Coord(BIFURCATIONS, "1", "bifurcation"),
     }
     if options["branch"] > 0:
-        axes["branch_point"] = Coord(tuple(float(k) for k in range(options["branch"])))
-        axes["branch_value"] = Coord(_BRANCH)
+        axes["branch_point"] = _numbered(options["branch"], "cycle along its branch")
+        axes["branch_value"] = Coord(_BRANCH, "1", "what is said of a cycle")
     if options["curves"] > 0:
-        axes["curve_point"] = Coord(tuple(float(k) for k in range(options["curves"])))
-        axes["curve_value"] = Coord(("voltage", "v_nullcline", "w_nullcline"))
+        axes["curve_point"] = _numbered(options["curves"], "point along the nullclines")
+        axes["curve_value"] = Coord(("voltage", "v_nullcline", "w_nullcline"), "1", "coordinate")
     if options["trajectory"]:
         axes["time"] = Coord(tuple(record_times(options)), "time", "time")
         axes["site"] = Coord(model.sites(params).labels, "1", "site")
