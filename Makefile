@@ -64,6 +64,9 @@ bench: env ## measure speed beside a C++ loop and, if bench-env was made, peers 
 validator: $(ROCRATE) ## make the environment .venv-rocrate in which archives are validated
 
 changelog: env ## move the fragments in changes/ to CHANGELOG.md (VERSION=1.2.3)
+	@echo "$(VERSION)" | grep -Eqx '[0-9]+\.[0-9]+\.[0-9]+' || { \
+	echo "VERSION=$(VERSION) is no version such as VERSION=1.2.3"; exit 1; }
+	@ls changes/*.*.md >/dev/null 2>&1 || { echo "no fragments in changes/"; exit 1; }
 	@$(IN_ENV) towncrier build --yes --version "$(VERSION)"
 
 conda: env ## write environment.yml, for those who have conda, from pyproject.toml

@@ -173,15 +173,15 @@ def test_the_newest_release_comes_first(history: Path) -> None:
     (history / "changes" / "zip.added.md").write_text("Axes can be\nzipped.\n", "utf-8")
     built(history, "9.9.8")
     (history / "changes" / "nan.fixed.md").write_text("NaN is refused.\n", "utf-8")
+    (history / "changes" / "eps.added.md").write_text("Refinement in eps.\n", "utf-8")
     mark = "<!-- releases -->\n"
     head, rest = before.split(mark)
-    assert (
-        built(history, "9.9.9").split()
-        == (
-            f"{head}{mark}"
-            "\n## 9.9.9 (2026-01-02)\n\n### Fixed\n\n- NaN is refused.\n"
-            f"\n## 9.9.8 (2026-01-02)\n\n### Added\n\n- Axes can be zipped.\n{rest}"
-        ).split()
+    assert built(history, "9.9.9") == (
+        f"{head}{mark}"
+        "\n## 9.9.9 (2026-01-02)\n"
+        "\n### Added\n\n- Refinement in eps.\n"
+        "\n### Fixed\n\n- NaN is refused.\n"
+        f"\n## 9.9.8 (2026-01-02)\n\n### Added\n\n- Axes can be zipped.\n{rest}"
     )
 
 
@@ -189,6 +189,26 @@ def test_a_fragment_of_no_kind_is_refused(history: Path) -> None:
     (history / "changes" / "x.md").write_text("A change.\n", "utf-8")
     with pytest.raises(AssertionError, match=r"x\.md"):
         built(history, "9.9.9")
+
+
+@pytest.mark.parametrize(
+    ("version", "fragment", "reason"),
+    [
+        ("", "zip.added.md", "VERSION= is no version"),
+        ("1.2", "zip.added.md", "VERSION=1.2 is no version"),
+        ("1.2.3", "README.md", "no fragments in changes/"),
+    ],
+)
+def test_make_changelog_refuses(history: Path, version: str, fragment: str, reason: str) -> None:
+    (history / "Makefile").write_text((ROOT / "Makefile").read_text("utf-8"), "utf-8")
+    (history / "changes" / fragment).write_text("Axes can be zipped.\n", "utf-8")
+    before = (history / "CHANGELOG.md").read_text("utf-8")
+    words = ["make", "--old-file=env", "changelog", f"VERSION={version}"]
+    done = subprocess.run(words, cwd=history, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert reason in done.stdout
+    assert (history / "CHANGELOG.md").read_text("utf-8") == before
+    assert (history / "changes" / fragment).is_file()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ def show_table(rows: Sequence[Sequence[str]], numbers: Sequence[int] = (), inden
     numbers : columns that end at the right
     indent : blanks before every row
     """
-    if not sys.stdout.isatty():
+    if not _can_change():
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             cells = [
@@ -45,7 +46,12 @@ def show_table(rows: Sequence[Sequence[str]], numbers: Sequence[int] = (), inden
     for row in rows:
         # As Text, for brackets in a cell are no markup.
         table.add_row(*map(Text, row))
-    Console().print(Padding(table, (0, 0, 0, indent)))
+    Console().print(Padding(table, (0, 0, 0, indent), expand=False))
+
+
+def _can_change() -> bool:
+    """Return whether people read the output, at a terminal that can wipe out a line."""
+    return sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 @contextmanager
@@ -58,7 +64,7 @@ def changing_line(every: float) -> Iterator[tuple[Callable[[str], None], Callabl
     ----------
     every : seconds between two lines where there is no terminal [s]
     """
-    if sys.stdout.isatty():
+    if _can_change():
         from rich.console import Console
         from rich.live import Live
         from rich.text import Text

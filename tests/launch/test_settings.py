@@ -24,7 +24,7 @@ def given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("study.yaml").write_text(STUDY)
     Path("config").mkdir()
-    found = {}
+    found: dict[str, object] = {}
 
     def run(outlines, chosen, cores, results, report, profile, stall, tiny, handles):
         found.update(tiny=tiny, home=next(iter(outlines.values())).layout.folder)

@@ -15,10 +15,10 @@ from neurolim.terminal import changing_line, show_table
 ROWS = [("n", "1000", "neurons [a number]"), ("scheme", "x", "of steps " + "and more " * 20)]
 
 
-def at_a_terminal(program: str, columns: int = 60) -> str:
-    """Return what a program writes to a terminal of so many columns."""
+def at_a_terminal(program: str, columns: int = 60, kind: str = "xterm") -> str:
+    """Return what a program writes to a terminal of so many columns and of a kind (TERM)."""
     ours, theirs = pty.openpty()
-    environment = os.environ | {"COLUMNS": str(columns), "TERM": "xterm"}
+    environment = os.environ | {"COLUMNS": str(columns), "TERM": kind}
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdout=theirs, stdin=theirs, env=environment
     )
@@ -64,6 +64,18 @@ def test_a_terminal_shows_one_line_that_changes_and_keeps_what_is_said():
     assert written.count("a job [was] ended") == 1
     assert "\x1b[2K" in written  # the first line is wiped out
     assert written.index("1 of 2") < written.index("ended") < written.index("2 of 2")
+
+
+def test_a_terminal_that_wipes_out_nothing_gets_plain_lines():
+    program = (
+        "from neurolim.terminal import changing_line, show_table\n"
+        "with changing_line(0.0) as (show, say):\n"
+        "    show('1 of 2'); say('ended'); show('2 of 2')\n"
+        "show_table([('a', '1'), ('bb', 'long ' * 30)])\n"
+    )
+    written = at_a_terminal(program, kind="dumb")
+    table = ["a   1", f"bb  {'long ' * 30}".rstrip()]
+    assert written.splitlines() == ["1 of 2", "ended", "2 of 2", *table]
 
 
 @pytest.mark.parametrize(("every", "lines"), [(0.0, ["a", "said", "b"]), (9.0, ["a", "said"])])

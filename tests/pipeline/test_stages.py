@@ -364,7 +364,7 @@ def test_a_figure_that_cannot_be_drawn_names_its_error_and_is_tried_again(tmp_pa
 
     def figure(study: Study, name: str, *more: Any) -> Any:
         drawn.append(name)
-        if name == "agreement" and broken[0]:
+        if name == "agreement_scores" and broken[0]:
             raise ValueError("no room for $x_$")
         return figure_of(study, name, *more)
 
