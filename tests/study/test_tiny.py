@@ -94,6 +94,15 @@ def test_a_section_that_does_not_fit_is_refused_in_one_line(mapping, tiny, line)
     assert line in str(refused.value)
 
 
+@pytest.mark.parametrize("key", ["statistics", "figures"])
+@pytest.mark.parametrize("options", [{}, None])
+def test_an_alias_of_nothing_is_refused_at_test_size_too(mapping, key, options):
+    study = mapping | {"expect": {}, key: [{"as": options}], "tiny": {key: {}}}
+    for size in (False, True):
+        with pytest.raises(StudyError, match=f"{key}: got .*; allowed: not a list of names"):
+            parse_study(study, tiny=size)
+
+
 def test_a_study_without_the_section_has_no_test_size(mapping):
     with pytest.raises(StudyError, match="tiny: missing"):
         parse_study(mapping, tiny=True)
