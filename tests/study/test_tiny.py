@@ -83,7 +83,7 @@ def test_results_of_two_sizes_never_share_a_folder(mapping, tmp_path):
         ({"figures": {"rate_plots": {}}}, "not in the study (did you mean 'rate_plot'?)"),
         ({"statistics": ["concentration"]}, "tiny.statistics: got"),
         ({"refine": {"levels": 1}}, "refine.axes: missing"),
-        ({"replicas": 0}, "replicas: got '0'"),
+        ({"replicas": 0}, "replicas: got 0;"),
         ({"statistics": {"concentration": {"after": 99.0}}}, "statistics.concentration.after: no"),
     ],
 )
@@ -115,7 +115,7 @@ def test_a_study_without_the_section_has_no_test_size(mapping):
 def test_a_section_is_checked_at_full_size_and_the_study_at_test_size(mapping):
     with pytest.raises(StudyError, match=r"tiny\.replicas"):
         parse_study(mapping | {"tiny": {"replicas": 1.5}})
-    with pytest.raises(StudyError, match="replicas: got '0'"):
+    with pytest.raises(StudyError, match="replicas: got 0;"):
         parse_study(mapping | {"replicas": 0, "tiny": {"replicas": 1}}, tiny=True)
     twice = mapping | {"figures": ["rate_plot", "rate_plot"], "tiny": {"figures": {}}}
     with pytest.raises(StudyError, match="listed twice"):
