@@ -78,7 +78,7 @@ def test_results_of_two_sizes_never_share_a_folder(mapping, tmp_path):
             {"grid": {"epsilon": [1.0]}},
             "tiny.grid: 'epsilon' is not in the study (did you mean 'eps'?)",
         ),
-        ({"grid": {"eps": None}}, "grid.eps: not an axis: 'None'"),
+        ({"grid": {"eps": None}}, "grid.eps: not an axis: None"),
         ({"statistics": {"profile": {}}}, "tiny.statistics: 'profile' is not in the study"),
         ({"figures": {"rate_plots": {}}}, "not in the study (did you mean 'rate_plot'?)"),
         ({"statistics": ["concentration"]}, "tiny.statistics: got"),
