@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from neurolim.core import StudyError, hint
+from neurolim.core.errors import show
 from neurolim.study.checks import check
 from neurolim.study.files import with_sources
 from neurolim.study.spec import Expectation, Refine, StudySpec, Tiny, TinyReference
@@ -106,7 +107,8 @@ def _spec(mapping: Any, file: str) -> tuple[StudySpec, dict[str, Any]]:
         raise StudyError("", "not a mapping of keys", _KEYS)
     for key in mapping:
         if key not in _KEYS:
-            raise StudyError(str(key), f"unknown key{hint(key, _KEYS)}", _KEYS)
+            word = key if isinstance(key, str) else show(key)
+            raise StudyError(word, f"unknown key{hint(key, _KEYS)}", _KEYS)
     named, sources = with_sources(mapping, file)
     try:
         return StudySpec(**named), sources
@@ -125,5 +127,4 @@ def _refusal(error: ValidationError) -> StudyError:
         outer = place[: 2 if place[:2] in _PARTS else 1]
         return StudyError(key, "unknown key", list(_PARTS[outer].model_fields))
     message = first["msg"].removeprefix("Value error, ")
-    shown = str(first.get("input"))
-    return StudyError(key, f"got {shown[:60]!r}", message)
+    return StudyError(key, f"got {show(first.get('input'))}", message)
