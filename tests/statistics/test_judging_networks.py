@@ -180,7 +180,7 @@ def test_levels_differ_where_one_of_five_tests_says_so(z, histogram_p, kind):
     ((dataset, options, _),) = spike_comparison.exact()
     found = spike_comparison.apply(dataset, **options)
     found["comparison_z"][:] = np.array(z)
-    found["comparison_p"] = ((), histogram_p)
+    found["comparison_p"], found["comparison_unseen"] = ((), histogram_p), ((), 0.4)
     each = [*(2.0 * stats.norm.sf(np.abs(z))), histogram_p]
     found["comparison_least_p"] = ((), np.fmin.reduce(each))
     (table,) = spike_comparison.judge(found, options, {})
@@ -188,6 +188,25 @@ def test_levels_differ_where_one_of_five_tests_says_so(z, histogram_p, kind):
     assert verdict.kind == kind
     reason = {AGREES: "can not be told apart", DISAGREES: "differ", UNDECIDED: "too few spikes"}
     assert verdict.reason.startswith(reason[kind])
+
+
+def test_levels_that_could_differ_by_half_unseen_are_undecided():
+    ((dataset, options, _),) = spike_comparison.exact()
+    for name in ("small_mean", "small_histogram"):
+        dataset[name][:] = dataset[name].isel(current=0)
+    found = spike_comparison.apply(dataset, **options)
+    (table,) = spike_comparison.judge(found, options, {})
+    # Three errors of .25 hide .75 of one small oscillation.
+    assert verdicts(table)[0].reason == "a difference of 75% would not be seen"
+    dataset["small_mean_error"][:] = 0.1
+    (table,) = spike_comparison.judge(spike_comparison.apply(dataset, **options), options, {})
+    assert verdicts(table)[0].kind == AGREES
+
+
+def test_an_order_of_the_bias_that_errs_by_more_than_one_half_is_undecided():
+    fits = {"order": (0.2, 1.5, 1.5)}
+    assert reflection_bias._verdict(fits).kind == UNDECIDED
+    assert reflection_bias._verdict({"order": (1.45, 0.05, 1.5)}).kind == AGREES
 
 
 def test_a_spread_keeps_its_bound_where_there_is_a_proof():
