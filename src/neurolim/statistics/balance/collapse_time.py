@@ -12,8 +12,8 @@ the longer the smaller its end: Var(t) - Var = Var(0) e^{-2 gamma A t} gives
 
 The table fits both times against ln gamma over the levels gamma >= ``above``: the mean's slope
 has to vanish, the variance's to be 1/(2A), within ``allowed``/(2A) and the noise of the fit: its
-standard error times the two-sided quantile of Student's t, level .01 over all slopes.  A itself relaxes with the mean, so the slope is sharp only where the variance's layer is much
-the longer one.
+standard error times the two-sided quantile of Student's t, level .01 over all slopes.  A itself
+relaxes with the mean, so the slope is sharp only where the variance's layer is much the longer one.
 Crossings are interpolated between records, in logarithms.
 
 Source: Quininao & Touboul 2025, abstract (collapse in O(1/gamma)); the logarithm: docs/balance.md.

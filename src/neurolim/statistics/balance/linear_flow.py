@@ -8,8 +8,9 @@ propagator over one record is fitted by least squares to all pairs of records in
 so a complex pair needs no envelope; c takes up what the resting place misses of the next order.
 The predicted rates are of first order, too: the table judges levels gamma >= ``above``, where the
 noise (two-sided level .01 of Student's t over all points judged) and what is allowed are no more
-than half of the predicted rate.  The window is where |e| lies between ``low`` and ``high``: for ``approach`` from the first record below high to
-the first below low, for ``departure`` from the last record below low to the first above high.
+than half of the predicted rate.  The window is where |e| lies between ``low`` and ``high``: for
+``approach`` from the first record below high to the first below low, for ``departure`` from the
+last record below low to the first above high.
 
     flow_growth     = largest growth rate, per unit of the dataset's time
     flow_frequency  = its angular frequency (absolute)

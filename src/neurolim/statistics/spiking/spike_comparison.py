@@ -186,7 +186,7 @@ STATISTIC = Statistic(
         "comparison_p",
         "comparison_least_p",
         "comparison_unseen",
-    ),  # fmt: skip
+    ),
     apply=apply,
     exact=exact,
     judge=judge,
