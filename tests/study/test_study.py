@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import itertools
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.texts import yaml_of
 
-from neurolim import StudyError, load_study
+from neurolim import StudyError, core, load_study
 from neurolim.api import run_study
 from neurolim.study.plan import check_fit, plan
 from neurolim.study.read import parse_study
@@ -271,6 +273,44 @@ def test_at_test_size_a_refusal_names_the_line_of_the_section(tmp_path):
         with pytest.raises(StudyError) as caught:
             load_study(file, tiny=True)
         assert str(caught.value).startswith(f"{file}:{line}: {key}: ")
+
+
+def test_a_name_that_the_study_does_not_have_is_refused_with_its_own_line(tmp_path):
+    file = tmp_path / "lines.yaml"
+    file.write_text(LINES.replace("    concentration:\n", "    profile: {}\n    concentration:\n"))
+    with pytest.raises(StudyError) as caught:
+        load_study(file, tiny=True)
+    assert str(caught.value).startswith(f"{file}:34: tiny.statistics.profile: not in the study")
+
+
+def test_plug_ins_in_files_are_refused_with_their_own_lines(tmp_path):
+    package = Path(core.__file__).parents[1]
+    folder = tmp_path / "v1.2"
+    folder.mkdir()
+    for plug_in in ("statistics/orders/concentration.py", "figures/orders/rate_plot.py"):
+        shutil.copy(package / plug_in, folder / f"my_{Path(plug_in).name}")
+    file = folder / "lines.yaml"
+    text = LINES.replace(
+        "  - concentration\n", "  - concentration\n  - ../v1.2/my_concentration.py: {foo: 1}\n"
+    )
+    file.write_text(text)
+    with pytest.raises(StudyError) as caught:
+        load_study(file)
+    assert str(caught.value).startswith(f"{file}:18: statistics.my_concentration.foo: unknown key")
+    text = LINES.replace("  - rate_plot\n", "  - rate_plot\n  - my_rate_plot.py: {foo: 1}\n")
+    file.write_text(text)
+    with pytest.raises(StudyError) as caught:
+        load_study(file)
+    assert str(caught.value).startswith(f"{file}:27: figures.my_rate_plot.foo: unknown key")
+
+
+@pytest.mark.filterwarnings("ignore::neurolim.core.registry.RenamedWarning")
+def test_a_figure_by_its_old_name_is_refused_with_its_own_line(tmp_path):
+    file = tmp_path / "lines.yaml"
+    file.write_text(LINES.replace("  - rate_plot\n", "  - rate_plot\n  - profile: {foo: 1}\n"))
+    with pytest.raises(StudyError) as caught:
+        load_study(file)
+    assert str(caught.value).startswith(f"{file}:27: figures.profile_collapse.foo: unknown key")
 
 
 def test_axes_and_points(mapping):

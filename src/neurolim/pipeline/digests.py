@@ -11,6 +11,9 @@ from neurolim.study import plan as planning
 from neurolim.study.study import Study
 
 _COLLECT = "neurolim.pipeline.collect"
+_SELECTION = "neurolim.pipeline.selection"
+#: What it learns from these is in the digests of study and chunks: points, levels, numbers.
+_READING = frozenset(("neurolim.store.store", "neurolim.study.plan", "neurolim.study.study"))
 #: How every figure is saved, that of a plug-in in a file, too.
 _SAVE = "neurolim.figures.parts.style"
 #: What solvers import with `core` and no number of a simulation depends on.
@@ -37,7 +40,7 @@ def simulation_digest(study: Study, runs: range) -> str:
             {"name": judging.name, "options": judging.given},
         ]
         parts.append(provenance.code_digest(judging.module))
-        parts.append(provenance.code_digest("neurolim.study.refine"))
+        parts.append(provenance.code_digest(_SELECTION, without=_JUDGING | _READING))
     return digest_of(*parts)
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from neurolim.core import StudyError, hint
 from neurolim.core.errors import show
 from neurolim.study.checks import check
-from neurolim.study.files import with_sources
+from neurolim.study.files import with_sources, words_of
 from neurolim.study.spec import Expectation, Refine, StudySpec, Tiny, TinyReference
 from neurolim.study.study import Study
 from neurolim.study.tiny import at_test_size
@@ -94,6 +94,7 @@ def _study(mapping: Any, name: str, lines: Lines, analysis: bool, tiny: bool) ->
                 raise StudyError("tiny", "missing: the study has no test size", "tiny: {...}")
             mapping, section = at_test_size(mapping, spec.tiny), "tiny"
             spec, sources = _spec(mapping, lines.file)
+        lines = lines.renamed(_names(mapping, spec))
         study = Study(spec, name, tiny, sources, lines)
         check(study, analysis)
     except StudyError as error:
@@ -114,6 +115,18 @@ def _spec(mapping: Any, file: str) -> tuple[StudySpec, dict[str, Any]]:
         return StudySpec(**named), sources
     except ValidationError as error:
         raise _refusal(error) from None
+
+
+def _names(mapping: Mapping[str, Any], spec: StudySpec) -> dict[str, str]:
+    """Return where refusals say that a statistic or figure is, by where the file has it."""
+    entries = {"statistics": iter(spec.statistics), "figures": iter(spec.figures)}
+    names = {}
+    for _, key, word in words_of(mapping):
+        if key in entries:
+            name = next(entries[key]).name
+            for section in (key, f"tiny.{key}"):
+                names[f"{section}.{word}"] = f"{section}.{name}"
+    return {old: new for old, new in names.items() if old != new}
 
 
 def _refusal(error: ValidationError) -> StudyError:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,26 @@ class Lines:
 
     def of(self, *keys: str) -> int:
         """Return the line of one of these places, or of what is least around one; 0 for none."""
-        around = [(up, outer) for key in keys for up, outer in enumerate(_outer(key))]
-        known = [(up, outer) for up, outer in around if outer in self.numbers]
-        return self.numbers[min(known, key=lambda pair: pair[0])[1]] if known else 0
+        around = [
+            (len(key) - len(place), line)
+            for key in map(_below, keys)
+            for place, line in ((_below(place), line) for place, line in self.numbers.items())
+            if f"{key}.".startswith(f"{place}.")
+        ]
+        return min(around, key=lambda pair: pair[0])[1] if around else 0
+
+    def renamed(self, names: Mapping[str, str]) -> Lines:
+        """Return these lines by other names of places.
+
+        Parameters
+        ----------
+        names : {place in the file: place as refusals name it}; what is in a place moves with it
+        """
+        numbers = dict(self.numbers)
+        for old, new in names.items():
+            within = [at for at in self.numbers if at == old or at.startswith(f"{old}.")]
+            numbers |= {new + at[len(old) :]: self.numbers[at] for at in within}
+        return Lines(self.file, numbers)
 
     def placed(self, error: StudyError, section: str = "") -> StudyError:
         """Return a refusal with file and line.
@@ -64,11 +81,9 @@ class Lines:
         return error.within(file=self.file, line=self.of(*keys))
 
 
-def _outer(key: str) -> Iterator[str]:
-    """Yield a key and all that lead to it, the whole document last."""
-    parts = key.split(".")
-    yield from (".".join(parts[:stop]) for stop in range(len(parts), 0, -1))
-    yield ""
+def _below(place: str) -> str:
+    """Return a place with a dot before each of its parts; nothing for the whole document."""
+    return f".{place}" if place else ""
 
 
 @dataclass(frozen=True)
