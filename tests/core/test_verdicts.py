@@ -70,6 +70,9 @@ def test_scores_are_judged_by_chance_and_by_what_could_have_been_seen():
     assert by_scores(9.0, 1e-6, critical=4.0, share=0.3).kind == Kind.DISAGREES
     assert by_scores(NAN, NAN).kind == Kind.UNDECIDED
     assert by_scores(9.0, NAN).kind == Kind.UNDECIDED
+    # What could have been seen is unknown.
+    assert by_scores(2.0, 0.3, critical=NAN).kind == Kind.UNDECIDED
+    assert by_scores(2.0, 0.3, critical=4.0, share=NAN).kind == Kind.UNDECIDED
 
 
 @pytest.mark.parametrize(
@@ -80,6 +83,7 @@ def test_scores_are_judged_by_chance_and_by_what_could_have_been_seen():
         (at_most(1.0, 2.0), "<= 2"),
         (at_least(1.0, 2.0), ">= 2"),
         (exceeds(1.0, 0.9, 1.1, 2.0), "> 2"),
+        (exceeds(1.0, 0.9, 1.1, 2.0, relation=">="), ">= 2"),
         (between(1.0, 0.9, 1.1, 2.0, 2.0), "2"),
         (between(1.0, 0.9, 1.1, -INF, 2.0), "<= 2"),
         (between(1.0, 0.9, 1.1, 2.0, INF), ">= 2"),
@@ -169,10 +173,17 @@ def test_a_value_exceeds_a_bound(given, kind):
 
 
 def test_samples_are_alike_where_chance_explains_their_difference():
-    assert alike(0.02).kind == Kind.AGREES
-    assert alike(0.009).kind == Kind.DISAGREES
-    assert alike(NAN, "too few spikes").reason == "too few spikes"
-    assert alike(NAN).kind == Kind.UNDECIDED
+    assert alike(0.02, 0.5).kind == Kind.AGREES
+    assert alike(0.009, 0.5).kind == Kind.DISAGREES
+    assert alike(NAN, 0.5, "too few spikes").reason == "too few spikes"
+    assert alike(NAN, 0.5).kind == Kind.UNDECIDED
+
+
+def test_samples_that_could_differ_unseen_are_not_alike():
+    assert alike(0.02, 0.6).kind == Kind.UNDECIDED
+    assert alike(0.02, 0.6).reason == "a difference of 60% would not be seen"
+    assert alike(0.02, NAN).kind == Kind.UNDECIDED
+    assert alike(0.009, 0.6).kind == Kind.DISAGREES
 
 
 def test_a_value_reaches_a_bound():
@@ -198,6 +209,20 @@ def test_an_interval_reaches_between_bounds(low, high, least, tolerance, kind, r
     verdict = between(0.5 * (low + high), low, high, least, 1.0, tolerance)
     assert (verdict.kind, verdict.reason) == (kind, reason)
     assert verdict.expected == 1.0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "least", "kind"),
+    [
+        (0.15, 15.0, 1.0, Kind.UNDECIDED),
+        (0.15, 15.0, -INF, Kind.UNDECIDED),
+        # On one side of the bound an interval may be as wide as it is.
+        (0.1, 0.9, -INF, Kind.AGREES),
+        (1.5, 15.0, -INF, Kind.DISAGREES),
+    ],
+)
+def test_a_wide_interval_with_a_bound_inside_decides_nothing(low, high, least, kind):
+    assert between(1.5, low, high, least, 1.0, 0.0, 0.5).kind == kind
 
 
 def test_a_column_and_an_axis_of_one_name_are_refused():

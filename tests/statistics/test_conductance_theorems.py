@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,8 @@ def own_mean(x, m, p):
 def test_a_model_that_hears_the_mean_voltage_has_a_second_slope():
     model = Model(
         summary="Neurons that hear the mean voltage.", source="test",
-        state=(State("v"), State("g", floor=0.0)), params=(Number("a", 0.5, doc="leak"),),
+        state=(State("v", range=(1.0, 3.0)), State("g", floor=0.0)),
+        params=(Number("a", 0.5, doc="leak"),),
         drift=own_mean, noise=Noise("g", lambda p: 1.0),
     )  # fmt: skip
     neuron = Neuron(model, {"a": 0.5})
@@ -158,8 +160,8 @@ def test_a_study_of_a_stranger_is_judged_like_one_of_morris_and_lecar(tmp_path):
     ("model", "fault"),
     [
         ("fitzhugh_nagumo", "couplings pull"),
-        ("hindmarsh_rose", "there are 3 variables"),
-        ("desai_zwanzig", "there are 1 variables"),
+        ("hindmarsh_rose", "state variables: 3"),
+        ("desai_zwanzig", "state variables: 1"),
     ],
 )
 def test_another_form_is_refused_before_anything_runs(model, fault):
@@ -171,6 +173,71 @@ def test_another_form_is_refused_before_anything_runs(model, fault):
     assert fault in text
     assert "g' = gamma (G(v, means) - g)" in text
     assert "\n" not in text
+
+
+def squared(x, m, p):
+    v, g = drift(x, m, p)
+    return v + 0.3 * x.open**2, g
+
+
+def bent(x, m, p):
+    v, g = drift(x, m, p)
+    return v + 0.3 * tanh(x.open), g
+
+
+def loud(x, p):
+    return x.open * sent(x, p)
+
+
+def opened(x, p):
+    return sent(x, p) + 0.1 * x.open
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"drift": squared}, "a drift or a field is not affine in open"),
+        ({"drift": bent}, "a drift or a field is not affine in open"),
+        ({"fields": (Field("loud", loud),)}, "a drift or a field is not affine in open"),
+        ({"state": (State("potential"), State("open", floor=0.0))}, "potential has no range"),
+    ],
+)
+def test_a_form_that_bends_in_the_conductance_or_has_no_range_is_refused(changes, fault):
+    assert CONDUCTANCE.fault(replace(STRANGER, **changes)) == fault
+
+
+def test_a_mean_of_the_conductance_is_refused():
+    model = replace(STRANGER, fields=(Field("loud", opened),))
+    with pytest.raises(StudyError, match="a mean of the conductance"):
+        Neuron(model, defaults(model) | {"heard": 1.0})
+
+
+def negative(x, m, p):
+    return p.a * (1.0 - x.v) + x.g * (3.0 - x.v), 2.0 * (-5.0 + 0.1 * x.v - x.g)
+
+
+@pytest.mark.parametrize(
+    ("target", "top", "fault"), [(negative, 3.0, "G > 0"), (own_mean, 2.5, "the range")]
+)
+def test_theorems_need_a_positive_conductance_and_voltages_between_the_potentials(
+    target, top, fault
+):
+    model = Model(
+        summary="Neurons out of bounds.", source="test",
+        state=(State("v", range=(1.0, top)), State("g", floor=0.0)),
+        params=(Number("a", 0.5, doc="leak"),), drift=target, noise=Noise("g", lambda p: 1.0),
+    )  # fmt: skip
+    with pytest.raises(StudyError, match=fault):
+        Neuron(model, {"a": 0.5})
+
+
+def test_copies_stay_in_order_where_the_conductance_rises_with_every_voltage():
+    assert both({})[0].increasing()
+    assert both({"amplitude": 0.0})[1].increasing()
+    assert not both({"base": 1.2, "amplitude": -1.0})[1].increasing()
+    assert both({"interaction": 0.4})[0].increasing()
+    # Own activation counts for less than it takes: .2 - .4 mean activation.
+    assert not both({"base": 1.0, "amplitude": 0.2, "joint": -0.4})[0].increasing()
 
 
 def test_coefficients_of_another_form_are_refused():

@@ -10,11 +10,12 @@ import xarray as xr
 from scipy import stats
 from tests.judging import verdict_of
 
-from neurolim.core import Kind, Row
+from neurolim.core import Kind, Row, StudyError
 from neurolim.statistics.agreement import phase_transition
 from neurolim.statistics.balance import collapse_time, first_order_constants, linear_flow
 from neurolim.statistics.contraction import arrhenius
 from neurolim.statistics.orders import double_limit, joint_limits
+from neurolim.statistics.parts.common import score_row
 from neurolim.statistics.spiking import onset, synchrony
 
 NAN = np.nan
@@ -53,15 +54,17 @@ def test_a_barrier_is_that_of_theory_within_five_per_cent(fitted, change, theory
 @pytest.mark.parametrize(
     ("excess", "kind"),
     [
-        ([0.01], Kind.AGREES),
-        ([0.03], Kind.DISAGREES),
+        # One replica of a random run has no error.
+        ([0.01], Kind.UNDECIDED),
         ([0.03, 0.05, 0.01], Kind.AGREES),
         ([0.03, 0.031, 0.029], Kind.DISAGREES),
         ([NAN, NAN, 0.01], Kind.UNDECIDED),
         ([NAN, NAN, NAN], Kind.UNDECIDED),
-        # Three standard errors are more than half of the rate: no rate at all would agree.
+        # The noise is more than half of the rate: no rate at all would agree.
         ([0.3, -0.5, 0.2], Kind.UNDECIDED),
-        ([2.3, 1.5, 1.9], Kind.DISAGREES),
+        ([1.95, 1.85, 1.9], Kind.DISAGREES),
+        # 26 standard errors, one degree of freedom: |t| is as large by chance in 2 of 100.
+        ([0.1, 0.108], Kind.AGREES),
     ],
 )
 def test_a_growth_rate_is_the_predicted_one_within_its_noise(excess, kind):
@@ -74,6 +77,13 @@ def test_a_growth_rate_is_the_predicted_one_within_its_noise(excess, kind):
     assert kinds(linear_flow, dataset, options) == [below, kind]
     (_, row) = rows(linear_flow, dataset, options)
     assert row.values["compared"] == np.isfinite(excess).sum()
+
+
+@pytest.mark.parametrize(("excess", "kind"), [(0.01, Kind.AGREES), (0.03, Kind.DISAGREES)])
+def test_a_growth_rate_without_noise_is_exact(excess, kind):
+    names = ("flow_growth", "flow_frequency", "growth_excess")
+    dataset = xr.Dataset(dict.fromkeys(names, ("gamma", [excess])), {"gamma": [1000.0]})
+    assert kinds(linear_flow, dataset, {"allowed": 0.02, "above": 100.0}) == [kind]
 
 
 def collapse(mean_slope: float, variance_slope: float) -> xr.Dataset:
@@ -99,6 +109,17 @@ def test_times_of_collapse_are_judged_by_their_slopes_in_ln_gamma():
     assert kinds(collapse_time, collapse(0.1, 0.35), options) == [Kind.DISAGREES] * 2
     assert kinds(collapse_time, exact, options | {"above": 2e3}) == [Kind.UNDECIDED] * 2
     assert rows(collapse_time, exact.isel(gamma=1), options) == ()
+
+
+def test_three_times_of_collapse_leave_a_slope_one_degree_of_freedom():
+    dataset, logs = collapse(0.02, 0.25), np.log([10.0, 1e3, 1e4, 1e5])
+    # Slope .02 +- .005: four standard errors, as many as chance makes in 16 of 100.
+    dataset["mean_collapse"] = ("gamma", 2.0 + 0.02 * logs + [0.0, 0.00665, -0.0133, 0.00665])
+    options = {"above": 100.0, "allowed": 0.0}
+    mean, _ = rows(collapse_time, dataset, options)
+    assert mean.values["largest_z"] == pytest.approx(4.0, abs=0.05)
+    assert stats.t.sf(4.0, 1) * 2.0 > 0.1
+    assert verdict_of(mean).kind == Kind.UNDECIDED
 
 
 @pytest.mark.parametrize(
@@ -210,6 +231,8 @@ def test_onsets_are_judged_by_their_intervals():
         ([-0.99, -1.0, -1.01, NAN], None, Kind.DISAGREES),
         ([-0.9, 1.0, 1.1, NAN], None, Kind.UNDECIDED),
         ([1.0, 1.0, 1.0, 1.0], None, Kind.UNDECIDED),
+        # Two replicas leave an interval of [-28, 29]: a rate of 0 would be none the worse.
+        ([0.3, 1.2, NAN, NAN], 2.0, Kind.UNDECIDED),
     ],
 )
 def test_decay_rates_are_compared_in_the_noise_of_the_replicas_that_survived(rates, theory, kind):
@@ -269,3 +292,21 @@ def test_replicas_of_a_phase_transition_that_failed_are_as_if_they_were_not_ther
     assert [[verdict_of(row).kind for row in table.verdicts] for table in tables[0]] == [
         [verdict_of(row).kind for row in table.verdicts] for table in tables[1]
     ]
+
+
+def test_a_barrier_needs_a_noise_more_than_its_fit_has_unknowns():
+    dataset, options, _ = arrhenius.exact()[0]
+    # A term that the fit does not know bends log gap, and only a fourth noise can show that.
+    dataset["gap"] = dataset["gap"] * np.exp(5.0 * dataset["noise"] ** 4)
+    assert float(arrhenius.apply(dataset, **options)["barrier_change"]) > 1e-4
+    few = dataset.isel(noise=slice(1, None))
+    assert np.isnan(float(arrhenius.apply(few, **options)["barrier"]))
+    with pytest.raises(StudyError, match="four values or more"):
+        arrhenius.check({"noise": 3}, options)
+
+
+def test_points_with_few_replicas_hide_nothing_of_those_with_many():
+    freedom = np.array([127] * 19 + [3])
+    row = score_row("mean", np.ones(20), freedom)
+    assert verdict_of(row).kind == Kind.AGREES
+    assert verdict_of(score_row("mean", np.ones(20), np.full(20, 3))).kind == Kind.UNDECIDED

@@ -180,7 +180,7 @@ def test_levels_differ_where_one_of_five_tests_says_so(z, histogram_p, kind):
     ((dataset, options, _),) = spike_comparison.exact()
     found = spike_comparison.apply(dataset, **options)
     found["comparison_z"][:] = np.array(z)
-    found["comparison_p"] = ((), histogram_p)
+    found["comparison_p"], found["comparison_unseen"] = ((), histogram_p), ((), 0.4)
     each = [*(2.0 * stats.norm.sf(np.abs(z))), histogram_p]
     found["comparison_least_p"] = ((), np.fmin.reduce(each))
     (table,) = spike_comparison.judge(found, options, {})
@@ -188,6 +188,25 @@ def test_levels_differ_where_one_of_five_tests_says_so(z, histogram_p, kind):
     assert verdict.kind == kind
     reason = {AGREES: "can not be told apart", DISAGREES: "differ", UNDECIDED: "too few spikes"}
     assert verdict.reason.startswith(reason[kind])
+
+
+def test_levels_that_could_differ_by_half_unseen_are_undecided():
+    ((dataset, options, _),) = spike_comparison.exact()
+    for name in ("small_mean", "small_histogram"):
+        dataset[name][:] = dataset[name].isel(current=0)
+    found = spike_comparison.apply(dataset, **options)
+    (table,) = spike_comparison.judge(found, options, {})
+    # Three errors of .25 hide .75 of one small oscillation.
+    assert verdicts(table)[0].reason == "a difference of 75% would not be seen"
+    dataset["small_mean_error"][:] = 0.1
+    (table,) = spike_comparison.judge(spike_comparison.apply(dataset, **options), options, {})
+    assert verdicts(table)[0].kind == AGREES
+
+
+def test_an_order_of_the_bias_that_errs_by_more_than_one_half_is_undecided():
+    fits = {"order": (0.2, 1.5, 1.5)}
+    assert reflection_bias._verdict(fits).kind == UNDECIDED
+    assert reflection_bias._verdict({"order": (1.45, 0.05, 1.5)}).kind == AGREES
 
 
 def test_a_spread_keeps_its_bound_where_there_is_a_proof():
@@ -220,8 +239,11 @@ def measured(**changes: float) -> dict[str, float]:
 
 
 def judged(values: Any, norm: str, coupling: str, expect: Any) -> tuple[str, Verdict]:
-    proven = contraction._proven(values, NAN, coupling)
-    return contraction._verdict(values, norm, coupling, proven, expect)
+    proven = contraction._proven(values, NAN, norm, coupling)
+    ratio = values["rate_over_gap"]
+    gap = ratio if np.isnan(ratio) else values["rate"] / ratio
+    asked = expect if coupling == "synchronous" else expect | {"order": None}
+    return contraction._verdict(values, norm, coupling, proven, gap, asked)
 
 
 @pytest.mark.parametrize(
@@ -249,11 +271,16 @@ def judged(values: Any, norm: str, coupling: str, expect: Any) -> tuple[str, Ver
         ({"rate_over_gap": 1.2}, "l2", True, AGREES, "above 0.3"),
         ({"proven_pathwise": -0.5}, "l2", True, NOT_JUDGED, "no bound proven"),
         ({"proven_pathwise": NAN}, "l2", True, NOT_JUDGED, "no bound proven"),
-        ({}, "l2", False, AGREES, "above 1e-32"),
-        ({"log10_theorem_2": -2667.0, "rate_low": -0.1}, "l2", False, UNDECIDED,
+        ({}, "rho", False, AGREES, "above 1e-32"),
+        ({"log10_theorem_2": -2667.0, "rate_low": -0.1}, "rho", False, UNDECIDED,
          "the interval contains 0"),
-        ({"log10_theorem_2": -0.1}, "l2", False, DISAGREES, "below 0.794328"),
-        ({"log10_theorem_2": NAN}, "l2", False, NOT_JUDGED, "no bound proven"),
+        ({"log10_theorem_2": -0.1}, "rho", False, DISAGREES, "below 0.794328"),
+        ({"log10_theorem_2": NAN}, "rho", False, NOT_JUDGED, "no bound proven"),
+        # Theorem 2 is a statement of W1.
+        ({}, "l2", False, NOT_JUDGED, "no bound proven"),
+        ({"rate_low": 0.05, "rate_high": 5.0}, "l1", True, UNDECIDED,
+         "interval wider than 0.5"),
+        ({"log10_theorem_2": -0.1}, "l1", False, DISAGREES, "slower than proven"),
     ],
 )  # fmt: skip
 def test_a_rate_lies_between_what_is_proven_and_the_gap(changes, norm, synchronous, kind, reason):
@@ -269,8 +296,8 @@ def test_a_rate_lies_between_what_is_proven_and_the_gap(changes, norm, synchrono
         ("l1", "synchronous", {"order": 1.0}, "1"),
         ("l1", "synchronous", {}, "<= 1"),
         ("l1", "mirror", {"order": 1.0}, "<= 1"),
-        ("l2", "synchronous", {}, "> 0.3"),
-        ("l2", "mirror", {}, "> 1e-32"),
+        ("l2", "synchronous", {}, ">= 0.3"),
+        ("rho", "mirror", {}, ">= 1e-32"),
         ("l2", "maximal", {}, ""),
     ],
 )
@@ -283,13 +310,55 @@ def test_a_bound_of_a_rate_is_what_is_expected(norm, coupling, expect, expectati
     ("loss", "proven"), [(NAN, 1e-5), (-6.0, 9e-6), (-5.0, NAN), (3.0, NAN), (400.0, NAN)]
 )
 def test_what_interaction_takes_is_not_proven_of_a_network(loss, proven):
-    found = contraction._proven({"log10_theorem_2": -5.0}, loss, "mirror")
+    found = contraction._proven({"log10_theorem_2": -5.0}, loss, "l1", "mirror")
     assert found == pytest.approx(proven, nan_ok=True)
 
 
 def test_without_an_expectation_a_slow_synchronous_rate_is_none_of_the_gaps():
     _, verdict = judged(measured(rate_over_gap=0.8), "l1", "synchronous", {})
     assert (verdict.kind, verdict.reason) == (AGREES, "slower than the spectral gap")
+
+
+@pytest.mark.parametrize(
+    ("bend", "kind"), [(1e-6, DISAGREES), (0.01, DISAGREES), (0.02, UNDECIDED)]
+)
+def test_a_straight_decay_faster_than_the_gap_disagrees_without_a_tolerance(bend, kind):
+    values = measured(rate_over_gap=2.0, bend=bend)
+    assert judged(values, "l1", "mirror", {})[1].kind == kind
+
+
+def separating(theorem: float) -> Verdict:
+    values = measured(rate=-0.5, rate_low=-0.52, rate_high=-0.48, log10_theorem_2=theorem)
+    return judged(values | {"rate_over_gap": -1.0}, "l1", "mirror", {})[1]
+
+
+def test_copies_that_separate_are_no_slow_ones():
+    assert (separating(-32.0).kind, separating(-32.0).reason) == (DISAGREES, "slower than proven")
+    assert separating(-2667.0).kind == DISAGREES
+    assert separating(NAN).kind == NOT_JUDGED
+
+
+def test_a_constant_distance_has_rate_zero():
+    values = measured(rate=0.0, rate_low=0.0, rate_high=0.0, rate_over_gap=0.0)
+    verdict = contraction._beside_the_gap(values, NAN, 0.5, {})
+    assert (verdict.low, verdict.high, verdict.kind) == (0.0, 0.0, AGREES)
+
+
+def test_a_rate_equals_the_gap_only_where_copies_stay_in_order():
+    dataset, options, _ = contraction.exact()[0]
+    dataset.attrs["options"] = '{"coupling": "synchronous"}'
+    dataset["reference_gap"] = ((), 1.4)
+    found = contraction.apply(dataset, **options)
+    expect = {"rate_over_gap": {"order": 1.0, "tolerance": 0.03}}
+    kinds = {}
+    for increasing in (0.0, 1.0):
+        (table,) = contraction.judge(found.assign(increasing=increasing), options, expect)
+        (l1,) = (row for row in table.rows if row.at["norm"] == "l1")
+        kinds[increasing] = (verdict_of(l1).kind, verdict_of(l1).reason)
+    assert kinds == {
+        0.0: (AGREES, "slower than the spectral gap"),
+        1.0: (DISAGREES, "slower than the spectral gap"),
+    }
 
 
 def test_the_coupling_is_an_axis_or_an_option_of_the_solver():

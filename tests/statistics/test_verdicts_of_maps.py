@@ -85,4 +85,4 @@ def test_a_gap_keeps_to_the_proven_rate(gap, error, proven, kind):
     (row,) = table.rows
     assert verdict_of(row).kind == kind
     if kind is Kind.AGREES:
-        assert verdict_of(row).expectation == "> 0.3"
+        assert verdict_of(row).expectation == ">= 0.3"

@@ -130,9 +130,9 @@ def within(
         return verdict(Kind.NOT_JUDGED, "nothing expected")
     if not math.isfinite(error):
         return verdict(Kind.UNDECIDED, "no standard error")
-    allowed = f"{tolerance:.3g}"
-    if error > 0.0:
-        allowed += f" and {errors:.3g} standard errors"
+    parts = [f"{tolerance:.3g}"] if tolerance > 0.0 or error == 0.0 else []
+    parts += [f"{errors:.3g} standard errors"] if error > 0.0 else []
+    allowed = " and ".join(parts)
     if abs(measured - expected) > tolerance + spread:
         return verdict(Kind.DISAGREES, f"off by more than {allowed}")
     if tolerance + spread > widest:
@@ -167,6 +167,8 @@ def by_scores(
         return verdict(Kind.UNDECIDED, "no probability: too few replicas")
     if p_value < CHANCE:
         return verdict(Kind.DISAGREES, f"{largest:.1f} standard errors, probability {p_value:.2g}")
+    if math.isnan(critical) or math.isnan(share):
+        return verdict(Kind.UNDECIDED, "unknown from which deviation one would have counted")
     if critical > BLIND:
         return verdict(
             Kind.UNDECIDED, f"only {critical:.3g} standard errors would count: more replicas"
@@ -192,7 +194,12 @@ def at_most(measured: float, bound: float, missing: str = "nothing measured") ->
 
 
 def exceeds(
-    measured: float, low: float, high: float, bound: float, missing: str = "nothing measured"
+    measured: float,
+    low: float,
+    high: float,
+    bound: float,
+    missing: str = "nothing measured",
+    relation: str = ">",
 ) -> Verdict:
     """Judge whether a value lies above a bound; undecided where its interval has the bound inside.
 
@@ -201,10 +208,11 @@ def exceeds(
     measured, low, high : estimate and interval; NaN where there is none
     bound : the value is to exceed it
     missing : the reason where there is no estimate
+    relation : in which the statement puts the value to the bound, > or >=
     """
 
     def verdict(kind: Kind, reason: str) -> Verdict:
-        return Verdict(kind, measured, low, high, bound, reason=reason, relation=">")
+        return Verdict(kind, measured, low, high, bound, reason=reason, relation=relation)
 
     if not math.isfinite(measured):
         return verdict(Kind.UNDECIDED, missing)
@@ -219,18 +227,22 @@ def exceeds(
     return verdict(Kind.UNDECIDED, f"the interval contains {bound:g}")
 
 
-def alike(p_value: float, missing: str = "nothing to compare") -> Verdict:
+def alike(p_value: float, unseen: float, missing: str = "nothing to compare") -> Verdict:
     """Judge whether two samples can be told apart; they agree where chance alone explains it.
 
     Parameters
     ----------
     p_value : probability of their largest deviation by chance, for all comparisons together
+    unseen : the largest difference, as a share of what is compared, that chance can hide; beyond
+        ``WIDEST`` nothing agrees
     missing : the reason where nothing is compared
     """
     if math.isnan(p_value):
         return Verdict(Kind.UNDECIDED, reason=missing)
     if p_value < CHANCE:
         return Verdict(Kind.DISAGREES, reason=f"differ, probability {p_value:.2g}")
+    if not unseen <= WIDEST:
+        return Verdict(Kind.UNDECIDED, reason=f"a difference of {unseen:.0%} would not be seen")
     return Verdict(Kind.AGREES, reason=f"can not be told apart, probability {p_value:.2g}")
 
 
@@ -250,7 +262,13 @@ def at_least(measured: float, bound: float, missing: str = "nothing measured") -
 
 
 def between(
-    measured: float, low: float, high: float, least: float, most: float, tolerance: float = 0.0
+    measured: float,
+    low: float,
+    high: float,
+    least: float,
+    most: float,
+    tolerance: float = 0.0,
+    widest: float = math.inf,
 ) -> Verdict:
     """Judge whether an interval reaches into the range between two bounds.
 
@@ -259,6 +277,7 @@ def between(
     measured, low, high : estimate and interval
     least, most : the bounds, either may be infinite; what is expected is the upper, if finite
     tolerance : what may be missing
+    widest : an interval that is wider than this decides nothing where a bound is inside
     """
     expected = most if math.isfinite(most) else least
     relation = "=" if least == most else "<=" if math.isfinite(most) else ">="
@@ -272,4 +291,6 @@ def between(
         return verdict(Kind.DISAGREES, f"above {most:g}")
     if high + tolerance < least:
         return verdict(Kind.DISAGREES, f"below {least:g}")
+    if high - low > widest and not least <= low <= high <= most:
+        return verdict(Kind.UNDECIDED, f"interval wider than {widest:g}")
     return verdict(Kind.AGREES, "within the bounds")

@@ -35,7 +35,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from neurolim.core import Column, Model, Row, Statistic, StudyError, Table, get
-from neurolim.core.verdict import Verdict, by_scores, contains
+from neurolim.core.verdict import WIDEST, Verdict, by_scores, contains
 from neurolim.statistics.parts.common import (
     AFTER,
     critical_score,
@@ -193,7 +193,9 @@ def _verdict(fits: Mapping[str, tuple[float, float, float]]) -> Verdict:
     )
     reach = _SEEN * spread
     missing = "the bias is below the noise"
-    verdict = contains(value, value - reach, value + reach, expected, missing=missing)
+    verdict = contains(
+        value, value - reach, value + reach, expected, widest=WIDEST, missing=missing
+    )
     return replace(verdict, reason=f"{name} {verdict.reason}".strip())
 
 

@@ -11,9 +11,9 @@ the longer the smaller its end: Var(t) - Var = Var(0) e^{-2 gamma A t} gives
     variance_collapse -> ln(20 Var(0) 2 gamma A / sigma^2) / (2 A),        slope 1/(2A) in ln gamma.
 
 The table fits both times against ln gamma over the levels gamma >= ``above``: the mean's slope
-has to vanish, the variance's to be 1/(2A), within ``allowed``/(2A) and three standard errors of the
-fit.  A itself relaxes with the mean, so the slope is sharp only where the variance's layer is much
-the longer one.
+has to vanish, the variance's to be 1/(2A), within ``allowed``/(2A) and the noise of the fit: its
+standard error times the two-sided quantile of Student's t, level .01 over all slopes.  A itself
+relaxes with the mean, so the slope is sharp only where the variance's layer is much the longer one.
 Crossings are interpolated between records, in logarithms.
 
 Source: Quininao & Touboul 2025, abstract (collapse in O(1/gamma)); the logarithm: docs/balance.md.
@@ -29,7 +29,7 @@ import xarray as xr
 from scipy import stats
 
 from neurolim.core import Column, Param, Row, Statistic, Table
-from neurolim.core.verdict import WIDEST, within
+from neurolim.core.verdict import CHANCE, WIDEST, within
 from neurolim.statistics.parts.balance import (
     POINT,
     at_balance,
@@ -91,10 +91,11 @@ def judge(
     rows = []
     if "gamma" in dataset["mean_collapse"].dims:
         first = float(dataset["variance_slope"].isel(site=0).mean())
-        rows.append(_slope("mean_collapse", {}, dataset, 0.0, first, options))
+        slopes = 1 + dataset.sizes["site"]
+        rows.append(_slope("mean_collapse", {}, dataset, 0.0, first, options, slopes))
         for at, point in grid_points(dataset, ["site"]):
             unit = float(point["variance_slope"].mean())
-            rows.append(_slope("variance_collapse", at, point, unit, unit, options))
+            rows.append(_slope("variance_collapse", at, point, unit, unit, options, slopes))
     return (Table("collapse_time", _COLUMNS, tuple(rows)),)
 
 
@@ -105,6 +106,7 @@ def _slope(
     expected: float,
     unit: float,
     options: Mapping[str, Any],
+    slopes: int,
 ) -> Row:
     """Return a row of the table: the slope of a time in ln gamma, with a verdict.
 
@@ -115,16 +117,18 @@ def _slope(
     expected : slope
     unit : what ``allowed`` is a share of
     options : of the statistic
+    slopes : how many are judged together
     """
     array = dataset[name]
     levels = dataset["gamma"].values.astype(float)
     times = array.mean([dim for dim in array.dims if dim != "gamma"]).values
     used = np.isfinite(times) & (levels >= options["above"])
-    slope, error = np.nan, np.nan
+    slope, error, quantile = np.nan, np.nan, np.nan
     if used.sum() >= 3:
         fit = stats.linregress(np.log(levels[used]), times[used])
         # Of equal times linregress gives no error: the line misses none of them.
         slope, error = float(fit.slope), float(np.nan_to_num(fit.stderr))
+        quantile = float(stats.t.isf(CHANCE / (2.0 * slopes), int(used.sum()) - 2))
     values = {
         "slope_in_ln_gamma": slope,
         "standard_error": error,
@@ -134,7 +138,7 @@ def _slope(
     }
     missing = "fewer than three levels"
     allowed, widest = options["allowed"] * unit, WIDEST * unit
-    verdict = within(slope, expected, allowed, error, missing=missing, widest=widest)
+    verdict = within(slope, expected, allowed, error, quantile, missing, widest)
     return Row(values, verdict, name, at)
 
 

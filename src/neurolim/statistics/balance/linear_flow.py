@@ -6,10 +6,11 @@ propagator over one record is fitted by least squares to all pairs of records in
     e(t + dt) = P e(t) + c,    eigenvalues of log(P)/dt:   growth rates and frequencies,
 
 so a complex pair needs no envelope; c takes up what the resting place misses of the next order.
-The predicted rates are of first order, too: the table judges levels gamma >= ``above``, where three
-standard errors and what is allowed are no more than half of the predicted rate.  The window
-is where |e| lies between ``low`` and ``high``: for ``approach`` from the first record below high to
-the first below low, for ``departure`` from the last record below low to the first above high.
+The predicted rates are of first order, too: the table judges levels gamma >= ``above``, where the
+noise (two-sided level .01 of Student's t over all points judged) and what is allowed are no more
+than half of the predicted rate.  The window is where |e| lies between ``low`` and ``high``: for
+``approach`` from the first record below high to the first below low, for ``departure`` from the
+last record below low to the first above high.
 
     flow_growth     = largest growth rate, per unit of the dataset's time
     flow_frequency  = its angular frequency (absolute)
@@ -26,9 +27,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy import special
 
 from neurolim.core import Column, Param, Row, Statistic, Table
-from neurolim.core.verdict import WIDEST, within
+from neurolim.core.verdict import CHANCE, WIDEST, within
 from neurolim.statistics.parts.balance import POINT, at_balance, balance_voltage, on_grid
 from neurolim.statistics.parts.common import grid_points
 
@@ -113,16 +115,17 @@ def judge(
     rates = dataset[list(_NAMES)]
     grid = [dim for dim in rates["flow_growth"].dims if dim != "replica"]
     rows = []
-    for at, point in grid_points(rates, grid):
+    points = list(grid_points(rates, grid))
+    count = sum(not _small(point, options) for _, point in points)
+    for at, point in points:
         values = np.atleast_1d(point["growth_excess"].values)
         excess = values[np.isfinite(values)]
         mean = float(excess.mean()) if excess.size else np.nan
-        # A value without replicas is exact; of replicas that failed but for one nothing is known.
-        error = 0.0 if values.size == 1 else np.nan
+        # A value without replicas is exact; of a single one of them nothing is known.
+        error, quantile = (np.nan if "replica" in rates.dims else 0.0), 0.0
         if excess.size > 1:
             error = float(excess.std(ddof=1) / excess.size**0.5)
-        # Nothing is expected of smaller gamma: the prediction is of first order.
-        small = "gamma" in point.coords and float(point["gamma"]) < options["above"]
+            quantile = -float(special.stdtrit(excess.size - 1, CHANCE / (2.0 * max(1, count))))
         cells = {
             "growth": float(point["flow_growth"].mean()),
             "frequency": float(point["flow_frequency"].mean()),
@@ -131,10 +134,15 @@ def judge(
             "compared": int(excess.size),
             "largest_z": abs(mean) / error if error > 0 else np.nan,
         }
-        expected = np.nan if small else 0.0
-        verdict = within(mean, expected, options["allowed"], error, widest=WIDEST)
+        expected = np.nan if _small(point, options) else 0.0
+        verdict = within(mean, expected, options["allowed"], error, quantile, widest=WIDEST)
         rows.append(Row(cells, verdict, "growth_excess", at))
     return (Table("linear_flow", _COLUMNS, tuple(rows)),)
+
+
+def _small(point: xr.Dataset, options: Mapping[str, Any]) -> bool:
+    """Return whether gamma is so small that nothing is expected: theory is of first order."""
+    return "gamma" in point.coords and float(point["gamma"]) < options["above"]
 
 
 def _window(values: np.ndarray, direction: str, low: float, high: float) -> np.ndarray:

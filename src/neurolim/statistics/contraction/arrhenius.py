@@ -49,6 +49,8 @@ _COLUMNS = (
 )
 #: Share of the action by which the fit may be off where the study names none.
 _SHARE = 0.05
+#: Noises without which the fit cannot be repeated on fewer.
+_FEWEST = 4
 
 
 def _path_action(neuron: Neuron, start: float, end: float) -> float:
@@ -101,12 +103,12 @@ def apply(dataset: xr.Dataset, *, of: str, model: Model) -> xr.Dataset:
     for place in np.ndindex(*fitted.shape):
         good = np.flatnonzero(np.isfinite(logs.values[place]))
         good = good[np.argsort(inverse[good])]
-        if len(good) < 3:
+        if len(good) < _FEWEST:
             continue
         # The same fit without the larger noises says how far the expansion can be trusted.
         ends = [
             np.linalg.lstsq(design[part], logs.values[place][part], rcond=None)[0][1]
-            for part in (good, good[-max(3, len(good) // 2 + 1) :])
+            for part in (good, good[-(len(good) // 2 + 1) :])
         ]
         fitted[place], change[place] = ends[0], abs(ends[1] - ends[0])
     local = np.full(logs.shape, np.nan)
@@ -177,9 +179,9 @@ def exact() -> list[Any]:
 
 
 def check(sizes: Mapping[str, int], options: Mapping[str, Any]) -> None:
-    """Refuse fewer noises than the fit has unknowns."""
-    if sizes.get("noise", 0) < 3:
-        raise StudyError("grid", "arrhenius needs an axis noise", "noise with three values or more")
+    """Refuse fewer noises than show how far the fit, of three unknowns, depends on them."""
+    if sizes.get("noise", 0) < _FEWEST:
+        raise StudyError("grid", "arrhenius needs an axis noise", "noise with four values or more")
 
 
 def needs(options: Mapping[str, Any]) -> tuple[str, ...]:

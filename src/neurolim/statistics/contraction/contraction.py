@@ -39,7 +39,7 @@ from neurolim.core import (
     Verdict,
     get,
 )
-from neurolim.core.verdict import at_least, between, exceeds
+from neurolim.core.verdict import WIDEST, at_least, between, exceeds
 from neurolim.statistics.parts.common import grid_points, labelled
 from neurolim.statistics.parts.contraction import CONDUCTANCE, rho_of_pairs
 
@@ -47,6 +47,8 @@ NORMS = ("l1", "l2", "weighted", "rho")
 _RESAMPLES = 1000
 _SHORTEST = 4
 _FEWEST_RECORDS = 2 * _SHORTEST
+#: Twice the bend from which a decay is not yet that of one mode, where no tolerance is larger.
+_STRAIGHT = 0.03
 
 _LABELS = {
     "decay": ("state", "E|x - x'|"),
@@ -60,6 +62,7 @@ _LABELS = {
     "pathwise_rate": ("1/time", "rate of the worst pair"),
     "order_defect": ("1", "E|x - x'| over |E x - E x'|, less 1"),
     "rate_over_gap": ("1", "rate over spectral gap"),
+    "spectral_gap": ("1/time", "spectral gap of the reference"),
     "norm": ("1", "norm of the difference of two copies"),
 }
 _GIVES = tuple(name for name in _LABELS if name != "norm")
@@ -181,7 +184,7 @@ def apply(
     used = l1 > floor_share * l1.isel(time=0)
     defect = (abs(l1 - apart) / l1).where(used).max("time")
     rate = xr.DataArray(table["rate"], coords, lead)
-    gap = dataset.get("reference_gap", np.nan)
+    gap = dataset.get("reference_gap", xr.DataArray(np.nan)).drop_attrs()
     count = decays.notnull().sum("replica")
     result = xr.Dataset(
         {
@@ -196,6 +199,7 @@ def apply(
             "pathwise_rate": pathwise,
             "order_defect": defect,
             "rate_over_gap": rate / gap,
+            "spectral_gap": gap,
         },
         attrs=dict(dataset.attrs),
     )
@@ -224,25 +228,36 @@ def judge(
     known = [column for column in _PROVEN if _KNOWN[column.name] in dataset]
     names = {column.name: _KNOWN.get(column.name, column.name) for column in (*_RATES, *known)}
     loss = dataset.get("log10_theorem_3_eta", xr.DataArray(np.nan))
-    used = dataset[list(names.values())].assign(loss=loss)
+    increasing = dataset.get("increasing", xr.DataArray(1.0))
+    used = dataset[list(names.values())].assign(
+        loss=loss, gap=dataset["spectral_gap"], increasing=increasing
+    )
     solver = json.loads(dataset.attrs.get("options", "{}"))
     dims = [dim for dim in dataset["rate"].dims if dim != "norm"]
     rows = []
     for at, point in grid_points(used.load(), dims):
         coupling = at.get("coupling", solver.get("coupling"))
+        expected = dict(expect.get("rate_over_gap", {}))
+        if coupling != "synchronous" or not float(point["increasing"]):
+            expected.pop("order", None)
         for norm in map(str, point["norm"].values):
             chosen = point.sel(norm=norm)
             values = {name: float(chosen[variable]) for name, variable in names.items()}
-            proven = _proven(values, float(chosen["loss"]), coupling)
+            proven = _proven(values, float(chosen["loss"]), norm, coupling)
             quantity, verdict = _verdict(
-                values, norm, coupling, proven, expect.get("rate_over_gap", {})
+                values, norm, coupling, proven, float(chosen["gap"]), expected
             )
             rows.append(Row(values, verdict, quantity, {**at, "norm": norm}))
     return (Table("contraction", (*_RATES, *known), tuple(rows)),)
 
 
 def _verdict(
-    values: Mapping[str, float], norm: str, coupling: str, proven: float, expect: Mapping[str, Any]
+    values: Mapping[str, float],
+    norm: str,
+    coupling: str,
+    proven: float,
+    gap: float,
+    expect: Mapping[str, Any],
 ) -> tuple[str, Verdict]:
     """Return whether the rate lies between what is proven and the gap, and of which quantity.
 
@@ -252,7 +267,8 @@ def _verdict(
     norm : in which the copies approach each other
     coupling : of the copies' noises
     proven : rate that a theorem proves of the coupling, NaN if none does
-    expect : what the study expects of the rate over the gap
+    gap : spectral gap, NaN where none is known
+    expect : what the study expects of the rate over the gap, an order where that is the gap's
     """
     rate = values["rate"]
     missing = "window below the floor of the estimator"
@@ -261,57 +277,63 @@ def _verdict(
             worst = at_least(values["pathwise_rate"], proven)
             if worst.kind is Kind.DISAGREES:
                 return "pathwise_rate", replace(worst, reason="a pair is slower than proven")
-        if norm == "l1" and np.isfinite(values["rate_over_gap"]):
-            return "rate_over_gap", _beside_the_gap(values, coupling == "synchronous", expect)
-    return "rate", exceeds(rate, values["rate_low"], values["rate_high"], proven, missing)
+        if norm == "l1" and np.isfinite(gap):
+            return "rate_over_gap", _beside_the_gap(values, proven, gap, expect)
+    return "rate", exceeds(rate, values["rate_low"], values["rate_high"], proven, missing, ">=")
 
 
-def _proven(values: Mapping[str, float], loss: float, coupling: str) -> float:
-    """Return the rate that a theorem proves of a coupling, in whatever norm; NaN if none does.
+def _proven(values: Mapping[str, float], loss: float, norm: str, coupling: str) -> float:
+    """Return the rate that a theorem proves of a coupling in a norm; NaN if none does.
 
-    Theorem 1 of synchronous copies, where the drift contracts.  Theorems 2 and 3 of mirrored ones,
-    whose rate may be too small for a float: then it is 0.
+    Theorem 1 of synchronous copies, of every pair and so in every norm, where the drift contracts.
+    Theorems 2 and 3 of mirrored ones in rho, which is equivalent to l1: they say nothing of l2.
+    Their rate may be too small for a float: then it is 0.
 
     Parameters
     ----------
     values : of the table's row
     loss : log10 of what interaction takes of the rate, NaN without
+    norm : in which the copies approach each other
     coupling : of the copies' noises
     """
     if coupling == "synchronous":
         proven = values.get("proven_pathwise", np.nan)
         return proven if proven > 0.0 else np.nan
     alone = values.get("log10_theorem_2", np.nan)
-    if coupling != "mirror" or loss >= alone:
+    if coupling != "mirror" or norm not in ("l1", "rho") or loss >= alone:
         return np.nan
     return float(10.0**alone - (10.0**loss if np.isfinite(loss) else 0.0))
 
 
 def _beside_the_gap(
-    values: Mapping[str, float], synchronous: bool, expect: Mapping[str, Any]
+    values: Mapping[str, float], proven: float, gap: float, expect: Mapping[str, Any]
 ) -> Verdict:
     """Return whether a rate in l1 does not beat the gap, and is the gap where that is expected.
 
     No coupling beats the gap in l1, because its mean distance is an upper bound of W1; that it
-    equals the gap is expected of synchronous copies in l1 only.  The gap bounds the rate in the
-    end: before, while the decay bends, faster modes may still decay.
+    equals the gap is expected of synchronous copies that stay in order only.  The gap bounds the
+    rate in the end: before, while the decay bends, faster modes may still decay.
     """
-    ratio, tolerance = values["rate_over_gap"], expect.get("tolerance", 0.0)
-    scale = ratio / values["rate"]
-    low, high = values["rate_low"] * scale, values["rate_high"] * scale
-    order = expect.get("order") if synchronous else None
-    least = -np.inf if order is None else float(order)
-    verdict = between(ratio, low, high, least, 1.0, tolerance)
-    if verdict.kind is Kind.DISAGREES and values["bend"] > 0.5 * tolerance:
+    tolerance, order = expect.get("tolerance", 0.0), expect.get("order")
+    low, high = values["rate_low"] / gap, values["rate_high"] / gap
+    least = float(order) if order is not None else proven / gap
+    least = least if np.isfinite(least) else -np.inf
+    verdict = between(values["rate_over_gap"], low, high, least, 1.0, tolerance, WIDEST)
+    if verdict.kind is Kind.UNDECIDED:
+        return verdict
+    if verdict.kind is Kind.DISAGREES and values["bend"] > 0.5 * max(tolerance, _STRAIGHT):
         return replace(verdict, kind=Kind.UNDECIDED, reason="the decay still bends, run longer")
     if verdict.kind is Kind.DISAGREES:
-        faster = low - tolerance > 1.0
-        reason = f"{'faster' if faster else 'slower'} than the spectral gap"
-    elif order is None:
-        reason = f"{'slower' if high + tolerance < 1.0 else 'not faster'} than the spectral gap"
-    else:
-        reason = "equals the spectral gap"
-    return replace(verdict, reason=reason)
+        faster, bound = low - tolerance > 1.0, "proven" if order is None else "the spectral gap"
+        reason = "faster than the spectral gap" if faster else f"slower than {bound}"
+        return replace(verdict, reason=reason)
+    if order is not None:
+        return replace(verdict, reason="equals the spectral gap")
+    if high < 0.0 and np.isnan(proven):
+        reason = "the copies separate, and no rate is proven"
+        return replace(verdict, kind=Kind.NOT_JUDGED, reason=reason)
+    slower = "slower" if high + tolerance < 1.0 else "not faster"
+    return replace(verdict, reason=f"{slower} than the spectral gap")
 
 
 def exact() -> list[Any]:

@@ -22,7 +22,7 @@ from neurolim.core import Column, Param, Row, Statistic, Table
 from neurolim.core.verdict import exceeds
 from neurolim.statistics.parts.common import grid_points
 
-_GIVES = ("compared_gap", "compared_gap_error", "gap_over_proven")
+_GIVES = ("compared_gap", "compared_gap_error", "proven_gap", "gap_over_proven")
 _COLUMNS = (
     Column("gap", "1/time", error="gap_error"),
     Column("gap_error", "1/time", digits=2),
@@ -32,7 +32,7 @@ _COLUMNS = (
 
 
 def apply(dataset: xr.Dataset, *, of: str) -> xr.Dataset:
-    """Return the gap, its error, and the gap over the proven rate [grid]; NaN where none is proven.
+    """Return the gap, its error, the proven rate and their ratio [grid]; NaN where none is proven.
 
     Parameters
     ----------
@@ -40,14 +40,19 @@ def apply(dataset: xr.Dataset, *, of: str) -> xr.Dataset:
     of : law (``finite_volume`` is the solver) or reference
     """
     gap, error = (dataset[name] for name in _gap(of))
-    ratio = (gap / dataset["lambda_sync"]).transpose(*gap.dims, ...).drop_attrs()
+    gap, proven = xr.broadcast(gap, dataset["lambda_sync"])
     return xr.Dataset(
         {
             "compared_gap": gap.assign_attrs(long_name="spectral gap", units="1/time"),
             "compared_gap_error": error.assign_attrs(
                 long_name="error of the spectral gap", units="1/time"
             ),
-            "gap_over_proven": ratio.assign_attrs(long_name="gap over proven rate", units="1"),
+            "proven_gap": proven.drop_attrs().assign_attrs(
+                long_name="proven rate, below which no gap is", units="1/time"
+            ),
+            "gap_over_proven": (gap / proven)
+            .drop_attrs()
+            .assign_attrs(long_name="gap over proven rate", units="1"),
         },
         attrs=dict(dataset.attrs),
     )
@@ -66,10 +71,9 @@ def judge(
     rows = []
     used = dataset[list(_GIVES)].load()
     for at, point in grid_points(used, used["gap_over_proven"].dims):
-        gap, error, ratio = (float(point[name]) for name in _GIVES)
-        proven = gap / ratio
+        gap, error, proven, ratio = (float(point[name]) for name in _GIVES)
         values = dict(zip((c.name for c in _COLUMNS), (gap, error, proven, ratio), strict=True))
-        verdict = exceeds(gap, gap - error, gap + error, proven, "no gap computed")
+        verdict = exceeds(gap, gap - error, gap + error, proven, "no gap computed", ">=")
         rows.append(Row(values, verdict, "gap", at))
     return (Table("gap_bound", _COLUMNS, tuple(rows)),)
 

@@ -21,6 +21,7 @@ from neurolim.core import Column, Model, Row, Statistic, Table, get
 from neurolim.statistics.parts.common import grid_points
 from neurolim.statistics.parts.contraction import (
     CONDUCTANCE,
+    at_each_point,
     best_weight,
     constants,
     mirror_constants,
@@ -39,6 +40,7 @@ _GIVES = {
     "log10_theorem_3_eta": ("1", "Theorem 3, what is subtracted, corrected constants"),
     "log_sobolev_printed": ("time", "Corollary 1 as printed"),
     "log_sobolev_corrected": ("state^2", "Corollary 1 as proved"),
+    "increasing": ("1", "1 where G falls in no voltage: copies in order stay so"),
 }
 
 
@@ -71,6 +73,7 @@ def apply(dataset: xr.Dataset, *, model: Model) -> xr.Dataset:
         "log_sobolev_printed": 2.0 * squared**0.5 / sync,
         "log_sobolev_corrected": 2.0 * squared * c["noise"] ** 2 / sync,
     }
+    (values["increasing"],) = at_each_point(dataset, model, lambda n: (float(n.increasing()),))
     return xr.Dataset(
         {
             name: values[name].drop_attrs().assign_attrs(units=unit, long_name=text)

@@ -124,7 +124,7 @@ def score_row(
         freedoms = np.broadcast_to(freedom, scores.shape)[compared]
         tails = 2.0 * special.stdtr(freedoms, -np.abs(values))
         p_value = np.minimum(1.0, values.size * float(tails.min()))
-        critical = critical_score(values.size, int(freedoms.min()))
+        critical = critical_score(values.size, int(freedoms.max()))
     numbers = {
         "largest_z": largest,
         "rms_z": float(np.sqrt(np.mean(values**2))),
@@ -141,7 +141,7 @@ def critical_score(compared: int, freedom: int) -> float:
     Parameters
     ----------
     compared : number of comparisons
-    freedom : the fewest degrees of freedom of one
+    freedom : the most degrees of freedom of one: what counts there would have been seen
     """
     return float(-special.stdtrit(freedom, CHANCE / (2.0 * compared)))
 

@@ -23,11 +23,15 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import erf
 
 from neurolim.core import Model, Need, StudyError
+from neurolim.core.terms import value_of
 from neurolim.numerics.structure import derivatives_of, structure_of
 from neurolim.statistics.parts.common import variables
 
 _WORDS = "a voltage driven by a conductance"
-_FORM = "v' = g_L (V_L - v) + g (V_E - v), g' = gamma (G(v, means) - g), g >= 0, noise on g"
+_FORM = (
+    "v' = g_L (V_L - v) + g (V_E - v), g' = gamma (G(v, means) - g), g >= 0, noise on g, "
+    "v in the range [V_L, V_E], means of functions of v"
+)
 _SCANNED = 1001
 _NAMES = ("leak", "range", "rate", "noise", "rest", "slope", "slope_others")
 
@@ -36,7 +40,7 @@ def _fault(model: Model) -> str:
     """Return why a model is not of the theorems' form, or ""."""
     found = structure_of(model)
     if len(model.state) != 2:
-        return f"there are {len(model.state)} variables"
+        return f"state variables: {len(model.state)}"
     v, g = model.symbols
     reasons = {place: why for place, why in found.untraceable.items() if place != "initial"}
     if reasons:
@@ -49,11 +53,15 @@ def _fault(model: Model) -> str:
         return f"a wall at 0 for {g}, none for {v}"
     if set(found.depends[0]) != {f"x.{v}", f"x.{g}"} or found.powers[0] != 1:
         return f"the drift of {v} is another"
+    if (f"x.{g}", f"x.{g}") in found.mixes or f"x.{g}" in found.fields_bend:
+        return f"a drift or a field is not affine in {g}"
     seen = {f"x.{v}", f"x.{g}", f"m.{v}", *(f"m.{sent.name}" for sent in model.fields)}
     if (f"x.{v}", f"x.{g}") not in found.products:
         return f"no product of {v} and {g}"
     if f"x.{g}" in found.bends[1] or set(found.depends[1]) - seen or found.means_bend:
         return f"the drift of {g} is another"
+    if model.state[0].range is None:
+        return f"{v} has no range"
     return ""
 
 
@@ -96,7 +104,17 @@ class Neuron:
         self.low = model.equations.drift(*origin)[0] / self.leak
         if self.low >= self.high:
             raise StudyError("model", f"V_L = {self.low:g} >= V_E = {self.high:g}", "V_L < V_E")
+        span = tuple(value_of(part, self.p) for part in model.state[0].range or ())
+        if not np.allclose(span, (self.low, self.high), rtol=1e-9, atol=0.0):
+            raise StudyError(
+                "model", f"needs {_WORDS}: the range {span}", f"[{self.low:g}, {self.high:g}]"
+            )
+        if any(self.slopes.field_x(*origin)[1::2]):
+            raise StudyError("model", f"needs {_WORDS}: a mean of the conductance", _FORM)
         self.scan = np.linspace(self.low, self.high, _SCANNED)
+        least = min(float(np.min(self.target(self.scan, m))) for m in self._corners())
+        if least <= 0.0:
+            raise StudyError("model", f"G is {least:.3g} somewhere in [V_L, V_E]", "G > 0")
 
     def drift(self, v: Any, g: Any, m: Any = None) -> Any:
         """Return (v', g') of a neuron among others at means m, of its own where none are given."""
@@ -148,25 +166,38 @@ class Neuron:
             ends[k] = sorted({float(of(self.scan).min()), float(of(self.scan).max())})
         return list(itertools.product(*ends))
 
+    def _own(self, v: Any, m: Any) -> Any:
+        """Return d_v G at (v, m)."""
+        return self.slopes.drift_x((v, 0.0 * v), m, m, self.p)[2] / self.rate
+
+    def _heard(self, k: int) -> Callable[[Any, Any], Any]:
+        """Return d_h G of the mean h in a place, a function of (v, m)."""
+        place = len(self.model.means) + k
+
+        def slope(v: Any, m: Any) -> Any:
+            return self.slopes.drift_m((v, 0.0 * v), m, m, self.p)[place] / self.rate
+
+        return slope
+
     def steepest(self) -> tuple[float, float]:
         """Return K and K1."""
-
-        def own(v: Any, m: Any) -> Any:
-            return self.slopes.drift_x((v, 0.0 * v), m, m, self.p)[2] / self.rate
-
-        def seen(k: int) -> Callable[[Any, Any], Any]:
-            place = len(self.model.means) + k
-
-            def slope(v: Any, m: Any) -> Any:
-                return self.slopes.drift_m((v, 0.0 * v), m, m, self.p)[place] / self.rate
-
-            return slope
-
         corners = self._corners()
         others = 0.0
         for k, _, slope in self._sent:
-            others += self._largest(slope, corners[:1]) * self._largest(seen(k), corners)
-        return self._largest(own, corners), others
+            others += self._largest(slope, corners[:1]) * self._largest(self._heard(k), corners)
+        return self._largest(self._own, corners), others
+
+    def increasing(self) -> bool:
+        """Return whether G does not fall in any voltage: copies in order then stay in order."""
+        corners = self._corners()
+        sent = [
+            (np.ravel(slope(self.scan, corners[0])), self._heard(k)) for k, _, slope in self._sent
+        ]
+        return all(
+            np.min(self._own(self.scan, m)) >= 0.0
+            and all(np.min(np.outer(slope, heard(self.scan, m))) >= 0.0 for slope, heard in sent)
+            for m in corners
+        )
 
     def _largest(self, f: Callable[[Any, Any], Any], corners: list[tuple[float, ...]]) -> float:
         """Return the largest |f(v, m)| over v in [V_L, V_E], to rounding where it is smooth."""

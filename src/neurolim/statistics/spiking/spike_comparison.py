@@ -5,7 +5,9 @@ r"""Whether two levels of an axis can be told apart by their spikes.
 for rate, CV, mean number N of small oscillations and P(N = 0), as measured by ``mmo``, and the
 chi-square of homogeneity of the two laws of N (bins pooled to at least 5 expected).  Four z-tests
 and one chi-square: by Bonferroni a difference at level .01 needs one p below .002.  Levels agree
-where none is: they can not be told apart, which is all that ``agreement`` means as well.
+where none is, and where a difference of one half would have been seen: ``comparison_unseen`` is
+three standard errors of a difference over the mean of both values (of N = 0, a probability, over
+one), the largest of the four.
 
 Source: textbook two-sample tests.
 """
@@ -24,10 +26,12 @@ from neurolim.core.verdict import alike
 from neurolim.statistics.parts.common import grid_points, labelled
 
 _QUANTITIES = ("spike_rate", "interval_cv", "small_mean", "small_none")
+#: Standard errors of a difference that chance can hide.
+_HIDDEN = 3.0
 
 
 def apply(dataset: xr.Dataset, *, over: str, first: int, second: int) -> xr.Dataset:
-    """Return ``comparison_z`` [grid, compared], ``comparison_p`` and ``comparison_least_p`` [grid].
+    """Return ``comparison_z`` [grid, compared]; its p-values and ``comparison_unseen`` [grid].
 
     Parameters
     ----------
@@ -46,11 +50,14 @@ def apply(dataset: xr.Dataset, *, over: str, first: int, second: int) -> xr.Data
     if not (0 <= first < size and 0 <= second < size and first != second):
         raise StudyError("second", f"levels {first} and {second} of {size}", "two that exist")
     one, two = (dataset.isel({over: place}, drop=True) for place in (first, second))
-    z = []
+    z, unseen = [], []
     for name in _QUANTITIES:
         errors = [part[f"{name}_error"] for part in (one, two)]
         difference = one[name] - two[name]
         combined = (errors[0] ** 2 + errors[1] ** 2) ** 0.5
+        size = 1.0 if name == "small_none" else 0.5 * abs(one[name] + two[name])
+        # Where both errors vanish nothing can hide.
+        unseen.append((_HIDDEN * combined / size).where(combined != 0.0, 0.0))
         z.append((difference / combined.where(combined > 0)).drop_vars("compared", errors="ignore"))
     together = xr.concat(z, xr.DataArray(list(_QUANTITIES), dims="compared", name="compared"))
     p = xr.apply_ufunc(
@@ -64,6 +71,9 @@ def apply(dataset: xr.Dataset, *, over: str, first: int, second: int) -> xr.Data
             "comparison_z": together.assign_attrs(units="1", long_name="difference / its error"),
             "comparison_p": p.assign_attrs(units="1", long_name="homogeneity of the laws of N"),
             "comparison_least_p": (p.dims, least, {"units": "1", "long_name": "smallest p"}),
+            "comparison_unseen": xr.concat(unseen, "compared", coords="minimal", compat="override")
+            .max("compared", skipna=False)
+            .assign_attrs(units="1", long_name="largest share that chance can hide"),
         }
     ).pipe(labelled, {"compared": ("1", "quantity compared")})
 
@@ -91,7 +101,7 @@ def judge(
     dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
 ) -> tuple[Table, ...]:
     """Return ``spike_comparison``: the comparisons, and whether the levels can be told apart."""
-    names = ["comparison_z", "comparison_p", "comparison_least_p"]
+    names = ["comparison_z", "comparison_p", "comparison_least_p", "comparison_unseen"]
     dims = [dim for dim in dataset["comparison_z"].dims if dim != "compared"]
     rows = []
     for at, point in grid_points(dataset[names], dims):
@@ -102,8 +112,10 @@ def judge(
             **{f"z_{name}": float(z.sel(compared=name)) for name in _QUANTITIES},
             "p_of_N": float(point["comparison_p"]),
             "p_value": p_value,
+            "unseen": float(point["comparison_unseen"]),
         }
-        rows.append(Row(values, alike(p_value, "too few spikes"), "spikes", at))
+        verdict = alike(p_value, values["unseen"], "too few spikes")
+        rows.append(Row(values, verdict, "spikes", at))
     return (Table("spike_comparison", _COLUMNS, tuple(rows)),)
 
 
@@ -111,6 +123,7 @@ _COLUMNS = (
     *(Column(f"z_{name}", "standard errors", 3) for name in _QUANTITIES),
     Column("p_of_N", digits=3),
     Column("p_value", digits=3),
+    Column("unseen", digits=2),
 )
 
 
@@ -141,6 +154,8 @@ def exact() -> list[Any]:
                 ("comparison_z", {"compared": "spike_rate"}, 0.0, 1e-12),
                 ("comparison_p", {}, exact_p, 1e-12),
                 ("comparison_least_p", {}, exact_p, 1e-12),
+                # Of N: three errors of .25 over the mean 1.25.
+                ("comparison_unseen", {}, 0.6, 1e-12),
             ],
         )
     ]
@@ -166,7 +181,12 @@ STATISTIC = Statistic(
         "small_none_error",
         "small_histogram",
     ),
-    gives=lambda options, state: ("comparison_z", "comparison_p", "comparison_least_p"),
+    gives=lambda options, state: (
+        "comparison_z",
+        "comparison_p",
+        "comparison_least_p",
+        "comparison_unseen",
+    ),
     apply=apply,
     exact=exact,
     judge=judge,

@@ -6,8 +6,8 @@ r"""How tightly the neurons of a network keep together, and how fast they come t
 Var is the network's second moment about its own mean.  With ``theory: reference`` the decay rate
 is compared with that of the reference's covariance, fitted to the same records, in standard errors
 over R replicas: two-sided tails of Student's t with R - 1 degrees of freedom, times the number of
-points (Bonferroni), below .01 are a disagreement.  Otherwise the table says whether the variance
-falls at all.
+points (Bonferroni), below .01 are a disagreement; where half of the theory's rate would be none,
+nothing agrees.  Without a theory the table says whether the variance falls at all.
 
 Source: Bossy, Fontbona & Olivero 2019 (exponential synchronisation up to the noise).
 """
@@ -22,7 +22,7 @@ import xarray as xr
 from scipy import special
 
 from neurolim.core import Column, Param, Row, Statistic, StudyError, Table
-from neurolim.core.verdict import CHANCE, contains, exceeds
+from neurolim.core.verdict import CHANCE, WIDEST, exceeds, within
 from neurolim.statistics.parts.common import AFTER, grid_points, parameter, variables, window
 
 _COLUMNS = (
@@ -108,7 +108,11 @@ def judge(
             "compared": int(values.size),
             "largest_z": abs(mean - theory) / error if error > 0.0 else np.nan,
         }
-        verdict = contains(mean, low, high, theory) if reference else exceeds(mean, low, high, 0.0)
+        if reference:
+            spread, widest = (error if error > 0.0 else np.nan), WIDEST * abs(theory)
+            verdict = within(mean, theory, 0.0, spread, quantile, widest=widest)
+        else:
+            verdict = exceeds(mean, low, high, 0.0)
         rows.append(Row(cells, verdict, "decay_rate", at))
     return (Table("synchrony", _COLUMNS, tuple(rows)),)
 
