@@ -1,6 +1,7 @@
 """Studies at test size: what the section ``tiny`` changes, what it cannot, where results lie."""
 
 import copy
+import warnings
 
 import pytest
 
@@ -71,8 +72,11 @@ def test_a_figure_goes_by_its_old_name_and_its_new_one(listed, changed):
     with pytest.raises(StudyError, match=r"figures\.agreement_scores\.wrong: unknown key"):
         parse_study(study, tiny=True)
     study["tiny"] = {"figures": {changed: {}}}
-    (figure,) = parse_study(study, tiny=True).figures
+    with warnings.catch_warnings(record=True) as notices:
+        warnings.simplefilter("default")
+        (figure,) = parse_study(study, tiny=True).figures
     assert figure.name == "agreement_scores"
+    assert len(notices) == ("agreement" in (listed, changed))
 
 
 def test_results_of_two_sizes_never_share_a_folder(mapping, tmp_path):

@@ -90,9 +90,7 @@ def _study(mapping: Any, name: str, lines: Lines, analysis: bool, tiny: bool) ->
         # At test size, too, what the study itself says is of the right types.
         spec, sources = _spec(mapping, lines.file)
         if tiny:
-            if spec.tiny is None:
-                raise StudyError("tiny", "missing: the study has no test size", "tiny: {...}")
-            mapping, section = at_test_size(mapping, spec.tiny), "tiny"
+            mapping, section = at_test_size(mapping, spec), "tiny"
             spec, sources = _spec(mapping, lines.file)
         lines = lines.renamed(_names(mapping, spec))
         study = Study(spec, name, tiny, sources, lines)

@@ -9,26 +9,29 @@ expected, model, solver and seed are the study's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neurolim import core
 from neurolim.core import StudyError, hint
-from neurolim.study.spec import Options, Tiny
+from neurolim.study.spec import Entry, Options, StudySpec
 
 
-def at_test_size(study: Mapping[str, Any], tiny: Tiny) -> dict[str, Any]:
+def at_test_size(study: Mapping[str, Any], spec: StudySpec) -> dict[str, Any]:
     """Return what a study says at test size.
 
     Parameters
     ----------
     study : keys of a study file, of the right types
-    tiny : its section ``tiny``
+    spec : the same with names of today
 
     Raises
     ------
-    StudyError : an axis, statistic or figure that the study does not have
+    StudyError : no section ``tiny``; an axis, statistic or figure that the study does not have
     """
+    tiny = spec.tiny
+    if tiny is None:
+        raise StudyError("tiny", "missing: the study has no test size", "tiny: {...}")
     result = {key: value for key, value in study.items() if key != "tiny"}
     for key in ("params", "options", "refine"):
         if key in tiny.model_fields_set:
@@ -44,7 +47,9 @@ def at_test_size(study: Mapping[str, Any], tiny: Tiny) -> dict[str, Any]:
         result["grid"] = {**study["grid"], **tiny.grid}
     for key in ("statistics", "figures"):
         if key in tiny.model_fields_set:
-            result[key] = _entries(key, study.get(key) or (), getattr(tiny, key))
+            named = getattr(spec, key)
+            kind = key.removesuffix("s")
+            result[key] = _entries(kind, study.get(key) or (), named, getattr(tiny, key))
     return result
 
 
@@ -65,21 +70,29 @@ def _reference(reference: Any, changes: Options) -> Options:
     return {**whole, "options": options}
 
 
-def _entries(key: str, entries: Any, changes: Mapping[str, Options]) -> list[Any]:
-    """Return statistics or figures with the options of some of them changed."""
-    kind, section = key.removesuffix("s"), f"tiny.{key}"
+def _entries(
+    kind: str, entries: Any, named: Sequence[Entry], changes: Mapping[str, Options]
+) -> list[Any]:
+    """Return statistics or figures with the options of some of them changed.
+
+    Parameters
+    ----------
+    kind : "statistic", "figure"
+    entries, named : as the study has them; by their names of today
+    changes : options that differ, by what the study calls them or by names of today
+    """
+    section = f"tiny.{kind}s"
     whole = [dict(entry) if isinstance(entry, Mapping) else {entry: {}} for entry in entries]
     words = [next(word for word in entry if word != "as") for entry in whole]
-    # A study may use a name of the release before, and its section the one of today.
-    labels = [
-        entry.get("as") or core.current(kind, word)
-        for entry, word in zip(whole, words, strict=True)
-    ]
-    today = {core.current(kind, label): options for label, options in changes.items()}
-    for label in today:
-        _check_known(section, label, dict.fromkeys(labels))
+    labels = [entry.alias or entry.name for entry in named]
+    own = {word: entry.name for word, entry in zip(words, named, strict=True) if not entry.alias}
+    today = {own.get(name) or core.current(kind, name): name for name in changes}
+    for label, name in today.items():
+        if label not in labels:
+            _check_known(section, name, dict.fromkeys(labels))
     for entry, word, label in zip(whole, words, labels, strict=True):
-        entry[word] = _merged(f"{section}.{label}", entry[word] or {}, today.get(label, {}))
+        changed = changes[today[label]] if label in today else {}
+        entry[word] = _merged(f"{section}.{label}", entry[word] or {}, changed)
     return whole
 
 
