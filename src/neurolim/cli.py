@@ -267,13 +267,18 @@ def verify(
         bool, typer.Option("--here", help="recompute here, not in an environment from the lock")
     ] = False,
     seed: Annotated[int | None, typer.Option(help="of the choice of chunks")] = None,
+    partly: Annotated[
+        bool, typer.Option("--partly", help="be content where tables cannot be made again here")
+    ] = False,
 ) -> None:
     """Check every byte of an archive; make tables and figures, and some chunks, again."""
     from neurolim.archive.reading import ArchiveError
     from neurolim.archive.verify import verify as check
 
     try:
-        found = check(path, recompute, trust, here, seed, lambda line: typer.echo(line, err=True))
+        found = check(
+            path, recompute, trust, here, seed, partly, lambda line: typer.echo(line, err=True)
+        )
     except ArchiveError as error:
         typer.echo(error, err=True)
         raise typer.Exit(1) from None

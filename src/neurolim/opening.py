@@ -182,11 +182,12 @@ class _Folder:
         return store.open_checked(self.layout.home / f"{part}.zip")
 
     @cached_property
-    def _record(self) -> Mapping[str, Mapping[str, Mapping[str, str]]]:
+    def _record(self) -> Mapping[str, Mapping[str, object]]:
         return read_record_of_pages(self.layout)
 
     def pages(self) -> tuple[Page, ...]:
-        made = (key.partition("/") for key, entry in self._record.items() if not entry["failed"])
+        fine = (key for key, entry in self._record.items() if not entry.get("failed", True))
+        made = (key.partition("/") for key in fine)
         return tuple(Page(kind, name) for kind, _, name in made)
 
     def content(self, page: Page, kind: str) -> bytes:
@@ -195,7 +196,9 @@ class _Folder:
             content = path.read_bytes()
         except FileNotFoundError:
             raise store.StoreError(f"{path}: missing; run the study again to make it") from None
-        if hashlib.sha256(content).hexdigest() != self._record[page.key]["files"].get(kind):
+        files = self._record.get(page.key, {}).get("files")
+        known = files.get(kind) if isinstance(files, dict) else None
+        if hashlib.sha256(content).hexdigest() != known:
             raise store.StoreError(
                 f"{path}: checksum differs from its record; run the study again to make it"
             )
@@ -262,7 +265,7 @@ def open_results(path: str | Path, study: str | None = None) -> StudyResults:
         raise StudyError("path", f"no results in {path}", "the folder of a study, or an archive")
     if study is None and len(sources) > 1:
         raise StudyError("study", f"{len(sources)} studies in {path}", sorted(sources))
-    name = study or next(iter(sources))
+    name = next(iter(sources)) if study is None else study
     if name not in sources:
         raise StudyError("study", f"no study {name} in {path}", sorted(sources))
     return StudyResults(sources[name])

@@ -410,7 +410,7 @@ def test_an_archive_holds_the_files_and_does_not_run_them_unless_trusted(archive
         ]
         assert "code/plugins/" in opened.read("README.md").decode()
     before = set(sys.modules)
-    found = verify(archived)
+    found = verify(archived, partly=True)
     assert not {n for n in set(sys.modules) - before if n.startswith(sources.PREFIX)}
     assert "was not run, so that they fit the study is not checked (--trust)" in found[1]
     with pytest.raises(ArchiveError) as caught:

@@ -447,6 +447,28 @@ def test_rules_of_verdicts_are_in_no_digest_of_a_simulation(monkeypatch):
     assert after["tables/agreement"] != before["tables/agreement"]
 
 
+FIGURE = """
+from neurolim.core import Figure
+
+FIGURE = Figure("Nothing.", (), lambda options, variables: (), lambda *_: None, lambda: None)
+"""
+
+
+def test_editing_how_figures_are_saved_makes_those_of_files_again(tmp_path, monkeypatch):
+    (tmp_path / "plain.py").write_text(FIGURE)
+    one = study(figures=[str(tmp_path / "plain.py")])
+    before = stage_digests(one)
+    parsed = provenance._parsed
+
+    def edited(module: str) -> Any:
+        digest, imported = parsed(module)
+        return (digest + "edited" if module == "neurolim.figures.parts.style" else digest), imported
+
+    monkeypatch.setattr(provenance, "_parsed", edited)
+    after = stage_digests(one)
+    assert {stage for stage in before if before[stage] != after[stage]} == {"figures/plain"}
+
+
 def test_a_dataset_that_is_current_is_not_written_again(tmp_path):
     run_study(study(), tmp_path)
     path = layout_of(study(), tmp_path).data

@@ -17,7 +17,7 @@ from neurolim import StudyError, cli, core
 from neurolim.core import Column, Kind, Row, Table, Verdict
 from neurolim.pipeline.analyse import all_pages
 from neurolim.pipeline.collect import RUNS, page_record
-from neurolim.pipeline.digests import digest_of, stage_digests
+from neurolim.pipeline.digests import digest_of, stage_digests, verdicts_digest
 from neurolim.pipeline.layout import layout_of
 from neurolim.pipeline.tables import write_table
 from neurolim.pipeline.verdicts import write_verdicts
@@ -314,6 +314,14 @@ def test_a_study_says_its_paper_and_statement_and_they_are_no_part_of_its_number
         with pytest.raises(StudyError) as refused:
             parse_study(mapping | {key: 2020})
         assert refused.value.key == key
+
+
+def test_a_statement_that_moves_out_of_the_paper_makes_the_page_again(mapping):
+    together = parse_study(mapping | {"paper": "X 2020, Theorem 1"})
+    apart = parse_study(mapping | {"paper": "X 2020", "statement": "Theorem 1"})
+    assert together.spec.cited_claim == apart.spec.cited_claim
+    assert stage_digests(together) == stage_digests(apart)
+    assert verdicts_digest(together) != verdicts_digest(apart)
 
 
 @cache

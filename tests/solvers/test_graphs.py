@@ -375,7 +375,7 @@ def test_a_drift_too_fast_for_the_step_is_refused():
         summary="Fast.", source="this test", name="fast", state=(State("v"),), params=(),
         drift=lambda x: (-50.0 * x.v,),
     )  # fmt: skip
-    with pytest.raises(StudyError, match="beyond the stability limit 2/rate = 0"):
+    with pytest.raises(StudyError, match=r"beyond the stability limit 0\.04;"):
         simulate(model, n_neurons=10, dt=0.1, t_end=1.0)
 
 
@@ -394,8 +394,7 @@ def test_weights_that_the_drift_hears_limit_the_step_where_two_neurons_become_un
     with pytest.raises(StudyError) as refusal:
         simulate(model, dt=0.0255, t_end=0.255, **graph)
     assert str(refusal.value) == (
-        "dt: 0.0255 is beyond the stability limit 2/rate = 0.025; allowed: dt < 0.025, or weaker "
-        "couplings"
+        "dt: 0.0255 is beyond the stability limit 0.025; allowed: dt < 0.025, or weaker couplings"
     )
     solver = core.get("solver", "graph")
     apart = {}
@@ -456,7 +455,7 @@ def test_no_mode_of_a_network_decays_faster_than_the_step_allows(n):
     jacobian = np.array([(flow(y + h) - flow(y - h)) / 2e-6 for h in steps]).T
     fastest = -np.linalg.eigvals(jacobian).real.min()
     assert fastest < rate < 6.0 * fastest
-    with pytest.raises(StudyError, match=f"stability limit 2/rate = {2.0 / rate:g};"):
+    with pytest.raises(StudyError, match=f"stability limit {2.0 / rate:g};"):
         simulate(model, wires="given", graph=wires, n_neurons=n, dt=2.01 / rate, t_end=2.01 / rate)
 
 
@@ -467,7 +466,7 @@ def test_no_mode_of_a_network_decays_faster_than_the_step_allows(n):
             1e308,
             "graph: wire 1: the weights |w| of node 1 add up to no finite number; allowed: ",
         ),
-        (8e307, "dt: 0.1 is beyond the stability limit 2/rate = 1.1"),
+        (8e307, "dt: 0.1 is beyond the stability limit 1.1"),
     ],
 )
 def test_weights_that_overflow_are_refused(weight, words):

@@ -53,7 +53,8 @@ def test_euler_maruyama_widens_the_law_as_theory_says():
 def test_a_step_beyond_the_stability_limit_is_refused_with_the_limit_and_the_alternative():
     params = {"eps": 0.01}
     options = {"dt": 0.025, "t_end": 5.0, "records": 10, "scheme": "euler_maruyama"}
-    with pytest.raises(StudyError, match=r"2/rate = 0\.0192308 .* or scheme: exponential"):
+    # The recovery slows the decay of differences a little, from 104 to 103.999.
+    with pytest.raises(StudyError, match=r"limit 0\.0192309 of .* or scheme: exponential"):
         solve("fitzhugh_nagumo", "particles", params, options)
     good = solve("fitzhugh_nagumo", "particles", params, options | {"scheme": "exponential"})
     assert (good["status"] == Status.OK).all()

@@ -7,7 +7,8 @@ from scipy.linalg import solve_continuous_lyapunov
 from neurolim import core
 from neurolim.bifurcation import closure
 from neurolim.bifurcation.plane import Plane, equilibria
-from neurolim.core import Status, StudyError
+from neurolim.core import GapJunctions, Model, Noise, State, Status, StudyError
+from neurolim.math import cos
 from neurolim.numerics.events import find_events
 
 
@@ -108,6 +109,27 @@ def test_refusals():
         run(CYCLE, {"dt": 0.03})
     with pytest.raises(StudyError, match="one site"):
         run({"positions": [0.0, 1.0]}, {})
+
+
+def test_a_drift_that_moves_in_time_moves_the_mean_as_in_the_limit():
+    model = Model(
+        summary="A plane that is pushed.", source="this test", name="pushed",
+        state=(State("v", start=0.5, spread=0.01), State("w")), params=(),
+        drift=lambda t, x: (x.v - x.v**3 - x.w + cos(3.0 * t), 0.2 * x.v - 0.1 * x.w),
+        coupling=GapJunctions("v", 20.0), noise=Noise("v", 1e-9),
+    )  # fmt: skip
+    given = {
+        "reduced": {"dt": 0.01, "n_neurons": 2**40},
+        "limit": {"rtol": 1e-11},
+    }
+    means = {}
+    for name, options in given.items():
+        solver = core.get("solver", name)
+        resolved = core.resolve(solver.options, {"t_end": 5.0, "records": 5} | options)
+        solver.accept(model, {}, resolved)
+        means[name] = solver.solve(model, {}, resolved, 1, range(1)).arrays["state_mean"]
+    # The push moves v by .3; the scheme is of order 4, the start and the noise count 1e-8.
+    np.testing.assert_allclose(means["reduced"], means["limit"], atol=1e-6)
 
 
 @pytest.mark.slow

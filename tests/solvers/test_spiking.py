@@ -294,7 +294,7 @@ def test_thresholds_in_the_wrong_order_and_windows_without_records_are_refused()
     dataset, options, _ = spikes.exact()[0]
     with pytest.raises(core.StudyError, match="low: 2 is not below high, 1"):
         spikes.apply(dataset, **options | {"low": 2.0})
-    with pytest.raises(core.StudyError, match="after: nothing of mean later than 99"):
+    with pytest.raises(core.StudyError, match="after: nothing of state_mean later than 99"):
         spikes.apply(dataset, **options | {"after": 99.0})
     onset = core.get("statistic", "onset")
     dataset, options, _ = onset.exact()[0]

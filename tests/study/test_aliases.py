@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from neurolim import StudyError
 from neurolim.api import run_study
 from neurolim.core import Kind
 from neurolim.pipeline.layout import layout_of
+from neurolim.pipeline.results import without_prefix
 from neurolim.pipeline.tables import read_table
 from neurolim.pipeline.verdicts import outcome_of
 from neurolim.study.read import parse_study
@@ -64,6 +66,24 @@ def test_a_statistic_listed_twice_gives_what_each_gives_alone(tmp_path):
         "voltage_mean": -0.5,
         "by_eps_voltage_mean": 1.0,
     }
+
+
+def test_results_of_others_that_begin_like_an_alias_keep_their_names():
+    every = xr.Dataset(
+        {
+            "decay_rate": (("decay_axis", "decay_level"), [[3.0, 4.0]]),
+            "rate": ("level", [1.0]),
+            "decay_time": ((), 7.0),
+            "trace": ("time", [1.0, 2.0]),
+        },
+        {"decay_axis": [5], "decay_level": [10, 20], "level": [0], "time": [0.1, 0.2]},
+    )
+    own = without_prefix(every, "decay_", ["decay_rate"], {"decay_axis"})
+    names = {"rate", "level", "decay_time", "decay_axis", "trace", "time"}
+    assert {*own.variables, *own.dims} == names
+    np.testing.assert_array_equal(own["rate"], [[3.0, 4.0]])
+    np.testing.assert_array_equal(own["level"], [10, 20])
+    np.testing.assert_array_equal(own["trace"], [1.0, 2.0])
 
 
 def test_a_statistic_in_a_file_has_an_alias_too():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.texts import yaml_of
@@ -13,6 +14,7 @@ from neurolim import StudyError, load_study
 from neurolim.study.read import parse_study
 from neurolim.study.study import Study
 
+LONG = 10**5000
 JUNK = st.one_of(
     st.none(),
     st.booleans(),
@@ -52,6 +54,29 @@ def accepted_or_refused(load):
         return
     assert isinstance(study, Study)
     assert study.n_points >= 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": LONG},
+        {"model": LONG},
+        {"reference": {"solver": LONG}},
+        {"statistics": [LONG]},
+        {"statistics": [{"concentration": {"after": LONG}}]},
+        {"params": {"a": LONG}},
+        {"grid": {"eps": LONG}},
+        {"grid": {"eps": [LONG]}},
+        {"grid": {"eps": {"inverse": [LONG]}}},
+        {"grid": {"eps": {"linspace": [1, 2, LONG]}}},
+        {LONG: 1},
+    ],
+    ids=range(11),
+)
+def test_integers_longer_than_python_writes_are_refused_in_one_line(mapping, changes):
+    with pytest.raises(StudyError) as refused:
+        parse_study(mapping | changes)
+    assert "\n" not in str(refused.value)
 
 
 @settings(

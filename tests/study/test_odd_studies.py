@@ -92,6 +92,14 @@ WRONG = {
     "double limit of one axis": (
         study(statistics=["double_limit"], figures=[]), "double_limit: axis n_neurons",
     ),
+    "more cells than any memory holds": (
+        {"model": "balanced", "solver": "finite_volume", "options": {"n_voltage": 10**300}},
+        r"options\.n_voltage: out of range: 1e",
+    ),
+    "more nodes than any memory holds": (
+        {"model": "fitzhugh_nagumo", "solver": "hopf_cole_populations",
+         "options": {"nodes": 10**300}}, r"options\.nodes: out of range: 1e",
+    ),
     "small parameter unknown": (
         study(statistics=[{"profile": {"eps": "drift"}}], figures=[]), "no numeric parameter",
     ),

@@ -152,7 +152,7 @@ def test_an_archive_carries_what_the_plug_ins_run_and_nothing_else(archived):
 
 def test_without_the_package_it_is_verified_and_recomputed_if_trusted(archived):
     before = set(sys.modules)
-    found = verify(archived)
+    found = verify(archived, partly=True)
     assert "theirs" not in {name.split(".")[0] for name in set(sys.modules) - before}
     assert "was not run" in found[1]
     with pytest.raises(ArchiveError) as caught:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neurolim import core
+from neurolim import core, provenance
 from neurolim.api import run_study
 from neurolim.core import Status, StudyError
 from neurolim.pipeline.digests import simulation_digest
@@ -130,6 +130,32 @@ def test_levels_are_further_chunks_and_depend_on_what_is_coarser(results):
     ]
     assert digests[0][0] == digests[1][0]
     assert digests[0][1] != digests[1][1]
+
+
+@pytest.mark.parametrize(
+    ("module", "again"),
+    [
+        ("neurolim.pipeline.selection", True),
+        ("neurolim.store.assemble", True),
+        ("neurolim.study.refine", True),
+        ("neurolim.statistics.spiking.regime", True),
+        ("neurolim.store.store", False),
+        ("neurolim.study.study", False),
+    ],
+)
+def test_how_points_are_selected_is_in_the_digests_of_finer_levels(monkeypatch, module, again):
+    one = study("refined", refine=REFINE, chunk_seconds=5.0)
+    coarse, *_, fine = chunks.plan(one).chunks
+    before = [simulation_digest(one, runs) for runs in (coarse, fine)]
+    parsed = provenance._parsed
+
+    def edited(name):
+        digest, imported = parsed(name)
+        return (digest + "edited" if name == module else digest), imported
+
+    monkeypatch.setattr(provenance, "_parsed", edited)
+    assert simulation_digest(one, coarse) == before[0]
+    assert (simulation_digest(one, fine) != before[1]) == again
 
 
 def test_a_level_with_nothing_to_refine_is_an_empty_chunk(tmp_path):

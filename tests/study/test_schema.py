@@ -70,6 +70,8 @@ def test_what_a_study_may_say_fits(validator, mapping, changes):
         ({"options": {"steps": 10}}, "$.options"),
         ({"grid": {"eps": []}}, "$.grid.eps"),
         ({"grid": {"eps": {"geomspace": [1, 2, 3]}}}, "$.grid.eps"),
+        ({"grid": {"eps": {"linspace": [1, 2]}}}, "$.grid.eps"),
+        ({"grid": {"eps": {"logspace": [1, 2]}}}, "$.grid.eps"),
         ({"grid": {"eps": {"values": [1], "noise": "loud"}}}, "$.grid.eps"),
         ({"replicas": 0}, "$.replicas"),
         ({"seed": "one"}, "$.seed"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import itertools
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.texts import yaml_of
 
-from neurolim import StudyError, load_study
+from neurolim import StudyError, core, load_study
 from neurolim.api import run_study
 from neurolim.study.plan import check_fit, plan
 from neurolim.study.read import parse_study
@@ -130,7 +132,22 @@ def test_bad_input_is_one_line_that_names_file_key_problem_and_allowed(
         ("title: !!binary aGk=\n", ":1: title: tag"),
         ("grid: !!set {eps}\n", ":1: grid: tag"),
         ("model: linear\n---\nmodel: linear\n", ":2: but found another document"),
-        ("%YAML 1.1\n---\ntitle: yes\n", ":3: title: tag"),
+        ("%YAML 1.1\n---\ntitle: yes\n", ":3: title: truth value yes"),
+        ("params: {a: !!str 1e-3}\n", ":1: params.a: tag"),
+        ("title: !!null foo\n", ":1: title: tag"),
+        ("seed: !foo 5\n", ":1: seed: tag !foo"),
+        ("seed: ! 5\n", ":1: seed: tag !"),
+        ("params:\n  a: !!float 5\n", ":2: params.a: tag"),
+        ("params: !!map {a: 1}\n", ":1: params: tag"),
+        ("figures: !!seq [rate_plot]\n", ":1: figures: tag"),
+        ("title: a\n!!str model: linear\n", ":2: tag"),
+        ("%TAG ! tag:yaml.org,2002:\n---\ntitle: !str a\n", ":3: title: tag"),
+        (f"title: a\nseed: 1{'0' * 5000}\n", ":2: seed: an integer of 5001 digits; allowed: at"),
+        ("title: a\nmodel: b\x01\n", r":2: character U\+0001; allowed"),
+        (f"title: a\nparams: {'[' * 2000}{']' * 2000}\n", ":2: nested more than 100 deep"),
+        (f"title: a\nparams: {'{a: ' * 2000}1{'}' * 2000}\n", ":2: nested more than 100 deep"),
+        ('title: a\nclaim: "\\uD800"\n', ":2: claim: half of a character"),
+        ('title: a\n"\\uDFFF": a\n', ":2: half of a character"),
     ],
 )
 def test_bad_yaml_is_refused_in_one_line(tmp_path, text, part):
@@ -256,6 +273,44 @@ def test_at_test_size_a_refusal_names_the_line_of_the_section(tmp_path):
         with pytest.raises(StudyError) as caught:
             load_study(file, tiny=True)
         assert str(caught.value).startswith(f"{file}:{line}: {key}: ")
+
+
+def test_a_name_that_the_study_does_not_have_is_refused_with_its_own_line(tmp_path):
+    file = tmp_path / "lines.yaml"
+    file.write_text(LINES.replace("    concentration:\n", "    profile: {}\n    concentration:\n"))
+    with pytest.raises(StudyError) as caught:
+        load_study(file, tiny=True)
+    assert str(caught.value).startswith(f"{file}:34: tiny.statistics.profile: not in the study")
+
+
+def test_plug_ins_in_files_are_refused_with_their_own_lines(tmp_path):
+    package = Path(core.__file__).parents[1]
+    folder = tmp_path / "v1.2"
+    folder.mkdir()
+    for plug_in in ("statistics/orders/concentration.py", "figures/orders/rate_plot.py"):
+        shutil.copy(package / plug_in, folder / f"my_{Path(plug_in).name}")
+    file = folder / "lines.yaml"
+    text = LINES.replace(
+        "  - concentration\n", "  - concentration\n  - ../v1.2/my_concentration.py: {foo: 1}\n"
+    )
+    file.write_text(text)
+    with pytest.raises(StudyError) as caught:
+        load_study(file)
+    assert str(caught.value).startswith(f"{file}:18: statistics.my_concentration.foo: unknown key")
+    text = LINES.replace("  - rate_plot\n", "  - rate_plot\n  - my_rate_plot.py: {foo: 1}\n")
+    file.write_text(text)
+    with pytest.raises(StudyError) as caught:
+        load_study(file)
+    assert str(caught.value).startswith(f"{file}:27: figures.my_rate_plot.foo: unknown key")
+
+
+@pytest.mark.filterwarnings("ignore::neurolim.core.registry.RenamedWarning")
+def test_a_figure_by_its_old_name_is_refused_with_its_own_line(tmp_path):
+    file = tmp_path / "lines.yaml"
+    file.write_text(LINES.replace("  - rate_plot\n", "  - rate_plot\n  - profile: {foo: 1}\n"))
+    with pytest.raises(StudyError) as caught:
+        load_study(file)
+    assert str(caught.value).startswith(f"{file}:27: figures.profile_collapse.foo: unknown key")
 
 
 def test_axes_and_points(mapping):

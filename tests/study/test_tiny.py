@@ -55,6 +55,26 @@ def test_a_statistic_with_an_alias_goes_by_it(mapping):
     assert others == list(parse_study(study).statistics[:-1])
 
 
+@pytest.mark.parametrize("listed", ["agreement", "agreement_scores"])
+@pytest.mark.parametrize("changed", ["agreement", "agreement_scores"])
+@pytest.mark.filterwarnings("ignore::neurolim.core.registry.RenamedWarning")
+def test_a_figure_goes_by_its_old_name_and_its_new_one(listed, changed):
+    study = {
+        "model": "linear",
+        "solver": "particles",
+        "reference": "moments",
+        "options": {"n_neurons": 64, "t_end": 1.0, "records": 4},
+        "statistics": ["agreement"],
+        "figures": [listed],
+        "tiny": {"figures": {changed: {"wrong": 1}}},
+    }
+    with pytest.raises(StudyError, match=r"figures\.agreement_scores\.wrong: unknown key"):
+        parse_study(study, tiny=True)
+    study["tiny"] = {"figures": {changed: {}}}
+    (figure,) = parse_study(study, tiny=True).figures
+    assert figure.name == "agreement_scores"
+
+
 def test_results_of_two_sizes_never_share_a_folder(mapping, tmp_path):
     homes = [
         layout_of(parse_study(mapping | {"tiny": TINY}, "fig", tiny=size), tmp_path).home
@@ -73,17 +93,17 @@ def test_results_of_two_sizes_never_share_a_folder(mapping, tmp_path):
         ([], "tiny: got"),
         ({"replicas": "2"}, "tiny.replicas: got '2'"),
         ({"options": {"n_neuron": 20}}, "options.n_neuron: unknown key"),
-        ({"options": {"bins": None}}, "tiny.options: 'bins' is not in the study"),
+        ({"options": {"bins": None}}, "tiny.options.bins: not in the study"),
         (
             {"grid": {"epsilon": [1.0]}},
-            "tiny.grid: 'epsilon' is not in the study (did you mean 'eps'?)",
+            "tiny.grid.epsilon: not in the study (did you mean 'eps'?)",
         ),
-        ({"grid": {"eps": None}}, "grid.eps: not an axis: 'None'"),
-        ({"statistics": {"profile": {}}}, "tiny.statistics: 'profile' is not in the study"),
+        ({"grid": {"eps": None}}, "grid.eps: not an axis: None"),
+        ({"statistics": {"profile": {}}}, "tiny.statistics.profile: not in the study"),
         ({"figures": {"rate_plots": {}}}, "not in the study (did you mean 'rate_plot'?)"),
         ({"statistics": ["concentration"]}, "tiny.statistics: got"),
         ({"refine": {"levels": 1}}, "refine.axes: missing"),
-        ({"replicas": 0}, "replicas: got '0'"),
+        ({"replicas": 0}, "replicas: got 0;"),
         ({"statistics": {"concentration": {"after": 99.0}}}, "statistics.concentration.after: no"),
     ],
 )
@@ -92,6 +112,15 @@ def test_a_section_that_does_not_fit_is_refused_in_one_line(mapping, tiny, line)
         parse_study(mapping | {"tiny": tiny}, file="s.yaml", tiny=True)
     assert str(refused.value).startswith("s.yaml: ")
     assert line in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["statistics", "figures"])
+@pytest.mark.parametrize("options", [{}, None])
+def test_an_alias_of_nothing_is_refused_at_test_size_too(mapping, key, options):
+    study = mapping | {"expect": {}, key: [{"as": options}], "tiny": {key: {}}}
+    for size in (False, True):
+        with pytest.raises(StudyError, match=f"{key}: got .*; allowed: not a list of names"):
+            parse_study(study, tiny=size)
 
 
 def test_a_study_without_the_section_has_no_test_size(mapping):
@@ -106,7 +135,7 @@ def test_a_study_without_the_section_has_no_test_size(mapping):
 def test_a_section_is_checked_at_full_size_and_the_study_at_test_size(mapping):
     with pytest.raises(StudyError, match=r"tiny\.replicas"):
         parse_study(mapping | {"tiny": {"replicas": 1.5}})
-    with pytest.raises(StudyError, match="replicas: got '0'"):
+    with pytest.raises(StudyError, match="replicas: got 0;"):
         parse_study(mapping | {"replicas": 0, "tiny": {"replicas": 1}}, tiny=True)
     twice = mapping | {"figures": ["rate_plot", "rate_plot"], "tiny": {"figures": {}}}
     with pytest.raises(StudyError, match="listed twice"):

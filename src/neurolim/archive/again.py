@@ -9,6 +9,7 @@ import subprocess
 import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -17,7 +18,6 @@ from neurolim import provenance, shipped
 from neurolim.archive import contents
 from neurolim.archive.derived import following_from, verdict_pages
 from neurolim.archive.reading import Archive, ArchiveError
-from neurolim.core import StudyError
 from neurolim.pipeline.analyse import analyse
 from neurolim.pipeline.collect import write_runs
 from neurolim.pipeline.digests import stage_digests
@@ -30,44 +30,49 @@ from neurolim.study.study import Study
 
 #: What is said where all that follows from the data came again.
 REMADE = "statistics, tables, figures, verdicts: made again from the data, byte for byte"
+#: Folders of ``code/`` that are no neurolim's.
+_BROUGHT = ("plugins", "packages")
 Say = Callable[[str], None]
 
 
-def other_code(code: Path) -> list[str]:
-    """Return the files of the archive's neurolim that are others than this one's.
+def other_code(archive: Archive) -> list[str]:
+    """Return the files of the archive's neurolim and its workflow that are others than this one's.
 
     Parameters
     ----------
-    code : the folder ``code/`` of the archive
+    archive : with ``code/``
     """
-    ours = shipped.PACKAGE
-    theirs = code / "src" / "neurolim"
-    names = {path.relative_to(ours) for path in shipped.modules()}
-    names |= {path.relative_to(theirs) for path in theirs.rglob("*") if path.is_file()}
+    ours = {name: path for name, path in contents.code_files().items() if name != contents.LOCK}
+    brought = tuple(f"code/{folder}/" for folder in _BROUGHT)
+    theirs = {
+        name for name in archive.entries if name.startswith("code/") and name != contents.LOCK
+    }
     return sorted(
-        str(name)
-        for name in names
-        if name.suffix in contents.SUFFIXES
-        if not (ours / name).is_file()
-        or not (theirs / name).is_file()
-        or (ours / name).read_bytes() != (theirs / name).read_bytes()
+        name
+        for name in ours.keys() | theirs
+        if not name.startswith(brought)
+        if name not in ours or name not in theirs or ours[name].read_bytes() != archive.text(name)
     )
 
 
-def foreign(code: Path) -> Iterator[str]:
+def other_modules(archive: Archive) -> list[str]:
+    """Return the modules of the archive's neurolim that are others than this one's."""
+    return [name for name in other_code(archive) if name.startswith("code/src/")]
+
+
+def foreign(archive: Archive) -> Iterator[str]:
     """Yield where the code or lock of an archive is not this project's."""
     advice = "give --trust to run it all the same, if you trust whoever made the archive"
-    differing = other_code(code)
+    differing = other_modules(archive)
     if differing:
-        yield (
-            f"code/src/neurolim/{differing[0]}: differs from this neurolim"
-            f"{f' (and {len(differing) - 1} more)' if len(differing) > 1 else ''}; {advice}"
-        )
-    for folder in ("plugins", "packages"):
-        for plugin in sorted((code / folder).rglob("*.py"))[:1]:
-            yield f"code/{plugin.relative_to(code)}: is no part of neurolim; {advice}"
+        more = f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""
+        yield f"{differing[0]}: differs from this neurolim{more}; {advice}"
+    for folder in _BROUGHT:
+        files = (name for name in archive.entries if name.startswith(f"code/{folder}/"))
+        for name in sorted(name for name in files if name.endswith(".py"))[:1]:
+            yield f"{name}: is no part of neurolim; {advice}"
     lock = shipped.root() / "requirements.lock"
-    if not lock.is_file() or lock.read_bytes() != (code / "requirements.lock").read_bytes():
+    if not lock.is_file() or lock.read_bytes() != archive.text(contents.LOCK):
         yield f"{contents.LOCK}: is not this project's; {advice}"
 
 
@@ -90,20 +95,20 @@ def remake(archive: Archive, studies: Sequence[Study], workspace: Path) -> Itera
     made: dict[str, bytes | Path] = {}
     for study in studies:
         layout, digests = layout_of(study, results), stage_digests(study)
-        _restore(archive, f"data/{study.name}/", layout.data, digests["collect"])
+        _restore(archive, study, workspace, layout.data, digests["collect"])
         try:
             write_runs(study, layout)
             analyse(study, results)
-        except (StudyError, store.StoreError) as error:
-            raise ArchiveError([f"{study.name}: cannot be analysed again: {error}"]) from None
-        made |= following_from(study, layout, workspace)
+            made |= following_from(study, layout, workspace)
+        except Exception as error:  # whatever somebody's numbers make of the libraries
+            raise ArchiveError([f"{study.name}: cannot be analysed again: {error!r}"]) from None
     paths = [str(workspace / "studies" / f"{study.name}.yaml") for study in studies]
     made |= verdict_pages(paths, results, studies[0].tiny)
     for name, content in made.items():
-        fresh = content if isinstance(content, bytes) else content.read_bytes()
+        fresh = contents.sha256(content) if isinstance(content, bytes) else store.sha256(content)
         if name not in archive:
             yield f"{name}: follows from the data, not in the archive"
-        elif archive.text(name) != fresh:
+        elif archive.sha256(name) != fresh:
             yield f"{name}: made again from the data, it is another"
     parts = ("statistics/", "netcdf/", "tables/", "figures/")
     for name in archive.entries:
@@ -111,15 +116,13 @@ def remake(archive: Archive, studies: Sequence[Study], workspace: Path) -> Itera
             yield f"{name}: follows from no data"
 
 
-def _restore(archive: Archive, prefix: str, path: Path, digest: str) -> None:
-    """Write a dataset of an archive as the file that it was, with a record."""
-    files = {
-        name.removeprefix(prefix): b"".join(archive.blocks(name))
-        for name in archive.entries
-        if name.startswith(prefix)
-    }
+def _restore(archive: Archive, study: Study, workspace: Path, path: Path, digest: str) -> None:
+    """Write the dataset of a study as the file that it was, with a record."""
+    prefix = f"data/{study.name}/"
+    archive.extract(workspace, (prefix,))
+    names = [name for name in archive.entries if name.startswith(prefix)]
     with store.beside(path) as temporary, temporary.open("wb") as stream:
-        write_zip(stream, files.items())
+        write_zip(stream, ((name.removeprefix(prefix), workspace / name) for name in names))
     record = {"digest": digest, "sha256": store.sha256(path)}
     store.write_note(store.record_of(path), record)
 
@@ -131,8 +134,13 @@ def otherwise_made(archive: Archive) -> str:
     return ", ".join(
         f"{name} {theirs.get(name, 'unknown')} ({version} here)"
         for name, version in provenance.software().items()
-        if theirs.get(name) != version
+        if _comparable(name, theirs.get(name)) != _comparable(name, version)
     )
+
+
+def _comparable(name: str, version: Any) -> str:
+    """Return what of a version decides bytes: of Python, all but the last number."""
+    return str(version).rpartition(".")[0] if name == "python" else str(version)
 
 
 def run_in(python: Path, workspace: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -164,7 +172,7 @@ def run_in(python: Path, workspace: Path, *words: str) -> subprocess.CompletedPr
 
 
 def verified_by(python: Path, archive: Archive, workspace: Path, trust: bool) -> str:
-    """Return what the archive's own neurolim says last when it verifies the archive.
+    """Return what the archive's own neurolim says when it makes all that follows again.
 
     Parameters
     ----------
@@ -178,9 +186,9 @@ def verified_by(python: Path, archive: Archive, workspace: Path, trust: bool) ->
     """
     more = ("--trust",) if trust else ()
     process = run_in(python, workspace, "verify", str(archive.path.resolve()), *more)
-    if process.returncode:
+    if process.returncode or REMADE not in process.stdout.splitlines():
         raise ArchiveError(process.stderr.strip().splitlines() or ["its own neurolim fails"])
-    return process.stdout.strip().splitlines()[-1]
+    return REMADE
 
 
 def simulate_again(

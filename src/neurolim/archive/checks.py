@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from neurolim.archive import contents, harmless
 from neurolim.archive.reading import Archive, ArchiveError
 from neurolim.archive.write import manifest_of
 from neurolim.core import Status, StudyError
 from neurolim.core.outside import is_file
+from neurolim.pipeline.digests import simulation_digest
 from neurolim.store import store
+from neurolim.store.assemble import skeleton
 from neurolim.study import packages
 from neurolim.study import plan as planning
 from neurolim.study.files import PLUGINS, graphs_of, place_of, words_of
-from neurolim.study.plan import dims_of, variables_of
 from neurolim.study.read import load_study, read_study
 from neurolim.study.study import Study
+
+#: Attributes by which xarray changes numbers, or takes them for others.
+_REWRITING = {"scale_factor", "add_offset", "_Unsigned", "dtype", "missing_value", "calendar"}
 
 
 def altered(archive: Archive) -> Iterator[str]:
@@ -122,6 +128,8 @@ def studies_of(
         except StudyError as error:
             problem = ": ".join(filter(None, (f"studies/{name}.yaml", error.key, error.problem)))
             raise ArchiveError([problem]) from None
+    if not (studies or closed):
+        raise ArchiveError(["studies/: no study"])
     if named != closed | {study.name: manifest_of(study) for study in studies}:
         raise ArchiveError([f"{contents.MANIFEST}: is about other studies than studies/"])
     return named, studies
@@ -157,49 +165,90 @@ def _is_pairs(value: Any) -> bool:
     )
 
 
-def unlike(archive: Archive, study: Study) -> Iterator[str]:
-    """Yield how records and data of a study differ from what the study file asks for."""
+def unlike(archive: Archive, study: Study, ours: bool) -> Iterator[str]:
+    """Yield how records and data of a study differ from what the study file asks for.
+
+    Parameters
+    ----------
+    archive, study : the archive and one of its studies
+    ours : its neurolim is this one, so that descriptions and digests have to be the same, too
+    """
     place = f"data/{study.name}"
     ranges = planning.plan(study).chunks
     records = [archive.json(f"chunks/{study.name}/{number}.json") for number in range(len(ranges))]
     for number, (runs, record) in enumerate(zip(ranges, records, strict=True)):
+        name = f"chunks/{study.name}/{number}.json"
         if record.get("runs") != [runs.start, runs.stop]:
-            yield f"chunks/{study.name}/{number}.json: other runs than the study's"
-    outputs, references = variables_of(study)
-    grid = {axis.name: axis.size for axis in study.axes}
-    lead = grid | ({"replica": study.replicas} if study.solver.stochastic else {})
-    lengths = lead | {name: len(coord.values) for name, coord in dims_of(study).items()}
+            yield f"{name}: other runs than the study's"
+        elif ours and record.get("digest") != simulation_digest(study, runs):
+            yield f"{name}: made from another study or other code"
+    wanted = skeleton(study)
     # Sizes first: what is opened is no larger than the study says.
-    wrong = [
-        f"{name}: shape is not what the study gives"
-        for name, array in archive.arrays(place)
-        if array.shape != [lengths.get(dim) for dim in array.dimension_names]
-    ]
+    wrong = []
+    for name, array in archive.arrays(place):
+        if array.shape != [wanted.sizes.get(dim) for dim in array.dimension_names]:
+            wrong.append(f"{name}: shape is not what the study gives")
+        elif changed := sorted(_REWRITING & array.attributes.keys()):
+            wrong.append(f"{name}: numbers would be changed as they are read ({changed[0]})")
     if wrong:
         yield from wrong
         return
-    wanted = {var.name: (lead, var) for var in outputs}
-    wanted |= {f"reference_{var.name}": (grid, var) for var in references}
     try:
-        with archive.dataset("data", study.name) as dataset:
-            for name, (first, var) in wanted.items():
-                dims = (*first, *var.dims)
-                if name not in dataset.variables:
-                    yield f"{place}/{name}: missing"
-                elif dataset[name].dims != dims or dataset[name].dtype != np.dtype(var.dtype):
-                    yield f"{place}/{name}: dimensions or type are not what the study gives"
-                elif dataset[name].attrs.get("units") != var.unit:
-                    yield f"{place}/{name}: unit is not {var.unit!r}"
-            if "status" not in dataset or dataset["status"].dims != tuple(lead):
+        with archive.dataset("data", study.name) as encoded:
+            dataset = store.with_texts(encoded)
+            yield from _other_variables(place, dataset, wanted, ours)
+            if "status" not in dataset or dataset["status"].dims != wanted["status"].dims:
                 yield f"{place}/status: missing or of another shape"
                 return
             status = dataset["status"].values
     except Exception as error:  # whatever somebody's file makes of the libraries that read it
         yield f"{place}: not readable ({type(error).__name__}: {str(error)[:100]})"
         return
+    yield from _miscounted(place, status, records)
+
+
+def _other_variables(
+    place: str, dataset: xr.Dataset, wanted: xr.Dataset, ours: bool
+) -> Iterator[str]:
+    """Yield how variables, coordinates and descriptions differ from what the study gives."""
+    for label, expected in wanted.variables.items():
+        name = str(label)
+        if name not in dataset.variables:
+            yield f"{place}/{name}: missing"
+            continue
+        variable = dataset[name].variable
+        is_text = expected.dtype.kind in "UO"
+        if variable.dims != expected.dims or not (is_text or variable.dtype == expected.dtype):
+            yield f"{place}/{name}: dimensions or type are not what the study gives"
+        elif variable.attrs.get("units") != expected.attrs.get("units"):
+            yield f"{place}/{name}: unit is not {expected.attrs.get('units')!r}"
+        elif name in wanted.coords and not np.array_equal(variable.values, expected.values):
+            yield f"{place}/{name}: other values than the study's"
+        elif ours and _plain(variable.attrs) != _plain(expected.attrs):
+            yield f"{place}/{name}: its description is another"
+    if not ours:
+        return
+    for name in sorted(map(str, set(dataset.variables) - set(wanted.variables))):
+        yield f"{place}/{name}: the study gives no such variable"
+    made_by = {"Conventions", "neurolim", "code"}
+    said = {key: value for key, value in dataset.attrs.items() if key not in made_by}
+    if _plain(said) != _plain(wanted.attrs):
+        yield f"{place}/zarr.json: says something else than the study"
+
+
+def _plain(attrs: Mapping[Any, Any]) -> str:
+    """Return attributes as text, whatever library they went through."""
+    return json.dumps(dict(attrs), sort_keys=True, default=lambda value: np.asarray(value).tolist())
+
+
+def _miscounted(
+    place: str, status: np.ndarray, records: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Yield whether the number of failed runs is another than the records say."""
     failed = int(np.count_nonzero((status != Status.OK) & (status != Status.SKIPPED)))
-    if [failed] != [sum(record.get("failed", 0) for record in records)]:
-        yield f"{place}/status: {failed} failed runs, the records say otherwise"
+    said = [record.get("failed", 0) for record in records]
+    if not all(type(count) is int for count in said) or failed != sum(said):
+        yield f"{place}/status: {failed} of {status.size} runs failed, the records say otherwise"
 
 
 def unlike_records(archive: Archive, name: str, plan: Mapping[str, Any]) -> Iterator[str]:
@@ -223,7 +272,6 @@ def _uncounted(
     except Exception as error:  # whatever somebody's file makes of the libraries that read it
         yield f"data/{name}: not readable ({type(error).__name__}: {str(error)[:100]})"
         return
-    failed = int(np.count_nonzero((status != Status.OK) & (status != Status.SKIPPED)))
-    if status.size != runs or failed != sum(record.get("failed", 0) for record in records):
-        words = f"{failed} of {status.size} runs failed"
-        yield f"data/{name}/status: {words}, the records say otherwise"
+    if status.size != runs:
+        yield f"data/{name}/status: {status.size} runs, the records say otherwise"
+    yield from _miscounted(f"data/{name}", status, records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ import xarray as xr
 from zarr.storage import ZipStore
 
 from neurolim.archive import harmless
+from neurolim.store import store
 from neurolim.store.zipped import ZipError, entries_of, read_entry
 
 #: A text of an archive that is longer is no text of ours.
@@ -67,6 +69,13 @@ class Archive:
         ZipError : altered, or longer
         """
         return read_entry(self.path, self.entries[name], most)
+
+    def sha256(self, name: str) -> str:
+        """Return the SHA-256 of a file."""
+        digest = hashlib.sha256()
+        for block in self.blocks(name):
+            digest.update(block)
+        return digest.hexdigest()
 
     def text(self, name: str) -> bytes:
         """Return the content of a file that is not too long to be a text.
@@ -125,7 +134,7 @@ class Archive:
                 zipped, group=f"{part}/{study}", consolidated=False, chunks=None, zarr_format=3
             )
         dataset.set_close(zipped.close)
-        return dataset
+        return store.in_order(dataset)
 
     def arrays(self, group: str) -> Iterator[tuple[str, harmless.Array]]:
         """Yield (name, description) of the arrays of a group."""

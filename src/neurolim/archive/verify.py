@@ -26,6 +26,7 @@ def verify(
     trust: bool = False,
     here: bool = False,
     seed: int | None = None,
+    partly: bool = False,
     say: Say = lambda line: None,
 ) -> list[str]:
     """Check an archive; return what is in good order, a line each.
@@ -41,6 +42,7 @@ def verify(
         run files that its studies name as models, solvers, statistics and figures
     here : recompute in this environment instead of a new one made from the archive's lock
     seed : of the choice of chunks
+    partly : be content where what follows from the data cannot be made again here
     say : called with a line of text before something that takes long
 
     Raises
@@ -71,17 +73,20 @@ def verify(
                 f"{name}: data of {named[name]['runs']} runs fit their records; the code that "
                 "the study brings was not run, so that they fit the study is not checked (--trust)"
             )
+        ours = not again.other_modules(archive)
         for study in studies:
-            _raise(checks.unlike(archive, study))
+            _raise(checks.unlike(archive, study, ours))
             chunks = len(planning.plan(study).chunks)
             lines.append(
                 f"{study.name}: data of {study.n_runs} runs in {chunks} chunks fit the study"
             )
-        hindrance = _hindrance(archive, workspace, closed=len(studies) < len(named))
+        for name in again.other_code(archive)[:1] if ours else ():
+            lines.append(f"{name}: other than this neurolim's; read it before you install code/")
+        hindrance = _hindrance(archive, ours, closed=len(studies) < len(named))
         if not hindrance:
             lines.append(_remade(archive, studies, workspace, say))
         if recompute:
-            _raise([] if trust else again.foreign(workspace / "code"))
+            _raise([] if trust else again.foreign(archive))
             python = Path(sys.executable) if here else again.environment(workspace, say)
             lines += again.simulate_again(archive, studies, workspace, python, recompute, seed, say)
             if hindrance and not here:
@@ -89,7 +94,9 @@ def verify(
                 lines.append(again.verified_by(python, archive, workspace, trust))
                 hindrance = ""
         if hindrance:
-            lines.append(f"statistics, tables, figures, verdicts: not made again, for {hindrance}")
+            line = f"statistics, tables, figures, verdicts: not made again, for {hindrance}"
+            _raise([] if partly else [f"{line}; --partly is content with the rest"])
+            lines.append(f"{line}; pages and pictures may run programs: do not open them")
     return lines
 
 
@@ -99,11 +106,11 @@ def _raise(problems: Iterable[str]) -> None:
         raise ArchiveError(lines)
 
 
-def _hindrance(archive: Archive, workspace: Path, closed: bool) -> str:
+def _hindrance(archive: Archive, ours: bool, closed: bool) -> str:
     """Return why what follows from the data cannot be made again in this process, or ""."""
     if closed:
         return "a study brings code that was not run (--trust)"
-    if again.other_code(workspace / "code"):
+    if not ours:
         return "the archive's neurolim is another (--recompute with --trust runs it)"
     others = again.otherwise_made(archive)
     return f"they were made by {others} (--recompute makes the environment)" if others else ""

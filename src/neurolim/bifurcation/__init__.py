@@ -2,8 +2,8 @@
 
 A ``Plane`` is v' = f(v) + I - w, w' = b v - a w + c with a polynomial f: its equilibria and their
 bifurcations have closed forms, its stable cycles are found by a return map.  A ``Flow`` is the
-limit equation of any model on one site; ``from_hopf`` and ``from_trajectory`` find a cycle of it,
-``along`` continues it in the current, past folds, and ``multipliers`` says whether it attracts.
+equation of the mean of any model on one site; ``from_hopf`` and ``from_trajectory`` find a cycle of
+it, ``along`` continues it in the current, past folds, and ``multipliers`` says whether it attracts.
 """
 
 from neurolim.bifurcation.collocation import ContinuationError, Cycle

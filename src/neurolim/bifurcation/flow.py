@@ -1,10 +1,11 @@
-r"""The limit equation of a network on one site, by the functions of its model.
+r"""The equation of the mean of a network on one site at zero width, by the functions of its model.
 
-Every neuron sits at the mean, so gap junctions pull nowhere and x obeys
+Every neuron sits at the mean, so gap junctions pull nowhere and, away from walls, x obeys
 
     x' = drift(x, m, c, p) + I e_1,        m = (x, field(x)),    c = weight m,
 
-where I, added to the drift of the first variable, is the parameter of branches.
+where I, added to the drift of the first variable, is the parameter of branches.  It is the limit
+equation where gap junctions hold the neurons together.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from neurolim.numerics.structure import derivatives_of, structure_of
 
 
 class Flow:
-    """The limit equation and its exact linearisation, for trajectories and cycles.
+    """The equation of the mean at zero width and its exact linearisation.
 
     Parameters
     ----------
-    model : a network on gap junctions whose drift and fields have derivatives
+    model : a network without synapses whose drift and fields have derivatives
     p : the numbers of its site
     weight : of the site to itself
 
@@ -40,8 +41,8 @@ class Flow:
         faults += sorted(model.features & {TIME, DELAY})
         faults += ["synapses"] if any(structure.pulled) else []
         if faults:
-            problem = f"no autonomous limit equation is known: {faults[0]}"
-            raise StudyError("model", problem, "gap junctions, a drift of x and means of now")
+            problem = f"no autonomous equation of the mean is known: {faults[0]}"
+            raise StudyError("model", problem, "a drift of x and of means of now, gap junctions")
         self.model, self.p, self.weight = model, p, weight
         self._slopes = derivatives_of(model)
 

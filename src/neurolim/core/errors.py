@@ -64,11 +64,15 @@ class StudyError(ValueError):
 
 def show(value: Any) -> str:
     """Return a value in words short enough for a line."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:
+        # Python writes no integer of more than 4300 digits.
+        return f"{type(value).__name__} with too many digits to show"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def hint(name: Any, known: Any) -> str:
     """Return " (did you mean ...?)" if a known name is close to the given one, else nothing."""
-    close = difflib.get_close_matches(str(name), list(known), n=1)
+    close = difflib.get_close_matches(name, list(known), n=1) if isinstance(name, str) else ()
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -11,6 +11,11 @@ from neurolim.study import plan as planning
 from neurolim.study.study import Study
 
 _COLLECT = "neurolim.pipeline.collect"
+_SELECTION = "neurolim.pipeline.selection"
+#: What it learns from these is in the digests of study and chunks: points, levels, numbers.
+_READING = frozenset(("neurolim.store.store", "neurolim.study.plan", "neurolim.study.study"))
+#: How every figure is saved, that of a plug-in in a file, too.
+_SAVE = "neurolim.figures.parts.style"
 #: What solvers import with `core` and no number of a simulation depends on.
 _JUDGING = frozenset(f"neurolim.core.{name}" for name in ("statistic", "table", "verdict"))
 
@@ -35,7 +40,7 @@ def simulation_digest(study: Study, runs: range) -> str:
             {"name": judging.name, "options": judging.given},
         ]
         parts.append(provenance.code_digest(judging.module))
-        parts.append(provenance.code_digest("neurolim.study.refine"))
+        parts.append(provenance.code_digest(_SELECTION, without=_JUDGING | _READING))
     return digest_of(*parts)
 
 
@@ -64,7 +69,9 @@ def collected_digest(study: Study) -> str:
 def verdicts_digest(study: Study) -> str:
     """Return the digest of what the page of verdicts says of a study beside its results."""
     modules = (f"neurolim.pipeline.{name}" for name in ("verdicts", "verdicts_page", "tables"))
-    return digest_of(_words(study), study.spec.no_verdict, provenance.code_digest(*modules))
+    spec = study.spec
+    subject = [spec.paper, spec.statement, spec.claim, spec.no_verdict]
+    return digest_of(_words(study), subject, provenance.code_digest(*modules))
 
 
 def stage_digests(study: Study) -> dict[str, str]:
@@ -92,6 +99,6 @@ def stage_digests(study: Study) -> dict[str, str]:
         digests[f"figures/{choice.name}"] = digest_of(
             choice.given,
             study.expectations(),
-            provenance.code_digest("neurolim.pipeline.results", choice.module),
+            provenance.code_digest("neurolim.pipeline.results", _SAVE, choice.module),
         )
     return digests

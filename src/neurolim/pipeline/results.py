@@ -5,6 +5,7 @@ What is written here enters the digests of all of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import xarray as xr
 
 from neurolim.core import Status, StudyError, Table
 from neurolim.study.choice import Choice
+from neurolim.study.plan import dims_of
 from neurolim.study.study import Study
 
 
@@ -61,20 +63,33 @@ def tables_of(study: Study, statistic: Choice, statistics: xr.Dataset) -> dict[s
         for name, expectation in study.expectations().items()
         if name.startswith(prefix)
     }
-    own = without_prefix(statistics, prefix)
+    gives = [name for name in study.results_of(statistic) if name in statistics]
+    axes = {name for axis in study.axes for name in (axis.name, *axis.components)}
+    own = without_prefix(statistics, prefix, gives, axes | set(dims_of(study)))
     judged = statistic.plugin.judge(own, statistic.options, expect)
     return {prefix + table.name: _prefixed(table, prefix) for table in judged}
 
 
-def without_prefix(statistics: xr.Dataset, prefix: str) -> xr.Dataset:
+def without_prefix(
+    statistics: xr.Dataset, prefix: str, gives: Sequence[str], coords: Set[str]
+) -> xr.Dataset:
     """Return a dataset in which the results of an alias have the names that their statistic gives.
 
     Results of other statistics that have these names are left out.
+
+    Parameters
+    ----------
+    statistics : what all statistics of a study give
+    prefix : what stands before the names of the alias's results
+    gives : the alias's results; their dimensions and coordinates are renamed with them
+    coords : of the simulations, which no alias renamed
     """
     if not prefix:
         return statistics
-    names = map(str, (*statistics.variables, *statistics.dims))
-    own = {name: name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+    results = statistics[list(gives)]
+    names = map(str, (*results.variables, *results.dims))
+    given = {name for name in names if name.startswith(prefix)} - coords
+    own = {name: name.removeprefix(prefix) for name in sorted(given)}
     others = statistics.drop_dims([dim for dim in own.values() if dim in statistics.dims])
     return others.drop_vars([name for name in own.values() if name in others]).rename(own)
 

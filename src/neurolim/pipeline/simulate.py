@@ -12,10 +12,11 @@ import numpy as np
 from neurolim import provenance
 from neurolim.core import Status
 from neurolim.pipeline.digests import simulation_code, simulation_digest
+from neurolim.pipeline.selection import selected_points
 from neurolim.store import store
-from neurolim.store.assemble import assemble, chunk_dataset
+from neurolim.store.assemble import chunk_dataset
 from neurolim.study import plan as planning
-from neurolim.study.refine import filled_with, wanted
+from neurolim.study.refine import filled_with
 from neurolim.study.study import Study
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def simulate(
     digest, code = simulation_digest(study, runs), simulation_code(study)
     output = Path(output)
     began = time.time()
-    chosen = _chosen(study, runs, output.parent)
+    chosen = selected_points(study, runs, output.parent)
     references, tasks = _tasks_of(study, runs, chosen)
     solved = (
         run_tasks([*references, *balance(tasks, engine.workers)], engine, progress) if tasks else []
@@ -141,38 +142,6 @@ def _no_rows(study: Study) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]
         }
         both.append(rows | ({"status": np.empty(0, np.int8)} if rows else {}))
     return both[0], both[1]
-
-
-def _chosen(study: Study, runs: range, home: Path) -> np.ndarray:
-    """Return which points are simulated: all, unless a map is refined by what is there already.
-
-    Raises
-    ------
-    store.StoreError : a chunk of a coarser level is missing or altered
-    """
-    everything = np.ones(study.n_points, dtype=bool)
-    before = planning.earlier(study, runs)
-    if study.refine is None or not before:
-        return everything
-    files = [home / f"{k}.zip" for k in before]
-    for file in files:
-        store.check(file)
-    so_far = assemble(study, files, {})
-    names = study.refine.axes
-    status = so_far["status"]
-    known = (status != int(Status.SKIPPED)).any([d for d in status.dims if d not in names])
-    judging = study.statistics[0]
-    classes = judging.plugin.apply(so_far, **study.statistic_arguments(judging))[study.refine.by]
-    picked = wanted(
-        classes.transpose(*names, ...).values,
-        known.transpose(*names).values,
-        planning.level_of(study, runs),
-        study.refine.levels,
-    )
-    axes = [axis.name for axis in study.axes]
-    indices = np.unravel_index(np.arange(study.n_points), study.shape)
-    chosen: np.ndarray = picked[tuple(indices[axes.index(name)] for name in names)]
-    return chosen
 
 
 def _failures(status: np.ndarray) -> np.ndarray:

@@ -74,6 +74,17 @@ def labelled(
     )
 
 
+def skeleton(study: Study) -> xr.Dataset:
+    """Return the dataset of a study with zeros in the place of numbers; they take no memory."""
+    sizes = {name: len(coord.values) for name, coord in dims_of(study).items()}
+
+    def zeros(name: str, var: Var, lead: tuple[int, ...]) -> np.ndarray:
+        shape = (*lead, *(sizes[dim] for dim in var.dims))
+        return np.broadcast_to(np.zeros((), var.dtype), shape)
+
+    return _labelled(study, zeros, {})
+
+
 def _labelled(
     study: Study, array: Callable[[str, Var, tuple[int, ...]], Any], attrs: Mapping[str, Any]
 ) -> xr.Dataset:

@@ -189,6 +189,20 @@ def with_texts(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.assign_coords(coordinates).assign(others)
 
 
+def in_order(dataset: xr.Dataset) -> xr.Dataset:
+    """Return a dataset whose variables are in the order of their names.
+
+    A zip gives them in an order that differs from process to process.
+    """
+    ordered = xr.Dataset(
+        {name: dataset[name].variable for name in sorted(map(str, dataset.data_vars))},
+        {name: dataset[name].variable for name in sorted(map(str, dataset.coords))},
+        dataset.attrs,
+    )
+    ordered.set_close(dataset.close)
+    return ordered
+
+
 def open_dataset(path: str | Path) -> xr.Dataset:
     """Return a dataset backed by its file; numbers are read when they are used.
 
@@ -204,7 +218,7 @@ def open_dataset(path: str | Path) -> xr.Dataset:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", category=RuntimeWarning)
             dataset = xr.open_zarr(zipped, consolidated=False, chunks=None, zarr_format=3)
-        found = with_texts(dataset)
+        found = in_order(with_texts(dataset))
         found.set_close(zipped.close)
         return found
 

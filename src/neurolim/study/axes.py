@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from neurolim.core import Param, StudyError
+from neurolim.core.errors import show
 
 MAX_POINTS = 10_000_000
 _FORMS = ("values", "inverse", "linspace", "logspace", "zip")
@@ -62,7 +63,7 @@ def parse_axis(name: str, spec: Any, known: Mapping[str, Param]) -> Axis:
         spec = dict(spec)
         noise = spec.pop("noise", "independent")
         if noise not in ("independent", "common"):
-            raise StudyError(f"{key}.noise", f"unknown word {noise!r}", "independent, common")
+            raise StudyError(f"{key}.noise", f"unknown word {show(noise)}", "independent, common")
         common = noise == "common"
         if len(spec) == 1 and "zip" in spec:
             return Axis(name, _zipped(name, spec["zip"], known), common)
@@ -89,7 +90,7 @@ def _zipped(name: str, spec: Any, known: Mapping[str, Param]) -> dict[str, tuple
 
 
 def _refuse_duplicates(key: str, values: Sequence[Any]) -> None:
-    duplicates = [str(value) for value, count in Counter(values).items() if count > 1]
+    duplicates = [show(value) for value, count in Counter(values).items() if count > 1]
     if duplicates:
         raise StudyError(key, f"duplicate values: {', '.join(duplicates[:5])}", "distinct values")
 
@@ -110,10 +111,10 @@ def _values(
     elif isinstance(spec, Mapping) and len(spec) == 1 and next(iter(spec)) in _FORMS[:4]:
         form, body = next(iter(spec.items()))
         if not isinstance(body, (list, tuple)):
-            raise StudyError(f"{key}.{form}", f"not a list: {body!r}", "a list")
+            raise StudyError(f"{key}.{form}", f"not a list: {show(body)}", "a list")
         values = body if form == "values" else _formula(f"{key}.{form}", form, body)
     else:
-        raise StudyError(key, f"not an axis: {str(spec)[:60]!r}", _ALLOWED)
+        raise StudyError(key, f"not an axis: {show(spec)}", _ALLOWED)
     if len(values) == 0:
         raise StudyError(key, "empty axis", "at least one value")
     if len(values) > MAX_POINTS:
@@ -132,10 +133,10 @@ def _values(
 def _formula(key: str, form: str, body: Sequence[Any]) -> list[float]:
     for value in body:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise StudyError(key, f"wrong type: got {str(value)[:60]!r}", "numbers")
+            raise StudyError(key, f"wrong type: got {show(value)}", "numbers")
         # Integers of any size are YAML; beyond the floats they are as good as infinite.
         if abs(value) > sys.float_info.max or value != value:
-            raise StudyError(key, f"not finite: {str(value)[:60]}", "finite numbers")
+            raise StudyError(key, f"not finite: {show(value)}", "finite numbers")
     if form == "inverse":
         if any(value == 0 for value in body):
             raise StudyError(key, "division by zero", "non-zero numbers")
@@ -144,7 +145,7 @@ def _formula(key: str, form: str, body: Sequence[Any]) -> list[float]:
         raise StudyError(key, f"{len(body)} entries", "[first, last, how many]")
     low, high, count = body
     if not isinstance(count, int) or not 1 <= count <= MAX_POINTS:
-        raise StudyError(key, f"how many: {count}", f"an integer from 1 to {MAX_POINTS}")
+        raise StudyError(key, f"how many: {show(count)}", f"an integer from 1 to {MAX_POINTS}")
     if form == "linspace":
         return [float(value) for value in np.linspace(low, high, count)]
     if low <= 0 or high <= 0:

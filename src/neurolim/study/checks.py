@@ -49,25 +49,15 @@ def _check_refine(study: Study) -> None:
     if len(set(study.refine.axes)) < len(study.refine.axes):
         raise StudyError("refine.axes", "an axis is named twice", "distinct axes")
     known = [statistic.label for statistic in study.statistics]
-    if study.refine.by not in known or study.refine.by not in _gives(study, study.refine.by):
+    classes = [each.label for each in study.statistics if each.label in study.results_of(each)]
+    if study.refine.by not in classes:
         raise StudyError(
             "refine.by",
             f"{study.refine.by!r} is not a statistic of this study that gives a class",
-            [name for name in known if name in _gives(study, name)] or "regime",
+            classes or "regime",
         )
     if study.refine.by != known[0]:
         raise StudyError("refine.by", f"{study.refine.by!r} is not the first statistic", known)
-
-
-def _gives(study: Study, label: str) -> set[str]:
-    """Return what a statistic of the study gives."""
-    statistic = study.statistic(label)
-    given = statistic.plugin.gives(statistic.options, _variables(study))
-    return {statistic.prefix + name for name in given}
-
-
-def _variables(study: Study) -> tuple[str, ...]:
-    return tuple(var.name for var in study.model.state)
 
 
 def _check_names(study: Study) -> None:
@@ -189,7 +179,7 @@ def _check_needs(study: Study, choice: Choice, there: set[str], counts: set[str]
     needed = (
         plugin.needs(options)
         if choice.kind == "statistic"
-        else plugin.needs(options, _variables(study))
+        else plugin.needs(options, tuple(var.name for var in study.model.state))
     )
     missing = [name for name in needed if name not in there]
     if missing:
@@ -223,7 +213,7 @@ def _check_results(study: Study, choice: Choice, there: set[str]) -> set[str]:
             problem = f"needs {need.words} of the model: {fault}"
             raise StudyError(choice.key, problem, need.allowed)
     try:
-        gives = _gives(study, choice.label)
+        gives = set(study.results_of(choice))
         choice.plugin.check(_sizes(study), choice.options)
     except StudyError as error:
         raise error.within(choice.key) from None

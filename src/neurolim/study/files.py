@@ -130,7 +130,8 @@ def with_sources(
             name = core.current(kind, word)
             _check_no_file(kind, key, name, study)
             labels[kind, _known(word)] = name
-            plain.add(f"{kind} {name}")
+            if isinstance(name, str):
+                plain.add(f"{kind} {name}")
             continue
         label = source.label if isinstance(source, Source) else source.name or kind
         labels[kind, _known(word)] = label

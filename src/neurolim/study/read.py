@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from neurolim.core import StudyError, hint
+from neurolim.core.errors import show
 from neurolim.study.checks import check
-from neurolim.study.files import with_sources
+from neurolim.study.files import with_sources, words_of
 from neurolim.study.spec import Expectation, Refine, StudySpec, Tiny, TinyReference
 from neurolim.study.study import Study
 from neurolim.study.tiny import at_test_size
@@ -93,6 +94,7 @@ def _study(mapping: Any, name: str, lines: Lines, analysis: bool, tiny: bool) ->
                 raise StudyError("tiny", "missing: the study has no test size", "tiny: {...}")
             mapping, section = at_test_size(mapping, spec.tiny), "tiny"
             spec, sources = _spec(mapping, lines.file)
+        lines = lines.renamed(_names(mapping, spec))
         study = Study(spec, name, tiny, sources, lines)
         check(study, analysis)
     except StudyError as error:
@@ -106,12 +108,25 @@ def _spec(mapping: Any, file: str) -> tuple[StudySpec, dict[str, Any]]:
         raise StudyError("", "not a mapping of keys", _KEYS)
     for key in mapping:
         if key not in _KEYS:
-            raise StudyError(str(key), f"unknown key{hint(key, _KEYS)}", _KEYS)
+            word = key if isinstance(key, str) else show(key)
+            raise StudyError(word, f"unknown key{hint(key, _KEYS)}", _KEYS)
     named, sources = with_sources(mapping, file)
     try:
         return StudySpec(**named), sources
     except ValidationError as error:
         raise _refusal(error) from None
+
+
+def _names(mapping: Mapping[str, Any], spec: StudySpec) -> dict[str, str]:
+    """Return where refusals say that a statistic or figure is, by where the file has it."""
+    entries = {"statistics": iter(spec.statistics), "figures": iter(spec.figures)}
+    names = {}
+    for _, key, word in words_of(mapping):
+        if key in entries:
+            name = next(entries[key]).name
+            for section in (key, f"tiny.{key}"):
+                names[f"{section}.{word}"] = f"{section}.{name}"
+    return {old: new for old, new in names.items() if old != new}
 
 
 def _refusal(error: ValidationError) -> StudyError:
@@ -125,5 +140,4 @@ def _refusal(error: ValidationError) -> StudyError:
         outer = place[: 2 if place[:2] in _PARTS else 1]
         return StudyError(key, "unknown key", list(_PARTS[outer].model_fields))
     message = first["msg"].removeprefix("Value error, ")
-    shown = str(first.get("input"))
-    return StudyError(key, f"got {shown[:60]!r}", message)
+    return StudyError(key, f"got {show(first.get('input'))}", message)

@@ -89,11 +89,12 @@ def _axis() -> Schema:
     """Return what an axis of the grid may be."""
     values = {"type": "array", "minItems": 1}
     numbers = values | {"items": _NUMBER}
+    three = numbers | {"minItems": 3, "maxItems": 3}
     forms = {
         "values": values | {"description": "the values"},
         "inverse": numbers | {"description": "1/x of each"},
-        "linspace": numbers | {"description": "first, last, how many", "maxItems": 3},
-        "logspace": numbers | {"description": "first, last (values), how many", "maxItems": 3},
+        "linspace": three | {"description": "first, last, how many"},
+        "logspace": three | {"description": "first, last (values), how many"},
     }
     several = {"type": "object", "minProperties": 2, "description": "parameters that move together"}
     several["additionalProperties"] = _either(values, _mapping(forms))

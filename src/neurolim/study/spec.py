@@ -145,6 +145,6 @@ def _entry(item: Any) -> Entry:
         raise ValueError("as: a name of a-z, 0-9 and _ that begins with a letter")
     if len(parts) == 1:
         ((name, options),) = parts.items()
-        if isinstance(name, str) and isinstance(options or {}, Mapping):
+        if name != "as" and isinstance(name, str) and isinstance(options or {}, Mapping):
             return Entry(name=name, options=dict(options or {}), alias=alias)
     raise ValueError(_ENTRIES)

@@ -117,6 +117,12 @@ class Study:
         calls = statistic.plugin.model_needs is not None
         return statistic.options | ({"model": self.model} if calls else {})
 
+    def results_of(self, statistic: Choice) -> list[str]:
+        """Return the names of the variables that a statistic gives in this study."""
+        variables = tuple(var.name for var in self.model.state)
+        given = statistic.plugin.gives(statistic.options, variables)
+        return [statistic.prefix + name for name in given]
+
     @property
     def model(self) -> Model:
         """Return the model."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from neurolim import core
 from neurolim.core import StudyError, hint
 from neurolim.study.spec import Options, Tiny
 
@@ -43,7 +44,7 @@ def at_test_size(study: Mapping[str, Any], tiny: Tiny) -> dict[str, Any]:
         result["grid"] = {**study["grid"], **tiny.grid}
     for key in ("statistics", "figures"):
         if key in tiny.model_fields_set:
-            result[key] = _entries(f"tiny.{key}", study.get(key) or (), getattr(tiny, key))
+            result[key] = _entries(key, study.get(key) or (), getattr(tiny, key))
     return result
 
 
@@ -66,13 +67,19 @@ def _reference(reference: Any, changes: Options) -> Options:
 
 def _entries(key: str, entries: Any, changes: Mapping[str, Options]) -> list[Any]:
     """Return statistics or figures with the options of some of them changed."""
+    kind, section = key.removesuffix("s"), f"tiny.{key}"
     whole = [dict(entry) if isinstance(entry, Mapping) else {entry: {}} for entry in entries]
-    labels = [entry.get("as") or next(iter(entry)) for entry in whole]
-    for label in changes:
-        _check_known(key, label, dict.fromkeys(labels))
-    for entry, label in zip(whole, labels, strict=True):
-        name = next(name for name in entry if name != "as")
-        entry[name] = _merged(f"{key}.{label}", entry[name] or {}, changes.get(label, {}))
+    words = [next(word for word in entry if word != "as") for entry in whole]
+    # A study may use a name of the release before, and its section the one of today.
+    labels = [
+        entry.get("as") or core.current(kind, word)
+        for entry, word in zip(whole, words, strict=True)
+    ]
+    today = {core.current(kind, label): options for label, options in changes.items()}
+    for label in today:
+        _check_known(section, label, dict.fromkeys(labels))
+    for entry, word, label in zip(whole, words, labels, strict=True):
+        entry[word] = _merged(f"{section}.{label}", entry[word] or {}, today.get(label, {}))
     return whole
 
 
@@ -80,6 +87,5 @@ def _check_known(key: str, name: str, known: Mapping[Any, Any]) -> None:
     """Refuse to change what the study does not have."""
     if name not in known:
         names = [word for word in known if isinstance(word, str)]
-        raise StudyError(
-            key, f"{name!r} is not in the study{hint(name, names)}", names or "nothing"
-        )
+        problem = f"not in the study{hint(name, names)}"
+        raise StudyError(f"{key}.{name}", problem, names or "nothing")

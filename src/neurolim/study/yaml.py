@@ -3,27 +3,33 @@
 A plain word is a number where it is decimal (``1e-3``, ``.5``, ``-2``; ``010`` is ten), a truth
 value (``true``, ``false``; ``yes`` is a word), nothing (``null``), or text.  What else YAML takes
 for a number (``1_000``, ``0o7``, ``0x1f``), keys that are no words or appear twice, anchors, merge
-keys, tags and tabs are refused: a study says what it says where it is read.
+keys, tags and tabs are refused: a study says what it says where it is read.  So are integers of
+more than a thousand digits, halves of characters, and what is nested a hundred deep.
 """
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from neurolim.core import StudyError
 
 _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MOST_DIGITS = 1000
+_DEEPEST = 100
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|nan)", re.IGNORECASE)
 
 
@@ -42,9 +48,26 @@ class Lines:
 
     def of(self, *keys: str) -> int:
         """Return the line of one of these places, or of what is least around one; 0 for none."""
-        around = [(up, outer) for key in keys for up, outer in enumerate(_outer(key))]
-        known = [(up, outer) for up, outer in around if outer in self.numbers]
-        return self.numbers[min(known, key=lambda pair: pair[0])[1]] if known else 0
+        around = [
+            (len(key) - len(place), line)
+            for key in map(_below, keys)
+            for place, line in ((_below(place), line) for place, line in self.numbers.items())
+            if f"{key}.".startswith(f"{place}.")
+        ]
+        return min(around, key=lambda pair: pair[0])[1] if around else 0
+
+    def renamed(self, names: Mapping[str, str]) -> Lines:
+        """Return these lines by other names of places.
+
+        Parameters
+        ----------
+        names : {place in the file: place as refusals name it}; what is in a place moves with it
+        """
+        numbers = dict(self.numbers)
+        for old, new in names.items():
+            within = [at for at in self.numbers if at == old or at.startswith(f"{old}.")]
+            numbers |= {new + at[len(old) :]: self.numbers[at] for at in within}
+        return Lines(self.file, numbers)
 
     def placed(self, error: StudyError, section: str = "") -> StudyError:
         """Return a refusal with file and line.
@@ -58,11 +81,9 @@ class Lines:
         return error.within(file=self.file, line=self.of(*keys))
 
 
-def _outer(key: str) -> Iterator[str]:
-    """Yield a key and all that lead to it, the whole document last."""
-    parts = key.split(".")
-    yield from (".".join(parts[:stop]) for stop in range(len(parts), 0, -1))
-    yield ""
+def _below(place: str) -> str:
+    """Return a place with a dot before each of its parts; nothing for the whole document."""
+    return f".{place}" if place else ""
 
 
 @dataclass(frozen=True)
@@ -105,22 +126,52 @@ def parse_yaml(text: str, file: str = "") -> Document:
     StudyError : not YAML as it is described above, with the line
     """
     try:
-        with warnings.catch_warnings():
-            # Of anchors, which are refused anyway.
-            warnings.simplefilter("ignore")
-            node = YAML(typ="safe", pure=True).compose(text)
-        numbers: dict[str, int] = {}
-        content = None if node is None else _content(node, "", numbers)
+        return _parsed(text, file)
+    except StudyError as error:
+        raise error.within(file=file) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = str(error.problem or error.context)
         raise StudyError("", problem, "valid YAML", file, mark.line + 1 if mark else 0) from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        if isinstance(error, StudyError):
-            raise error.within(file=file) from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        problem = f"character U+{ord(text[error.position]):04X}"
+        raise StudyError("", problem, "characters that can be seen", file, line) from None
+    except (YAMLError, ValueError) as error:
         problem = f"not YAML: {type(error).__name__} {str(error)[:100]}"
         raise StudyError("", problem, "valid YAML", file) from None
+
+
+def _parsed(text: str, file: str) -> Document:
+    """Return what a YAML text says, or raise what is wrong with it."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _Composer
+    with warnings.catch_warnings():
+        # Of anchors, which are refused anyway.
+        warnings.simplefilter("ignore")
+        node = yaml.compose(text)
+    numbers: dict[str, int] = {}
+    content = None if node is None else _content(node, "", numbers)
     return Document(content, Lines(file, numbers))
+
+
+class _Composer(Composer):
+    """Marks nodes with a tag as such, for ruamel forgets whether a tag is written or its own."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Return the next node, its ``comment`` its tag.
+
+        Raises
+        ------
+        ComposerError : nested too deeply
+        """
+        event = self.parser.peek_event()
+        if self.depth >= _DEEPEST:
+            problem = f"nested more than {_DEEPEST} deep"
+            raise ComposerError(None, None, problem, event.start_mark)
+        node = super().compose_node(parent, index)
+        node.comment = getattr(event, "ctag", None)
+        return node
 
 
 def _content(node: Node, key: str, numbers: dict[str, int]) -> Any:
@@ -129,12 +180,12 @@ def _content(node: Node, key: str, numbers: dict[str, int]) -> Any:
     numbers.setdefault(key, line)
     if node.anchor is not None:
         raise StudyError(key, f"anchor &{node.anchor}", "the value itself", line=line)
+    if node.comment is not None:
+        raise StudyError(key, f"tag {node.comment}", "the value without a tag", line=line)
     if isinstance(node, ScalarNode):
         return _scalar(node, key, line)
-    if isinstance(node, SequenceNode) and node.tag == f"{_TAG}seq":
+    if isinstance(node, SequenceNode):
         return [_entry(entry, key, numbers) for entry in node.value]
-    if not isinstance(node, MappingNode) or node.tag != f"{_TAG}map":
-        raise StudyError(key, f"tag {node.tag}", "a mapping or list without a tag", line=line)
     content: dict[str, Any] = {}
     for name_node, value in node.value:
         at = name_node.start_mark.line + 1
@@ -172,17 +223,27 @@ def _scalar(node: ScalarNode, key: str, line: int) -> Any:
     kind, text = str(node.tag).removeprefix(_TAG), str(node.value)
     if kind == "null":
         return None
-    if kind == "bool" and text.lower() in ("true", "false"):
-        return text.lower() == "true"
+    if kind == "bool":
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise StudyError(key, f"truth value {text}", "true, false, or a word in quotes", line=line)
     # YAML would have .5e3 a word.
     if kind in ("int", "float") or (node.style is None and _DECIMAL.fullmatch(text)):
-        if _INTEGER.fullmatch(text):
-            return int(text)
-        if _DECIMAL.fullmatch(text):
-            return float(text)
-        if _NOT_FINITE.fullmatch(text):
-            return float(text.replace(".", ""))
-        raise StudyError(key, f"number {text}", "decimal digits, as 1000 or 1e-3", line=line)
-    if kind in ("str", "timestamp", "value", "merge"):
-        return text
-    raise StudyError(key, f"tag {node.tag}", "a word or number without a tag", line=line)
+        return _number(text, key, line)
+    if _SURROGATE.search(text):
+        raise StudyError(key, f"half of a character in {text!r}", "whole characters", line=line)
+    return text
+
+
+def _number(text: str, key: str, line: int) -> float:
+    """Return a number."""
+    if _INTEGER.fullmatch(text):
+        if len(text) > _MOST_DIGITS:
+            problem = f"an integer of {len(text)} digits"
+            raise StudyError(key, problem, f"at most {_MOST_DIGITS}", line=line)
+        return int(text)
+    if _DECIMAL.fullmatch(text):
+        return float(text)
+    if _NOT_FINITE.fullmatch(text):
+        return float(text.replace(".", ""))
+    raise StudyError(key, f"number {text[:60]}", "decimal digits, as 1000 or 1e-3", line=line)

@@ -7,11 +7,11 @@ from typing import Any
 
 from neurolim import core
 from neurolim.core import Model, Param, Solver, StudyError
-from neurolim.solvers.parts.rates import rate_of_modes
+from neurolim.solvers.parts.rates import modes_at_start
 
 #: Neurons, records, nodes, ... of a tiny run, where an option allows so few.
 FEW = 5
-#: Steps of a tiny run, in units of the time of the model's largest rate; in units of time where
+#: Steps of a tiny run, in units of the time of the model's fastest decay; in units of time where
 #: there is no rate.
 _STEP = 0.1
 #: What widths and noises are opened to.
@@ -82,7 +82,7 @@ def _options(solver: Solver, model: Model, params: Numbers, size: str) -> Number
     if size != "default":
         whole = (option for option in solver.options if option.kind == "integer")
         options |= {option.name: _size(option, size) for option in whole}
-    rate = rate_of_modes(model, params)
+    rate = -float(modes_at_start(model, params, FEW).real.min())
     step = min(options.get("dt", _STEP), _STEP / rate if rate > 0.0 else _STEP)
     if "dt" in options:
         options["dt"] = step

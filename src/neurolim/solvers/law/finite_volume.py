@@ -42,10 +42,26 @@ from neurolim.solvers.parts.times import TIME_OPTIONS, record_times, state_coord
 #: Grids of the extrapolation, in units of the coarsest.
 REFINEMENTS = (1.0, 1.5, 2.0)
 _FIXED_POINT_STEPS = 200
+#: Along one axis; a factorisation of so many squared fills the largest machines.
+_MOST_CELLS = 4096
 
 OPTIONS = (
-    Param("n_voltage", 64, doc="voltage cells of the coarsest grid", kind="integer", low=8),
-    Param("n_conductance", 64, doc="conductance cells of the coarsest grid", kind="integer", low=8),
+    Param(
+        "n_voltage",
+        64,
+        doc="voltage cells of the coarsest grid",
+        kind="integer",
+        low=8,
+        high=_MOST_CELLS,
+    ),
+    Param(
+        "n_conductance",
+        64,
+        doc="conductance cells of the coarsest grid",
+        kind="integer",
+        low=8,
+        high=_MOST_CELLS,
+    ),
     Param(
         "reach",
         6.0,

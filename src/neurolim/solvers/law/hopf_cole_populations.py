@@ -38,7 +38,14 @@ OPTIONS = (
     *TIME_OPTIONS,
     Param("window", 1.0, doc="half width of the window in y", positive=True),
     Param("window_nodes", 81, doc="nodes of the window", kind="integer", low=11, high=2001),
-    Param("nodes", 601, doc="nodes at which the density is given", kind="integer", low=11),
+    Param(
+        "nodes",
+        601,
+        doc="nodes at which the density is given",
+        kind="integer",
+        low=11,
+        high=100_000,
+    ),
     Param("rtol", 1e-8, doc="relative tolerance of the integrator", low=1e-12, high=1e-2),
 )
 _PLACES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)

@@ -108,8 +108,8 @@ def _steps(options: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _plane(model: Model, params: Mapping[str, Any]) -> Planar | None:
-    """Return the planar system of a network, None where it is of another form."""
-    if any(need.fault(model) for need in PLANE):
+    """Return the planar system of a network, None where it is of another form or moves in time."""
+    if TIME in model.features or any(need.fault(model) for need in PLANE):
         return None
     try:
         return plane_of(model, params)

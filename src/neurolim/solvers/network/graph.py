@@ -13,8 +13,9 @@ with replacement, with ``binomial`` over a number of neurons drawn from Binomial
 
 Steps: ``kernels/graph.py``, weak order 2 for additive noise, otherwise 1.  The means of the
 populations act on each other at rates of the size of l = pull + gap: longer steps than 1/l (at the
-start) could settle on false cycles and are refused.  Drifts are explicit, with what they hear along
-the wires: steps of 2/rate and more are refused, rate being that of `parts.graphs.fastest_rate`.
+start) could settle on false cycles and are refused.  Drifts are explicit, with what is heard along
+the wires: steps are refused from `parts.rates.longest_step` on, and along wires from 2/rate on with
+rate that of `parts.rates.rate_bound`.
 
 Unlike ``particles`` it records currents: what excites and inhibits the neurons, what is left of it,
 and where each neuron's own balance lies; they are those of the first variable with synapses.
@@ -52,7 +53,12 @@ from neurolim.numerics.columns import aligned
 from neurolim.numerics.random import BLOCK
 from neurolim.solvers.parts.compiled import COMPILED
 from neurolim.solvers.parts.graphs import KINDS, check_graph, lay_wires, most_heard
-from neurolim.solvers.parts.rates import rate_bound, rate_of_modes
+from neurolim.solvers.parts.rates import (
+    longest_step,
+    modes_at_start,
+    of_second_order,
+    rate_bound,
+)
 from neurolim.solvers.parts.steps import (
     check_lags,
     check_traced,
@@ -210,14 +216,17 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     # Products of large weights may overflow, which is a large rate.
     with np.errstate(over="ignore", invalid="ignore"):
         relaxing = largest_rate(model, params, gain=gain, inward=inward)
-        fastest = max(rate_bound(model, params, gain, inward), rate_of_modes(model, params))
+        modes = modes_at_start(model, params, n)
+        limit = longest_step(modes, of_second_order, options["t_end"])
+        rate = 0.0 if options["wires"] == "all" else rate_bound(model, params, gain, inward)
     if options["dt"] * relaxing > _LONGEST:
-        limit = f"the relaxation time 1/(pull + gap) = {1.0 / relaxing:g}"
-        problem = f"{options['dt']:g} is longer than {limit}"
+        relaxation = f"the relaxation time 1/(pull + gap) = {1.0 / relaxing:g}"
+        problem = f"{options['dt']:g} is longer than {relaxation}"
         raise StudyError("dt", problem, f"dt <= {_LONGEST / relaxing:g}")
-    if options["dt"] * fastest >= 2.0:
-        problem = f"{options['dt']:g} is beyond the stability limit 2/rate = {2.0 / fastest:g}"
-        raise StudyError("dt", problem, f"dt < {2.0 / fastest:g}, or weaker couplings")
+    limit = min(limit, 2.0 / rate if rate > 0.0 else limit)
+    if options["dt"] >= limit:
+        problem = f"{options['dt']:g} is beyond the stability limit {limit:g}"
+        raise StudyError("dt", problem, f"dt < {limit:g}, or weaker couplings")
     check_lags(model, sites, options["dt"], least=1.0, each=n)
     check_traced(model, "euler_maruyama")
     if options["wires"] != "all":

@@ -30,7 +30,7 @@ from neurolim.kernels.mean_slopes import LONGEST_TOGETHER, PART
 from neurolim.kernels.records import ORDERS, Records
 from neurolim.numerics.structure import structure_of
 from neurolim.solvers.parts.compiled import COMPILED
-from neurolim.solvers.parts.rates import joint_rate_at_rest, rate_of_modes
+from neurolim.solvers.parts.rates import joint_rate_at_rest, longest_euler_step
 from neurolim.solvers.parts.steps import (
     Engine,
     check_lags,
@@ -217,8 +217,8 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
 
     Raises
     ------
-    StudyError : dt does not divide the recording interval; an Euler-Maruyama step of 2/rate, at
-        which a mode of rate `rates.rate_of_modes` is no longer damped; an exponential step
+    StudyError : dt does not divide the recording interval; an Euler-Maruyama step of
+        `rates.longest_euler_step`, at which a mode is no longer damped; an exponential step
         thousands of times longer than sites take to move each other; a trace or refinement that
         does not fit the steps
     """
@@ -247,13 +247,12 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
                 f"dt <= {LONGEST_TOGETHER / rate:.3g}",
             )
         return
-    rate = rate_of_modes(model, params)
-    if options["dt"] * rate >= 2.0:
+    limit = longest_euler_step(model, params, options["n_neurons"], options["t_end"])
+    if options["dt"] >= limit:
         raise StudyError(
             "dt",
-            f"{options['dt']:g} is beyond the stability limit 2/rate = {2.0 / rate:g} of "
-            f"euler_maruyama",
-            f"dt < {2.0 / rate:g}, or scheme: exponential",
+            f"{options['dt']:g} is beyond the stability limit {limit:g} of euler_maruyama",
+            f"dt < {limit:g}, or scheme: exponential",
         )
 
 

@@ -55,9 +55,9 @@ def apply(dataset: xr.Dataset, *, over: str, first: int, second: int) -> xr.Data
         errors = [part[f"{name}_error"] for part in (one, two)]
         difference = one[name] - two[name]
         combined = (errors[0] ** 2 + errors[1] ** 2) ** 0.5
-        size = 1.0 if name == "small_none" else 0.5 * abs(one[name] + two[name])
+        scale = 1.0 if name == "small_none" else 0.5 * abs(one[name] + two[name])
         # Where both errors vanish nothing can hide.
-        unseen.append((_HIDDEN * combined / size).where(combined != 0.0, 0.0))
+        unseen.append((_HIDDEN * combined / scale).where(combined != 0.0, 0.0))
         z.append((difference / combined.where(combined > 0)).drop_vars("compared", errors="ignore"))
     together = xr.concat(z, xr.DataArray(list(_QUANTITIES), dims="compared", name="compared"))
     p = xr.apply_ufunc(
