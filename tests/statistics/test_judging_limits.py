@@ -11,11 +11,12 @@ from scipy import stats
 from tests.judging import verdict_of
 
 from neurolim.core import Kind, Row, StudyError
+from neurolim.numerics.regression import OrderFit
 from neurolim.statistics.agreement import phase_transition
 from neurolim.statistics.balance import collapse_time, first_order_constants, linear_flow
 from neurolim.statistics.contraction import arrhenius
 from neurolim.statistics.orders import double_limit, joint_limits
-from neurolim.statistics.parts.common import score_row
+from neurolim.statistics.parts.common import judge_order, score_row
 from neurolim.statistics.spiking import onset, synchrony
 
 NAN = np.nan
@@ -310,3 +311,24 @@ def test_points_with_few_replicas_hide_nothing_of_those_with_many():
     row = score_row("mean", np.ones(20), freedom)
     assert verdict_of(row).kind == Kind.AGREES
     assert verdict_of(score_row("mean", np.ones(20), np.full(20, 3))).kind == Kind.UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kind"),
+    [
+        # n Var falls with eps like eps^.015: bounded, though not of order 0.
+        (0.008, 0.022, Kind.AGREES),
+        (-0.01, 0.01, Kind.AGREES),
+        (-0.03, -0.01, Kind.DISAGREES),
+        (-0.4, 0.3, Kind.UNDECIDED),
+        (NAN, NAN, Kind.UNDECIDED),
+    ],
+)
+def test_a_bound_that_is_uniform_is_a_one_sided_statement(low, high, kind):
+    fit = OrderFit(0.5 * (low + high), low, high, 1.0)
+    verdict = judge_order(fit, {"order": 0.0, "relation": ">=", "tolerance": 0.0})
+    assert verdict.kind == kind
+    if kind is Kind.DISAGREES:
+        assert verdict.expectation == ">= 0"
+    if low > 0.0:
+        assert judge_order(fit, {"order": 0.0}).kind == Kind.DISAGREES

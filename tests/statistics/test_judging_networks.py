@@ -18,6 +18,7 @@ from neurolim.statistics.agreement import (
     reflection_bias,
 )
 from neurolim.statistics.contraction import contraction, proven_bounds
+from neurolim.statistics.contraction.proven_bounds import proven_rate
 from neurolim.statistics.laws import stationary_spread
 from neurolim.statistics.spiking import spike_comparison
 
@@ -239,7 +240,7 @@ def measured(**changes: float) -> dict[str, float]:
 
 
 def judged(values: Any, norm: str, coupling: str, expect: Any) -> tuple[str, Verdict]:
-    proven = contraction._proven(values, NAN, norm, coupling)
+    proven = proven_rate(values, NAN, norm, coupling)
     ratio = values["rate_over_gap"]
     gap = ratio if np.isnan(ratio) else values["rate"] / ratio
     asked = expect if coupling == "synchronous" else expect | {"order": None}
@@ -310,7 +311,7 @@ def test_a_bound_of_a_rate_is_what_is_expected(norm, coupling, expect, expectati
     ("loss", "proven"), [(NAN, 1e-5), (-6.0, 9e-6), (-5.0, NAN), (3.0, NAN), (400.0, NAN)]
 )
 def test_what_interaction_takes_is_not_proven_of_a_network(loss, proven):
-    found = contraction._proven({"log10_theorem_2": -5.0}, loss, "l1", "mirror")
+    found = proven_rate({"log10_theorem_2": -5.0}, loss, "l1", "mirror")
     assert found == pytest.approx(proven, nan_ok=True)
 
 

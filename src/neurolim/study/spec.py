@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -45,6 +45,7 @@ class Expectation(_Spec):
 
     order: float | None = Field(None, description="order of convergence, or the critical value")
     tolerance: float = Field(0.0, ge=0.0, description="extra tolerance, beside the interval")
+    relation: Literal["=", ">="] = Field("=", description="of an order of convergence to `order`")
     claim: str = Field("", description="what the paper claims of it")
 
 

@@ -40,6 +40,7 @@ from neurolim.core import (
     get,
 )
 from neurolim.core.verdict import WIDEST, at_least, between, exceeds
+from neurolim.statistics.contraction.proven_bounds import proven_rate
 from neurolim.statistics.parts.common import grid_points, labelled
 from neurolim.statistics.parts.contraction import CONDUCTANCE, rho_of_pairs
 
@@ -66,6 +67,11 @@ _LABELS = {
     "norm": ("1", "norm of the difference of two copies"),
 }
 _GIVES = tuple(name for name in _LABELS if name != "norm")
+#: What ``fit_rate`` returns, by the name of the variable.
+_FITTED = {
+    "rate": "rate", "rate_low": "low", "rate_high": "high", "bend": "bend",
+    "window_start": "start", "window_end": "end",
+}  # fmt: skip
 
 
 def _norms(dataset: xr.Dataset, of: tuple[str, ...], model: Model) -> xr.DataArray:
@@ -123,7 +129,7 @@ def fit_rate(
     -------
     rate, low, high (95 %), bend, start, end; NaN where nothing can be fitted
     """
-    nothing = dict.fromkeys(("rate", "low", "high", "bend", "start", "end"), np.nan)
+    nothing = dict.fromkeys(_FITTED.values(), np.nan)
     samples = samples[np.isfinite(samples).all(axis=1)]
     if len(samples) < 2:
         return nothing
@@ -164,10 +170,7 @@ def apply(
     decays = _norms(dataset, of, model).transpose(..., "replica", "time")
     lead = decays.dims[:-2]
     time = dataset["time"].values
-    table: dict[str, np.ndarray] = {
-        name: np.full(decays.shape[:-2], np.nan)
-        for name in ("rate", "low", "high", "bend", "start", "end")
-    }
+    table = {name: np.full(decays.shape[:-2], np.nan) for name in _FITTED.values()}
     for place in np.ndindex(*decays.shape[:-2]):
         for name, value in fit_rate(time, decays.values[place], floor_share).items():
             table[name][place] = value
@@ -183,22 +186,16 @@ def apply(
     l1 = dataset["distance"].mean("site").sum("variable", skipna=False).mean("replica")
     used = l1 > floor_share * l1.isel(time=0)
     defect = (abs(l1 - apart) / l1).where(used).max("time")
-    rate = xr.DataArray(table["rate"], coords, lead)
     gap = dataset.get("reference_gap", xr.DataArray(np.nan)).drop_attrs()
     count = decays.notnull().sum("replica")
     result = xr.Dataset(
         {
             "decay": decays.mean("replica"),
             "decay_error": decays.std("replica", ddof=1) / count**0.5,
-            "rate": rate,
-            "rate_low": xr.DataArray(table["low"], coords, lead),
-            "rate_high": xr.DataArray(table["high"], coords, lead),
-            "bend": xr.DataArray(table["bend"], coords, lead),
-            "window_start": xr.DataArray(table["start"], coords, lead),
-            "window_end": xr.DataArray(table["end"], coords, lead),
+            **{name: xr.DataArray(table[key], coords, lead) for name, key in _FITTED.items()},
             "pathwise_rate": pathwise,
             "order_defect": defect,
-            "rate_over_gap": rate / gap,
+            "rate_over_gap": xr.DataArray(table["rate"], coords, lead) / gap,
             "spectral_gap": gap,
         },
         attrs=dict(dataset.attrs),
@@ -243,7 +240,7 @@ def judge(
         for norm in map(str, point["norm"].values):
             chosen = point.sel(norm=norm)
             values = {name: float(chosen[variable]) for name, variable in names.items()}
-            proven = _proven(values, float(chosen["loss"]), norm, coupling)
+            proven = proven_rate(values, float(chosen["loss"]), norm, coupling)
             quantity, verdict = _verdict(
                 values, norm, coupling, proven, float(chosen["gap"]), expected
             )
@@ -282,29 +279,6 @@ def _verdict(
     return "rate", exceeds(rate, values["rate_low"], values["rate_high"], proven, missing, ">=")
 
 
-def _proven(values: Mapping[str, float], loss: float, norm: str, coupling: str) -> float:
-    """Return the rate that a theorem proves of a coupling in a norm; NaN if none does.
-
-    Theorem 1 of synchronous copies, of every pair and so in every norm, where the drift contracts.
-    Theorems 2 and 3 of mirrored ones in rho, which is equivalent to l1: they say nothing of l2.
-    Their rate may be too small for a float: then it is 0.
-
-    Parameters
-    ----------
-    values : of the table's row
-    loss : log10 of what interaction takes of the rate, NaN without
-    norm : in which the copies approach each other
-    coupling : of the copies' noises
-    """
-    if coupling == "synchronous":
-        proven = values.get("proven_pathwise", np.nan)
-        return proven if proven > 0.0 else np.nan
-    alone = values.get("log10_theorem_2", np.nan)
-    if coupling != "mirror" or norm not in ("l1", "rho") or loss >= alone:
-        return np.nan
-    return float(10.0**alone - (10.0**loss if np.isfinite(loss) else 0.0))
-
-
 def _beside_the_gap(
     values: Mapping[str, float], proven: float, gap: float, expect: Mapping[str, Any]
 ) -> Verdict:
@@ -321,9 +295,9 @@ def _beside_the_gap(
     verdict = between(values["rate_over_gap"], low, high, least, 1.0, tolerance, WIDEST)
     if verdict.kind is Kind.UNDECIDED:
         return verdict
-    if verdict.kind is Kind.DISAGREES and values["bend"] > 0.5 * max(tolerance, _STRAIGHT):
-        return replace(verdict, kind=Kind.UNDECIDED, reason="the decay still bends, run longer")
     if verdict.kind is Kind.DISAGREES:
+        if values["bend"] > 0.5 * max(tolerance, _STRAIGHT):
+            return replace(verdict, kind=Kind.UNDECIDED, reason="the decay still bends, run longer")
         faster, bound = low - tolerance > 1.0, "proven" if order is None else "the spectral gap"
         reason = "faster than the spectral gap" if faster else f"slower than {bound}"
         return replace(verdict, reason=reason)

@@ -83,6 +83,29 @@ def apply(dataset: xr.Dataset, *, model: Model) -> xr.Dataset:
     )
 
 
+def proven_rate(values: Mapping[str, float], loss: float, norm: str, coupling: str) -> float:
+    """Return the rate that a theorem proves of a coupling in a norm; NaN if none does.
+
+    Theorem 1 of synchronous copies, of every pair and so in every norm, where the drift contracts.
+    Theorems 2 and 3 of mirrored ones in rho, which is equivalent to l1: they say nothing of l2.
+    Their rate may be too small for a float: then it is 0.
+
+    Parameters
+    ----------
+    values : of a row of the table ``contraction``: proven_pathwise, log10_theorem_2
+    loss : log10 of what interaction takes of the rate, NaN without
+    norm : in which the copies approach each other
+    coupling : of the copies' noises
+    """
+    if coupling == "synchronous":
+        proven = values.get("proven_pathwise", np.nan)
+        return proven if proven > 0.0 else np.nan
+    alone = values.get("log10_theorem_2", np.nan)
+    if coupling != "mirror" or norm not in ("l1", "rho") or loss >= alone:
+        return np.nan
+    return float(10.0**alone - (10.0**loss if np.isfinite(loss) else 0.0))
+
+
 def judge(
     dataset: xr.Dataset, options: Mapping[str, Any], expect: Mapping[str, Any]
 ) -> tuple[Table, ...]:

@@ -11,7 +11,7 @@ import xarray as xr
 from scipy import special
 
 from neurolim.core import Column, Param, Row, StudyError, Table, Verdict
-from neurolim.core.verdict import CHANCE, WIDEST, at_least, by_scores, contains
+from neurolim.core.verdict import CHANCE, WIDEST, at_least, between, by_scores, contains
 from neurolim.numerics.regression import OrderFit
 
 AFTER = Param("after", 0.0, "time", "use records later than this", kind="record time", low=0.0)
@@ -160,15 +160,19 @@ def entries_once(covariances: xr.DataArray) -> xr.DataArray:
 
 
 def judge_order(fit: OrderFit, expect: Mapping[str, Any], expected: float | None = None) -> Verdict:
-    """Return whether the interval of a fitted order contains the expected one.
+    """Return whether the interval of a fitted order contains or reaches the expected one.
 
     Parameters
     ----------
     fit : the order
-    expect : what the study expects of the quantity, {"order", "tolerance"}
+    expect : what the study expects of the quantity, {"order", "tolerance", "relation"}; with ">="
+        only an order that is too small disagrees: what is bounded may fall
     expected : the order where not the study but theory says it
     """
     order = expect.get("order") if expected is None else expected
+    if order is not None and expect.get("relation") == ">=" and np.isfinite(fit.order):
+        least, tolerance = float(order), expect.get("tolerance", 0.0)
+        return between(fit.order, fit.low, fit.high, least, np.inf, tolerance, WIDEST)
     return contains(
         fit.order,
         fit.low,
