@@ -35,16 +35,27 @@ def fitted(levels, errors):
     return np.polyfit(np.log(levels), np.log(errors), 1)[0]
 
 
+#: Schemes with their weak orders.
+ORDERS = (("euler_maruyama", 1.0), ("exponential", 2.0))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("scheme", "order"), [("euler_maruyama", 1.0), ("exponential", 2.0)])
 @pytest.mark.parametrize(
-    ("model", "noise"),
+    ("model", "noise", "scheme", "order"),
     [
-        ("linear", TWO_NOISES),
-        ("fitzhugh_nagumo", TWO_NOISES),
-        pytest.param("fitzhugh_nagumo", ONE_NOISE, marks=pytest.mark.ci),
+        *(
+            pytest.param(model, noise, scheme, order, id=f"{name}-{scheme}-{order}")
+            for name, model, noise in (
+                ("linear", "linear", TWO_NOISES),
+                ("fitzhugh_nagumo", "fitzhugh_nagumo", TWO_NOISES),
+            )
+            for scheme, order in ORDERS
+        ),
+        pytest.param("fitzhugh_nagumo", ONE_NOISE, *ORDERS[0], id="one-noise-euler_maruyama"),
+        pytest.param(
+            "fitzhugh_nagumo", ONE_NOISE, *ORDERS[1], marks=pytest.mark.ci, id="one-noise"
+        ),
     ],
-    ids=["linear", "fitzhugh_nagumo", "one-noise"],
 )
 def test_weak_order_of_mean_and_variance(model, noise, scheme, order):
     # Against a reference of order 2 at the finest step, whose own error is 1/256 of the finest
