@@ -55,15 +55,15 @@ def other_code(archive: Archive) -> list[str]:
     )
 
 
-def other_modules(archive: Archive) -> list[str]:
-    """Return the modules of the archive's neurolim that are others than this one's."""
-    return [name for name in other_code(archive) if name.startswith("code/src/")]
+def modules_of(names: Sequence[str]) -> list[str]:
+    """Return those of the files of ``code/`` that are modules of neurolim."""
+    return [name for name in names if name.startswith("code/src/")]
 
 
 def foreign(archive: Archive) -> Iterator[str]:
     """Yield where the code or lock of an archive is not this project's."""
     advice = "give --trust to run it all the same, if you trust whoever made the archive"
-    differing = other_modules(archive)
+    differing = modules_of(other_code(archive))
     if differing:
         more = f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""
         yield f"{differing[0]}: differs from this neurolim{more}; {advice}"

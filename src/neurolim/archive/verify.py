@@ -73,14 +73,15 @@ def verify(
                 f"{name}: data of {named[name]['runs']} runs fit their records; the code that "
                 "the study brings was not run, so that they fit the study is not checked (--trust)"
             )
-        ours = not again.other_modules(archive)
+        others = again.other_code(archive)
+        ours = not again.modules_of(others)
         for study in studies:
             _raise(checks.unlike(archive, study, ours))
             chunks = len(planning.plan(study).chunks)
             lines.append(
                 f"{study.name}: data of {study.n_runs} runs in {chunks} chunks fit the study"
             )
-        for name in again.other_code(archive)[:1] if ours else ():
+        for name in others[:1] if ours else ():
             lines.append(f"{name}: other than this neurolim's; read it before you install code/")
         hindrance = _hindrance(archive, ours, closed=len(studies) < len(named))
         if not hindrance:
