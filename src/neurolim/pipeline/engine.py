@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import dask
@@ -28,6 +29,9 @@ _TASKS_PER_WORKER = 8
 _BATCHES_PER_WORKER = 4
 #: Seconds for which a scheduler may be without workers.
 _PATIENCE = 60
+#: A client that is nobody else's.  A default one changes what xarray and the caller's dask compute
+#: with, and leaves it changed if another client is there when it ends.
+_client_of = partial(Client, set_as_default=False)
 #: Set when this process gives up what its threads are solving.
 _given_up = threading.Event()
 #: Who solves the runs of a job.
@@ -181,7 +185,7 @@ def _client(engine: Engine) -> Iterator[Client]:
     page = f"127.0.0.1:{engine.dashboard or 0}"
     if engine.kind == "address":
         try:
-            client = Client(engine.address, timeout=20)
+            client = _client_of(engine.address, timeout=20)
         except (OSError, ValueError) as error:
             raise core.StudyError(
                 "address", f"no dask scheduler at {engine.address!r}", "a running one"
@@ -213,7 +217,7 @@ def _client(engine: Engine) -> Iterator[Client]:
         ) as cluster:
             # Also resubmits workers that were lost.
             cluster.adapt(minimum_jobs=engine.workers, maximum_jobs=engine.workers)
-            with Client(cluster) as client:
+            with _client_of(cluster) as client:
                 yield client
         return
     with (
@@ -225,7 +229,7 @@ def _client(engine: Engine) -> Iterator[Client]:
             worker_dashboard_address="127.0.0.1:0",
             memory_limit=None,
         ) as cluster,
-        Client(cluster) as client,
+        _client_of(cluster) as client,
     ):
         yield client
 
@@ -279,7 +283,7 @@ def run_tasks(
             batch = [tasks[place] for place in places]
             futures[client.submit(run_batch, batch, code_of(batch), pure=False)] = places
         try:
-            for future in as_completed(list(futures)):
+            for future in as_completed(list(futures), loop=client.loop):
                 places = futures.pop(future)
                 results.update(zip(places.tolist(), future.result(), strict=True))
                 done += sum(tasks[place].last - tasks[place].first for place in places)
