@@ -2,15 +2,21 @@
 
 numba gives every function an entry that Python can call.  Unpacking arguments and packing results,
 it is most of what is compiled of a short function, and most functions are never called by Python.
+
+While numba compiles, Python's collector of cyclic garbage waits: it would walk again and again over
+what the compiler holds on to, a sixth of the time for nothing.
 """
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 from numba import njit
+from numba.core import event
 from numba.core.registry import CPUDispatcher
 
 #: Of an ``overload``, which has no entry for Python anyway.
@@ -57,3 +63,30 @@ def maker(function: Callable[..., Any]) -> Any:
 def inlined(function: Callable[..., Any]) -> Any:
     """Return the function compiled as a part of whatever calls it."""
     return _WithoutEntry(function, error_model="numpy", forceinline=True, _nrt=True)
+
+
+class _WithoutCollector(event.Listener):
+    """Garbage is not collected while any thread compiles, and is again once none does."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._compiling = 0
+        self._collects = False
+
+    def on_start(self, event: Any) -> None:
+        """Stop the collector, if it runs and this compilation is not a part of another."""
+        with self._lock:
+            if self._compiling == 0:
+                self._collects = gc.isenabled()
+                gc.disable()
+            self._compiling += 1
+
+    def on_end(self, event: Any) -> None:
+        """Start the collector again after the outermost compilation, if it ran before."""
+        with self._lock:
+            self._compiling -= 1
+            if self._compiling == 0 and self._collects:
+                gc.enable()
+
+
+event.register("numba:compile", _WithoutCollector())
