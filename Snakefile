@@ -29,7 +29,7 @@ HOME = layout.folder(RESULTS, TINY)
 
 wildcard_constraints:
     study="[a-z0-9][a-z0-9_-]*",
-    chunk="[0-9]+",
+    chunk="[0-9a-f]{16}",
 
 
 report: "workflow/report/overview.rst"

@@ -13,8 +13,8 @@ from neurolim import provenance
 from neurolim.core import Model, Solver, StudyError
 from neurolim.launch import lock
 from neurolim.pipeline.analyse import analyse, failures
+from neurolim.pipeline.chunks import chunk_paths
 from neurolim.pipeline.collect import collect
-from neurolim.pipeline.digests import simulation_digest
 from neurolim.pipeline.layout import layout_of
 from neurolim.pipeline.results import joined
 from neurolim.pipeline.simulate import simulate
@@ -111,9 +111,9 @@ def run_study(
     the_plan = planning.check_fit(study, results, workers)
     layout = layout_of(study, results)
     with lock.locked(layout.folder, [study.name]):
-        for number, runs in enumerate(the_plan.chunks):
-            target = layout.chunk(number)
-            if not store.is_made_from(target, digest=simulation_digest(study, runs)):
+        paths = chunk_paths(study, layout)
+        for number, (target, runs) in enumerate(zip(paths, the_plan.chunks, strict=True)):
+            if not store.is_made_from(target, digest=target.stem):
                 simulate(study, runs, target, Engine(workers=workers))
             progress(f"{study.name}: {number + 1} of {len(the_plan.chunks)} chunks")
         # Failures are counted before there may turn out to be too many of them for statistics.

@@ -13,7 +13,8 @@ from neurolim.launch import lock
 from neurolim.launch.overview import progress_line
 from neurolim.launch.progress import note_path, reporting
 from neurolim.launch.status import status_of
-from neurolim.pipeline.layout import Layout, Page
+from neurolim.pipeline.chunks import chunk_paths
+from neurolim.pipeline.layout import Layout, Page, layout_of
 from neurolim.pipeline.outline import Outline
 from neurolim.store import store
 from neurolim.study.read import load_study
@@ -49,19 +50,18 @@ def test_done_is_done(done):
 def test_every_other_state_is_told_with_its_reason(done):
     study, results = done
     home = results / "small"
-    chunks = [home / "chunks" / f"{number}.zip" for number in range(4)]
+    chunks = chunk_paths(study, layout_of(study, results))
     content = bytearray(chunks[0].read_bytes())
     content[99] ^= 1
     chunks[0].write_bytes(content)
-    for name in ("digest", "code"):
-        record = store.record_of(chunks[1])
-        record.write_text(record.read_text().replace(f'"{name}": "', f'"{name}": "x'))
-        text = status_of(study, results)
-        why = {"digest": "from other points, parameters, options or seed", "code": "by other code"}
-        assert f"chunk 1 stale: made {why[name]}" in text
+    record = store.record_of(chunks[1])
+    record.write_text(record.read_text().replace('"digest": "', '"digest": "x'))
+    assert "chunk 1 stale: made from another study, code or version" in status_of(study, results)
     store.record_of(chunks[2]).unlink()
     (home / "logs").mkdir(exist_ok=True)
-    (home / "logs" / "simulate-2.log").write_text("working\nMemoryError: too much\n\n")
+    (home / "logs" / f"simulate-{chunks[2].stem}.log").write_text(
+        "working\nMemoryError: too much\n\n"
+    )
     note = {"done": 1, "total": 5, "process": 7, "machine": "node", "time": time.time()}
     note_path(chunks[3]).write_text(json.dumps(note))
     text = status_of(study, results)
@@ -81,11 +81,13 @@ def test_every_other_state_is_told_with_its_reason(done):
 
 
 def test_costs_are_told_beside_the_prediction(done):
-    _, results = done
+    study, results = done
     page = (results / "small" / "costs.html").read_text()
     assert "predicted [core s]" in page
     assert page.count("<tr") == 1 + 1 + 4
-    cost = json.loads((results / "small" / "chunks" / "0.cost").read_text())
+    cost = json.loads(
+        chunk_paths(study, layout_of(study, results))[0].with_suffix(".cost").read_text()
+    )
     assert {"wall_seconds", "core_seconds", "peak_memory_mib", "machines"} <= set(cost)
     assert cost["compile_seconds"] >= 0.0
     assert cost["peak_memory_mib"] > 10
@@ -96,19 +98,19 @@ def test_progress_shows_chunks_rate_and_time_left(tmp_path):
     pages = (Page("tables", "runs"), Page("figures", "a"))
     one = Outline(
         arguments="s.yaml", name="s", layout=Layout(tmp_path, "s"), chunks=tuple("0123"),
-        chunk_digests={}, digests=digests, pages=pages, memory_mb=1, minutes=1, dataset_mb=1,
+        digests=digests, pages=pages, memory_mb=1, minutes=1, dataset_mb=1,
         earlier={}, said="",
     )  # fmt: skip
     for name in "01":
         path = tmp_path / "s" / "chunks" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text('{"digest": "none"}')
+        path.write_text('{"digest": "' + name + '"}')
     with reporting(tmp_path / "s" / "chunks" / "2.zip") as progress:
         progress(1, 2)
         line = progress_line({"s": one}, 60.0, 0.0)
     # 2.5 of 4 chunks in a minute: 1.5 left, 36 seconds.
     assert line == ("[1:00] s 2/4 chunks; 2.5 chunks per minute; simulations done in about 0:36")
     for name in "23":
-        (tmp_path / "s" / "chunks" / f"{name}.json").write_text('{"digest": "none"}')
+        (tmp_path / "s" / "chunks" / f"{name}.json").write_text('{"digest": "' + name + '"}')
     line = progress_line({"s": one}, 60.0, 0.0)
     assert line == "[1:00] s 4/4 chunks; statistics, 0 of 2 tables and figures"

@@ -28,8 +28,9 @@ from neurolim.kernels.model_code import kernel_key
 from neurolim.new import new
 from neurolim.numerics.structure import structure_of
 from neurolim.pipeline import engine
+from neurolim.pipeline.chunks import chunk_paths
 from neurolim.pipeline.digests import simulation_code, stage_digests
-from neurolim.pipeline.layout import Layout
+from neurolim.pipeline.layout import layout_of
 from neurolim.store import store, zipped
 from neurolim.study.read import parse_study
 
@@ -141,7 +142,7 @@ def test_a_study_finds_model_and_statistic_in_files(study, tmp_path):
 
 def test_a_comment_makes_nothing_again_and_an_equation_does(study, tmp_path):
     run_study(study, tmp_path / "results")
-    chunk = Layout(Path(tmp_path / "results"), (load_study(study)).name).chunk(0)
+    chunk = chunk_paths(load_study(study), layout_of(load_study(study), tmp_path / "results"))[0]
     before, record = digests(study), store.read_record(chunk)
     edit(study, "def drift", "# A remark.\ndef drift")
     edit(study, '"""How strong', '"""Now in other words: how strong', "rates")

@@ -25,7 +25,7 @@ def _collecting(seen):
 
 
 def test_garbage_waits_while_a_function_is_compiled_and_is_collected_afterwards():
-    seen = []
+    seen: list[bool] = []
     assert gc.isenabled()
     assert _collecting(seen)() == 1
     assert set(seen) == {False}

@@ -22,6 +22,7 @@ from neurolim.launch.status import status_of
 from neurolim.pipeline import analyse as analysis
 from neurolim.pipeline import engine, results
 from neurolim.pipeline.analyse import analyse
+from neurolim.pipeline.chunks import chunk_paths
 from neurolim.pipeline.collect import collect
 from neurolim.pipeline.digests import simulation_code, simulation_digest, stage_digests
 from neurolim.pipeline.layout import layout_of
@@ -74,7 +75,7 @@ def test_code_edited_while_a_chunk_runs_does_not_sign_it(tmp_path, monkeypatch):
         return found
 
     monkeypatch.setattr(engine, "run_tasks", edited_meanwhile)
-    target = layout_of(one, tmp_path).chunk(0)
+    target = chunk_paths(one, layout_of(one, tmp_path))[0]
     simulate(one, runs, target)
     assert simulation_digest(one, runs) != before
     assert store.read_record(target)["digest"] == before
@@ -180,7 +181,10 @@ def test_stale_inputs_are_refused(tmp_path):
         lambda: collect(other, tmp_path),
         lambda: analyse(other, tmp_path),
     ):
-        with pytest.raises(store.StoreError, match=r"(0|data)\.zip: made from another study"):
+        with pytest.raises(
+            store.StoreError,
+            match=r"(\.json: missing; run the study|data\.zip: made from another study)",
+        ):
             stage()
     run_study(other, tmp_path)
     assert store.read_record(home / "data.zip")["digest"] != json.loads(old[1])["digest"]
@@ -227,12 +231,12 @@ def test_records_say_which_software_simulated(tmp_path, monkeypatch):
     assert len(planning.plan(one).chunks) == 9
     run_study(one, tmp_path)
     home = tmp_path / "study"
-    numbers = (home / "data.zip").read_bytes()
-    assert store.read_record(home / "chunks" / "0.zip")["software"] == provenance.software()
+    numbers, first = (home / "data.zip").read_bytes(), chunk_paths(one, layout_of(one, tmp_path))[0]
+    assert store.read_record(first)["software"] == provenance.software()
     assert store.read_record(home / "data.zip")["software"] == provenance.software()
     # One chunk comes from a machine with another numpy: the same numbers are the same bytes.
     monkeypatch.setattr(provenance, "software", lambda: {"numpy": "0.1"})
-    (home / "chunks" / "0.zip").unlink()
+    first.unlink()
     data = run_study(one, tmp_path)
     assert store.read_record(home / "data.zip")["software"]["numpy"] == f"0.1, {np.__version__}"
     assert (home / "data.zip").read_bytes() == numbers
@@ -244,11 +248,13 @@ def test_core_seconds_are_those_of_the_chunk(tmp_path):
     while time.process_time() < deadline:
         sum(range(10000))
     (runs,) = planning.plan(study()).chunks
-    simulate(study(), runs, layout_of(study(), tmp_path).chunk(0))
+    simulate(study(), runs, chunk_paths(study(), layout_of(study(), tmp_path))[0])
     before = time.process_time()
-    simulate(study(), runs, layout_of(study(), tmp_path).chunk(0))
+    simulate(study(), runs, chunk_paths(study(), layout_of(study(), tmp_path))[0])
     took = time.process_time() - before
-    cost = json.loads(layout_of(study(), tmp_path).chunk(0).with_suffix(".cost").read_text())
+    cost = json.loads(
+        chunk_paths(study(), layout_of(study(), tmp_path))[0].with_suffix(".cost").read_text()
+    )
     assert 0.0 <= cost["core_seconds"] <= took + 0.001
 
 
@@ -396,7 +402,7 @@ def test_statistics_and_pages_of_other_data_are_not_current(tmp_path):
     run_study(one, tmp_path)
     layout = layout_of(one, tmp_path)
     (runs,) = planning.plan(other).chunks
-    simulate(other, runs, layout.chunk(0))
+    simulate(other, runs, chunk_paths(other, layout)[0])
     collect(other, tmp_path)
     # Nothing but the dataset is of the second seed.
     digests = stage_digests(other)

@@ -16,6 +16,7 @@ from tests.texts import yaml_of
 from neurolim import StudyError, cli, core
 from neurolim.core import Column, Kind, Row, Table, Verdict
 from neurolim.pipeline.analyse import all_pages
+from neurolim.pipeline.chunks import chunk_paths
 from neurolim.pipeline.collect import RUNS, page_record
 from neurolim.pipeline.digests import digest_of, stage_digests, verdicts_digest
 from neurolim.pipeline.layout import layout_of
@@ -230,7 +231,9 @@ def test_costs_stand_on_the_page_only(judged):
     write_verdicts([path], results)
     before = [(results / f"verdicts.{kind}").read_bytes() for kind in ("csv", "json")]
     assert "cost: -" in (results / "verdicts.html").read_text("utf-8")
-    cost = layout_of(load_study(path), results).chunk(0).with_suffix(".cost")
+    cost = chunk_paths(load_study(path), layout_of(load_study(path), results))[0].with_suffix(
+        ".cost"
+    )
     cost.parent.mkdir()
     store.write_note(cost, {"core_seconds": 12.5})
     page = Page(write_verdicts([path], results))

@@ -1,5 +1,7 @@
 """Adaptive maps: levels, corners, the same bits as the full grid, and what is left out."""
 
+import shutil
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -7,6 +9,7 @@ import xarray as xr
 from neurolim import core, provenance
 from neurolim.api import run_study
 from neurolim.core import Status, StudyError
+from neurolim.pipeline.chunks import chunk_paths, forecast
 from neurolim.pipeline.digests import simulation_digest
 from neurolim.pipeline.layout import layout_of
 from neurolim.pipeline.simulate import simulate
@@ -120,9 +123,10 @@ def test_levels_are_further_chunks_and_depend_on_what_is_coarser(results):
     assert chunks.earlier(one, plan[0]) == []
     assert chunks.earlier(one, plan[-1]) == [k for k, level in enumerate(levels) if level < 2]
     last = len(plan) - 1
-    before = store.sha256(layout_of(one, home).chunk(last))
-    simulate(one, plan[last], layout_of(one, home).chunk(last))
-    assert store.sha256(layout_of(one, home).chunk(last)) == before
+    path = chunk_paths(one, layout_of(one, home))[last]
+    before = store.sha256(path)
+    simulate(one, plan[last], path)
+    assert store.sha256(path) == before
     other = study("refined", refine=REFINE, chunk_seconds=5.0, statistics=[
         {"regime": {"after": 120.0, "starts": "voltage_start"}}])  # fmt: skip
     digests = [
@@ -196,3 +200,17 @@ def test_refusals(change, word):
     # A job that simulates needs the class that refines its map.
     with pytest.raises(StudyError, match=word):
         study("bad", refine=REFINE | change, analysis=False)
+
+
+def test_the_full_grid_takes_what_a_map_simulated_and_not_what_it_skipped(results, tmp_path):
+    home, found = results
+    shutil.copytree(home / "refined", tmp_path / "refined")
+    full = study("refined", chunk_seconds=5.0)
+    done = int((found["refined"]["status"] == int(Status.OK)).sum())
+    assert 0 < done < full.n_runs
+    assert forecast(full, layout_of(full, tmp_path)).kept == done
+    data = run_study(full, tmp_path)
+    assert data["trace"].identical(found["full"]["trace"])
+    assert (data["reference_status"] == int(Status.OK)).all()
+    costs = [path.with_suffix(".cost") for path in chunk_paths(full, layout_of(full, tmp_path))]
+    assert sum(store.read_note(cost)["copied_runs"] for cost in costs) == done

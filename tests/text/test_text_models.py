@@ -477,7 +477,7 @@ def study(tmp_path):
 def digests(path):
     """Return the digests of all chunks and stages of a study."""
     found = outline(str(path), path.parent)
-    return found.chunk_digests, found.digests
+    return found.chunks, found.digests
 
 
 def test_spaces_make_nothing_again_and_an_equation_does(study, tmp_path):

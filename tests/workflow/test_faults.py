@@ -21,7 +21,10 @@ from neurolim.core import StudyError
 from neurolim.launch import lock
 from neurolim.launch.progress import note_path, reporting
 from neurolim.launch.watchdog import Stalled
+from neurolim.pipeline.chunks import chunk_paths
+from neurolim.pipeline.layout import layout_of
 from neurolim.store import store
+from neurolim.study.read import load_study
 
 pytestmark = pytest.mark.workflow
 
@@ -211,7 +214,7 @@ def test_a_damaged_chunk_never_enters_a_dataset(pieces, tmp_path, fault):
     study, expected = pieces
     run_study(study, tmp_path)
     home = tmp_path / "pieces"
-    chunk = home / "chunks" / "7.zip"
+    chunk = chunk_paths(load_study(study), layout_of(load_study(study), tmp_path))[7]
     content = bytearray(chunk.read_bytes())
     record = store.record_of(chunk)
     if fault == "flip":

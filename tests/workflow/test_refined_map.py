@@ -11,6 +11,7 @@ from tests.texts import yaml_of
 
 from neurolim.api import run_study
 from neurolim.core import Status
+from neurolim.pipeline.chunks import chunk_paths
 from neurolim.pipeline.layout import layout_of
 from neurolim.store import store
 from neurolim.study import plan as chunks
@@ -67,7 +68,7 @@ def test_snakemake_refines_a_map_level_by_level_with_the_bits_of_the_full_grid(t
     assert (skipped == int(Status.SKIPPED)).all()
 
     # A finer chunk that was lost is made again, alone, with the same bytes.
-    files = [layout_of(study, tmp_path / "workflow").chunk(k) for k in range(3)]
+    files = chunk_paths(study, layout_of(study, tmp_path / "workflow"))
     before = [(store.sha256(file), os.stat(file).st_mtime_ns) for file in files]
     files[2].unlink()
     run(path, tmp_path / "workflow")

@@ -16,6 +16,7 @@ from tests.running import ROOT, environment
 from zarr.storage import MemoryStore
 
 from neurolim.api import run_study
+from neurolim.pipeline.chunks import chunk_paths
 from neurolim.pipeline.collect import open_lazily
 from neurolim.pipeline.digests import simulation_digest
 from neurolim.pipeline.layout import layout_of
@@ -85,7 +86,8 @@ def wide(tmp_path):
     study = load_study(path)
     outputs, _ = variables_of(study)
     lengths = {name: len(coord.values) for name, coord in dims_of(study).items()}
-    for number, runs in enumerate(plan(study).chunks):
+    paths = chunk_paths(study, layout_of(study, tmp_path / "results"))
+    for number, (target, runs) in enumerate(zip(paths, plan(study).chunks, strict=True)):
         arrays = {
             var.name: np.broadcast_to(
                 np.zeros((), var.dtype), (len(runs), *(lengths[dim] for dim in var.dims))
@@ -93,8 +95,7 @@ def wide(tmp_path):
             for var in outputs
         }
         arrays["status"] = np.broadcast_to(np.int8(0), (len(runs),))
-        target = layout_of(study, tmp_path / "results").chunk(number)
-        _write_sparse(target, chunk_dataset(arrays, {}, runs), number)
+        _write_sparse(target, chunk_dataset(arrays, {}, runs, {}, {}), number)
         digest = simulation_digest(study, runs)
         store.write_record(target, {"sha256": store.sha256(target), "digest": digest})
     return path, tmp_path / "results"

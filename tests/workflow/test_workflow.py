@@ -17,6 +17,9 @@ from tests.running import ROOT, environment
 
 from neurolim.api import run_study
 from neurolim.cli import main
+from neurolim.pipeline.chunks import chunk_paths
+from neurolim.pipeline.layout import layout_of
+from neurolim.study.read import load_study
 
 pytestmark = pytest.mark.workflow
 
@@ -98,6 +101,7 @@ def test_run_makes_everything_it_promises(finished):
 
 def test_snakemake_and_the_library_give_the_same_bytes(finished, tmp_path):
     run_study(finished / STUDIES[1], tmp_path, workers=2, tiny=True)
+    first = chunk_paths(*at_test_size(finished / STUDIES[1], tmp_path))[0]
     for name in (
         "data.zip",
         "data.json",
@@ -105,13 +109,19 @@ def test_snakemake_and_the_library_give_the_same_bytes(finished, tmp_path):
         "analysis.json",
         "tables/agreement.csv",
         "figures/agreement_scores.svg",
-        "chunks/0.zip",
+        f"chunks/{first.name}",
     ):
         here, there = (
             tmp_path / "tiny" / "linear" / name,
             finished / "results" / "tiny" / "linear" / name,
         )
         assert here.read_bytes() == there.read_bytes(), name
+
+
+def at_test_size(path, results):
+    """Return a study at test size, and where its results lie."""
+    study = load_study(path, tiny=True)
+    return study, layout_of(study, results)
 
 
 def planned(project, studies=STUDIES):
@@ -245,7 +255,7 @@ def children(parent, words):
 
 def test_a_damaged_chunk_stops_the_run_with_one_clear_message(finished, tmp_path):
     shutil.copytree(finished / "results" / "tiny" / "linear", tmp_path / "tiny" / "linear")
-    chunk = tmp_path / "tiny" / "linear" / "chunks" / "0.zip"
+    chunk = chunk_paths(*at_test_size(finished / STUDIES[1], tmp_path))[0]
     content = bytearray(chunk.read_bytes())
     content[len(content) // 2] ^= 1
     chunk.write_bytes(content)
@@ -260,7 +270,7 @@ def test_a_damaged_chunk_stops_the_run_with_one_clear_message(finished, tmp_path
     )
     assert found.returncode == 1
     assert found.stderr.count("\n") == 1
-    assert "0.zip" in found.stderr
+    assert chunk.name in found.stderr
     assert "delete" in found.stderr
 
 

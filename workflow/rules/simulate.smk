@@ -1,6 +1,5 @@
-# Chunks of runs, each one job and one file; the digest of points and code decides what reruns.
-# What must not make a chunk again, as where the study's file lies, is a resource: Snakemake
-# compares parameters only.
+# Chunks of runs, each one job and one file.  A chunk is named by the digest of points and code, so
+# what is there under its name is made from just that.
 rule simulate:
     input:
         # Nothing, unless this chunk refines a map: then what it refines.
@@ -25,9 +24,8 @@ rule simulate:
         study=lambda wildcards: STUDIES[wildcards.study].arguments,
         engine=config["engine"],
         address=config["address"],
-    params:
-        digest=lambda wildcards: STUDIES[wildcards.study].chunk_digest(wildcards.chunk),
+        number=lambda wildcards: STUDIES[wildcards.study].number(wildcards.chunk),
     shell:
-        "neurolim simulate {resources.study} --chunk {wildcards.chunk} --workers {threads}"
+        "neurolim simulate {resources.study} --chunk {resources.number} --workers {threads}"
         " --engine {resources.engine:q} --address={resources.address:q}"
         " --output {output.data:q} > {log:q} 2>&1"

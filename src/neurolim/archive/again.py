@@ -229,18 +229,19 @@ def simulate_again(
     lines, problems = [], []
     for (name, number), study in wanted.items():
         say(f"{name}: chunk {number} is simulated again")
-        output = workspace / "new" / name / "chunks" / f"{number}.zip"
+        place = f"chunks/{name}/{number}.json"
+        record = json.loads((workspace / place).read_text("utf-8"))
+        # Its own neurolim named it by its digest, by which finer levels of a map look for it.
+        output = workspace / "new" / name / "chunks" / f"{record['digest']}.zip"
         size = ("--tiny",) if study.tiny else ()
         process = run_in(
             python, workspace, "simulate", f"studies/{name}.yaml", "--chunk", str(number),
             "--output", str(output), *size,
         )  # fmt: skip
-        place = f"chunks/{name}/{number}.json"
         if process.returncode:
             last = (process.stderr.strip() or "without a word").splitlines()[-1]
             problems.append(f"{place}: cannot be simulated again: {last}")
             continue
-        record = json.loads((workspace / place).read_text("utf-8"))
         if store.sha256(output) != record.get("sha256"):
             problems.append(f"{place}: simulated again, its SHA-256 is another")
         with archive.dataset("data", name) as dataset, store.open_dataset(output) as chunk:
@@ -262,7 +263,8 @@ def _differing(dataset: xr.Dataset, chunk: xr.Dataset, study: Study) -> Iterator
         study.nth(run // study.replicas) * study.replicas + run % study.replicas
         for run in range(first, last)
     ]
-    for label, fresh in chunk.data_vars.items():
+    numbered = {name: array for name, array in chunk.items() if {"run", "point"} & {*array.dims}}
+    for label, fresh in numbered.items():
         name = str(label)
         dims, numbers = (
             (grid, np.array(points)) if fresh.dims[0] == "point" else (lead, np.array(runs))

@@ -19,6 +19,7 @@ from neurolim.archive.derived import arrays_of, following_from, verdict_pages
 from neurolim.core import StudyError
 from neurolim.launch import lock
 from neurolim.pipeline.analyse import all_pages, current_pages
+from neurolim.pipeline.chunks import chunk_paths
 from neurolim.pipeline.collect import damaged_chunks
 from neurolim.pipeline.digests import stage_digests
 from neurolim.pipeline.layout import folder, layout_of
@@ -216,9 +217,8 @@ def _results(study: Study, results: Path, workspace: Path) -> dict[str, bytes | 
     for _, problem in damaged_chunks(study, layout):
         raise store.StoreError(problem)
     files: dict[str, bytes | Path] = {}
-    for number in range(len(planning.plan(study).chunks)):
-        record = store.record_of(layout.chunk(number))
-        files[f"chunks/{study.name}/{record.name}"] = record
+    for number, path in enumerate(chunk_paths(study, layout)):
+        files[f"chunks/{study.name}/{number}.json"] = store.record_of(path)
     digests = stage_digests(study)
     for path, stage in ((layout.data, "collect"), (layout.statistics, "reduce")):
         if store.check(path).get("digest") != digests[stage]:

@@ -28,7 +28,7 @@ def progress_line(outlines: Mapping[str, outline.Outline], elapsed: float, fresh
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 # A record of another study or older code is not a chunk done.
                 found = json.loads(path.read_text(encoding="utf-8"))
-                if found["digest"] == one.chunk_digest(chunk):
+                if found["digest"] == chunk:
                     if path.stat().st_mtime >= fresh:
                         done_now += 1.0
                     complete += 1

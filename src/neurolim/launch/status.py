@@ -11,11 +11,11 @@ from typing import NamedTuple
 from neurolim.launch import lock
 from neurolim.launch.progress import BEAT, note_path
 from neurolim.pipeline.analyse import all_pages, current_pages, failures, is_analysed
+from neurolim.pipeline.chunks import chunk_paths
 from neurolim.pipeline.collect import RUNS
-from neurolim.pipeline.digests import simulation_code, simulation_digest, stage_digests
+from neurolim.pipeline.digests import stage_digests
 from neurolim.pipeline.layout import Layout, layout_of
 from neurolim.store import store
-from neurolim.study import plan as planning
 from neurolim.study.study import Study
 
 #: States in the order in which they are told.
@@ -75,20 +75,14 @@ def status_of(study: Study, results: str | Path, check: bool = False) -> str:
 
 def chunk_states(study: Study, results: str | Path, check: bool = False) -> dict[int, State]:
     """Return the state of every chunk of a study."""
-    layout, code = layout_of(study, results), simulation_code(study)
+    layout = layout_of(study, results)
     return {
-        number: _state(
-            layout.chunk(number),
-            simulation_digest(study, runs),
-            layout.log(f"simulate-{number}"),
-            check,
-            code,
-        )
-        for number, runs in enumerate(planning.plan(study).chunks)
+        number: _state(path, path.stem, layout.log(f"simulate-{path.stem}"), check)
+        for number, path in enumerate(chunk_paths(study, layout))
     }
 
 
-def _state(path: Path, digest: str, log: Path, check: bool, code: str = "") -> State:
+def _state(path: Path, digest: str, log: Path, check: bool) -> State:
     """Return the state of a file with a record.
 
     Parameters
@@ -96,7 +90,6 @@ def _state(path: Path, digest: str, log: Path, check: bool, code: str = "") -> S
     path, digest : the file; of what it should be made from
     log : of the job that makes it
     check : compare the file with its checksum
-    code : digest of the code that should make it, if its record says so
     """
     note = _running(path)
     if note is not None and note.state == "running":
@@ -113,11 +106,7 @@ def _state(path: Path, digest: str, log: Path, check: bool, code: str = "") -> S
         return State("done")
     if note is not None:
         return note
-    if not code:
-        return State("stale", "made from another study, code or version")
-    if record.get("code") != code:
-        return State("stale", "made by other code of the model or solver")
-    return State("stale", "made from other points, parameters, options or seed")
+    return State("stale", "made from another study, code or version")
 
 
 def _behind(state: State) -> State:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import xarray as xr
 from neurolim import provenance
 from neurolim.core import Column, Row, Status, Table
 from neurolim.core.table import short
+from neurolim.pipeline.chunks import chunk_paths
 from neurolim.pipeline.digests import (
     collected_digest,
     digest_of,
+    merged_software,
     simulation_code,
-    simulation_digest,
     stage_digests,
 )
 from neurolim.pipeline.layout import Layout, Page, layout_of
@@ -54,11 +55,11 @@ def collect(study: Study, results: str | Path) -> Path:
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
         raise store.StoreError("\n".join(problems[:3]) + more)
-    files = _chunk_paths(study, layout)
+    files = chunk_paths(study, layout)
     records = [store.read_record(file) for file in files]
     digest = collected_digest(study)
     chunks = digest_of([record.get("sha256") for record in records])
-    software = _merged([record.get("software", {}) for record in records])
+    software = merged_software([record.get("software", {}) for record in records])
     if not store.is_made_from(layout.data, digest=digest, chunks=chunks, software=software):
         store.write_signed(
             layout.data,
@@ -117,38 +118,23 @@ def open_lazily(path: str | Path | Study, results: str | Path) -> xr.Dataset:
     results : folder of all results
     """
     study = path if isinstance(path, Study) else load_study(path)
-    return assemble(study, _chunk_paths(study, layout_of(study, results)), _made_by(study))
-
-
-def _chunk_paths(study: Study, layout: Layout) -> list[Path]:
-    """Return the files of all chunks in order."""
-    return [layout.chunk(k) for k in range(len(planning.plan(study).chunks))]
+    return assemble(study, chunk_paths(study, layout_of(study, results)), _made_by(study))
 
 
 def damaged_chunks(study: Study, layout: Layout) -> Iterator[tuple[int, str]]:
     """Yield (chunk, what is wrong and what to do) for chunks that must not enter a dataset."""
-    for number, runs in enumerate(planning.plan(study).chunks):
-        path = layout.chunk(number)
+    for number, path in enumerate(chunk_paths(study, layout)):
         try:
             record = store.check(path)
         except store.StoreError as error:
             yield number, str(error)
             continue
-        if record.get("digest") != simulation_digest(study, runs):
+        if record.get("digest") != path.stem:
             yield (
                 number,
-                f"{path}: made from another study, code or version; delete "
+                f"{path}: its record says something else than its name; delete "
                 f"{store.record_of(path)} and run the study again",
             )
-
-
-def _merged(software: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Return every version of every package that had a part in something."""
-    by_name: dict[str, set[str]] = {}
-    for versions in software:
-        for name, version in versions.items():
-            by_name.setdefault(name, set()).add(version)
-    return {name: ", ".join(sorted(versions)) for name, versions in by_name.items()}
 
 
 def runs_table(dataset: xr.Dataset) -> Table:
@@ -180,10 +166,7 @@ def runs_table(dataset: xr.Dataset) -> Table:
 def costs_of(study: Study, layout: Layout) -> Table:
     """Return what every chunk took beside what the cost model said."""
     the_plan = planning.plan(study)
-    notes = [
-        store.read_note(layout.chunk(number).with_suffix(".cost"))
-        for number in range(len(the_plan.chunks))
-    ]
+    notes = [store.read_note(path.with_suffix(".cost")) for path in chunk_paths(study, layout)]
     names = ("wall_seconds", "compile_seconds", "core_seconds", "peak_memory_mib")
     taken = np.array([[float(note.get(name, np.nan)) for name in names] for note in notes])
     machines = [list(note.get("machines", [])) for note in notes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from neurolim import provenance
@@ -17,7 +18,7 @@ _READING = frozenset(("neurolim.store.store", "neurolim.study.plan", "neurolim.s
 #: How every figure is saved, that of a plug-in in a file, too.
 _SAVE = "neurolim.figures.parts.style"
 #: What solvers import with `core` and no number of a simulation depends on.
-_JUDGING = frozenset(f"neurolim.core.{name}" for name in ("statistic", "table", "verdict"))
+JUDGING = frozenset(f"neurolim.core.{name}" for name in ("statistic", "table", "verdict"))
 
 
 def digest_of(*parts: Any) -> str:
@@ -40,7 +41,7 @@ def simulation_digest(study: Study, runs: range) -> str:
             {"name": judging.name, "options": judging.given},
         ]
         parts.append(provenance.code_digest(judging.module))
-        parts.append(provenance.code_digest(_SELECTION, without=_JUDGING | _READING))
+        parts.append(provenance.code_digest(_SELECTION, without=JUDGING | _READING))
     return digest_of(*parts)
 
 
@@ -48,7 +49,16 @@ def simulation_code(study: Study) -> str:
     """Return the digest of the code behind the chunks of a study."""
     chosen = (study.model_choice, study.solver_choice, study.reference_choice)
     modules = [choice.module for choice in chosen if choice is not None]
-    return provenance.code_digest(*modules, without=_JUDGING)
+    return provenance.code_digest(*modules, without=JUDGING)
+
+
+def solver_codes(study: Study) -> dict[str, str]:
+    """Return digests of the code behind a "run" of the solver and a "point" of the reference."""
+    model, reference = study.model_choice.module, study.reference_choice
+    codes = {"run": provenance.code_digest(model, study.solver_choice.module, without=JUDGING)}
+    if reference is not None:
+        codes["point"] = provenance.code_digest(model, reference.module, without=JUDGING)
+    return codes
 
 
 def _words(study: Study) -> list[Any]:
@@ -62,7 +72,7 @@ def collected_digest(study: Study) -> str:
         _words(study),
         study.definition(),
         simulation_code(study),
-        provenance.code_digest("neurolim.store.assemble", without=_JUDGING),
+        provenance.code_digest("neurolim.store.assemble", without=JUDGING),
     )
 
 
@@ -102,3 +112,12 @@ def stage_digests(study: Study) -> dict[str, str]:
             provenance.code_digest("neurolim.pipeline.results", _SAVE, choice.module),
         )
     return digests
+
+
+def merged_software(software: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return every version of every package that had a part in something."""
+    by_name: dict[str, set[str]] = {}
+    for versions in software:
+        for name, version in versions.items():
+            by_name.setdefault(name, set()).add(version)
+    return {name: ", ".join(sorted(versions)) for name, versions in by_name.items()}

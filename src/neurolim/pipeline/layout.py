@@ -2,7 +2,7 @@
 
 In the folder of results:
 
-    <study>/chunks/<k>.zip, .json, .cost     a block of runs, its record, what it took
+    <study>/chunks/<digest>.zip, .json, .cost    a block of runs, its record, what it took
     <study>/data.zip, .json                  the dataset, and its record
     <study>/statistics.zip, .json            its statistics, and their record
     <study>/collection.json                  the record of the table of failures
@@ -16,7 +16,7 @@ In the folder of results:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,9 +86,9 @@ class Layout:
         """Return the folder of the study."""
         return self.folder / self.study
 
-    def chunk(self, number: int) -> Path:
-        """Return the file of a chunk."""
-        return self.home / "chunks" / f"{number}.zip"
+    def chunk(self, name: str) -> Path:
+        """Return the file of a chunk, which is named by the digest of what it is made from."""
+        return self.home / "chunks" / f"{name}.zip"
 
     @property
     def data(self) -> Path:
@@ -127,10 +127,10 @@ class Layout:
         """Return the log of a job."""
         return self.home / "logs" / f"{stage}.log"
 
-    def every_file(self, n_chunks: int, pages: tuple[Page, ...]) -> Iterator[Path]:
+    def every_file(self, chunks: Iterable[str], pages: tuple[Page, ...]) -> Iterator[Path]:
         """Yield every file that a full run leaves, but logs and costs of chunks."""
-        for number in range(n_chunks):
-            yield from (self.chunk(number).with_suffix(f".{kind}") for kind in _PAIR)
+        for name in chunks:
+            yield from (self.chunk(name).with_suffix(f".{kind}") for kind in _PAIR)
         for path in (self.data, self.statistics):
             yield from (path.with_suffix(f".{kind}") for kind in _PAIR)
         yield self.costs

@@ -12,10 +12,10 @@ import numpy as np
 
 from neurolim.core import StudyError, Table, Verdict
 from neurolim.pipeline import analyse
+from neurolim.pipeline.chunks import chunk_names
 from neurolim.pipeline.collect import RUNS
 from neurolim.pipeline.digests import (
     digest_of,
-    simulation_digest,
     stage_digests,
     verdicts_digest,
 )
@@ -44,8 +44,7 @@ class Outline:
     arguments : by which a verb finds the study, for a shell
     name : of the study
     layout : where its results lie
-    chunks : numbers of the chunks
-    chunk_digests : what each chunk depends on, by number
+    chunks : names of the chunks: digests of what they depend on
     digests : what each later stage depends on
     pages : tables and figures, the table ``runs`` first
     memory_mb, minutes, dataset_mb : what a chunk, and what the dataset asks for
@@ -57,18 +56,17 @@ class Outline:
     name: str
     layout: Layout
     chunks: tuple[str, ...]
-    chunk_digests: Mapping[str, str]
     digests: Mapping[str, str]
     pages: tuple[Page, ...]
     memory_mb: int
     minutes: int
     dataset_mb: int
-    earlier: Mapping[str, tuple[int, ...]]
+    earlier: Mapping[str, tuple[str, ...]]
     said: str
 
-    def chunk_digest(self, chunk: str) -> str:
-        """Return the digest of a chunk; an unknown chunk has none."""
-        return self.chunk_digests.get(chunk, "none")
+    def number(self, chunk: str) -> int:
+        """Return the number of a chunk by its name; an unknown chunk has -1."""
+        return self.chunks.index(chunk) if chunk in self.chunks else -1
 
     def before(self, chunk: str) -> list[str]:
         """Return the records of the chunks that decide what this one simulates."""
@@ -77,11 +75,11 @@ class Outline:
     @property
     def chunk_files(self) -> list[str]:
         """Return the records and files of all chunks."""
-        files = [str(self.layout.chunk(int(number))) for number in self.chunks]
-        return self._records(map(int, self.chunks)) + files
+        files = [str(self.layout.chunk(name)) for name in self.chunks]
+        return self._records(self.chunks) + files
 
-    def _records(self, numbers: Iterable[int]) -> list[str]:
-        return [str(store.record_of(self.layout.chunk(number))) for number in numbers]
+    def _records(self, names: Iterable[str]) -> list[str]:
+        return [str(store.record_of(self.layout.chunk(name))) for name in names]
 
     @property
     def analysis_digest(self) -> str:
@@ -122,24 +120,20 @@ def outline(path: str, results: str | Path, tiny: bool = False) -> Outline:
     """
     study = load_study(path, tiny=tiny)
     the_plan = planning.plan(study)
-    numbers = [str(number) for number in range(len(the_plan.chunks))]
+    names = chunk_names(study)
     return Outline(
         arguments=command_arguments([path], tiny),
         name=study.name,
         layout=layout_of(study, results),
-        chunks=tuple(numbers),
-        chunk_digests={
-            number: simulation_digest(study, runs)
-            for number, runs in zip(numbers, the_plan.chunks, strict=True)
-        },
+        chunks=tuple(names),
         digests=stage_digests(study),
         pages=analyse.all_pages(study),
         memory_mb=-(-the_plan.memory // 2**20),
         minutes=the_plan.minutes,
         dataset_mb=512 + -(-the_plan.dataset // 2**20),
         earlier={
-            number: tuple(planning.earlier(study, runs))
-            for number, runs in zip(numbers, the_plan.chunks, strict=True)
+            name: tuple(names[k] for k in planning.earlier(study, runs))
+            for name, runs in zip(names, the_plan.chunks, strict=True)
             if study.refine is not None
         },
         said=verdicts_digest(study),
@@ -198,7 +192,7 @@ def targets(studies: Mapping[str, Outline], results: str | Path, tiny: bool = Fa
     files = [
         str(path)
         for study in studies.values()
-        for path in study.layout.every_file(len(study.chunks), study.pages)
+        for path in study.layout.every_file(study.chunks, study.pages)
     ]
     return [*verdicts(results, tiny), *files]
 

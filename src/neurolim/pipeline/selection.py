@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,13 @@ from neurolim.study.refine import wanted
 from neurolim.study.study import Study
 
 
-def selected_points(study: Study, runs: range, home: Path) -> np.ndarray:
+def selected_points(study: Study, runs: range, files: Sequence[Path]) -> np.ndarray:
     """Return which points are simulated: all, unless a map is refined by what is there already.
 
     Parameters
     ----------
     study, runs : the runs of a chunk of a study
-    home : the folder of the study's chunks
+    files : the chunks of coarser levels, in order
 
     Returns
     -------
@@ -31,10 +32,8 @@ def selected_points(study: Study, runs: range, home: Path) -> np.ndarray:
     store.StoreError : a chunk of a coarser level is missing or altered
     """
     everything = np.ones(study.n_points, dtype=bool)
-    before = planning.earlier(study, runs)
-    if study.refine is None or not before:
+    if study.refine is None or not files:
         return everything
-    files = [home / f"{k}.zip" for k in before]
     for file in files:
         store.check(file)
     so_far = assemble(study, files, {})

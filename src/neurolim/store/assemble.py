@@ -19,7 +19,11 @@ from neurolim.study.study import Study
 
 
 def chunk_dataset(
-    arrays: Mapping[str, np.ndarray], references: Mapping[str, np.ndarray], runs: range
+    arrays: Mapping[str, np.ndarray],
+    references: Mapping[str, np.ndarray],
+    runs: range,
+    labels: Mapping[str, Any],
+    made_by: Mapping[str, str],
 ) -> xr.Dataset:
     """Return what one chunk file holds: arrays by run, reference arrays by point.
 
@@ -28,6 +32,8 @@ def chunk_dataset(
     arrays : solver outputs and ``status`` [run, ...]
     references : outputs of the reference solver and ``status`` [point, ...], maybe empty
     runs : the run numbers of the chunk
+    labels : variables that say which runs these are, wherever they stand in a study
+    made_by : digests of code by name
     """
     variables: dict[str, Any] = {}
     for name, array in arrays.items():
@@ -35,7 +41,8 @@ def chunk_dataset(
     for name, array in references.items():
         label = f"reference_{name}"
         variables[label] = (("point", *(f"{label}_{i}" for i in range(1, array.ndim))), array)
-    return xr.Dataset(variables, attrs={"first_run": runs.start, "last_run": runs.stop})
+    attrs = {"first_run": runs.start, "last_run": runs.stop}
+    return xr.Dataset({**variables, **labels}, attrs={**attrs, **made_by})
 
 
 def assemble(study: Study, files: Sequence[Path], attrs: Mapping[str, Any]) -> xr.Dataset:

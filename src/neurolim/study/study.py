@@ -6,7 +6,6 @@ What the file says is its ``StudySpec``; here names have become plug-ins and opt
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,11 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurolim.core import Model, Param, Solver, StudyError
-from neurolim.core.wires import Graph
 from neurolim.numerics.random import noise_key
 from neurolim.study.axes import Axis, parse_axis
+from neurolim.study.canonical import canonical
 from neurolim.study.choice import Choice, resolved
 from neurolim.study.files import graphs_in, path_of
+from neurolim.study.identity import point_identities, reference_identities
 from neurolim.study.refine import levels_of
 from neurolim.study.spec import Entry, Refine, StudySpec
 from neurolim.study.yaml import Lines
@@ -294,42 +294,29 @@ class Study:
             return list(range(self.n_points))
         return sorted({int(p) for p in np.linspace(0, self.n_points - 1, CHECKED_POINTS)})
 
+    @cached_property
+    def identities(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the identities of all points, for runs and for references [point, 2] each."""
+        return point_identities(self), reference_identities(self)
+
     def digest(self, first: int, last: int) -> str:
-        """Return a digest of everything the runs first .. last-1 depend on in this study.
+        """Return a digest of the runs first .. last-1: their numbers, and all they depend on.
 
         Titles, claims, statistics, figures, expectations and comments do not enter.
         """
-        words = [*self._numbers, self.spec.seed]
-        if self.point_order is not None:
-            return self._digest_by_point(words, first, last)
-        # Points are numbered with the last axis fastest: runs in a row see a part of the first
-        # axis and, taken together, all of the others.  So a digest costs what the axes are long.
-        inner = self.replicas * int(np.prod(self.shape[1:], dtype=object))
-        low, high = first // inner, -(-last // inner)
-        axes = [
-            [axis.name, axis.common, axis.components]
-            if place
-            else [axis.name, axis.common, {k: v[low:high] for k, v in axis.components.items()}]
-            for place, axis in enumerate(self.axes)
-        ]
-        runs = [self.replicas, first - low * inner, last - low * inner]
-        return hashlib.sha256(_canonical([*words, axes, runs])).hexdigest()
-
-    def _digest_by_point(self, words: list[Any], first: int, last: int) -> str:
-        """Return the digest of runs of a refined map, whose points come level by level."""
-        digest = hashlib.sha256(_canonical(words))
-        for place in range(first // self.replicas, -(-last // self.replicas)):
-            point = self.nth(place)
-            start = max(first - place * self.replicas, 0)
-            stop = min(last - place * self.replicas, self.replicas)
-            digest.update(_canonical([self.values_at(point), self.key(point), start, stop]))
+        begin, end = first // self.replicas, -(-last // self.replicas)
+        points = np.array([self.nth(place) for place in range(begin, end)])
+        runs = [self.replicas, first, last]
+        digest = hashlib.sha256(canonical(runs))
+        for identities in self.identities:
+            digest.update(identities[points].astype("<u8").tobytes())
         return digest.hexdigest()
 
     def definition(self) -> str:
         """Return a digest of all that all runs depend on, and of how the grid is laid out."""
         axes = [[axis.name, axis.common, list(axis.components.items())] for axis in self.axes]
         words = [*self._numbers, self.spec.seed, self.replicas, axes]
-        return hashlib.sha256(_canonical(words)).hexdigest()
+        return hashlib.sha256(canonical(words)).hexdigest()
 
     @property
     def _numbers(self) -> list[Any]:
@@ -337,20 +324,3 @@ class Study:
         params, options, own = self.fixed
         reference = [self.reference_name, own] if self.reference_choice else None
         return [self.spec.model, self.spec.solver, params, options, reference]
-
-
-def _canonical(value: Any) -> bytes:
-    """Return JSON bytes in which floats are exact and order of keys does not matter."""
-
-    def exact(part: Any) -> Any:
-        if isinstance(part, bool) or part is None or isinstance(part, (int, str)):
-            return part
-        if isinstance(part, float):
-            return part.hex()
-        if isinstance(part, Graph):
-            return part.digest
-        if isinstance(part, Mapping):
-            return {str(k): exact(v) for k, v in part.items()}
-        return [exact(entry) for entry in part]
-
-    return json.dumps(exact(value), sort_keys=True, separators=(",", ":")).encode()
