@@ -50,6 +50,7 @@ rule all:
 onstart:
     try:
         lock.hold(HOME, list(STUDIES))
+        outline.settle_dates(STUDIES)
     except StudyError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

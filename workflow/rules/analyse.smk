@@ -1,5 +1,6 @@
 # Of every study one job that collects, and one that makes all statistics, tables and figures.
 # Each makes only what its records say is missing, so Snakemake must leave what is there: update().
+# It leaves a stamp named by what all of it is made from, so dates mean nothing: ancient().
 COSTS, TABLE, FIGURE = (
     "../report/costs.rst",
     "../report/table.rst",
@@ -29,8 +30,9 @@ for study in STUDIES.values():
         name:
             f"collect_{study.name}"
         input:
-            study.chunk_files,
+            [ancient(path) for path in study.chunk_files],
         output:
+            study.collected_stamp,
             update(str(study.layout.data)),
             update(str(study.layout.data.with_suffix(".json"))),
             update(str(study.layout.collection)),
@@ -46,7 +48,6 @@ for study in STUDIES.values():
             results=RESULTS,
         params:
             study=study.name,  # for the captions
-            digest=[study.digests["collect"], study.digests[study.pages[0].key]],
         shell:
             "neurolim collect {resources.study} --results {resources.results:q} > {log:q} 2>&1"
 
@@ -54,9 +55,9 @@ for study in STUDIES.values():
         name:
             f"analyse_{study.name}"
         input:
-            str(study.layout.data),
-            str(study.layout.data.with_suffix(".json")),
+            ancient(study.collected_stamp),
         output:
+            study.analysed_stamp,
             update(str(study.layout.statistics)),
             update(str(study.layout.statistics.with_suffix(".json"))),
             update(str(study.layout.analysis)),
@@ -71,8 +72,5 @@ for study in STUDIES.values():
             results=RESULTS,
         params:
             study=study.name,  # for the captions
-            digest=study.analysis_digest,
-            # What could not be made is tried again.
-            failed=study.attempts,
         shell:
             "neurolim analyse {resources.study} --results {resources.results:q} > {log:q} 2>&1"

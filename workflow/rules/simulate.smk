@@ -4,13 +4,16 @@ rule simulate:
     input:
         # Nothing, unless this chunk refines a map: then what it refines.
         lambda wildcards: (
-            STUDIES[wildcards.study].before(wildcards.chunk)
+            [
+                ancient(record)
+                for record in STUDIES[wildcards.study].before(wildcards.chunk)
+            ]
             if wildcards.study in STUDIES
             else []
         ),
     output:
-        data=f"{HOME}/{{study}}/chunks/{{chunk}}.zip",
-        record=f"{HOME}/{{study}}/chunks/{{chunk}}.json",
+        data=update(f"{HOME}/{{study}}/chunks/{{chunk}}.zip"),
+        record=update(f"{HOME}/{{study}}/chunks/{{chunk}}.json"),
     log:
         f"{HOME}/{{study}}/logs/simulate-{{chunk}}.log",
     # A job that was killed, with its node or by hand, starts again.

@@ -135,6 +135,8 @@ def _run(
     # Our lock says that nobody else is at work here, so a lock that Snakemake left behind when it
     # was killed means nothing.
     where = ["--workflow-profile", profile] if profile else ["--cores", str(cores)]
+    # Names of chunks and stamps say what is made from what; Snakemake's memory of it may be gone.
+    where += ["--rerun-triggers", "mtime"]
     # The workflow's jobs call `neurolim`: the one beside this interpreter, on PATH or not.
     environment = os.environ | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),

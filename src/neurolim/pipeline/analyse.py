@@ -18,6 +18,7 @@ import xarray as xr
 
 from neurolim import provenance
 from neurolim.core import Column, Row, StudyError, Table
+from neurolim.pipeline import stamps
 from neurolim.pipeline.collect import RUNS, page_record
 from neurolim.pipeline.digests import digest_of, stage_digests
 from neurolim.pipeline.layout import Layout, Page, layout_of
@@ -57,6 +58,7 @@ def analyse(
     store.StoreError : the dataset is missing, altered, or was made from another study or code
     """
     layout, digests = layout_of(study, results), stage_digests(study)
+    stamp = stamps.analysed(study, attempts(layout))
     source = _reduce(study, layout, digests)
     bench, before = _Bench(study, layout), read_analysis(layout)
     pages = pages_of(study)
@@ -69,11 +71,13 @@ def analyse(
             attempt = int(entry.get("attempt", 0)) + 1 if failed else 0
             entry = page_record(layout, page, wanted) | {"failed": failed, "attempt": attempt}
         record[page.key] = entry
-        store.renew(*layout.files_of(page))
         # What is done is known should this process be killed.
         store.write_note(layout.analysis, before | record)
         progress(done + 1, len(pages))
     store.write_note(layout.analysis, record)
+    # Once all is made, nothing is to be tried again.
+    whole = [] if failures(layout) else [stamps.analysed(study, {})]
+    stamps.leave(layout, stamps.ANALYSE, stamp, *whole)
     return layout.analysis
 
 
@@ -194,7 +198,6 @@ def _reduce(study: Study, layout: Layout, digests: Mapping[str, str]) -> str:
             statistics_of(study, store.open_checked(layout.data)),
             made_from | {"software": provenance.software()},
         )
-    store.renew(layout.statistics, store.record_of(layout.statistics))
     return _source(layout)
 
 

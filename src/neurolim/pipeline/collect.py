@@ -12,6 +12,7 @@ import xarray as xr
 from neurolim import provenance
 from neurolim.core import Column, Row, Status, Table
 from neurolim.core.table import short
+from neurolim.pipeline import stamps
 from neurolim.pipeline.chunks import chunk_paths
 from neurolim.pipeline.digests import (
     collected_digest,
@@ -50,7 +51,7 @@ def collect(study: Study, results: str | Path) -> Path:
     """
     from neurolim.pipeline.tables import write_page
 
-    layout = layout_of(study, results)
+    layout, stamp = layout_of(study, results), stamps.collected(study)
     problems = [problem for _, problem in damaged_chunks(study, layout)]
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
@@ -66,9 +67,9 @@ def collect(study: Study, results: str | Path) -> Path:
             assemble(study, files, _made_by(study)),
             {"digest": digest, "chunks": chunks, "software": software},
         )
-    store.renew(layout.data, store.record_of(layout.data))
     write_runs(study, layout)
     write_page(layout.costs, costs_of(study, layout), f"Costs of {study.name}", _COSTS)
+    stamps.leave(layout, stamps.COLLECT, stamp)
     return layout.data
 
 

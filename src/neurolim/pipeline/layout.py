@@ -9,8 +9,10 @@ In the folder of results:
     <study>/analysis.json                    the record of all other tables and figures
     <study>/tables/<name>.csv, ...           <study>/figures/<name>.svg, ...
     <study>/costs.html                       <study>/logs/<stage>.log
+    <study>/made/<stage>-<digest>            what the files of a stage were made from
     verdicts.html, .csv, .json               what all studies of a run say of their statements
     report.html                              logs/snakemake.log
+    made/verdicts-<digest>                   what the verdicts of some studies were made from
     tiny/                                    the same of studies at test size
 """
 
@@ -61,6 +63,11 @@ def folder(results: str | Path, tiny: bool) -> Path:
 def verdict_files(results: str | Path, tiny: bool = False) -> tuple[Path, ...]:
     """Return the files of the verdicts of all studies, what people look at first."""
     return tuple(folder(results, tiny) / f"verdicts.{kind}" for kind in ("html", "csv", "json"))
+
+
+def verdicts_stamp(results: str | Path, tiny: bool, digest: str) -> Path:
+    """Return the empty file that says what the verdicts of some studies were made from."""
+    return folder(results, tiny) / "made" / f"verdicts-{digest}"
 
 
 def layout_of(study: Study, results: str | Path) -> Layout:
@@ -122,6 +129,10 @@ class Layout:
     def files_of(self, page: Page) -> tuple[Path, ...]:
         """Return all files of a table or figure."""
         return tuple(self.page(page, kind) for kind in page.file_kinds)
+
+    def stamp(self, stage: str, digest: str) -> Path:
+        """Return the empty file that says what a stage was made from."""
+        return self.home / "made" / f"{stage}-{digest}"
 
     def log(self, stage: str) -> Path:
         """Return the log of a job."""

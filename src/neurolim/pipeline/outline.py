@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from neurolim.core import StudyError, Table, Verdict
-from neurolim.pipeline import analyse
+from neurolim.pipeline import analyse, layout, stamps
 from neurolim.pipeline.chunks import chunk_names
 from neurolim.pipeline.collect import RUNS
 from neurolim.pipeline.digests import (
-    digest_of,
     stage_digests,
     verdicts_digest,
 )
@@ -46,6 +45,7 @@ class Outline:
     layout : where its results lie
     chunks : names of the chunks: digests of what they depend on
     digests : what each later stage depends on
+    collected, analysed : what all that is collected, and all that is made of it, depends on
     pages : tables and figures, the table ``runs`` first
     memory_mb, minutes, dataset_mb : what a chunk, and what the dataset asks for
     earlier : of a refined map, the chunks that decide what one simulates
@@ -57,6 +57,8 @@ class Outline:
     layout: Layout
     chunks: tuple[str, ...]
     digests: Mapping[str, str]
+    collected: str
+    analysed: str
     pages: tuple[Page, ...]
     memory_mb: int
     minutes: int
@@ -82,19 +84,19 @@ class Outline:
         return [str(store.record_of(self.layout.chunk(name))) for name in names]
 
     @property
-    def analysis_digest(self) -> str:
-        """Return the digest of everything that is made of the dataset."""
-        return digest_of([self.digests["reduce"], *(self.digests[p.key] for p in self.judged)])
+    def collected_stamp(self) -> str:
+        """Return the file that is there if the dataset is made from the study as it stands."""
+        return str(self.layout.stamp(stamps.COLLECT, self.collected))
+
+    @property
+    def analysed_stamp(self) -> str:
+        """Return the file that is there if statistics, tables and figures are, too."""
+        return str(self.layout.stamp(stamps.ANALYSE, self.analysed))
 
     @property
     def judged(self) -> tuple[Page, ...]:
         """Return the tables and figures that are made of the statistics."""
         return tuple(page for page in self.pages if page != RUNS)
-
-    @property
-    def attempts(self) -> dict[str, int]:
-        """Return how often in a row each table or figure could not be made."""
-        return analyse.attempts(self.layout)
 
     @property
     def failures(self) -> dict[str, str]:
@@ -119,14 +121,17 @@ def outline(path: str, results: str | Path, tiny: bool = False) -> Outline:
     StudyError : the study is refused
     """
     study = load_study(path, tiny=tiny)
+    paths = layout_of(study, results)
     the_plan = planning.plan(study)
     names = chunk_names(study)
     return Outline(
         arguments=command_arguments([path], tiny),
         name=study.name,
-        layout=layout_of(study, results),
+        layout=paths,
         chunks=tuple(names),
         digests=stage_digests(study),
+        collected=stamps.collected(study),
+        analysed=stamps.analysed(study, analyse.attempts(paths)),
         pages=analyse.all_pages(study),
         memory_mb=-(-the_plan.memory // 2**20),
         minutes=the_plan.minutes,
@@ -194,7 +199,12 @@ def targets(studies: Mapping[str, Outline], results: str | Path, tiny: bool = Fa
         for study in studies.values()
         for path in study.layout.every_file(study.chunks, study.pages)
     ]
-    return [*verdicts(results, tiny), *files]
+    made = [
+        stamp
+        for study in studies.values()
+        for stamp in (study.collected_stamp, study.analysed_stamp)
+    ]
+    return [*verdicts(results, tiny), verdicts_stamp(studies, results, tiny), *made, *files]
 
 
 def verdicts(results: str | Path, tiny: bool = False) -> list[str]:
@@ -202,10 +212,22 @@ def verdicts(results: str | Path, tiny: bool = False) -> list[str]:
     return [str(path) for path in verdict_files(results, tiny)]
 
 
+def verdicts_stamp(studies: Mapping[str, Outline], results: str | Path, tiny: bool = False) -> str:
+    """Return the file that is there if the verdicts are those of the studies as they stand."""
+    digest = stamps.judged((study.name, study.said, study.digests) for study in studies.values())
+    return str(layout.verdicts_stamp(results, tiny, digest))
+
+
 def tidy(studies: Mapping[str, Outline]) -> None:
     """Remove what killed jobs left half-written; call it when all jobs are over."""
     for study in studies.values():
         store.tidy(study.layout.home)
+
+
+def settle_dates(studies: Mapping[str, Outline]) -> None:
+    """Let no clock that was ahead make anything fail; call it before jobs begin."""
+    for study in studies.values():
+        store.settle_dates(study.layout.home)
 
 
 def current_pages(studies: Mapping[str, Outline]) -> list[str]:
@@ -252,9 +274,9 @@ def current_tables(study: Study, results: str | Path) -> list[Table]:
     """Return the tables of a study that belong to it as it stands, in their order."""
     from neurolim.pipeline.tables import read_table
 
-    layout, pages = layout_of(study, results), analyse.all_pages(study)
-    current = analyse.current_pages(layout, stage_digests(study), pages, check=True)
-    return [read_table(layout.page(page, "json")) for page in current if page.kind == "tables"]
+    paths, pages = layout_of(study, results), analyse.all_pages(study)
+    current = analyse.current_pages(paths, stage_digests(study), pages, check=True)
+    return [read_table(paths.page(page, "json")) for page in current if page.kind == "tables"]
 
 
 def _sentences(study: Study, table: Table) -> list[str]:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from neurolim.core import Column, Kind, Row, Table, Verdict
+from neurolim.pipeline import stamps
 from neurolim.pipeline.analyse import all_pages, current_pages, failures, is_analysed
 from neurolim.pipeline.collect import costs_of
-from neurolim.pipeline.digests import stage_digests
-from neurolim.pipeline.layout import Layout, Page, layout_of, verdict_files
+from neurolim.pipeline.digests import stage_digests, verdicts_digest
+from neurolim.pipeline.layout import Layout, Page, layout_of, verdict_files, verdicts_stamp
 from neurolim.pipeline.tables import csv_of, plain, read_table, write_text
 from neurolim.store import store
 from neurolim.study.read import load_study
@@ -149,11 +150,15 @@ def write_verdicts(paths: Iterable[str | Path], results: str | Path, tiny: bool 
     from neurolim.pipeline.verdicts_page import page_of
 
     outcomes = outcomes_of(paths, results, tiny)
+    studies = [outcome.study for outcome in outcomes]
+    digest = stamps.judged((s.name, verdicts_digest(s), stage_digests(s)) for s in studies)
     page, csv, data = verdict_files(results, tiny)
     costs = {o.study.name: _core_seconds(layout_of(o.study, results), o.study) for o in outcomes}
     write_text(csv, verdicts_csv(outcomes))
     write_text(data, verdicts_json(outcomes))
     write_text(page, page_of(outcomes, _beside, costs))
+    with store.beside(verdicts_stamp(results, tiny, digest)):
+        pass
     return page
 
 
