@@ -14,6 +14,7 @@ import typer
 from neurolim import core
 from neurolim.core import StudyError
 from neurolim.launch.progress import reporting
+from neurolim.pipeline.chunks import forecast
 from neurolim.pipeline.layout import layout_of
 from neurolim.store.store import StoreError
 from neurolim.study import plan as planning
@@ -103,7 +104,69 @@ def plan(
     loaded = load_study(study, tiny=tiny)
     the_plan = planning.check_fit(loaded, results, workers)
     typer.echo(f"{loaded.name}: {loaded.spec.title}")
-    show_table(the_plan.rows(), numbers=(1,), indent=2)
+    told = forecast(loaded, layout_of(loaded, results))
+    rows = [
+        *the_plan.rows(),
+        ("runs that are there", f"{told.kept:,}"),
+        ("new runs", f"{told.new:,}"),
+    ]
+    show_table(rows, numbers=(1,), indent=2)
+    if told.replaced:
+        typer.echo(
+            f"  replaces {layout_of(loaded, results).data}, made from another study or other code"
+        )
+
+
+@app.command()
+def clean(
+    studies: Annotated[
+        list[str] | None, typer.Argument(metavar="[STUDY.yaml]...", help="default: config.yaml's")
+    ] = None,
+    results: Results = "results",
+    yes: Annotated[bool, typer.Option("--yes", help="remove them, not only list them")] = False,
+    tiny: Tiny = False,
+) -> None:
+    """List the files of studies that the studies as they stand do not need; with --yes, remove."""
+    from neurolim.launch import lock
+    from neurolim.launch.workflow import chosen_studies
+    from neurolim.pipeline.leftovers import leftovers
+
+    for path in chosen_studies(studies or []):
+        study = load_study(path, tiny=tiny)
+        home = layout_of(study, results).folder
+        if not (home / study.name).is_dir():
+            typer.echo(f"{study.name}: nothing in {home}")
+            continue
+        with lock.locked(home, [study.name]):
+            files = leftovers(study, results)
+            size = planning.in_bytes(sum(file.stat().st_size for file in files))
+            for file in files:
+                typer.echo(file)
+                if yes:
+                    file.unlink()
+        done = "removed" if yes else "not needed; give --yes to remove them"
+        typer.echo(f"{study.name}: {len(files)} files, {size} {done}")
+
+
+@app.command()
+def find(
+    conditions: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME=VALUE...", help="parameters, options, model, solver"),
+    ],
+    results: Annotated[
+        list[str] | None, typer.Option(help="folder of all results; may be repeated")
+    ] = None,
+) -> None:
+    """List the runs there are at some parameters, in all studies of some results folders."""
+    from neurolim.pipeline.find import conditions_of, rows_of
+    from neurolim.pipeline.find import find as find_runs
+
+    rows = rows_of(find_runs(results or ["results"], conditions_of(conditions)))
+    if len(rows) == 1:
+        typer.echo("no runs like these")
+        raise typer.Exit(1)
+    show_table(rows, numbers=(4, 5))
 
 
 @app.command(name="list")

@@ -98,8 +98,8 @@ def test_progress_shows_chunks_rate_and_time_left(tmp_path):
     pages = (Page("tables", "runs"), Page("figures", "a"))
     one = Outline(
         arguments="s.yaml", name="s", layout=Layout(tmp_path, "s"), chunks=tuple("0123"),
-        digests=digests, collected="c", analysed="a", pages=pages, memory_mb=1, minutes=1, dataset_mb=1,
-        earlier={}, said="",
+        digests=digests, collected="c", analysed="a", pages=pages, memory_mb=1, minutes=1,
+        dataset_mb=1, earlier={}, said="",
     )  # fmt: skip
     for name in "01":
         path = tmp_path / "s" / "chunks" / f"{name}.json"

@@ -25,10 +25,12 @@ from neurolim.launch import lock
 from neurolim.launch.overview import progress_line
 from neurolim.launch.watchdog import PERIOD, Stalled
 from neurolim.pipeline import outline
-from neurolim.pipeline.layout import folder
+from neurolim.pipeline.chunks import forecast
+from neurolim.pipeline.layout import folder, layout_of
 from neurolim.pipeline.verdicts import write_verdicts
 from neurolim.study import plan as planning
 from neurolim.study.read import load_study
+from neurolim.study.study import Study
 from neurolim.study.yaml import read_yaml
 from neurolim.terminal import changing_line
 
@@ -109,10 +111,25 @@ def run_workflow(
     # Like Snakemake itself, which reads the same file.
     tiny = tiny or outline.is_tiny(config)
     for path in chosen:
-        planning.check_fit(load_study(path, tiny=tiny), results, 0 if profile else cores)
+        study = load_study(path, tiny=tiny)
+        planning.check_fit(study, results, 0 if profile else cores)
+        if words := _changes(study, results):
+            print(words, flush=True)
     outlines = outline.outlines(chosen, results, tiny)
     with lock.locked(folder(results, tiny), list(outlines)) as handles:
         return _run(outlines, chosen, cores, results, report, profile, stall, tiny, handles)
+
+
+def _changes(study: Study, results: str) -> str:
+    """Return what a run keeps, adds and replaces, where something of another study is there."""
+    layout = layout_of(study, results)
+    told = forecast(study, layout)
+    words = [f"keeps {told.kept:,} runs that are there"] if told.kept and told.new else []
+    if words or told.replaced:
+        words.append(f"solves {told.new:,} new ones")
+    if told.replaced:
+        words.append(f"replaces {layout.data}, made from another study or other code")
+    return f"{study.name}: {', '.join(words)}" if words else ""
 
 
 def _run(

@@ -58,9 +58,9 @@ class Plan:
             ("chunks (jobs)", f"{len(self.chunks):,}"),
             ("core-seconds", f"{self.core_seconds:,.1f}"),
             ("core-seconds per chunk", f"{self.chunk_core_seconds:,.1f}"),
-            ("memory of a job", _bytes(self.memory)),
-            ("memory of the statistics", _bytes(self.dataset)),
-            ("disk", _bytes(self.disk)),
+            ("memory of a job", in_bytes(self.memory)),
+            ("memory of the statistics", in_bytes(self.dataset)),
+            ("disk", in_bytes(self.disk)),
         ]
 
 
@@ -105,7 +105,7 @@ def plan(study: Study) -> Plan:
     ).round()
     edges = np.unique(np.append(edges.astype(np.int64)[1:-1], borders))
     chunks = tuple(range(int(a), int(b)) for a, b in itertools.pairwise(edges))
-    run_bytes, point_bytes = output_bytes(study)
+    run_bytes, point_bytes = outputin_bytes(study)
     data_bytes = int(study.n_runs * run_bytes + study.n_points * point_bytes)
     largest = max(len(chunk) for chunk in chunks)
     return Plan(
@@ -143,7 +143,7 @@ def variables_of(study: Study) -> tuple[tuple[Var, ...], tuple[Var, ...]]:
     return outputs, reference
 
 
-def output_bytes(study: Study) -> tuple[int, int]:
+def outputin_bytes(study: Study) -> tuple[int, int]:
     """Return (bytes of one run's outputs, bytes of one point's reference outputs)."""
     coords = dims_of(study)
     outputs, reference = variables_of(study)
@@ -176,19 +176,19 @@ def check_fit(study: Study, results: str | Path, workers: int = 1) -> Plan:
     check_writable("results", folder, study.file)
     free = shutil.disk_usage(folder).free
     if the_plan.disk > free:
-        problem = f"needs {_bytes(the_plan.disk)} of disk, {folder} has {_bytes(free)} free"
+        problem = f"needs {in_bytes(the_plan.disk)} of disk, {folder} has {in_bytes(free)} free"
         allowed = "a smaller grid, fewer records or replicas, or another results folder"
         raise study.placed(StudyError("grid", problem, allowed))
     memory = _physical_memory()
     needed = the_plan.memory * workers
     if needed > memory:
-        problem = f"jobs need {_bytes(needed)} of memory, the machine has {_bytes(memory)}"
+        problem = f"jobs need {in_bytes(needed)} of memory, the machine has {in_bytes(memory)}"
         allowed = "shorter chunks, fewer neurons or records, or fewer jobs at once"
         raise study.placed(StudyError("chunk_seconds", problem, allowed))
     if the_plan.dataset > memory:
-        problem = f"its statistics need {_bytes(the_plan.dataset)} of memory, the machine has "
+        problem = f"its statistics need {in_bytes(the_plan.dataset)} of memory, the machine has "
         allowed = "a smaller grid, fewer records, bins or replicas; or no statistics and figures"
-        raise study.placed(StudyError("grid", problem + _bytes(memory), allowed))
+        raise study.placed(StudyError("grid", problem + in_bytes(memory), allowed))
     return the_plan
 
 
@@ -213,7 +213,8 @@ def _physical_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _bytes(size: float) -> str:
+def in_bytes(size: float) -> str:
+    """Return a number of bytes with the unit that suits it."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
