@@ -105,7 +105,7 @@ def plan(study: Study) -> Plan:
     ).round()
     edges = np.unique(np.append(edges.astype(np.int64)[1:-1], borders))
     chunks = tuple(range(int(a), int(b)) for a, b in itertools.pairwise(edges))
-    run_bytes, point_bytes = outputin_bytes(study)
+    run_bytes, point_bytes = output_bytes(study)
     data_bytes = int(study.n_runs * run_bytes + study.n_points * point_bytes)
     largest = max(len(chunk) for chunk in chunks)
     return Plan(
@@ -143,7 +143,7 @@ def variables_of(study: Study) -> tuple[tuple[Var, ...], tuple[Var, ...]]:
     return outputs, reference
 
 
-def outputin_bytes(study: Study) -> tuple[int, int]:
+def output_bytes(study: Study) -> tuple[int, int]:
     """Return (bytes of one run's outputs, bytes of one point's reference outputs)."""
     coords = dims_of(study)
     outputs, reference = variables_of(study)
