@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,9 @@ def solve(
             "replicas": replicas,
         }
     )
-    found = study.solver.solve(
-        study.model, study.params_at(0), study.options_at(0), study.key(0), range(replicas)
+    params, options = study.params_at(0), study.options_at(0)
+    found = study.solver.run(
+        study.model, params, options, study.key(0), range(replicas), warnings.warn
     )
     return labelled(
         study,

@@ -204,7 +204,7 @@ def bautin_gains(plane: Plane) -> list[tuple[float, float]]:
 def homoclinic_estimates(plane: Plane) -> list[float]:
     """Return the currents of homoclinic orbits next to Bogdanov-Takens points, to O(d^3).
 
-    None beyond d = a^2/2: the estimate holds near the point only.
+    None beyond d = a^2/2, for the estimate holds near the point only, and none at a cusp, f'' = 0.
     """
     d = plane.b - plane.a**2
     if d > 0.5 * plane.a**2:
@@ -212,16 +212,22 @@ def homoclinic_estimates(plane: Plane) -> list[float]:
     return [
         point.current - 12.0 / 25.0 * d**2 / (plane.a**2 * plane.slope(point.v, 2))
         for point in hopf_points(plane)
+        if plane.slope(point.v, 2) != 0.0
     ]
 
 
 def canard_currents(plane: Plane) -> list[float]:
-    """Return the currents of canard explosions at the folds of f, to O(b^2) at fixed b/a."""
+    """Return the currents of canard explosions at the folds of f, to O(b^2) at fixed b/a.
+
+    None where f has an inflection with a level tangent: it folds nothing.
+    """
     if plane.a == 0.0:
         return []
     found = []
     for v in knees(plane):
         k = 0.5 * plane.slope(v, 2)
+        if k == 0.0:
+            continue
         ratio = plane.b / plane.a
         shift = plane.b / k * (0.25 - ratio * plane.slope(v, 3) / (16.0 * k**2))
         found.append(plane.current(v) + shift)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurolim.core.errors import StudyError
+from neurolim.core.errors import Status, StudyError
 from neurolim.core.model import Model
 from neurolim.core.parameters import Param, Var
 
@@ -103,3 +103,59 @@ class Solver:
                     "model", f"{self.name} needs {need.words}: {missing}", need.allowed
                 )
         self.check(model, params, options)
+
+    def run(
+        self,
+        model: Model,
+        params: Mapping[str, Any],
+        options: Mapping[str, Any],
+        key: int,
+        replicas: range,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> Solution:
+        """Solve, and hold the solver to its contract: a run that fails is NaN and a status.
+
+        A number that is not finite where the status is OK makes the run DIVERGED.  A run that
+        raises is NOT_CONVERGED with all its replicas; what it raises is told.
+
+        Parameters
+        ----------
+        model, params, options, key, replicas : of ``solve``
+        say : called with a line of text where ``solve`` raises
+
+        Raises
+        ------
+        StudyError : what ``solve`` refuses
+        """
+        try:
+            found = self.solve(model, params, options, key, replicas)
+        except (StudyError, MemoryError):
+            raise
+        except Exception as error:  # whatever some numbers make of the libraries
+            say(f"{self.name} raised {type(error).__name__}: {error}; the run has failed")
+            return self._nothing(model, params, options, len(replicas))
+        arrays, status = dict(found.arrays), np.array(found.status)
+        outputs = [var for var in self.outputs(model, options) if var.name in arrays]
+        floats = [var for var in outputs if arrays[var.name].dtype.kind == "f"]
+        for var in floats:
+            array = arrays[var.name].reshape(len(status), -1)
+            wrong = np.isinf(array) if var.gaps else ~np.isfinite(array)
+            status[wrong.any(axis=1) & (status == Status.OK)] = Status.DIVERGED
+        failed = status != Status.OK
+        for var in floats if failed.any() else ():
+            if not var.residual:
+                arrays[var.name] = arrays[var.name].copy()
+                arrays[var.name][failed] = np.nan
+        return Solution(arrays, status)
+
+    def _nothing(
+        self, model: Model, params: Mapping[str, Any], options: Mapping[str, Any], count: int
+    ) -> Solution:
+        """Return the solution of runs that gave nothing."""
+        coords = self.coords(model, params, options)
+        arrays = {}
+        for var in self.outputs(model, options):
+            shape = (count, *(len(coords[dim].values) for dim in var.dims))
+            empty = np.nan if np.dtype(var.dtype).kind == "f" else 0
+            arrays[var.name] = np.full(shape, empty, var.dtype)
+        return Solution(arrays, np.full(count, int(Status.NOT_CONVERGED), np.int8))

@@ -123,12 +123,15 @@ def run_task(task: Task) -> Solved:
     model, solver = core.get("model", task.model), core.get("solver", task.solver)
     began = time.thread_time()
     with numba.core.event.install_listener("numba:compile", _Compilation()) as compilation:
-        solution = solver.solve(
-            model, task.params, task.options, task.key, range(task.first, task.last)
-        )
+        replicas = range(task.first, task.last)
+        solution = solver.run(model, task.params, task.options, task.key, replicas, _tell)
     took = time.thread_time() - began - compilation.seconds
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return Solved(solution, took, compilation.seconds, peak, platform.node())
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 class _Compilation(numba.core.event.Listener):  # type: ignore[misc]  # numba has no types
