@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from neurolim.processor import VARIABLES
+
 # One thread per library, so runs are comparable everywhere.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+# What numpy is loaded with: tests may import it before neurolim.
+for _name, _value in VARIABLES.items():
+    os.environ.setdefault(_name, _value)
 # Of hundreds of processes that tests start, the first compiles the sources for all others.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 

@@ -5,6 +5,8 @@
 Everything a plug-in in a file of one's own is made of can be imported from here.
 """
 
+# Before anything loads numpy.
+from neurolim import processor  # isort: skip  # noqa: F401
 from neurolim import provenance
 from neurolim.api import run_study, solve
 from neurolim.core import (

@@ -13,7 +13,7 @@ import platform
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
-from neurolim import sources
+from neurolim import processor, sources
 from neurolim.sources import PACKAGE, digest_and_imports
 
 _PINNED = ("numpy", "numba", "scipy", "xarray", "zarr", "dask", "snakemake")
@@ -60,9 +60,12 @@ def package_version() -> str:
 
 
 def software() -> dict[str, str]:
-    """Return the versions a result may depend on."""
+    """Return the versions, and the kind of processor, a result may depend on."""
     found = {PACKAGE: package_version(), "python": platform.python_version()}
     for name in _PINNED:
         if importlib.util.find_spec(name) is not None:
             found[name] = version(name)
+    if not processor.IS_COMMON:
+        # Somebody loaded numpy before neurolim could tell it: bits may be this processor's own.
+        found["instructions"] = "this processor's own"
     return found

@@ -168,12 +168,14 @@ def test_after_an_interruption_threads_stop_and_later_work_goes_on(thirds):
 
 
 def test_a_worker_with_other_code_is_refused(thirds):
-    from neurolim.pipeline.engine import Task
+    from neurolim.pipeline.engine import Task, code_of
 
     loaded = load_study(thirds[0])
     task = Task("linear", "particles", loaded.params_at(0), loaded.options_at(0), 1, 0, 1)
     with pytest.raises(RuntimeError, match="another neurolim"):
-        run_batch([task], {("linear", "particles"): "0" * 16})
+        run_batch([task], {("linear", "particles"): "0" * 16}, True)
+    with pytest.raises(RuntimeError, match="start workers and jobs with OPENBLAS_CORETYPE="):
+        run_batch([task], code_of([task]), False)
 
 
 def test_nothing_listens_beyond_loopback_and_no_dashboard_unasked(thirds, tmp_path, monkeypatch):

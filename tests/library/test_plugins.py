@@ -194,7 +194,7 @@ def test_another_process_finds_the_files_by_the_tasks_alone(study):
     said = subprocess.run(
         [sys.executable, "-c", program],
         # With the digest of the code, which the other process compares with its own.
-        input=pickle.dumps(([one], engine.code_of([one]))),
+        input=pickle.dumps(([one], engine.code_of([one]), True)),
         env=environment(),
         capture_output=True,
         check=False,

@@ -505,7 +505,7 @@ def test_another_process_finds_what_was_compiled_for_a_text(study):
         "import pickle, sys; from neurolim import core; from neurolim.pipeline import engine;"
         "from neurolim.kernels.model_code import kernel_key;"
         "tasks, code = pickle.loads(sys.stdin.buffer.read());"
-        "(solved,) = engine.run_batch(tasks, code);"
+        "(solved,) = engine.run_batch(tasks, code, True);"
         "key = kernel_key(core.get('model', tasks[0].model));"
         "sys.stdout.buffer.write(pickle.dumps((solved.solution.arrays['state_mean'], key)))"
     )

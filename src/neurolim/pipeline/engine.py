@@ -20,7 +20,7 @@ import numba.core.event
 import numpy as np
 from distributed import Client, LocalCluster, as_completed
 
-from neurolim import core, provenance
+from neurolim import core, processor, provenance
 
 #: Long tasks are cut so that there are this many per worker: enough to deal them out evenly.
 _TASKS_PER_WORKER = 8
@@ -156,18 +156,24 @@ class _Compilation(numba.core.event.Listener):  # type: ignore[misc]  # numba ha
                 self.seconds += time.thread_time() - self._began
 
 
-def run_batch(tasks: Sequence[Task], code: Mapping[Plugins, str]) -> list[Solved]:
+def run_batch(tasks: Sequence[Task], code: Mapping[Plugins, str], is_common: bool) -> list[Solved]:
     """Solve some tasks one after the other.
 
     Parameters
     ----------
     tasks : pieces of work
     code : what ``code_of`` says of them where the job runs
+    is_common : what ``processor.IS_COMMON`` says there
 
     Raises
     ------
-    RuntimeError : this worker has another neurolim than the job that asks
+    RuntimeError : this worker has another neurolim than the job that asks, or other bits
     """
+    if is_common != processor.IS_COMMON:
+        raise RuntimeError(
+            f"numpy of the dask worker on {platform.node()} gives other bits than this job's; "
+            f"start workers and jobs with {processor.told()}"
+        )
     if code_of(tasks) != code:
         raise RuntimeError(
             f"the dask worker on {platform.node()} has another neurolim than this job; "
@@ -284,7 +290,9 @@ def run_tasks(
         futures = {}
         for places in np.array_split(shuffled, min(len(tasks), _BATCHES_PER_WORKER * workers)):
             batch = [tasks[place] for place in places]
-            futures[client.submit(run_batch, batch, code_of(batch), pure=False)] = places
+            futures[
+                client.submit(run_batch, batch, code_of(batch), processor.IS_COMMON, pure=False)
+            ] = places
         try:
             for future in as_completed(list(futures), loop=client.loop):
                 places = futures.pop(future)
