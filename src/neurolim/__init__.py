@@ -5,6 +5,13 @@
 Everything a plug-in in a file of one's own is made of can be imported from here.
 """
 
+from neurolim import terminal
+
+if terminal.is_command():
+    # All that follows takes seconds, in which Ctrl-C would show where in it we are.
+    terminal.interrupt_silently()
+
+# isort: split
 from neurolim import provenance
 from neurolim.api import run_study, solve
 from neurolim.core import (
