@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from neurolim import files
+
 #: Seconds between two signs of life.
 BEAT = 5.0
 
@@ -51,9 +53,8 @@ def reporting(
     last = [0.0]
 
     def write() -> None:
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(state | {"time": time.time()}), encoding="utf-8")
+        with contextlib.suppress(OSError), files.beside(path, flush=False) as temporary:
+            temporary.write_text(json.dumps(state | {"time": time.time()}), encoding="utf-8")
 
     def beat() -> None:
         while not over.wait(BEAT):

@@ -189,22 +189,33 @@ def _run(
     pages = outline.current_pages(outlines) if code != 0 else []
     if report and (code == 0 or pages):
         page = home / "report.html"
-        with log.open("ab") as stream:
-            reported = subprocess.run(
-                [*snakemake, *pages, "--nolock", "--report", str(page)],
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                check=False,
-            ).returncode
+        reported = _write_report(page, [*snakemake, *pages, "--nolock"], log, environment)
         if reported != 0:
-            print(_tail(log, 30), file=sys.stderr)
+            print(_is_full(results) or _tail(log, 30), file=sys.stderr)
             return code or reported
         print(f"report: {page}")
     if code != 0:
         return code
     print(outline.where(outlines, results, tiny))
     return _count_failures(outlines)
+
+
+def _write_report(
+    page: Path, command: Sequence[str], log: Path, environment: Mapping[str, str]
+) -> int:
+    """Let Snakemake write its report, whole or not at all; return its exit code."""
+    try:
+        with log.open("ab") as stream, store.beside(page) as temporary:
+            subprocess.run(
+                [*command, "--report", str(temporary)],
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                check=True,
+            )
+    except subprocess.CalledProcessError as error:
+        return error.returncode
+    return 0
 
 
 def _environment() -> dict[str, str]:
@@ -248,8 +259,8 @@ def _say_what_failed(code: int, log: Path, home: Path, results: str) -> None:
         print(f"Snakemake was ended by {signal.Signals(-code).name}", file=sys.stderr)
     elif not failures:
         print(_tail(log, 30), file=sys.stderr)
-    if shutil.disk_usage(results).free < _HARDLY_ANY:
-        print(f"the disk of {results} is full: free some space", file=sys.stderr)
+    if full := _is_full(results):
+        print(full, file=sys.stderr)
     print(
         f"failed; the whole log is {log}, jobs' own logs are in {home}/<study>/logs; mend the "
         "cause and run the same command again: what is done is kept",
@@ -272,6 +283,12 @@ def _count_failures(outlines: Mapping[str, outline.Outline]) -> int:
     )
     print("\n".join(lines), file=sys.stderr)
     return 1
+
+
+def _is_full(results: str) -> str:
+    if shutil.disk_usage(results).free < _HARDLY_ANY:
+        return f"the disk of {results} is full: free some space"
+    return ""
 
 
 def failed_logs(log: Path) -> list[Path]:
