@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neurolim import core, terminal
+from neurolim import allocation, core, terminal
 from neurolim.core import StudyError
 from neurolim.launch import parent
 from neurolim.launch.progress import reporting
@@ -59,7 +58,7 @@ def run(
     studies: Annotated[
         list[str] | None, typer.Argument(metavar="[STUDY.yaml]...", help="default: config.yaml's")
     ] = None,
-    cores: Annotated[int, typer.Option(help="cores to use; 0 = all", min=0)] = 0,
+    cores: Annotated[int, typer.Option(help="cores to use; 0 = all it may", min=0)] = 0,
     results: Annotated[
         str | None,
         typer.Option(help="folder of all results; default: config.yaml's", callback=_results),
@@ -79,7 +78,7 @@ def run(
 
     with terminal.whoever_listens():
         code = run_workflow(
-            studies or [], cores or os.cpu_count() or 1, results, report, profile, stall, tiny
+            studies or [], cores or allocation.cores(), results, report, profile, stall, tiny
         )
     raise typer.Exit(code)
 

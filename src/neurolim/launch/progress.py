@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import platform
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -54,7 +55,9 @@ def reporting(
 
     def write() -> None:
         with contextlib.suppress(OSError), files.beside(path, flush=False) as temporary:
-            temporary.write_text(json.dumps(state | {"time": time.time()}), encoding="utf-8")
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            note = state | {"time": time.time(), "memory_mib": peak}
+            temporary.write_text(json.dumps(note), encoding="utf-8")
 
     def beat() -> None:
         while not over.wait(BEAT):

@@ -18,9 +18,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from neurolim import shipped
+from neurolim import allocation, shipped
 from neurolim.core import StudyError
 from neurolim.launch import lock, parent
+from neurolim.launch.killed import killed_jobs
 from neurolim.launch.overview import progress_line
 from neurolim.launch.watchdog import PERIOD, Stalled
 from neurolim.pipeline import outline
@@ -114,7 +115,8 @@ def run_workflow(
     # Like Snakemake itself, which reads the same file.
     tiny = tiny or outline.is_tiny(config)
     for path in chosen:
-        planning.check_fit(load_study(path, tiny=tiny), results, 0 if profile else cores)
+        # Of more jobs than fit side by side, fewer are started.
+        planning.check_fit(load_study(path, tiny=tiny), results, 0 if profile else 1)
     outlines = outline.outlines(chosen, results, tiny)
     home = folder(results, tiny)
     try:
@@ -168,7 +170,9 @@ def _run(
     ]
     # Our lock says that nobody else is at work here, so a lock that Snakemake left behind when it
     # was killed means nothing.
-    where = ["--workflow-profile", profile] if profile else ["--cores", str(cores)]
+    memory = f"mem_mb={allocation.memory() // 2**20}"
+    here = ["--cores", str(cores), "--resources", memory]
+    where = ["--workflow-profile", profile] if profile else here
     environment = _environment()
     place = profile or f"{cores} cores"
     print(
@@ -176,12 +180,15 @@ def _run(
         f"{place}; details in {log}",
         flush=True,
     )
+    killed = allocation.killed_for_memory()
     with log.open("wb") as stream:
         process = _start([*snakemake, *where, "--nolock"], stream, environment, handles)
         lock.sign(handles, process.pid)
         code = _watch(process, outlines, Stalled(home, outlines, stall))
     if code != 0:
         _say_what_failed(code, log, home, results)
+        for line in killed_jobs([o.layout.home for o in outlines.values()], log, killed):
+            print(line, file=sys.stderr)
     # After a failure, or another run in the same folder, the page shows what there is now.
     verdicts = write_verdicts(chosen, results, tiny)
     if code != 0:
