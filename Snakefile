@@ -4,8 +4,12 @@ import os
 import sys
 
 from neurolim import StudyError
-from neurolim.launch import lock
+from neurolim.launch import lock, parent
 from neurolim.pipeline import layout, outline
+
+# Whoever starts this one watches it; jobs, in turn, end with it.
+parent.follow()
+os.environ.update(parent.lead())
 
 if os.path.isfile("config/config.yaml"):
 
@@ -15,8 +19,8 @@ if os.path.isfile("config/config.yaml"):
 for key, value in outline.SETTINGS.items():
     config.setdefault(key, value)
 
-RESULTS = config["results"]
 try:
+    RESULTS = outline.results_of(config)
     TINY = outline.is_tiny(config)
     STUDIES = outline.outlines(outline.study_files(config), RESULTS, TINY)
 except StudyError as error:

@@ -5,8 +5,16 @@
 Everything a plug-in in a file of one's own is made of can be imported from here.
 """
 
+from neurolim import terminal
+
+if terminal.is_command():
+    # All that follows takes seconds, in which Ctrl-C would show where in it we are.
+    terminal.interrupt_silently()
+
 # Before anything loads numpy.
-from neurolim import processor  # isort: skip  # noqa: F401
+from neurolim import processor  # noqa: F401
+
+# isort: split
 from neurolim import provenance
 from neurolim.api import run_study, solve
 from neurolim.core import (

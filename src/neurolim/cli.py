@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -11,11 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
-from neurolim import core
+from neurolim import allocation, core, terminal
 from neurolim.core import StudyError
+from neurolim.launch import parent
 from neurolim.launch.progress import reporting
 from neurolim.pipeline.chunks import forecast
-from neurolim.pipeline.layout import layout_of
+from neurolim.pipeline.layout import layout_of, results_folder
 from neurolim.store.store import StoreError
 from neurolim.study import plan as planning
 from neurolim.study.read import load_study
@@ -29,9 +30,15 @@ app = typer.Typer(
 )
 
 StudyFile = Annotated[str, typer.Argument(metavar="STUDY.yaml", help="study file")]
-Results = Annotated[str, typer.Option(help="folder of all results")]
 _AT_TEST_SIZE = "the study at test size, as its section tiny says; results in RESULTS/tiny"
 Tiny = Annotated[bool, typer.Option("--tiny", help=_AT_TEST_SIZE)]
+
+
+def _results(given: str | None) -> str | None:
+    return None if given is None else results_folder(given)
+
+
+Results = Annotated[str, typer.Option(help="folder of all results", callback=_results)]
 
 
 def _writable(output: Path) -> Path:
@@ -52,9 +59,10 @@ def run(
     studies: Annotated[
         list[str] | None, typer.Argument(metavar="[STUDY.yaml]...", help="default: config.yaml's")
     ] = None,
-    cores: Annotated[int, typer.Option(help="cores to use; 0 = all", min=0)] = 0,
+    cores: Annotated[int, typer.Option(help="cores to use; 0 = all it may", min=0)] = 0,
     results: Annotated[
-        str | None, typer.Option(help="folder of all results; default: config.yaml's")
+        str | None,
+        typer.Option(help="folder of all results; default: config.yaml's", callback=_results),
     ] = None,
     report: Annotated[bool, typer.Option(help="write results/report.html")] = True,
     profile: Annotated[
@@ -69,11 +77,11 @@ def run(
     """Run studies with Snakemake, show progress, write the report, say where everything is."""
     from neurolim.launch.workflow import run_workflow
 
-    raise typer.Exit(
-        run_workflow(
-            studies or [], cores or os.cpu_count() or 1, results, report, profile, stall, tiny
+    with terminal.whoever_listens():
+        code = run_workflow(
+            studies or [], cores or allocation.cores(), results, report, profile, stall, tiny
         )
-    )
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -376,12 +384,29 @@ def _as_line(message: Any, category: Any, *where: Any, **line: Any) -> str:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command; refused input is one line on standard error and exit code 2."""
+    terminal.interrupt_orderly()
+    terminal.open_streams()
+    parent.follow()
     warnings.formatwarning = _as_line
     try:
-        app(args=arguments, standalone_mode=True)
+        try:
+            app(args=arguments, standalone_mode=True)
+        finally:
+            # Here, where it can be said that it cannot be said.
+            sys.stdout.flush()
     except StudyError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+        _refuse(error, 2)
     except StoreError as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
+        _refuse(error, 1)
+    except OSError as error:
+        if not (line := terminal.refusal(error)):
+            raise
+        if not error.filename:
+            terminal.give_up(sys.stdout)
+        _refuse(line, 1)
+
+
+def _refuse(line: object, code: int) -> None:
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+    sys.exit(code)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
 from pathlib import Path
+
+from neurolim import files
 
 
 def cache_folder() -> Path:
@@ -20,11 +22,5 @@ def cache_folder() -> Path:
 
 def keep_text(path: Path, text: str) -> None:
     """Write a file that others see whole or not at all; one that cannot be written is no loss."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(beside, path)
-    except OSError:
-        return
+    with contextlib.suppress(OSError), files.beside(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -2,13 +2,119 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 #: Between the columns of a table.
 _GAP = "  "
+
+
+def is_command() -> bool:
+    """Return whether this process is the command ``neurolim``, not a program that imports it."""
+    return os.path.basename(sys.argv[0]) == "neurolim" or sys.orig_argv[1:3] == ["-m", "neurolim"]
+
+
+def interrupt_silently() -> None:
+    """Let Ctrl-C end the command without a word, while there is nothing yet to be tidied up."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def interrupt_orderly() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt again."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def open_streams() -> None:
+    """Open what of standard input, output and errors is closed, so that no file takes its number.
+
+    What is said there is lost.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number there is
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
+class _Unheard(io.TextIOBase):
+    """A stream that takes text after its reader has gone, too."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text, or lose it."""
+        return int(self._try(lambda: self._stream.write(text), len(text)))
+
+    def flush(self) -> None:
+        """Write what is held back, or lose it."""
+        self._try(self._stream.flush, None)
+
+    def _try(self, action: Callable[[], Any], otherwise: Any) -> Any:
+        try:
+            return action()
+        except OSError:
+            give_up(self._stream)
+            return otherwise
+
+    def isatty(self) -> bool:
+        """Return whether people read it."""
+        return bool(self._stream.isatty())
+
+    def fileno(self) -> int:
+        """Return the number of the stream."""
+        return int(self._stream.fileno())
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """Return the encoding of the stream."""
+        return str(self._stream.encoding)
+
+
+def give_up(stream: Any) -> None:
+    """Lose what a stream that refuses text still holds, and what it is given from now on."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+@contextmanager
+def whoever_listens() -> Iterator[None]:
+    """Let work go on when nobody reads what it says: a pipe or terminal is closed, a disk full."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _Unheard(sys.stdout), _Unheard(sys.stderr)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stdout, sys.stderr = before
+
+
+#: What a machine refuses, not what a program does wrong: full, closed, read-only, forbidden.
+_REFUSALS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE),
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOLCK),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ESTALE),
+)
+
+
+def refusal(error: OSError) -> str:
+    """Return in one line what the machine refuses, or nothing if that is not what went wrong."""
+    if error.errno not in _REFUSALS:
+        return ""
+    return f"{error.filename or 'standard output'}: {error.strerror}"
 
 
 def show_table(rows: Sequence[Sequence[str]], numbers: Sequence[int] = (), indent: int = 0) -> None:

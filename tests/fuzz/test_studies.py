@@ -7,6 +7,7 @@ import copy
 import random
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.texts import said_by, yaml_of
@@ -18,7 +19,7 @@ from neurolim.study.read import load_study
 STUDIES = sorted((Path(__file__).parents[2] / "config" / "studies").glob("*.yaml"))
 #: Seconds after which a study counts as one that hangs.
 PATIENCE = 60
-VALUES = [
+VALUES: list[Any] = [
     None, "", " ", "x" * 5000, "eps", "1e-3", "nan", ".inf", "a b", "a/b", "../../x", "\x1b[31m",
     "<script>", "$\\foo$", "=1+1", "{", "@", "é", True, False, 0, -1, 1, 2**63, 10**400, -0.0,
     1e-320, 1e308, -1e308, float("nan"), float("inf"), [], [[]], [None], [1, "a"], {}, {"a": {}},

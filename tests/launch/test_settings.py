@@ -26,7 +26,7 @@ def given(tmp_path, monkeypatch):
     Path("config").mkdir()
     found: dict[str, object] = {}
 
-    def run(outlines, chosen, cores, results, report, profile, stall, tiny, handles):
+    def run(outlines, chosen, cores, results, report, profile, stall, tiny, handles, config):
         found.update(tiny=tiny, home=next(iter(outlines.values())).layout.folder)
         return 0
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import importlib
 import os
-import pickle
 import platform
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import numba
 import pytest
+
+from neurolim import files
 
 PROGRAM = """
 import hashlib, sys
@@ -77,7 +80,7 @@ def test_cached_and_fresh_kernels_of_several_models_do_not_mix(tmp_path):
     assert len(set(third.values())) == 3
 
 
-def test_what_another_version_has_left_is_compiled_anew(tmp_path, monkeypatch):
+def test_what_is_damaged_or_of_another_version_is_compiled_anew(tmp_path, monkeypatch):
     # An index of compiled code holds types, which a later version may no longer have.
     program = (
         "from numba import njit\n"
@@ -100,11 +103,24 @@ def test_what_another_version_has_left_is_compiled_anew(tmp_path, monkeypatch):
     compiled, found = (6.0, 0), (6.0, 1)
     assert [once(), once()] == [compiled, found]
     (index,) = (tmp_path / "cache").rglob("*.nbi")
-    head = pickle.dumps(numba.__version__, protocol=-1)
-    assert index.read_bytes().startswith(head)
-    index.write_bytes(head + b"cnowhere\nGone\n.")
-    assert [once(), once()] == [compiled, found]
-    for file in (tmp_path / "cache").rglob("*.nbc"):
-        file.write_bytes(b"half a file")
-    assert [once(), once()] == [compiled, found]
+    (code,) = (tmp_path / "cache").rglob("*.nbc")
+    for file in (index, code):
+        whole = file.read_bytes()
+        bit = bytearray(whole)
+        bit[-99] ^= 1
+        gone = b"cnowhere\nGone\n."
+        for damage in (b"", whole[:1], whole[:-1], bytes(bit), b"half a file", b"x" * 10**5):
+            file.write_bytes(damage)
+            assert [once(), once()] == [compiled, found], damage[:20]
+        file.write_bytes(hashlib.sha256(gone).digest() + gone)
+        assert [once(), once()] == [compiled, found]
+    # What cannot be kept is compiled, that is all.
+    for file in (index, code):
+        file.unlink()
+
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(files, "beside", full)
+    assert [once(), once()] == [compiled, compiled]
     del sys.modules["doubling"]

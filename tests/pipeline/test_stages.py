@@ -335,10 +335,10 @@ def test_a_dataset_larger_than_memory_is_refused(tmp_path, monkeypatch):
     one = study(replicas=20_000, chunk_seconds=0.01)
     the_plan = planning.plan(one)
     assert the_plan.memory < the_plan.dataset
-    monkeypatch.setattr(planning, "_physical_memory", lambda: the_plan.dataset - 1)
+    monkeypatch.setattr("neurolim.allocation.memory", lambda: the_plan.dataset - 1)
     with pytest.raises(StudyError, match="its statistics need"):
         planning.check_fit(one, tmp_path)
-    monkeypatch.setattr(planning, "_physical_memory", lambda: the_plan.dataset)
+    monkeypatch.setattr("neurolim.allocation.memory", lambda: the_plan.dataset)
     planning.check_fit(one, tmp_path)
 
 

@@ -396,7 +396,7 @@ def test_studies_that_do_not_fit_are_refused(mapping, tmp_path, monkeypatch):
     blocked.write_text("")
     with pytest.raises(StudyError, match="cannot write"):
         check_fit(parse_study(mapping), blocked)
-    monkeypatch.setattr("neurolim.study.plan._physical_memory", lambda: 2**20)
+    monkeypatch.setattr("neurolim.allocation.memory", lambda: 2**20)
     with pytest.raises(StudyError, match="memory"):
         check_fit(parse_study(mapping), tmp_path)
 

@@ -22,8 +22,9 @@ rule simulate:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=lambda wildcards: STUDIES[wildcards.study].memory_mb,
-        runtime=lambda wildcards: STUDIES[wildcards.study].minutes,
+        # One that was killed for want of memory or time asks for more.
+        mem_mb=lambda wildcards, attempt: attempt * STUDIES[wildcards.study].memory_mb,
+        runtime=lambda wildcards, attempt: attempt * STUDIES[wildcards.study].minutes,
         study=lambda wildcards: STUDIES[wildcards.study].arguments,
         engine=config["engine"],
         address=config["address"],

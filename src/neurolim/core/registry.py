@@ -15,6 +15,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from numba import config
+
 from neurolim import provenance, sources
 from neurolim.core import outside
 from neurolim.core.errors import StudyError, hint, show
@@ -161,6 +163,9 @@ def module_of(kind: str, name: Any) -> str:
 
 @lru_cache(maxsize=512)
 def _loaded(kind: str, name: str | Source) -> Any:
+    if config.DISABLE_JIT:
+        problem = "set in the environment, but no plug-in runs without being compiled"
+        raise StudyError("NUMBA_DISABLE_JIT", problem, "an environment without it")
     if isinstance(name, Source):
         return outside.load(kind, name)
     module_name = module_of(kind, name)

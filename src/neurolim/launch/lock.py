@@ -7,11 +7,13 @@ lives, so nothing is left over after a crash or ``kill -9``.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import getpass
 import json
 import os
 import platform
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +22,8 @@ from neurolim.core import StudyError
 
 #: Set for processes started by the owner of the locks: they hold them already.
 HELD = "NEUROLIM_LOCKED"
+#: How often a lock is tried, and the seconds between.
+_LOOKS, _MOMENT = 4, 0.05
 
 
 def lock_path(results: str | Path, study: str) -> Path:
@@ -38,30 +42,64 @@ def locked(results: str | Path, studies: Sequence[str]) -> Iterator[tuple[int, .
 
     Raises
     ------
-    StudyError : another process works on one of them; names it
+    StudyError : another process works on one of them; names it.  Or there can be no lock
     """
     with contextlib.ExitStack() as stack:
         yield tuple(_take(stack, lock_path(results, study), study) for study in sorted(studies))
 
 
 def _take(stack: contextlib.ExitStack, path: Path, study: str) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Opened without truncation: what stands there is the owner's.
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    stack.callback(os.close, handle)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = _open(path, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
         raise StudyError(
             "results",
-            f"{study} is being run in {path.parent} by {owner(path) or 'another process'}",
-            "wait for that run or stop it, or choose another results folder",
+            f"cannot lock {study}: {path}: {error.strerror}",
+            f"a file that you may write, or none, at {path}; or another results folder",
         ) from None
-    except OSError:
-        # A file system without locks: files appear whole, so two runs only waste time.
+    stack.callback(os.close, handle)
+    if _flocked(handle, fcntl.LOCK_EX):
+        sign([handle], os.getpid())
         return handle
-    sign([handle], os.getpid())
+    raise StudyError(
+        "results",
+        f"{study} is being run in {path.parent} by {owner(path) or 'another process'}",
+        "wait for that run or stop it, or choose another results folder",
+    )
+
+
+def _open(path: Path, how: int) -> int:
+    """Return the handle of a lock, which is a file of its own: nothing else is opened or changed.
+
+    It is opened without truncation, for what stands there is the owner's, and made as the umask
+    says, so that a group shares it where a group shares its files.
+    """
+    handle = os.open(path, how | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a file of its own", str(path))
     return handle
+
+
+def _flocked(handle: int, how: int) -> bool:
+    """Lock a file if nobody else has it; return whether that is so.
+
+    On a file system without locks everybody has them: files appear whole, so two runs only waste
+    time.
+    """
+    for _ in range(_LOOKS):
+        try:
+            fcntl.flock(handle, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Whoever asks for the status has it for a moment.
+            time.sleep(_MOMENT)
+        except OSError:
+            return True
+        else:
+            return True
+    return False
 
 
 def hold(results: str | Path, studies: Sequence[str]) -> None:
@@ -122,15 +160,13 @@ def is_locked(results: str | Path, study: str) -> str:
     """Return who runs a study now, in words, or nothing."""
     path = lock_path(results, study)
     try:
-        handle = os.open(path, os.O_RDWR)
-    except OSError:
+        # Enough to ask, also for whoever may only read.
+        handle = _open(path, os.O_RDONLY)
+    except FileNotFoundError:
         return ""
+    except OSError as error:
+        return f"somebody, perhaps: {path}: {error.strerror}"
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return owner(path) or "another process"
-    except OSError:
-        return ""
+        return "" if _flocked(handle, fcntl.LOCK_SH) else owner(path) or "another process"
     finally:
         os.close(handle)
-    return ""

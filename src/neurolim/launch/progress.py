@@ -10,11 +10,14 @@ import contextlib
 import json
 import os
 import platform
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from neurolim import files
 
 #: Seconds between two signs of life.
 BEAT = 5.0
@@ -51,9 +54,10 @@ def reporting(
     last = [0.0]
 
     def write() -> None:
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(state | {"time": time.time()}), encoding="utf-8")
+        with contextlib.suppress(OSError), files.beside(path, flush=False) as temporary:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            note = state | {"time": time.time(), "memory_mib": peak}
+            temporary.write_text(json.dumps(note), encoding="utf-8")
 
     def beat() -> None:
         while not over.wait(BEAT):

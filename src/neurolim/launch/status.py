@@ -144,7 +144,9 @@ def _running(path: Path) -> State | None:
     who = f"process {note.get('process')} on {note.get('machine')}"
     silent = time.time() - float(note.get("time", 0.0))
     if silent > 4 * BEAT:
-        return State("failed", f"{who} was killed or hangs: no sign of life for {silent:.0f} s")
+        used = f"; it had used {note['memory_mib']} MiB" if "memory_mib" in note else ""
+        why = f"{who} was killed or hangs: no sign of life for {silent:.0f} s{used}"
+        return State("failed", why)
     return State("running", f"{note.get('done')} of {note.get('total')} runs, {who}")
 
 

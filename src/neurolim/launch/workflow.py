@@ -7,7 +7,6 @@ and the time left.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -17,17 +16,20 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from neurolim import shipped
+from neurolim import allocation, shipped
 from neurolim.core import StudyError
-from neurolim.launch import lock
+from neurolim.launch import lock, parent
+from neurolim.launch.killed import killed_jobs
 from neurolim.launch.overview import progress_line
 from neurolim.launch.watchdog import PERIOD, Stalled
 from neurolim.pipeline import outline
 from neurolim.pipeline.chunks import forecast
+from neurolim.pipeline.digests import digest_of
 from neurolim.pipeline.layout import folder, layout_of
 from neurolim.pipeline.verdicts import write_verdicts
+from neurolim.store import store
 from neurolim.study import plan as planning
 from neurolim.study.read import load_study
 from neurolim.study.study import Study
@@ -39,6 +41,10 @@ _LINE_EVERY = 10.0
 _HARDLY_ANY = 2**20
 #: Logs of failed jobs that are shown.
 _SHOWN = 5
+#: Exit code of a command that Ctrl-C ended.
+_INTERRUPTED = 130
+#: By this variable Snakemake would take its options from elsewhere.
+_PROFILE = "SNAKEMAKE_PROFILE"
 
 
 #: What a folder says of its runs; it may say nothing.
@@ -107,17 +113,44 @@ def run_workflow(
         raise StudyError("profile", f"no config.yaml in {profile}", known or "a profile's folder")
     chosen = chosen_studies(studies)
     config = _config()
-    results = results or str(config.get("results", outline.SETTINGS["results"]))
+    results = results or outline.results_of(config)
     # Like Snakemake itself, which reads the same file.
     tiny = tiny or outline.is_tiny(config)
     for path in chosen:
         study = load_study(path, tiny=tiny)
-        planning.check_fit(study, results, 0 if profile else cores)
+        # Of more jobs than fit side by side, fewer are started.
+        planning.check_fit(study, results, 0 if profile else 1)
         if words := _changes(study, results):
             print(words, flush=True)
     outlines = outline.outlines(chosen, results, tiny)
-    with lock.locked(folder(results, tiny), list(outlines)) as handles:
-        return _run(outlines, chosen, cores, results, report, profile, stall, tiny, handles)
+    home = folder(results, tiny)
+    try:
+        with (
+            lock.locked(home, list(outlines)) as handles,
+            _written(home / "logs", chosen, results, tiny) as written,
+        ):
+            return _run(
+                outlines, chosen, cores, results, report, profile, stall, tiny, handles, written
+            )
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again: what is done is kept", file=sys.stderr)
+        return _INTERRUPTED
+
+
+@contextlib.contextmanager
+def _written(logs: Path, studies: Sequence[str], results: str, tiny: bool) -> Iterator[Path]:
+    """Yield a file that tells Snakemake, and its part of remote jobs, what to run.
+
+    As words of a command they would be read as YAML, in which 2025_03_14 is a number.
+    """
+    told = {"results": results, "tiny": tiny, "studies": list(studies)}
+    # Runs of other studies, side by side with this one, have files of their own.
+    path = logs / f"run-{digest_of(told)}.config.json"
+    store.write_note(path, told)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _changes(study: Study, results: str) -> str:
@@ -142,53 +175,39 @@ def _run(
     stall: float,
     tiny: bool,
     handles: Sequence[int],
+    config: Path,
 ) -> int:
     """Run Snakemake under the locks; its process inherits them and so outlives this one safely."""
     home = folder(results, tiny)
     log = home / "logs" / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    config = ["--config", f"results={results}", f"tiny={tiny}", f"studies={json.dumps(chosen)}"]
-    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", shipped.snakefile()]
+    snakemake = [
+        *(sys.executable, "-m", "snakemake", "--snakefile", shipped.snakefile()),
+        *("--configfile", str(config)),
+    ]
     # Our lock says that nobody else is at work here, so a lock that Snakemake left behind when it
     # was killed means nothing.
-    where = ["--workflow-profile", profile] if profile else ["--cores", str(cores)]
+    memory = f"mem_mb={allocation.memory() // 2**20}"
+    here = ["--cores", str(cores), "--resources", memory]
+    where = ["--workflow-profile", profile] if profile else here
     # Names of chunks and stamps say what is made from what; Snakemake's memory of it may be gone.
     where += ["--rerun-triggers", "mtime"]
-    # The workflow's jobs call `neurolim`: the one beside this interpreter, on PATH or not.
-    environment = os.environ | {
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-        lock.HELD: "1",
-    }
+    environment = _environment()
     place = profile or f"{cores} cores"
     print(
         f"studies: {len(outlines)}, chunks: {sum(len(o.chunks) for o in outlines.values())}, on "
         f"{place}; details in {log}",
         flush=True,
     )
+    killed = allocation.killed_for_memory()
     with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [*snakemake, *where, "--nolock", *config],
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            pass_fds=handles,
-        )
+        process = _start([*snakemake, *where, "--nolock"], stream, environment, handles)
         lock.sign(handles, process.pid)
         code = _watch(process, outlines, Stalled(home, outlines, stall))
     if code != 0:
-        failures = failed_logs(log)
-        for own in failures[:_SHOWN]:
-            print(f"{own}:\n{_tail(own, 10)}\n", file=sys.stderr)
-        if not failures:
-            print(_tail(log, 30), file=sys.stderr)
-        if shutil.disk_usage(results).free < _HARDLY_ANY:
-            print(f"the disk of {results} is full: free some space", file=sys.stderr)
-        print(
-            f"failed; the whole log is {log}, jobs' own logs are in "
-            f"{home}/<study>/logs; mend the cause and run the same command again: what is "
-            "done is kept",
-            file=sys.stderr,
-        )
+        _say_what_failed(code, log, home, results)
+        for line in killed_jobs([o.layout.home for o in outlines.values()], log, killed):
+            print(line, file=sys.stderr)
     # After a failure, or another run in the same folder, the page shows what there is now.
     verdicts = write_verdicts(chosen, results, tiny)
     if code != 0:
@@ -196,22 +215,83 @@ def _run(
     pages = outline.current_pages(outlines) if code != 0 else []
     if report and (code == 0 or pages):
         page = home / "report.html"
-        with log.open("ab") as stream:
-            reported = subprocess.run(
-                [*snakemake, *pages, "--nolock", "--report", str(page), *config],
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                check=False,
-            ).returncode
+        reported = _write_report(page, [*snakemake, *pages, "--nolock"], log, environment)
         if reported != 0:
-            print(_tail(log, 30), file=sys.stderr)
+            print(_is_full(results) or _tail(log, 30), file=sys.stderr)
             return code or reported
         print(f"report: {page}")
     if code != 0:
         return code
     print(outline.where(outlines, results, tiny))
     return _count_failures(outlines)
+
+
+def _write_report(
+    page: Path, command: Sequence[str], log: Path, environment: Mapping[str, str]
+) -> int:
+    """Let Snakemake write its report, whole or not at all; return its exit code."""
+    try:
+        with log.open("ab") as stream, store.beside(page) as temporary:
+            subprocess.run(
+                [*command, "--report", str(temporary)],
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                check=True,
+            )
+    except subprocess.CalledProcessError as error:
+        return error.returncode
+    return 0
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of Snakemake, which decides nothing of a run but by our words."""
+    environment = os.environ | {
+        # The workflow's jobs call `neurolim`: the one beside this interpreter, on PATH or not.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        lock.HELD: "1",
+        **parent.lead(),
+    }
+    if environment.pop(_PROFILE, ""):
+        print(f"{_PROFILE} is not used; --profile says where jobs run", file=sys.stderr)
+    return environment
+
+
+def _start(
+    command: Sequence[str],
+    log: IO[bytes],
+    environment: Mapping[str, str],
+    handles: Sequence[int],
+) -> subprocess.Popen[bytes]:
+    """Start Snakemake in a group of its own, so that one Ctrl-C comes to it once, through us."""
+    # A shell starts what it puts into the background deaf to Ctrl-C; Snakemake must not be.
+    with _as_interrupt(signal.SIGINT):
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=handles,
+            process_group=0,
+        )
+
+
+def _say_what_failed(code: int, log: Path, home: Path, results: str) -> None:
+    failures = failed_logs(log)
+    for own in failures[:_SHOWN]:
+        print(f"{own}:\n{_tail(own, 10)}\n", file=sys.stderr)
+    if code < 0:
+        print(f"Snakemake was ended by {signal.Signals(-code).name}", file=sys.stderr)
+    elif not failures:
+        print(_tail(log, 30), file=sys.stderr)
+    if full := _is_full(results):
+        print(full, file=sys.stderr)
+    print(
+        f"failed; the whole log is {log}, jobs' own logs are in {home}/<study>/logs; mend the "
+        "cause and run the same command again: what is done is kept",
+        file=sys.stderr,
+    )
 
 
 def _count_failures(outlines: Mapping[str, outline.Outline]) -> int:
@@ -231,6 +311,12 @@ def _count_failures(outlines: Mapping[str, outline.Outline]) -> int:
     return 1
 
 
+def _is_full(results: str) -> str:
+    if shutil.disk_usage(results).free < _HARDLY_ANY:
+        return f"the disk of {results} is full: free some space"
+    return ""
+
+
 def failed_logs(log: Path) -> list[Path]:
     """Return the logs of the jobs that Snakemake's own log says have failed."""
     text = log.read_text(encoding="utf-8", errors="replace")
@@ -248,26 +334,72 @@ def _watch(
     outlines: Mapping[str, outline.Outline],
     stalled: Stalled,
 ) -> int:
-    """Print progress until Snakemake ends; Ctrl-C and the end of a session are passed on."""
+    """Print progress until Snakemake ends, and return its exit code.
+
+    Raises
+    ------
+    KeyboardInterrupt : after Ctrl-C or the end of a session, once Snakemake and its jobs are over
+    """
     began = time.monotonic()
     fresh = time.time()
-    with _as_interrupt(signal.SIGTERM), changing_line(_LINE_EVERY) as (show, say):
-        while process.poll() is None:
-            try:
+    ends = (signal.SIGTERM, signal.SIGHUP)
+    with contextlib.ExitStack() as stack:
+        for number in ends:
+            stack.enter_context(_as_interrupt(number))
+        stack.enter_context(_pausing(process))
+        show, say = stack.enter_context(changing_line(_LINE_EVERY))
+        try:
+            while process.poll() is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(PERIOD)
                 for text in stalled.look():
                     say(text)
                 show(progress_line(outlines, time.monotonic() - began, fresh))
-            except KeyboardInterrupt:
-                process.send_signal(signal.SIGINT)
-                return process.wait()
+        except KeyboardInterrupt:
+            _end(process, stalled)
+            raise
     return process.returncode
+
+
+def _end(process: subprocess.Popen[bytes], stalled: Stalled) -> None:
+    """Interrupt Snakemake and its jobs and wait for them; kill them if that is interrupted, too."""
+    number: int = signal.SIGINT
+    while process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        number = 0  # asks whether it is there, and does nothing to it
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(PERIOD)
+            stalled.look()
+        except KeyboardInterrupt:
+            number = signal.SIGKILL
+
+
+@contextlib.contextmanager
+def _pausing(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Let Ctrl-Z stop Snakemake and its jobs, too, and let them go on with this process."""
+
+    def pause(number: int, frame: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGCONT)
+
+    before = signal.signal(signal.SIGTSTP, pause)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTSTP, before)
 
 
 @contextlib.contextmanager
 def _as_interrupt(number: int) -> Iterator[None]:
-    """Let a signal act like Ctrl-C."""
+    """Let a signal act like Ctrl-C, but the end of a session that `nohup` has us outlive."""
+    if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+        yield
+        return
     before = signal.signal(number, signal.default_int_handler)
     try:
         yield

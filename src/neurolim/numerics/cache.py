@@ -8,26 +8,56 @@ who knows every source the kernel depends on, so both problems are gone.
 from __future__ import annotations
 
 import contextlib
+import pickle
+from hashlib import sha256
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
+from neurolim import files
+
+#: Bytes of a checksum at the head of a file.
+_SEAL = sha256().digest_size
+
 
 class _Files(IndexDataCacheFile):
-    """The files of a function: what cannot be read, for another version wrote it, is not there."""
+    """The files of a function, sealed: what is not as it was written is not there.
+
+    Half a file, one of another version and one with a wrong bit are compiled anew: nothing of them
+    is unpickled, and no damaged code runs.
+    """
 
     def _load_index(self) -> Any:
-        try:
-            return super()._load_index()
-        except Exception:  # whatever unpickling meets: types that are gone, half a file
-            return {}
+        with contextlib.suppress(Exception):  # whatever unpickling meets: types that are gone
+            stamp, overloads = self._opened(self._index_path)
+            if stamp == (self._version, self._source_stamp):
+                return overloads
+        return {}
+
+    def _save_index(self, overloads: Any) -> None:
+        self._seal(self._index_path, ((self._version, self._source_stamp), overloads))
 
     def _load_data(self, name: str) -> Any:
         try:
-            return super()._load_data(name)
+            return self._opened(self._data_path(name))
         except Exception as error:
             raise OSError(name) from error  # which numba takes for a file that is gone
+
+    def _save_data(self, name: str, data: Any) -> None:
+        self._seal(self._data_path(name), data)
+
+    def _opened(self, path: str) -> Any:
+        content = memoryview(Path(path).read_bytes())
+        if sha256(content[_SEAL:]).digest() != content[:_SEAL]:
+            raise ValueError(path)
+        return pickle.loads(content[_SEAL:])
+
+    def _seal(self, path: str, content: Any) -> None:
+        data = self._dump(content)
+        with files.beside(Path(path)) as temporary:
+            temporary.write_bytes(sha256(data).digest() + data)
 
 
 class _KeyedCache(FunctionCache):
@@ -43,7 +73,9 @@ class _KeyedCache(FunctionCache):
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep compiled code, unless an argument's type says that nothing covers its source."""
         if all(getattr(argument, "kept", True) for argument in sig):
-            super().save_overload(sig, data)
+            # A full disk costs the time to compile again.
+            with contextlib.suppress(OSError):
+                super().save_overload(sig, data)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return compiled code for these types, or None.

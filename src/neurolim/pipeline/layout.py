@@ -18,10 +18,12 @@ In the folder of results:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from neurolim.core import StudyError
 from neurolim.study.study import Study
 
 _PAIR = ("zip", "json")
@@ -53,6 +55,21 @@ class Page:
     def file_kinds(self) -> tuple[str, ...]:
         """Return the kinds of files it is written as, what people look at first."""
         return _KINDS[self.kind]
+
+
+def results_folder(given: object, file: str = "") -> str:
+    """Return the folder of all results that somebody names, ``~`` being their home.
+
+    Raises
+    ------
+    StudyError : no text, or a name that the workflow would take for a pattern
+    """
+    if not isinstance(given, str) or not given.strip() or "\0" in given:
+        raise StudyError("results", f"got {given!r}", "the name of a folder, in quotes", file)
+    if any(mark in given for mark in "{}\n"):
+        problem = f"{given!r} has braces or line breaks, which mean something in a workflow"
+        raise StudyError("results", problem, "a folder without them", file)
+    return os.path.expanduser(given)
 
 
 def folder(results: str | Path, tiny: bool) -> Path:

@@ -18,7 +18,7 @@ from neurolim.pipeline.digests import (
     stage_digests,
     verdicts_digest,
 )
-from neurolim.pipeline.layout import Layout, Page, layout_of, verdict_files
+from neurolim.pipeline.layout import Layout, Page, layout_of, results_folder, verdict_files
 from neurolim.store import store
 from neurolim.study import plan as planning
 from neurolim.study.read import load_study
@@ -158,6 +158,16 @@ def study_files(config: Mapping[str, Any]) -> list[str]:
             "studies", f"got {str(named)[:60]!r}", "a list of study files", "config/config.yaml"
         )
     return list(named)
+
+
+def results_of(config: Mapping[str, Any]) -> str:
+    """Return the folder of all results that a configuration names.
+
+    Raises
+    ------
+    StudyError : not the name of a folder
+    """
+    return results_folder(config.get("results", SETTINGS["results"]), "config/config.yaml")
 
 
 def is_tiny(config: Mapping[str, Any]) -> bool:

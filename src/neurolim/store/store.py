@@ -13,7 +13,6 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
 import time
 import warnings
 import zipfile
@@ -27,10 +26,8 @@ import xarray as xr
 import zarr
 from zarr.storage import MemoryStore, ZipStore
 
+from neurolim import files
 from neurolim.store.zipped import write_zip
-
-#: End of the names of files being written; what is left of them was killed.
-_UNFINISHED = ".unfinished"
 
 
 class StoreError(RuntimeError):
@@ -43,43 +40,29 @@ def beside(path: Path) -> Iterator[Path]:
 
     Raises
     ------
-    StoreError : the disk is full
+    StoreError : the disk is full, or the folder may not be written
     """
-    temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".", suffix=_UNFINISHED, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        _flush(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        _flush(path.parent)
+        with files.beside(path) as temporary:
+            yield temporary
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise StoreError(
-            f"{path}: the disk is full; free some space and run the study again: what is done is "
-            "kept"
-        ) from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(
+                f"{path}: the disk is full; free some space and run the study again: what is done "
+                "is kept"
+            ) from None
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise StoreError(f"{path}: cannot be written: {error.strerror}") from None
+        if error.errno == errno.EISDIR:
+            raise StoreError(
+                f"{path}: a folder lies where a file should be; delete {path} and run the study again"
+            ) from None
+        raise
 
 
 def tidy(folder: str | Path) -> None:
     """Remove what killed jobs left half-written below a folder in which nothing runs now."""
-    for path in Path(folder).rglob(f".*{_UNFINISHED}"):
-        path.unlink(missing_ok=True)
+    files.tidy(Path(folder))
     for path in Path(folder).rglob("*.progress"):
         path.unlink(missing_ok=True)
 

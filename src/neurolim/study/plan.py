@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from neurolim import allocation
 from neurolim.core import Coord, StudyError, Var
 from neurolim.study.study import Study
 
@@ -179,16 +179,16 @@ def check_fit(study: Study, results: str | Path, workers: int = 1) -> Plan:
         problem = f"needs {in_bytes(the_plan.disk)} of disk, {folder} has {in_bytes(free)} free"
         allowed = "a smaller grid, fewer records or replicas, or another results folder"
         raise study.placed(StudyError("grid", problem, allowed))
-    memory = _physical_memory()
+    memory = allocation.memory()
     needed = the_plan.memory * workers
     if needed > memory:
-        problem = f"jobs need {in_bytes(needed)} of memory, the machine has {in_bytes(memory)}"
+        problem = f"jobs need {in_bytes(needed)} of memory, they may use {in_bytes(memory)} here"
         allowed = "shorter chunks, fewer neurons or records, or fewer jobs at once"
         raise study.placed(StudyError("chunk_seconds", problem, allowed))
     if the_plan.dataset > memory:
-        problem = f"its statistics need {in_bytes(the_plan.dataset)} of memory, the machine has "
+        problem = f"its statistics need {in_bytes(the_plan.dataset)} of memory, they may use "
         allowed = "a smaller grid, fewer records, bins or replicas; or no statistics and figures"
-        raise study.placed(StudyError("grid", problem + in_bytes(memory), allowed))
+        raise study.placed(StudyError("grid", f"{problem}{in_bytes(memory)} here", allowed))
     return the_plan
 
 
@@ -207,10 +207,6 @@ def check_writable(key: str, folder: Path, file: str = "") -> None:
         raise StudyError(
             key, f"cannot write to {folder}: {error.strerror}", "a writable folder", file
         ) from None
-
-
-def _physical_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def in_bytes(size: float) -> str:

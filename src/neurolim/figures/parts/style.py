@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -11,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+
+from neurolim import files
 
 # A study loads its figures to check them; matplotlib is for those who draw, for it takes long.
 if TYPE_CHECKING:
@@ -186,17 +186,9 @@ def save(picture: Picture, stem: Path) -> list[Path]:
     from matplotlib import rc_context
 
     paths = []
-    stem.parent.mkdir(parents=True, exist_ok=True)
     for kind, metadata in _NO_DATE.items():
         path = stem.parent / f"{stem.name}.{kind}"
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=stem.parent)
-        os.close(handle)
-        try:
-            with rc_context(_SETTINGS):
-                picture.savefig(name, format=kind, metadata=metadata)
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        with files.beside(path) as temporary, rc_context(_SETTINGS):
+            picture.savefig(temporary, format=kind, metadata=metadata)
         paths.append(path)
     return paths
