@@ -258,7 +258,8 @@ class _Bench:
             raise
         except OSError as error:
             # A full disk would not hold a placeholder either.
-            raise store.StoreError(f"{self._layout.files_of(page)[0]}: {error.strerror}") from None
+            path = Path(error.filename2 or self._layout.files_of(page)[0])
+            raise store.unwritable(path, error) from None
         except Exception as error:
             traceback.print_exc(file=sys.stderr)
             failed = str(error) if isinstance(error, StudyError) else repr(error)

@@ -29,6 +29,11 @@ from zarr.storage import MemoryStore, ZipStore
 from neurolim import files
 from neurolim.store.zipped import write_zip
 
+#: What a machine says of a file that it does not write.
+_UNWRITABLE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.EROFS, errno.EACCES, errno.EPERM,
+)  # fmt: skip
+
 
 class StoreError(RuntimeError):
     """A result file that is missing, truncated or altered; names the file and the remedy."""
@@ -40,24 +45,26 @@ def beside(path: Path) -> Iterator[Path]:
 
     Raises
     ------
-    StoreError : the disk is full, or the folder may not be written
+    StoreError : the disk is full, the folder may not be written, or another lies there
     """
     try:
         with files.beside(path) as temporary:
             yield temporary
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(
-                f"{path}: the disk is full; free some space and run the study again: what is done "
-                "is kept"
-            ) from None
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise StoreError(f"{path}: cannot be written: {error.strerror}") from None
-        if error.errno == errno.EISDIR:
-            raise StoreError(
-                f"{path}: a folder lies where a file should be; delete {path} and run the study again"
-            ) from None
-        raise
+        if error.errno not in _UNWRITABLE:
+            raise
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: Path, error: OSError) -> StoreError:
+    """Return what to say of a file that the machine did not write."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        remedy = "free some space and run the study again: what is done is kept"
+        return StoreError(f"{path}: the disk is full; {remedy}")
+    if error.errno == errno.EISDIR:
+        remedy = f"delete {path} and run the study again"
+        return StoreError(f"{path}: a folder lies where a file should be; {remedy}")
+    return StoreError(f"{path}: cannot be written: {error.strerror or error}")
 
 
 def tidy(folder: str | Path) -> None:
