@@ -36,6 +36,7 @@ def test_every_study_fits(validator, path):
     "changes",
     [
         {"model": "my_model.py"},
+        {"x-options": {"anything": [1]}},
         {"model": "../models/mine.py:OTHER", "params": {"anything": 1}},
         {"model": {"state": {"v": {}}, "drift": {"v": "-v"}}, "params": {}},
         {"reference": {"solver": "limit", "options": {"rtol": 1e-8}}},

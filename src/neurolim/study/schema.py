@@ -47,6 +47,8 @@ def study_schema() -> Schema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
+        # For anchors.
+        "patternProperties": {"^x-": {}},
         "allOf": [*_by_name("model", "params"), *_by_name("solver", "options")],
     }
 
