@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from neurolim.core import Column, Kind, Row, StudyError, Table, Verdict
+from neurolim.core import Column, Kind, Row, Table, Verdict
 from neurolim.core.verdict import (
     alike,
     at_least,
@@ -225,10 +225,10 @@ def test_a_wide_interval_with_a_bound_inside_decides_nothing(low, high, least, k
     assert between(1.5, low, high, least, 1.0, 0.0, 0.5).kind == kind
 
 
-def test_a_column_and_an_axis_of_one_name_are_refused():
+def test_an_axis_that_is_named_like_a_column_has_a_column_of_its_own():
     table = Table("rates", (Column("rate"),), (Row({"rate": 1.0}, at={"rate": 2.0}),))
-    with pytest.raises(StudyError, match="table rates: rate: a column and an axis"):
-        table.heads()
+    assert table.heads() == ("axis_rate", "rate")
+    assert list(table.records()) == [{"axis_rate": 2.0, "rate": 1.0}]
 
 
 @pytest.mark.parametrize(

@@ -197,18 +197,18 @@ def test_studies_are_grouped_by_paper_and_statement_with_numbers_as_numbers(tmp_
 
 def test_words_of_a_study_are_words(tmp_path, mapping):
     words = {
-        "title": "<b>bold</b> & $\\foo$ \x1b[31m",
+        "title": "<b>bold</b> & $\\foo$ -- \u2028 x",
         "paper": "=<script>alert(1)</script>",
         "statement": '|x| < 3 "quoted"',
         "claim": "<img src=x onerror=y> |v - V| <= C eps_",
     }
     path = written(tmp_path, "hostile", mapping, **words)
-    row = Row({}, Verdict(Kind.AGREES, reason="<i>"), "<u>", {"site": "</table>"})
+    row = Row({}, Verdict(Kind.AGREES, reason="<i>\x1b"), "<u>", {"site": "</table>"})
     analysed(path, tmp_path, Table("convergence_rate", (), (row,)))
     page = Page(write_verdicts([path], tmp_path))
     assert not page.tags & {"b", "script", "img", "u"}
-    for word in (*words.values(), "<i>", "<u>", "site=</table>"):
-        assert word.replace("\x1b", "\ufffd") in page.text
+    for word in (*words.values(), "<i>\ufffd", "<u>", "site=</table>"):
+        assert " ".join(word.split()) in page.text
     (line,) = rows(tmp_path)
     assert line["paper"] == "'=<script>alert(1)</script>"
 

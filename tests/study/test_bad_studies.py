@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.texts import yaml_of
 
-from neurolim import StudyError, load_study
+from neurolim import StudyError, core, load_study
+from neurolim.study.plan import check_fit
 from neurolim.study.read import parse_study
 from neurolim.study.study import Study
 
@@ -54,6 +56,31 @@ def accepted_or_refused(load):
         return
     assert isinstance(study, Study)
     assert study.n_points >= 1
+
+
+def studies_of_every_solver():
+    """Yield (solver, model that it takes) of every solver that takes one as it comes."""
+    for solver in core.names("solver"):
+        for model in core.names("model"):
+            try:
+                parse_study({"model": model, "solver": solver})
+            except StudyError:
+                continue
+            yield solver, model
+            break
+
+
+@pytest.mark.parametrize("value", [5e-324, 1e300, 10**18, 0, [1e300], {}])
+def test_whatever_number_an_option_has_it_is_planned_or_refused(tmp_path, value):
+    tried = 0
+    for solver, model in studies_of_every_solver():
+        for param in core.get("solver", solver).options:
+            study = {"model": model, "solver": solver, "options": {param.name: value}}
+            # Any other exception is a traceback before somebody who mistyped.
+            with suppress(StudyError):
+                check_fit(parse_study(study), tmp_path)
+            tried += 1
+    assert tried > 100
 
 
 @pytest.mark.parametrize(

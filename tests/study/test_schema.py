@@ -36,6 +36,7 @@ def test_every_study_fits(validator, path):
     "changes",
     [
         {"model": "my_model.py"},
+        {"x-options": {"anything": [1]}},
         {"model": "../models/mine.py:OTHER", "params": {"anything": 1}},
         {"model": {"state": {"v": {}}, "drift": {"v": "-v"}}, "params": {}},
         {"reference": {"solver": "limit", "options": {"rtol": 1e-8}}},
@@ -69,6 +70,7 @@ def test_what_a_study_may_say_fits(validator, mapping, changes):
         ({"options": {"dt": 0.0}}, "$.options.dt"),
         ({"options": {"steps": 10}}, "$.options"),
         ({"grid": {"eps": []}}, "$.grid.eps"),
+        ({"grid": {"two words": {"zip": {"eps": [1, 2], "a": [1, 2]}}}}, "$.grid"),
         ({"grid": {"eps": {"geomspace": [1, 2, 3]}}}, "$.grid.eps"),
         ({"grid": {"eps": {"linspace": [1, 2]}}}, "$.grid.eps"),
         ({"grid": {"eps": {"logspace": [1, 2]}}}, "$.grid.eps"),

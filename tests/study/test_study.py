@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 import shutil
 from pathlib import Path
 
@@ -117,21 +118,39 @@ def test_bad_input_is_one_line_that_names_file_key_problem_and_allowed(
     [
         ("", "empty"),
         ("- a\n- b\n", "not a mapping"),
-        ("model: [\n", ":[12]: expected the node"),
+        ("model: [\n", ":[12]: the end in the place of a value"),
         ("model: linear\nmodel: linear\n", ":2: key 'model' appears twice"),
-        ("model: linear\nsolver: particles\n\tparams: 1\n", ":3: found character"),
+        ("model: linear\nsolver: particles\n\tparams: 1\n", ":3: a tab; allowed: blanks"),
         ("1: 2\n", ":1: key 1 is not a word"),
         ("model: linear\nparams:\n  eps: 1_000\n", ":3: params.eps: number 1_000"),
         ("params: {eps: 0o7}\n", ":1: params.eps: number 0o7"),
         ("params: {eps: 0x1F}\n", ":1: params.eps: number 0x1F"),
-        ("model: &m linear\n", ":1: model: anchor &m"),
-        ("a: &m {b: 1}\nc: {<<: *m}\n", ":1: a: anchor &m"),
-        ("<<: {model: linear}\n", ":1: a key that is not a word"),
+        ("title: a\nmodel: *m\n", r":2: alias \*m of no anchor"),
+        ("params: {<<: 1}\n", ":1: params: << of what is no mapping"),
+        ("params: {<<: [{a: 1}, 2]}\n", ":1: params: << of what is no mapping"),
+        ("params:\n  <<: {a: 1}\n  <<: {b: 1}\n", ":3: params: key '<<' appears twice"),
+        ("x-a: &a 1\nxa: *a\n", ":2: xa: unknown key"),
+        ("title: &a [*a]\n", r":1: title: alias \*a stands within"),
+        ("params: &a {b: *a}\n", r":1: params.b: alias \*a stands within"),
+        ("params: &a {<<: *a}\n", r":1: params: alias \*a stands within"),
+        ("x-a: &a !!str b\ntitle: *a\n", ":1: x-a: tag"),
+        ("title: a: b\n", ":1: a second ': ' in a line"),
+        ("title: 'a\n", ":2: quotes that are not closed"),
+        ("params: {a: 1\nseed: 2\n", ":2: a mapping whose bracket is not closed"),
+        ("grid: {a: [1, 2}\n", ":1: a list whose bracket is not closed"),
+        ("title: a\n- b\n", ":2: a line that belongs neither"),
+        ("title: - b\n", ":1: '- ' where no list can begin"),
+        ("title: @b\n", ":1: a word that begins with @; allowed: the word in quotes"),
+        ('title: "a\\q"\n', ":1: a backslash that stands for nothing"),
+        ("title: a\nmodel\n", ":3: a key without ': '"),
+        ("  title: a\nseed: 1\n", ":2: something after the end"),
+        ("title: |0\n a\n", ":1: a broken text block"),
+        ("title: !a!b c\n", ":1: a directive or a tag"),
         ("? [model]\n: linear\n", ":1: a key that is not a word"),
         ("model: !!python/name:os linear\n", ":1: model: tag"),
         ("title: !!binary aGk=\n", ":1: title: tag"),
         ("grid: !!set {eps}\n", ":1: grid: tag"),
-        ("model: linear\n---\nmodel: linear\n", ":2: but found another document"),
+        ("model: linear\n---\nmodel: linear\n", ":2: a second document"),
         ("%YAML 1.1\n---\ntitle: yes\n", ":3: title: truth value yes"),
         ("params: {a: !!str 1e-3}\n", ":1: params.a: tag"),
         ("title: !!null foo\n", ":1: title: tag"),
@@ -156,6 +175,86 @@ def test_bad_yaml_is_refused_in_one_line(tmp_path, text, part):
     with pytest.raises(StudyError, match=part) as caught:
         load_study(file)
     assert "\n" not in str(caught.value)
+
+
+#: Ten lines, the last of which stands for 10^10 values.
+BOMB = ["x-0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+BOMB += [f"x-{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
+#: The same by merging.
+MERGES = ["x-0: &a0 {a: 1, b: 1}"]
+MERGES += [f"x-{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 10)}]}}" for i in range(1, 10)]
+#: Deeper than anything that is written.
+CHAIN = ["x-0: &a0 [x]", *(f"x-{i}: &a{i} [*a{i - 1}]" for i in range(1, 3000))]
+#: Long texts.
+TEXTS = [f"x-0: &a0 {'x' * 100_000}", f"x-1: [{', '.join(['*a0'] * 1000)}]"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        (BOMB, "repeat more than"),
+        (MERGES, "repeat more than"),
+        (CHAIN, "nested more than 100 deep"),
+        (TEXTS, "repeat more than"),
+    ],
+    ids=["bomb", "merges", "chain", "texts"],
+)
+def test_what_aliases_repeat_is_bounded(tmp_path, lines, problem):
+    file = tmp_path / "bomb.yaml"
+    file.write_text("\n".join([*lines, "title: a\n"]))
+    with pytest.raises(StudyError, match=problem) as caught:
+        load_study(file)
+    assert caught.value.line >= 1
+
+
+def test_anchors_stand_for_values_and_merged_keys_can_be_overridden():
+    text = """
+    x-base: &base {a: 1, b: [1, 2], c: {d: 3}}
+    x-more: &more {b: 5, e: 6}
+    one: {<<: *base, a: 2, f: 7}
+    two:
+      a: 2
+      <<: [*more, *base]
+    three: *base
+    four: {'<<': 1}
+    """
+    said = parse_yaml(text).content
+    assert said["one"] == {"a": 2, "b": [1, 2], "c": {"d": 3}, "f": 7}
+    assert said["two"] == {"a": 2, "b": 5, "c": {"d": 3}, "e": 6}
+    assert said["three"] == said["x-base"]
+    assert said["four"] == {"<<": 1}
+
+
+def test_a_study_with_anchors_is_the_study_that_is_spelled_out(tmp_path, mapping):
+    spelled = tmp_path / "small.yaml"
+    spelled.write_text(yaml_of(mapping))
+    params, options, grid = (mapping.pop(key) for key in ("params", "options", "grid"))
+    file = tmp_path / "anchors" / "small.yaml"
+    file.parent.mkdir()
+    file.write_text(
+        f"x-options: &options {json.dumps(options | {'dt': 0.5})}\n"
+        f"x-axes:\n  - &sigma {json.dumps(grid['sigma'])}\n"
+        f"{yaml_of(mapping)}"
+        f"params: {json.dumps(params)}\n"
+        f"options:\n  <<: *options\n  dt: {options['dt']}\n"
+        f"grid: {{eps: {json.dumps(grid['eps'])}, sigma: *sigma}}\n"
+    )
+    one, other = load_study(spelled), load_study(file)
+    assert one.spec == other.spec
+    assert one.definition() == other.definition()
+
+
+def test_a_refusal_names_the_line_where_a_merged_value_is_written(tmp_path, mapping):
+    options = mapping.pop("options")
+    head = f"x-o: &o\n  t_end: -1.0\n  records: {options['records']}\n"
+    file = tmp_path / "small.yaml"
+    file.write_text(f"{head}{yaml_of(mapping)}options:\n  <<: *o\n")
+    with pytest.raises(StudyError, match=r":2: options\.t_end: out of range"):
+        load_study(file)
+    file.write_text(f"{head}{yaml_of(mapping)}options:\n  <<: *o\n  t_end: -2.0\n")
+    with pytest.raises(StudyError, match=r"options\.t_end: out of range: -2") as caught:
+        load_study(file)
+    assert caught.value.line == len(file.read_text().splitlines())
 
 
 def test_unreadable_files_are_refused(tmp_path):

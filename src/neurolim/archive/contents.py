@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from neurolim import shipped
+from neurolim.core.stored import WORD
 
 #: Of this layout; a change that old verifiers cannot read raises it.
 FORMAT = 1
@@ -35,7 +36,7 @@ CODE_FOLDERS = ("src/neurolim", "workflow", "profiles")
 #: Suffixes below ``code/``.  No format can hold objects that run when they are read.
 SUFFIXES = frozenset((".cff", ".lock", ".md", ".py", ".rst", ".sh", ".smk", ".toml", ".typed"))
 SUFFIXES |= {".yaml", ".yml"}
-_STUDY, _WORD = "[a-z0-9][a-z0-9_-]*", r"\w[\w-]*"
+_STUDY, _WORD = "[a-z0-9][a-z0-9_-]*", WORD
 _CODE = re.compile(
     "|".join(map(re.escape, CODE_FILES))
     + f"|({'|'.join(CODE_FOLDERS)})/.+"

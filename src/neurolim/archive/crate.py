@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neurolim.archive import contents
+from neurolim.pipeline.escapes import html
 from neurolim.study.study import Study
 
 _PROFILES = {
@@ -219,7 +220,7 @@ def zenodo(
         "metadata": {
             "title": title(studies),
             "upload_type": "dataset",
-            "description": f"<p>{description(studies)}</p>",
+            "description": f"<p>{html(description(studies))}</p>",
             "creators": [{"name": author_name(author)} for author in citation["authors"]],
             "keywords": list(citation.get("keywords", [])),
             "license": str(citation["license"]).lower(),

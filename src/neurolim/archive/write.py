@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import os
 import subprocess
@@ -22,6 +21,7 @@ from neurolim.pipeline.analyse import all_pages, current_pages
 from neurolim.pipeline.chunks import chunk_paths
 from neurolim.pipeline.collect import damaged_chunks
 from neurolim.pipeline.digests import stage_digests
+from neurolim.pipeline.escapes import markdown
 from neurolim.pipeline.layout import folder, layout_of
 from neurolim.store import store
 from neurolim.store.zipped import write_zip
@@ -264,9 +264,9 @@ def _readme(
     with_packages: bool,
 ) -> str:
     first, size = studies[0].name, " --tiny" if studies[0].tiny else ""
-    claims = {study.name: html.unescape(study.spec.cited_claim) for study in studies}
     told = "\n".join(
-        f"- **{study.name}**: {study.spec.title}. {claims[study.name]}" for study in studies
+        f"- **{study.name}**: {markdown(study.spec.title)}. {markdown(study.spec.cited_claim)}"
+        for study in studies
     )
     versions = ", ".join(f"{name} {version}" for name, version in software.items())
     own = (
@@ -278,7 +278,7 @@ def _readme(
     if with_packages:
         own += "; `code/packages/`: what installed packages bring"
         path = "    export PYTHONPATH=$PWD/code/packages\n"
-    return f"""# {title(studies)}
+    return f"""# {markdown(title(studies))}
 
 {date}. Made{" at test size" if size else ""} with {versions}.
 Begin with `verdicts.html`: what was measured beside what is claimed.

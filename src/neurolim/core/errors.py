@@ -52,9 +52,9 @@ class StudyError(ValueError):
         self.file, self.line, self.key, self.problem = file, line, key, problem
         self.allowed = allowed if isinstance(allowed, str) else ", ".join(allowed)
         at = f"{file}:{line}" if file and line else file
-        place = ": ".join(part for part in (at, key) if part)
+        place = ": ".join(part for part in (at, _short(key)) if part)
         text = f"{place}: {problem}" + (f"; allowed: {self.allowed}" if self.allowed else "")
-        super().__init__(" ".join(text.split()))
+        super().__init__(_printable(" ".join(text.split())))
 
     def within(self, prefix: str = "", file: str = "", line: int = 0) -> StudyError:
         """Return the same refusal seen from further out: key prefixed, file and line named."""
@@ -69,7 +69,18 @@ def show(value: Any) -> str:
     except ValueError:
         # Python writes no integer of more than 4300 digits.
         return f"{type(value).__name__} with too many digits to show"
-    return text if len(text) <= 60 else text[:57] + "..."
+    return _short(text, 60)
+
+
+def _short(text: str, most: int = 120) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def _printable(text: str) -> str:
+    """Return a text without what a terminal, or a reader, takes for a command."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
 
 
 def hint(name: Any, known: Any) -> str:

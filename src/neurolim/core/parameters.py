@@ -191,7 +191,8 @@ class Param:
             if number != int(number):
                 raise StudyError(self.name, f"not an integer: {number:g}", self.describe())
             return int(number)
-        return number
+        # There is one zero: -0.0 would have other noise and another digest.
+        return number + 0.0
 
 
 def resolve(params: Sequence[Param], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from neurolim.core.errors import StudyError
 from neurolim.core.verdict import Verdict
 
 
@@ -82,18 +81,19 @@ class Table:
         first = ["quantity"] if any(row.quantity for row in self.rows) else []
         at = dict.fromkeys(name for row in self.rows for name in row.at)
         last = ["verdict", "reason"] if self.verdicts else []
-        heads = (*first, *at, *(column.name for column in self.columns), *last)
-        twice = sorted({name for name in heads if heads.count(name) > 1})
-        if twice:
-            problem = f"{', '.join(twice)}: a column and an axis"
-            raise StudyError("grid", f"table {self.name}: {problem}", "another name of the axis")
-        return heads
+        return (*first, *map(self._head, at), *(column.name for column in self.columns), *last)
+
+    def _head(self, coordinate: str) -> str:
+        """Return the name of a coordinate's column: another one where a column of values has it."""
+        taken = any(column.name == coordinate for column in self.columns)
+        return f"axis_{coordinate}" if taken else coordinate
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield every row as one flat mapping with the names of ``heads``."""
         heads = self.heads()
         for row in self.rows:
-            cells: dict[str, Any] = {"quantity": row.quantity, **row.at, **row.values}
+            at = {self._head(name): value for name, value in row.at.items()}
+            cells: dict[str, Any] = {"quantity": row.quantity, **at, **row.values}
             if row.verdict is not None:
                 cells |= {"verdict": str(row.verdict.kind), "reason": row.verdict.reason}
             yield {name: cells.get(name, "" if name in ("verdict", "reason") else float("nan"))

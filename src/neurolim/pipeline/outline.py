@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from neurolim.core import StudyError, Table, Verdict
-from neurolim.pipeline import analyse, layout, stamps
+from neurolim.pipeline import analyse, escapes, layout, stamps
 from neurolim.pipeline.chunks import chunk_names
 from neurolim.pipeline.collect import RUNS
 from neurolim.pipeline.digests import (
@@ -260,7 +260,7 @@ def where(studies: Mapping[str, Outline], results: str | Path, tiny: bool = Fals
 
 
 def captions(paths: Sequence[str], results: str | Path, tiny: bool = False) -> dict[str, Any]:
-    """Return, per study, claim and verdicts in words, as far as they are known by now.
+    """Return, per study, claim and verdicts as reStructuredText, as far as they are known by now.
 
     The report's captions show them; before the first run there are no verdicts.
     """
@@ -268,13 +268,13 @@ def captions(paths: Sequence[str], results: str | Path, tiny: bool = False) -> d
     for path in paths:
         study = load_study(path, tiny=tiny)
         verdicts = [
-            {"sentence": sentence}
+            {"sentence": escapes.rst(sentence)}
             for table in current_tables(study, results)
             for sentence in _sentences(study, table)
         ]
         by_study[study.name] = {
-            "title": study.spec.title,
-            "claim": study.spec.cited_claim,
+            "title": escapes.rst(study.spec.title),
+            "claim": escapes.rst(study.spec.cited_claim),
             "verdicts": verdicts,
         }
     return by_study

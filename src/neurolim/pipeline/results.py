@@ -5,13 +5,14 @@ What is written here enters the digests of all of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
 import xarray as xr
 
 from neurolim.core import Status, StudyError, Table
+from neurolim.pipeline.escapes import mathtext
 from neurolim.study.choice import Choice
 from neurolim.study.plan import dims_of
 from neurolim.study.study import Study
@@ -104,9 +105,21 @@ def _prefixed(table: Table, prefix: str) -> Table:
 
 def figure_of(study: Study, figure: str, data: xr.Dataset, statistics: xr.Dataset) -> Any:
     """Return one figure of a study as a matplotlib Figure."""
-    merged = joined(data, statistics).assign_attrs(data.attrs | statistics.attrs)
+    merged = joined(data, statistics).assign_attrs(_drawn(data.attrs | statistics.attrs))
+    for variable in merged.variables.values():
+        variable.attrs = _drawn(variable.attrs)
     chosen = study.figure(figure)
-    return chosen.plugin.draw(merged, study.expectations(), **chosen.options)
+    expect = {name: _drawn(expected) for name, expected in study.expectations().items()}
+    return chosen.plugin.draw(merged, expect, **chosen.options)
+
+
+def _drawn(said: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return attributes or an expectation with the words of a study as matplotlib draws them."""
+    words = ("title", "claim", "units", "long_name")
+    return {
+        key: mathtext(value) if key in words and isinstance(value, str) else value
+        for key, value in said.items()
+    }
 
 
 def failed_runs(dataset: xr.Dataset) -> xr.DataArray:

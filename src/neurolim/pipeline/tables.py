@@ -6,12 +6,13 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurolim.core import Column, Kind, Row, Table, Verdict
+from neurolim.pipeline import escapes
 from neurolim.store import store
 
 if TYPE_CHECKING:
@@ -32,21 +33,6 @@ td.agrees { color: #1a7a3c; }
 td.undecided, td.not-judged { color: #a87400; }
 td.disagrees { color: #a33d00; }
 """
-#: What spreadsheets take for a formula where a cell begins with it.
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
-#: LaTeX's special characters.
-_ESCAPES = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-}
 
 
 def write_table(path: Path, table: Table, title: str, claim: str) -> Path:
@@ -127,13 +113,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def csv_of(table: Table) -> str:
-    """Return a table as CSV: what is missing is empty, and no word is a formula.
-
-    Source: OWASP, CSV Injection (the letters with which formulas begin).
-    """
+    """Return a table as CSV: what is missing is empty, and no word is a formula."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(table.heads())
+    writer.writerow(map(_cell, table.heads()))
     for record in table.records():
         writer.writerow(map(_cell, record.values()))
     return stream.getvalue()
@@ -142,7 +125,7 @@ def csv_of(table: Table) -> str:
 def _cell(value: Any) -> Any:
     if isinstance(value, float) and math.isnan(value):
         return ""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
+    return escapes.cell(value) if isinstance(value, str) else value
 
 
 def _json(table: Table) -> str:
@@ -188,7 +171,7 @@ def _row(stored: Mapping[str, Any]) -> Row:
     return Row(_numbers(stored["values"]), verdict, stored["quantity"], _numbers(stored["at"]))
 
 
-def _styled(table: Table, escape: str) -> tuple[Styler, pd.DataFrame, list[bool]]:
+def _styled(table: Table, escape: Callable[[str], str]) -> tuple[Styler, pd.DataFrame, list[bool]]:
     """Return a table as readers see it, its cells, and which of its columns are numbers."""
     import pandas as pd
     from pandas.io.formats.style import Styler
@@ -205,7 +188,11 @@ def _styled(table: Table, escape: str) -> tuple[Styler, pd.DataFrame, list[bool]
     names = pd.Index([_head(name, columns.get(name)) for name in heads])
     frame = pd.DataFrame(cells, columns=names, dtype=object)
     styler = Styler(frame, uuid=table.name, cell_ids=False).hide(axis="index")
-    styler = styler.format(escape=escape).format_index(escape=escape, axis="columns")
+
+    def escaped(shown: object) -> str:
+        return escape(str(shown))
+
+    styler = styler.format(escaped).format_index(escaped, axis="columns")
     return styler, frame, numeric
 
 
@@ -232,11 +219,9 @@ def _shown(record: Mapping[str, Any], column: Column) -> str:
 
 
 def _html(table: Table, title: str, claim: str) -> str:
-    import html
-
     import pandas as pd
 
-    styler, cells, numeric = _styled(table, "html")
+    styler, cells, numeric = _styled(table, escapes.html)
     classes = pd.DataFrame("", index=cells.index, columns=cells.columns)
     for column, name in enumerate(table.heads()):
         if name == "verdict":
@@ -247,16 +232,12 @@ def _html(table: Table, title: str, claim: str) -> str:
     body = styler.set_td_classes(classes).to_html(bold_headers=False)
     return (
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>\n"
-        f"<h1>{html.escape(title)}</h1>\n<p>{html.escape(claim)}</p>\n{body}</body></html>\n"
+        f"<title>{escapes.html(title)}</title><style>{_STYLE}</style></head><body>\n"
+        f"<h1>{escapes.html(title)}</h1>\n<p>{escapes.html(claim)}</p>\n{body}</body></html>\n"
     )
 
 
-def _tex(text: str) -> str:
-    return "".join(_ESCAPES.get(letter, letter) for letter in text)
-
-
 def _latex(table: Table, title: str) -> str:
-    styler, _, numeric = _styled(table, "latex")
+    styler, _, numeric = _styled(table, escapes.tex)
     layout = "".join("r" if number else "l" for number in numeric)
-    return styler.to_latex(hrules=True, column_format=layout, caption=_tex(title))
+    return styler.to_latex(hrules=True, column_format=layout, caption=escapes.tex(title))

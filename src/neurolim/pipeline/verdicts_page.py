@@ -5,15 +5,14 @@ One HTML file without programs, fonts or pictures of its own.  Every word of a s
 
 from __future__ import annotations
 
-import html
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
 from neurolim.core import Kind, Row, Table, Verdict
+from neurolim.pipeline import escapes
 from neurolim.pipeline.layout import Page
 from neurolim.pipeline.verdicts import NOT_RUN, Outcome, claimed
 from neurolim.study.study import Study
@@ -89,10 +88,10 @@ def page_of(
     ]
     parts = [_head(outcomes), _overview(papers)]
     for number, (paper, of_paper) in enumerate(papers, 1):
-        parts.append(f'<section id="paper-{number}">\n<h2>{_text(paper)}</h2>')
+        parts.append(f'<section id="paper-{number}">\n<h2>{escapes.html(paper)}</h2>')
         for statement, studies in groupby(of_paper, lambda outcome: outcome.study.spec.statement):
             if statement:
-                parts.append(f"<h3>{_text(statement[:1].upper() + statement[1:])}</h3>")
+                parts.append(f"<h3>{escapes.html(statement[:1].upper() + statement[1:])}</h3>")
             parts += [
                 _study(outcome, link, None if costs is None else costs[outcome.study.name])
                 for outcome in studies
@@ -105,12 +104,6 @@ def page_of(
         + "\n".join(parts)
         + "\n</body></html>\n"
     )
-
-
-def _text(words: str) -> str:
-    """Return words as HTML; letters that cannot be seen are replaced."""
-    shown = re.sub(r"\s+", " ", words)
-    return html.escape("".join(c if c.isprintable() else "\ufffd" for c in shown))
 
 
 def _class(kind: Kind) -> str:
@@ -158,7 +151,7 @@ def _overview(papers: Sequence[tuple[str, Sequence[Outcome]]]) -> str:
     for number, (paper, outcomes) in enumerate(papers, 1):
         kinds = [kind for outcome in outcomes for kind in outcome.kinds]
         rows.append(
-            f'<tr><td><a href="#paper-{number}">{_text(paper)}</a></td>'
+            f'<tr><td><a href="#paper-{number}">{escapes.html(paper)}</a></td>'
             f"<td>{_kinds(kinds)}</td></tr>"
         )
     return f'<table class="overview"><tbody>{"".join(rows)}</tbody></table>'
@@ -167,18 +160,18 @@ def _overview(papers: Sequence[tuple[str, Sequence[Outcome]]]) -> str:
 def _study(outcome: Outcome, link: Link, cost: float | None) -> str:
     """Return the block of a study: claim, verdicts, why there are none, links, cost."""
     study = outcome.study
-    heading = _text(study.spec.title or study.name)
+    heading = escapes.html(study.spec.title or study.name)
     parts = [f'<article id="study-{study.name}">', f"<h4>{heading}</h4>"]
     if study.spec.claim:
-        parts.append(f'<p class="claim">{_text(study.spec.claim)}</p>')
+        parts.append(f'<p class="claim">{escapes.html(study.spec.claim)}</p>')
     if outcome.judged:
         kinds = outcome.kinds
         parts += [_strip(kinds), _kinds(kinds), _folded(outcome, link)]
     else:
         kind = f'<span class="not-judged">{_SIGNS[Kind.NOT_JUDGED]} not judged</span>'
-        parts.append(f"<p>{kind}: {_text(outcome.silence)}</p>")
+        parts.append(f"<p>{kind}: {escapes.html(outcome.silence)}</p>")
     for key, why in (outcome.failed or {}).items():
-        parts.append(f'<p class="failed">{_text(key)} failed: {_text(why)}</p>')
+        parts.append(f'<p class="failed">{escapes.html(key)} failed: {escapes.html(why)}</p>')
     parts.append(_foot(outcome, link, cost))
     return "\n".join([*parts, "</article>"])
 
@@ -204,21 +197,21 @@ def _tables(outcome: Outcome, link: Link) -> Iterator[str]:
 
 
 def _row(study: Study, table: Table, row: Row, verdict: Verdict) -> str:
-    expected, claim = _text(verdict.expectation or "-"), claimed(study, row)
+    expected, claim = escapes.html(verdict.expectation or "-"), claimed(study, row)
     if claim:
-        expected += f" <small>({_text(claim)})</small>"
+        expected += f" <small>({escapes.html(claim)})</small>"
     interval = "-"
     if not (math.isnan(verdict.low) or math.isnan(verdict.high)):
         interval = f"[{_number(verdict.low)}, {_number(verdict.high)}]"
     kind = f'<span class="{_class(verdict.kind)}">{_SIGNS[verdict.kind]} {verdict.kind}</span>'
     cells = (
-        _text(_spaced(row.quantity or table.name)),
-        _text(row.coordinates),
+        escapes.html(_spaced(row.quantity or table.name)),
+        escapes.html(row.coordinates),
         _number(verdict.measured),
         interval,
         expected,
         kind,
-        _text(verdict.reason),
+        escapes.html(verdict.reason),
     )
     row_of = zip(_HEADS, cells, strict=True)
     return f"<tr>{''.join(f'<td data-head={head}>{cell}</td>' for head, cell in row_of)}</tr>"
@@ -235,14 +228,14 @@ def _foot(outcome: Outcome, link: Link, cost: float | None) -> str:
         ]
         if anchors:
             parts.append(f"{kind}: {', '.join(anchors)}")
-    parts.append(f"study: {_text(outcome.study.name)}")
+    parts.append(f"study: {escapes.html(outcome.study.name)}")
     if cost is not None:
         parts.append(f"cost: {'-' if math.isnan(cost) else f'{cost:.3g} core seconds'}")
     return f'<p class="quiet">{"; ".join(parts)}</p>'
 
 
 def _anchor(address: str, name: str) -> str:
-    return f'<a href="{html.escape(quote(address))}">{_text(_spaced(name))}</a>'
+    return f'<a href="{escapes.html(quote(address))}">{escapes.html(_spaced(name))}</a>'
 
 
 def _spaced(name: str) -> str:

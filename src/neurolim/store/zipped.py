@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from neurolim.core.stored import DEVICE
+
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _END = struct.Struct("<4s4H2LH")
@@ -28,8 +30,6 @@ _MODE = 0o100644 << 16  # a plain file
 _MOST, _MOST_ENTRIES = 0xFFFFFFFF, 0xFFFF
 _BLOCK = 2**20
 _NAME = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]*(/[A-Za-z0-9_+][A-Za-z0-9._+-]*)*")
-#: Names that are something else on Windows.
-_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 class ZipError(ValueError):
@@ -139,7 +139,7 @@ def _is_name(name: str) -> bool:
     return (
         bool(_NAME.fullmatch(name))
         and len(name) <= 240
-        and not any(part.endswith(".") or _DEVICE.fullmatch(part) for part in parts)
+        and not any(part.endswith(".") or DEVICE.fullmatch(part) for part in parts)
     )
 
 

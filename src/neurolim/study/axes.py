@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -146,8 +148,24 @@ def _formula(key: str, form: str, body: Sequence[Any]) -> list[float]:
     low, high, count = body
     if not isinstance(count, int) or not 1 <= count <= MAX_POINTS:
         raise StudyError(key, f"how many: {show(count)}", f"an integer from 1 to {MAX_POINTS}")
-    if form == "linspace":
-        return [float(value) for value in np.linspace(low, high, count)]
-    if low <= 0 or high <= 0:
+    if form == "logspace" and (low <= 0 or high <= 0):
         raise StudyError(key, f"ends {low:g}, {high:g}", "positive ends")
-    return [float(value) for value in np.geomspace(low, high, count)]
+    between = _evenly(low, high, count) if form == "linspace" else np.geomspace(low, high, count)
+    # What is between the ends is what people write: 0.3, not 0.30000000000000004.
+    inner = [_as_written(float(value)) for value in between[1:-1]]
+    return [float(low), *inner, float(high)][:count]
+
+
+def _evenly(low: float, high: float, count: int) -> list[float]:
+    """Return numbers at equal distances, each the float nearest to what decimals give."""
+    first, last = Fraction(str(low)), Fraction(str(high))
+    parts = max(count - 1, 1)
+    below = first.denominator * last.denominator * parts
+    start, step = first * below, (last - first) * below / parts
+    return [(start.numerator + place * step.numerator) / below for place in range(count)]
+
+
+def _as_written(value: float) -> float:
+    """Return the float nearest to the decimal of 15 digits that is nearest to a number."""
+    written = float(f"{value:.15g}")
+    return written if math.isfinite(written) else value

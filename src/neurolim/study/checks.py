@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from neurolim.core import StudyError
+from neurolim.core.stored import check_stored
 from neurolim.study.axes import MAX_POINTS
 from neurolim.study.choice import Choice
+from neurolim.study.plan import dims_of
 from neurolim.study.study import Study
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -29,6 +32,7 @@ def check(study: Study, analysis: bool = True) -> None:
     """
     if not _NAME.fullmatch(study.name):
         raise StudyError("name", f"study name {study.name!r}", "a-z, 0-9, - and _ (file name)")
+    check_stored([("name", study.name)])
     if study.name in _FOLDERS:
         raise StudyError("name", f"{study.name!r} is a folder of results", "another file name")
     _check_names(study)
@@ -141,7 +145,11 @@ def _check_statistics(study: Study) -> None:
             f"reference_{var.name}": var
             for var in study.reference.outputs(study.model, study.fixed.reference)
         }
-    there = {*outputs, "status"} | ({"reference_status"} if study.reference else set())
+    # Where in the study everything comes from that a statistic or figure may need.
+    there = dict.fromkeys((*outputs, "status"), "solver")
+    if study.reference is not None:
+        own = (*outputs, "reference_status")
+        there |= {name: "reference" for name in own if name.startswith("reference_")}
     # Flags and counts are no quantities whose size goes to zero or not.
     counts = {"status", "reference_status"} | {
         name for name, var in outputs.items() if not var.dtype.startswith("float")
@@ -156,12 +164,14 @@ def _check_statistics(study: Study) -> None:
             if choice.kind == "statistic":
                 gives = _check_results(study, choice, there)
                 judged |= named or (gives if choice.plugin.tables else set())
-                there |= gives
+                there |= dict.fromkeys(gives, choice.key)
     _check_axis_names(study, there)
     _check_expectations(study, judged)
 
 
-def _check_needs(study: Study, choice: Choice, there: set[str], counts: set[str]) -> set[str]:
+def _check_needs(
+    study: Study, choice: Choice, there: Mapping[str, str], counts: set[str]
+) -> set[str]:
     """Refuse a statistic or figure without what it needs.
 
     Parameters
@@ -196,11 +206,11 @@ def _check_needs(study: Study, choice: Choice, there: set[str], counts: set[str]
     }
     if named & counts:
         problem = f"{', '.join(sorted(named & counts))}: a flag or a count, not a quantity"
-        raise StudyError(key, problem, sorted(there - counts))
+        raise StudyError(key, problem, sorted(there.keys() - counts))
     return named
 
 
-def _check_results(study: Study, choice: Choice, there: set[str]) -> set[str]:
+def _check_results(study: Study, choice: Choice, there: Mapping[str, str]) -> set[str]:
     """Return what a statistic gives.
 
     Refuses it where it needs another model, where the dataset is too small for it, or where its
@@ -217,21 +227,24 @@ def _check_results(study: Study, choice: Choice, there: set[str]) -> set[str]:
         choice.plugin.check(_sizes(study), choice.options)
     except StudyError as error:
         raise error.within(choice.key) from None
-    twice = sorted(gives & there) if choice.alias else []
+    twice = sorted(gives & there.keys()) if choice.alias else []
     if twice:
         raise StudyError(choice.key, f"{twice[0]} is a result already", "another alias")
     return gives
 
 
-def _check_axis_names(study: Study, results: set[str]) -> None:
-    """Refuse axes that are named like a result."""
-    reserved = results | {"quantity", "level", "level_value", "sample", "verdict", "reason"}
-    for axis in study.axes:
-        for name in (axis.name, *axis.components):
-            if name in reserved:
-                raise StudyError(
-                    f"grid.{axis.name}", f"{name!r} is the name of a result", "another name"
-                )
+def _check_axis_names(study: Study, results: Mapping[str, str]) -> None:
+    """Refuse axes that are named like a result, and names by which nothing can be stored."""
+    results = dict.fromkeys(dims_of(study), "solver") | dict(results)
+    words = {"quantity", "level", "level_value", "sample", "verdict", "reason"}
+    reserved = {*results} | words
+    names = [
+        (f"grid.{axis.name}", name) for axis in study.axes for name in (axis.name, *axis.components)
+    ]
+    for key, name in names:
+        if name in reserved:
+            raise StudyError(key, f"{name!r} is the name of a result", "another name")
+    check_stored([*((key, name) for name, key in results.items()), *names])
 
 
 def _check_expectations(study: Study, judged: set[str]) -> None:

@@ -86,6 +86,8 @@ def read_study(path: str | Path) -> Document:
 def _study(mapping: Any, name: str, lines: Lines, analysis: bool, tiny: bool) -> Study:
     """Return the study that a mapping describes, at one size, checked as a whole."""
     section = ""
+    if isinstance(mapping, Mapping):
+        mapping = {key: said for key, said in mapping.items() if not _is_aside(key)}
     try:
         # At test size, too, what the study itself says is of the right types.
         spec, sources = _spec(mapping, lines.file)
@@ -98,6 +100,11 @@ def _study(mapping: Any, name: str, lines: Lines, analysis: bool, tiny: bool) ->
     except StudyError as error:
         raise lines.placed(error, section) from None
     return study
+
+
+def _is_aside(key: Any) -> bool:
+    """Return whether what a study says by a key is for its other keys only, by anchors."""
+    return isinstance(key, str) and key.startswith("x-")
 
 
 def _spec(mapping: Any, file: str) -> tuple[StudySpec, dict[str, Any]]:

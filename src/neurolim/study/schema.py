@@ -14,6 +14,7 @@ from typing import Any
 
 from neurolim import core
 from neurolim.core import Param
+from neurolim.core.stored import MOST_LETTERS, WORD
 from neurolim.study.spec import ALIAS, StudySpec
 
 Schema = dict[str, Any]
@@ -30,8 +31,9 @@ def study_schema() -> Schema:
     _restate(keys["solver"], _named("solver"))
     whole = {"solver": _named("solver"), "options": {"type": "object"}}
     _restate(keys["reference"], _named("solver"), _mapping(whole, ["solver"]))
-    keys["grid"]["additionalProperties"] = _axis()
-    tiny["grid"]["additionalProperties"] = _axis()
+    for grid in (keys["grid"], tiny["grid"]):
+        grid["additionalProperties"] = _axis()
+        grid["propertyNames"] = {"pattern": f"^{WORD}$", "maxLength": MOST_LETTERS}
     for key, kind in (("statistics", "statistic"), ("figures", "figure")):
         options = {name: _options(core.get(kind, name).options) for name in core.names(kind)}
         either = {name: _either(option, _NOTHING) for name, option in options.items()}
@@ -45,6 +47,8 @@ def study_schema() -> Schema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
+        # For anchors.
+        "patternProperties": {"^x-": {}},
         "allOf": [*_by_name("model", "params"), *_by_name("solver", "options")],
     }
 

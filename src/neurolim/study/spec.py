@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 #: What an alias of a statistic may be.
 ALIAS = "[a-z][a-z0-9_]*"
@@ -17,6 +17,23 @@ Options = dict[str, Any]
 _REFERENCE = "not a solver name or {solver: name, options: {...}}"
 _ENTRIES = "not a list of names or {name: {options}}"
 _ALIAS = re.compile(ALIAS)
+
+
+#: Controls, halves of characters, what turns the direction of reading, and byte order marks.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+)
+
+
+def _seen(text: str) -> str:
+    """Return a text in which every character can be seen."""
+    if _UNSEEN.search(text):
+        raise ValueError("characters that can be seen")
+    return text
+
+
+#: What people read of a study.
+Words = Annotated[str, AfterValidator(_seen)]
 
 
 class _Spec(BaseModel):
@@ -46,7 +63,7 @@ class Expectation(_Spec):
     order: float | None = Field(None, description="order of convergence, or the critical value")
     tolerance: float = Field(0.0, ge=0.0, description="extra tolerance, beside the interval")
     relation: Literal["=", ">="] = Field("=", description="of an order of convergence to `order`")
-    claim: str = Field("", description="what the paper claims of it")
+    claim: Words = Field("", description="what the paper claims of it")
 
 
 class Refine(_Spec):
@@ -83,12 +100,12 @@ class Tiny(_Spec):
 class StudySpec(_Spec):
     """One experiment: a model, a solver, a grid, and what to make of it."""
 
-    title: str = Field("", description="what is tested, in a line")
+    title: Words = Field("", description="what is tested, in a line")
     # The verdicts page is sorted by paper and statement.
-    paper: str = Field("", description="who claims it, e.g. Blaustein 2022")
-    statement: str = Field("", description="where in the paper, e.g. Theorem 2.7")
-    claim: str = Field("", description="what is claimed")
-    no_verdict: str = Field("", description="why no table can judge; empty where one does")
+    paper: Words = Field("", description="who claims it, e.g. Blaustein 2022")
+    statement: Words = Field("", description="where in the paper, e.g. Theorem 2.7")
+    claim: Words = Field("", description="what is claimed")
+    no_verdict: Words = Field("", description="why no table can judge; empty where one does")
     model: str = Field(description="name of a model, or a Python file, file.py or file.py:NAME")
     solver: str = Field(description="name of a solver, or a Python file")
     params: Options = Field({}, description="parameters of the model that differ from its defaults")

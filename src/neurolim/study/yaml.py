@@ -2,27 +2,35 @@
 
 A plain word is a number where it is decimal (``1e-3``, ``.5``, ``-2``; ``010`` is ten), a truth
 value (``true``, ``false``; ``yes`` is a word), nothing (``null``), or text.  What else YAML takes
-for a number (``1_000``, ``0o7``, ``0x1f``), keys that are no words or appear twice, anchors, merge
-keys, tags and tabs are refused: a study says what it says where it is read.  So are integers of
-more than a thousand digits, halves of characters, and what is nested a hundred deep.
+for a number (``1_000``, ``0o7``, ``0x1f``), keys that are no words or appear twice, tags and tabs
+are refused.  So are integers of more than a thousand digits, halves of characters, and what is
+nested a hundred deep.
+
+``&name`` before a value lets ``*name`` stand for the same value further down, and ``<<: *name``
+puts the keys of a mapping into another one, whose own keys come first.  What is repeated in this
+way is spelled out, so there may be no more of it than some thousand values, and nothing may stand
+for what it is in.
 """
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.composer import Composer, ComposerError
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import Node, ScalarNode, SequenceNode
+from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from neurolim.core import StudyError
+from neurolim.study.yaml_faults import in_words
 
 _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?[0-9]+")
@@ -30,6 +38,9 @@ _DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MOST_DIGITS = 1000
 _DEEPEST = 100
+_TOO_DEEP = f"nested more than {_DEEPEST} deep"
+#: Values, and hundreds of letters, that aliases may repeat.
+_MOST_REPEATED = 20_000
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|nan)", re.IGNORECASE)
 
 
@@ -65,8 +76,8 @@ class Lines:
         """
         numbers = dict(self.numbers)
         for old, new in names.items():
-            within = [at for at in self.numbers if at == old or at.startswith(f"{old}.")]
-            numbers |= {new + at[len(old) :]: self.numbers[at] for at in within}
+            at_or_below = _within(self.numbers, old)
+            numbers |= {new + at[len(old) :]: self.numbers[at] for at in at_or_below}
         return Lines(self.file, numbers)
 
     def placed(self, error: StudyError, section: str = "") -> StudyError:
@@ -131,15 +142,14 @@ def parse_yaml(text: str, file: str = "") -> Document:
         raise error.within(file=file) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        problem = str(error.problem or error.context)
-        raise StudyError("", problem, "valid YAML", file, mark.line + 1 if mark else 0) from None
+        problem, allowed = in_words(str(error.problem or error.context))
+        raise StudyError("", problem, allowed, file, mark.line + 1 if mark else 0) from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         problem = f"character U+{ord(text[error.position]):04X}"
         raise StudyError("", problem, "characters that can be seen", file, line) from None
-    except (YAMLError, ValueError) as error:
-        problem = f"not YAML: {type(error).__name__} {str(error)[:100]}"
-        raise StudyError("", problem, "valid YAML", file) from None
+    except (YAMLError, ValueError):
+        raise StudyError("", *in_words(""), file) from None
 
 
 def _parsed(text: str, file: str) -> Document:
@@ -147,11 +157,11 @@ def _parsed(text: str, file: str) -> Document:
     yaml = YAML(typ="safe", pure=True)
     yaml.Composer = _Composer
     with warnings.catch_warnings():
-        # Of anchors, which are refused anyway.
+        # Of anchors with one name, of which the last one above an alias counts.
         warnings.simplefilter("ignore")
         node = yaml.compose(text)
     numbers: dict[str, int] = {}
-    content = None if node is None else _content(node, "", numbers)
+    content = None if node is None else _Reader().content(node, "", numbers)
     return Document(content, Lines(file, numbers))
 
 
@@ -163,59 +173,126 @@ class _Composer(Composer):
 
         Raises
         ------
-        ComposerError : nested too deeply
+        StudyError : nested too deeply
         """
         event = self.parser.peek_event()
         if self.depth >= _DEEPEST:
-            problem = f"nested more than {_DEEPEST} deep"
-            raise ComposerError(None, None, problem, event.start_mark)
+            raise StudyError("", _TOO_DEEP, "less", line=event.start_mark.line + 1)
         node = super().compose_node(parent, index)
-        node.comment = getattr(event, "ctag", None)
+        if not isinstance(event, AliasEvent):
+            node.comment = getattr(event, "ctag", None)
         return node
 
 
-def _content(node: Node, key: str, numbers: dict[str, int]) -> Any:
-    """Return what a node says; note the lines of the keys within."""
-    line = node.start_mark.line + 1
-    numbers.setdefault(key, line)
-    if node.anchor is not None:
-        raise StudyError(key, f"anchor &{node.anchor}", "the value itself", line=line)
-    if node.comment is not None:
-        raise StudyError(key, f"tag {node.comment}", "the value without a tag", line=line)
-    if isinstance(node, ScalarNode):
-        return _scalar(node, key, line)
-    if isinstance(node, SequenceNode):
-        return [_entry(entry, key, numbers) for entry in node.value]
-    content: dict[str, Any] = {}
-    for name_node, value in node.value:
-        at = name_node.start_mark.line + 1
-        if not isinstance(name_node, ScalarNode) or name_node.tag == f"{_TAG}merge":
-            raise StudyError(key, "a key that is not a word", "words as keys", line=at)
-        name = _content(name_node, key, {})
+def _within(places: Mapping[str, int], outer: str) -> list[str]:
+    """Return the places at or below one."""
+    return [place for place in places if place == outer or place.startswith(f"{outer}.")]
+
+
+#: {name: (value, lines of the places in it)}
+_Pairs = dict[str, tuple[Any, dict[str, int]]]
+
+
+class _Reader:
+    """Reads what nodes say; what aliases repeat is bounded."""
+
+    def __init__(self) -> None:
+        self._around: list[Node] = []
+        self._seen: set[int] = set()
+        self._repeated = 0
+
+    def content(self, node: Node, key: str, numbers: dict[str, int]) -> Any:
+        """Return what a node says; note the lines of the keys within.
+
+        Parameters
+        ----------
+        node : of the document
+        key : its place
+        numbers : lines by place, to which those within are added
+        """
+        numbers.setdefault(key, node.start_mark.line + 1)
+        with self._entered(node, key):
+            if isinstance(node, ScalarNode):
+                return _scalar(node, key, node.start_mark.line + 1)
+            if isinstance(node, SequenceNode):
+                return [self._entry(entry, key, numbers) for entry in node.value]
+            pairs = self._pairs(node, key)
+        for _, places in pairs.values():
+            numbers |= places
+        return {name: value for name, (value, _) in pairs.items()}
+
+    @contextmanager
+    def _entered(self, node: Node, key: str) -> Iterator[None]:
+        """Refuse tags, and what aliases make endless, too deep or too long."""
+        line = node.start_mark.line + 1
+        if node.comment is not None:
+            raise StudyError(key, f"tag {node.comment}", "the value without a tag", line=line)
+        if any(node is outer for outer in self._around):
+            problem = f"alias *{node.anchor} stands within what it stands for"
+            raise StudyError(key, problem, "a value that ends", line=line)
+        if len(self._around) > _DEEPEST:
+            raise StudyError(key, _TOO_DEEP, "less", line=line)
+        if id(node) in self._seen:
+            self._repeated += 1 + (len(node.value) // 100 if isinstance(node.value, str) else 0)
+        self._seen.add(id(node))
+        if self._repeated > _MOST_REPEATED:
+            problem = f"aliases repeat more than {_MOST_REPEATED} values"
+            raise StudyError(key, problem, "fewer aliases", line=line)
+        self._around.append(node)
+        yield
+        self._around.pop()
+
+    def _pairs(self, node: Node, key: str) -> _Pairs:
+        """Return {name: (value, lines of the places in it)}: what is merged, then its own."""
+        own: _Pairs = {}
+        merges: list[_Pairs] = []
+        for name_node, value in node.value:
+            at = name_node.start_mark.line + 1
+            merge = name_node.tag == f"{_TAG}merge"
+            name = "<<" if merge else self._name(name_node, key, at)
+            if name in own or (merge and merges):
+                raise StudyError(key, f"key {name!r} appears twice", "every key once", line=at)
+            if merge:
+                merges.append(self._merged(value, key, at))
+                continue
+            within = f"{key}.{name}" if key else name
+            places = {within: at}
+            own[name] = self.content(value, within, places), places
+        return {**merges[0], **own} if merges else own
+
+    def _name(self, node: Node, key: str, line: int) -> str:
+        """Return a key of a mapping."""
+        name = self.content(node, key, {}) if isinstance(node, ScalarNode) else None
         if not isinstance(name, str):
-            raise StudyError(key, f"key {name!r} is not a word", "words as keys", line=at)
-        if name in content:
-            raise StudyError(key, f"key {name!r} appears twice", "every key once", line=at)
-        within = f"{key}.{name}" if key else name
-        numbers[within] = at
-        content[name] = _content(value, within, numbers)
-    return content
+            shown = f"key {name!r} is" if isinstance(node, ScalarNode) else "a key that is"
+            raise StudyError(key, f"{shown} not a word", "words as keys", line=line)
+        return name
 
+    def _merged(self, node: Node, key: str, line: int) -> _Pairs:
+        """Return what ``<<`` puts into a mapping; of two sources the first one counts."""
+        merged: _Pairs = {}
+        for source in node.value if isinstance(node, SequenceNode) else [node]:
+            if not isinstance(source, MappingNode):
+                raise StudyError(key, "<< of what is no mapping", "<<: *name", line=line)
+            with self._entered(source, key):
+                pairs = self._pairs(source, key)
+            merged |= {name: pair for name, pair in pairs.items() if name not in merged}
+        return merged
 
-def _entry(node: Node, key: str, numbers: dict[str, int]) -> Any:
-    """Return what an entry of a list says; its place is its word, its one key, or its alias."""
-    places: dict[str, int] = {}
-    content = _content(node, key, places)
-    line = places.pop(key)
-    if isinstance(content, str):
-        places[f"{key}.{content}"] = line
-    alias = content.get("as") if isinstance(content, dict) else None
-    names = [name for name in content if name != "as"] if isinstance(alias, str) else []
-    for own in (f"{key}.{name}" for name in names):
-        within = [place for place in places if place == own or place.startswith(f"{own}.")]
-        numbers |= {f"{key}.{alias}{place[len(own) :]}": places.pop(place) for place in within}
-    numbers |= places
-    return content
+    def _entry(self, node: Node, key: str, numbers: dict[str, int]) -> Any:
+        """Return what an entry of a list says; its place is its word, its one key, or its alias."""
+        places: dict[str, int] = {}
+        content = self.content(node, key, places)
+        line = places.pop(key)
+        if isinstance(content, str):
+            places[f"{key}.{content}"] = line
+        alias = content.get("as") if isinstance(content, dict) else None
+        names = [name for name in content if name != "as"] if isinstance(alias, str) else []
+        for own in (f"{key}.{name}" for name in names):
+            for place in _within(places, own):
+                numbers[f"{key}.{alias}{place[len(own) :]}"] = places.pop(place)
+        numbers |= places
+        return content
 
 
 def _scalar(node: ScalarNode, key: str, line: int) -> Any:

@@ -37,6 +37,8 @@ _SETTINGS: Any = {
     "axes.spines.right": False,
     "axes.titlelocation": "left",
     "lines.linewidth": 1.3,
+    # Whatever a person's own settings say, words of a study do not reach TeX.
+    "text.usetex": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "neurolim",
     "pdf.fonttype": 42,

@@ -41,7 +41,7 @@ from neurolim.solvers.parts.needs import (
     one_site,
 )
 from neurolim.solvers.parts.plane import PLANE, Planar, plane_of, steepest
-from neurolim.solvers.parts.times import TIME_OPTIONS, record_times, state_coords
+from neurolim.solvers.parts.times import TIME_OPTIONS, record_times, state_coords, steps_per_record
 
 _LANES = 8
 _BATCH = 8 * BLOCK
@@ -102,8 +102,7 @@ def cost(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) ->
 
 def _steps(options: Mapping[str, Any]) -> tuple[int, int]:
     """Return (steps between records, steps in all)."""
-    interval = options["t_end"] / options["records"]
-    stride = round(interval / options["dt"])
+    stride = steps_per_record(options, most=2**34)
     return stride, stride * options["records"]
 
 
@@ -127,16 +126,7 @@ def check(model: Model, params: Mapping[str, Any], options: Mapping[str, Any]) -
     planar, sites = _plane(model, params), one_site(model.sites(params))
     if planar is None:
         check_concentrates(model, widths(model, sites))
-    stride, steps = _steps(options)
-    interval = options["t_end"] / options["records"]
-    if stride < 1 or abs(stride * options["dt"] / interval - 1.0) > 1e-9:
-        raise StudyError(
-            "dt",
-            f"{options['dt']:g} does not divide the recording interval {interval:g}",
-            "t_end/records divided by an integer",
-        )
-    if steps >= 2**34:
-        raise StudyError("dt", "more than 2^34 steps", "a longer step, or a shorter run repeated")
+    _steps(options)
     if planar is None or not _wide(options):
         return
     plane, network = planar.plane, planar.network

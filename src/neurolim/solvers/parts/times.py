@@ -48,14 +48,22 @@ def record_times(options: Mapping[str, Any]) -> list[float]:
     return [t_end * k / records for k in range(records + 1)]
 
 
-def steps_per_record(options: Mapping[str, Any]) -> int:
+def steps_per_record(options: Mapping[str, Any], most: int = 2**32) -> int:
     """Return the steps of length ``dt`` between two records at equal intervals.
+
+    Parameters
+    ----------
+    options : of the solver
+    most : steps that its counter can name in all, a power of 2
 
     Raises
     ------
-    StudyError : not a whole number, or more steps than the 32-bit step counter can name
+    StudyError : not a whole number, or too many steps
     """
     interval = options["t_end"] / options["records"]
+    if options["t_end"] / options["dt"] >= most:
+        problem = f"more than 2^{most.bit_length() - 1} steps"
+        raise StudyError("dt", problem, "a longer step or a shorter run")
     steps = round(interval / options["dt"])
     if steps < 1 or abs(steps * options["dt"] / interval - 1.0) > 1e-9:
         raise StudyError(
@@ -63,8 +71,6 @@ def steps_per_record(options: Mapping[str, Any]) -> int:
             f"{options['dt']:g} does not divide the recording interval {interval:g}",
             "t_end/records divided by an integer",
         )
-    if steps * options["records"] >= 2**32:
-        raise StudyError("dt", "more than 2^32 steps", "a longer step or a shorter run")
     return int(steps)
 
 
