@@ -135,25 +135,12 @@ def clean(
     tiny: Tiny = False,
 ) -> None:
     """List the files of studies that the studies as they stand do not need; with --yes, remove."""
-    from neurolim.launch import lock
+    from neurolim.launch.clean import clean as leftovers
     from neurolim.launch.workflow import chosen_studies
-    from neurolim.pipeline.leftovers import leftovers
 
     for path in chosen_studies(studies or []):
-        study = load_study(path, tiny=tiny)
-        home = layout_of(study, results).folder
-        if not (home / study.name).is_dir():
-            typer.echo(f"{study.name}: nothing in {home}")
-            continue
-        with lock.locked(home, [study.name]):
-            files = leftovers(study, results)
-            size = planning.in_bytes(sum(file.stat().st_size for file in files))
-            for file in files:
-                typer.echo(file)
-                if yes:
-                    file.unlink()
-        done = "removed" if yes else "not needed; give --yes to remove them"
-        typer.echo(f"{study.name}: {len(files)} files, {size} {done}")
+        for line in leftovers(load_study(path, tiny=tiny), results, yes):
+            typer.echo(line)
 
 
 @app.command()

@@ -63,7 +63,7 @@ def test_a_job_that_starts_again_asks_for_more(tmp_path):
                 break
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
-    log = (tmp_path / "results" / "logs" / "snakemake.log").read_text()
+    log = (tmp_path / "results" / "s" / "logs" / "snakemake.log").read_text()
     memory = [int(words) for words in re.findall(r"mem_mb=(\d+), ", log)]
     minutes = [int(words) for words in re.findall(r"runtime=(\d+)", log)]
     assert min(2 * memory[0], allocation.memory() // 2**20) in memory

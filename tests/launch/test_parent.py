@@ -54,7 +54,9 @@ def test_a_process_ends_with_the_one_that_started_it():
 
 
 @pytest.mark.parametrize(
-    "named", ["", "x", f"{2**31 - 1} elsewhere", f"{os.getpid()} {os.uname().nodename}"]
+    "named",
+    ["", "x", f"{2**31 - 1} elsewhere", f"{os.getpid()} {os.uname().nodename}"],
+    ids=["empty", "no number", "elsewhere", "no parent"],
 )
 def test_a_process_of_nobody_here_ends_by_itself(named):
     follower = child("import time; time.sleep(2.5); print(2)", **{parent.PARENT: named})

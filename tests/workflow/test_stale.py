@@ -55,7 +55,7 @@ def run(folder, results):
 
 def jobs(folder):
     """Return the rules that the last run went through."""
-    log = (folder / "out" / "logs" / "snakemake.log").read_text()
+    log = (folder / "out" / "small" / "logs" / "snakemake.log").read_text()
     return set(re.findall(r"^(?:local)?rule ([a-z]+)", log, re.MULTILINE)) - {"all"}
 
 

@@ -113,7 +113,7 @@ def project(said, tmp_path_factory):
     (home / "config" / "studies" / "four.yaml").write_text(yaml_of(STUDY))
     config = home / "config" / "config.yaml"
     config.write_text(config.read_text().replace("first", "four"))
-    assert "report: results/report.html" in said(home, "neurolim", "run", "--cores", "2")
+    assert "report: results/four/report.html" in said(home, "neurolim", "run", "--cores", "2")
     return home
 
 

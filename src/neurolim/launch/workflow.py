@@ -1,29 +1,26 @@
 """``neurolim run``: Snakemake does the work, this shows how far it is and where things are.
 
-Snakemake's own output goes to ``<results>/logs/snakemake.log``; a person sees studies, chunks,
-and the time left.
+Snakemake's own output goes to a log in the folder of the first study, which no other run has at the
+same time; a person sees studies, chunks, and the time left.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
-import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from neurolim import allocation, shipped
 from neurolim.core import StudyError
 from neurolim.launch import lock, parent
+from neurolim.launch.failed import count_failures, is_full, say_what_failed, tail
 from neurolim.launch.killed import killed_jobs
-from neurolim.launch.overview import progress_line
-from neurolim.launch.watchdog import PERIOD, Stalled
+from neurolim.launch.process import start, watch
+from neurolim.launch.watchdog import Stalled
 from neurolim.pipeline import outline
 from neurolim.pipeline.chunks import forecast
 from neurolim.pipeline.digests import digest_of
@@ -34,13 +31,7 @@ from neurolim.study import plan as planning
 from neurolim.study.read import load_study
 from neurolim.study.study import Study
 from neurolim.study.yaml import read_yaml
-from neurolim.terminal import changing_line
 
-_LINE_EVERY = 10.0
-#: Bytes below which a disk is full.
-_HARDLY_ANY = 2**20
-#: Logs of failed jobs that are shown.
-_SHOWN = 5
 #: Exit code of a command that Ctrl-C ended.
 _INTERRUPTED = 130
 #: By this variable Snakemake would take its options from elsewhere.
@@ -99,7 +90,7 @@ def run_workflow(
     studies : study files; empty for those of ``config/config.yaml``
     cores : jobs side by side
     results : folder of all results; None for that of ``config/config.yaml``
-    report : write ``<results>/report.html`` at the end
+    report : write ``report.html`` at the end: of one study in its folder, of several beside them
     profile : folder of a Snakemake profile that says where jobs run; empty for this machine
     stall : seconds without a sign of life after which a job on this machine is ended
     tiny : run them at test size, as `tiny: true` in ``config/config.yaml`` does, too
@@ -179,7 +170,8 @@ def _run(
 ) -> int:
     """Run Snakemake under the locks; its process inherits them and so outlives this one safely."""
     home = folder(results, tiny)
-    log = home / "logs" / "snakemake.log"
+    first = next(iter(outlines.values())).layout
+    log = first.log("snakemake")
     log.parent.mkdir(parents=True, exist_ok=True)
     snakemake = [
         *(sys.executable, "-m", "snakemake", "--snakefile", shipped.snakefile()),
@@ -201,11 +193,11 @@ def _run(
     )
     killed = allocation.killed_for_memory()
     with log.open("wb") as stream:
-        process = _start([*snakemake, *where, "--nolock"], stream, environment, handles)
+        process = start([*snakemake, *where, "--nolock"], stream, environment, handles)
         lock.sign(handles, process.pid)
-        code = _watch(process, outlines, Stalled(home, outlines, stall))
+        code = watch(process, outlines, Stalled(home, outlines, stall))
     if code != 0:
-        _say_what_failed(code, log, home, results)
+        say_what_failed(code, log, home, results)
         for line in killed_jobs([o.layout.home for o in outlines.values()], log, killed):
             print(line, file=sys.stderr)
     # After a failure, or another run in the same folder, the page shows what there is now.
@@ -214,16 +206,17 @@ def _run(
         print(f"verdicts: {verdicts}")
     pages = outline.current_pages(outlines) if code != 0 else []
     if report and (code == 0 or pages):
-        page = home / "report.html"
+        # Of one study beside its results, where no run of others replaces it.
+        page = (first.home if len(outlines) == 1 else home) / "report.html"
         reported = _write_report(page, [*snakemake, *pages, "--nolock"], log, environment)
         if reported != 0:
-            print(_is_full(results) or _tail(log, 30), file=sys.stderr)
+            print(is_full(results) or tail(log, 30), file=sys.stderr)
             return code or reported
         print(f"report: {page}")
     if code != 0:
         return code
     print(outline.where(outlines, results, tiny))
-    return _count_failures(outlines)
+    return count_failures(outlines)
 
 
 def _write_report(
@@ -255,153 +248,3 @@ def _environment() -> dict[str, str]:
     if environment.pop(_PROFILE, ""):
         print(f"{_PROFILE} is not used; --profile says where jobs run", file=sys.stderr)
     return environment
-
-
-def _start(
-    command: Sequence[str],
-    log: IO[bytes],
-    environment: Mapping[str, str],
-    handles: Sequence[int],
-) -> subprocess.Popen[bytes]:
-    """Start Snakemake in a group of its own, so that one Ctrl-C comes to it once, through us."""
-    # A shell starts what it puts into the background deaf to Ctrl-C; Snakemake must not be.
-    with _as_interrupt(signal.SIGINT):
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            pass_fds=handles,
-            process_group=0,
-        )
-
-
-def _say_what_failed(code: int, log: Path, home: Path, results: str) -> None:
-    failures = failed_logs(log)
-    for own in failures[:_SHOWN]:
-        print(f"{own}:\n{_tail(own, 10)}\n", file=sys.stderr)
-    if code < 0:
-        print(f"Snakemake was ended by {signal.Signals(-code).name}", file=sys.stderr)
-    elif not failures:
-        print(_tail(log, 30), file=sys.stderr)
-    if full := _is_full(results):
-        print(full, file=sys.stderr)
-    print(
-        f"failed; the whole log is {log}, jobs' own logs are in {home}/<study>/logs; mend the "
-        "cause and run the same command again: what is done is kept",
-        file=sys.stderr,
-    )
-
-
-def _count_failures(outlines: Mapping[str, outline.Outline]) -> int:
-    """Print the tables and figures that could not be made; return 1 if there are any, else 0."""
-    lines = [
-        f"{study.layout.home}/{page}: {error}"
-        for study in outlines.values()
-        for page, error in study.failures.items()
-    ]
-    if not lines:
-        return 0
-    lines.append(
-        f"{len(lines)} tables or figures could not be made; what lies there names the error.  Mend "
-        "the cause and run the same command again: only they are made again"
-    )
-    print("\n".join(lines), file=sys.stderr)
-    return 1
-
-
-def _is_full(results: str) -> str:
-    if shutil.disk_usage(results).free < _HARDLY_ANY:
-        return f"the disk of {results} is full: free some space"
-    return ""
-
-
-def failed_logs(log: Path) -> list[Path]:
-    """Return the logs of the jobs that Snakemake's own log says have failed."""
-    text = log.read_text(encoding="utf-8", errors="replace")
-    named = re.findall(r"^\s+log: (.+) \(check log file", text, re.MULTILINE)
-    paths = [Path(name) for name in dict.fromkeys(named)]
-    return [path for path in paths if path.is_file() and path.stat().st_size]
-
-
-def _tail(log: Path, lines: int) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
-
-
-def _watch(
-    process: subprocess.Popen[bytes],
-    outlines: Mapping[str, outline.Outline],
-    stalled: Stalled,
-) -> int:
-    """Print progress until Snakemake ends, and return its exit code.
-
-    Raises
-    ------
-    KeyboardInterrupt : after Ctrl-C or the end of a session, once Snakemake and its jobs are over
-    """
-    began = time.monotonic()
-    fresh = time.time()
-    ends = (signal.SIGTERM, signal.SIGHUP)
-    with contextlib.ExitStack() as stack:
-        for number in ends:
-            stack.enter_context(_as_interrupt(number))
-        stack.enter_context(_pausing(process))
-        show, say = stack.enter_context(changing_line(_LINE_EVERY))
-        try:
-            while process.poll() is None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(PERIOD)
-                for text in stalled.look():
-                    say(text)
-                show(progress_line(outlines, time.monotonic() - began, fresh))
-        except KeyboardInterrupt:
-            _end(process, stalled)
-            raise
-    return process.returncode
-
-
-def _end(process: subprocess.Popen[bytes], stalled: Stalled) -> None:
-    """Interrupt Snakemake and its jobs and wait for them; kill them if that is interrupted, too."""
-    number: int = signal.SIGINT
-    while process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        number = 0  # asks whether it is there, and does nothing to it
-        try:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(PERIOD)
-            stalled.look()
-        except KeyboardInterrupt:
-            number = signal.SIGKILL
-
-
-@contextlib.contextmanager
-def _pausing(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Let Ctrl-Z stop Snakemake and its jobs, too, and let them go on with this process."""
-
-    def pause(number: int, frame: object) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGSTOP)
-        os.kill(os.getpid(), signal.SIGSTOP)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGCONT)
-
-    before = signal.signal(signal.SIGTSTP, pause)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTSTP, before)
-
-
-@contextlib.contextmanager
-def _as_interrupt(number: int) -> Iterator[None]:
-    """Let a signal act like Ctrl-C, but the end of a session that `nohup` has us outlive."""
-    if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
-        yield
-        return
-    before = signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)

@@ -9,9 +9,10 @@ In the folder of results:
     <study>/analysis.json                    the record of all other tables and figures
     <study>/tables/<name>.csv, ...           <study>/figures/<name>.svg, ...
     <study>/costs.html                       <study>/logs/<stage>.log
+    <study>/report.html                      of a run of this study alone
     <study>/made/<stage>-<digest>            what the files of a stage were made from
     verdicts.html, .csv, .json               what all studies of a run say of their statements
-    report.html                              logs/snakemake.log
+    report.html                              of a run of several studies
     made/verdicts-<digest>                   what the verdicts of some studies were made from
     tiny/                                    the same of studies at test size
 """

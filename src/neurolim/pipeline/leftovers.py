@@ -41,4 +41,4 @@ def _needed(study: Study, layout: Layout) -> Iterator[Path]:
     yield layout.stamp(stamps.COLLECT, stamps.collected(study))
     for failures in ({}, attempts(layout)):
         yield layout.stamp(stamps.ANALYSE, stamps.analysed(study, failures))
-    yield from map(layout.log, (stamps.COLLECT, stamps.ANALYSE))
+    yield from map(layout.log, (stamps.COLLECT, stamps.ANALYSE, "snakemake"))
