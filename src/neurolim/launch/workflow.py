@@ -230,6 +230,8 @@ def _environment() -> dict[str, str]:
     environment = os.environ | {
         # The workflow's jobs call `neurolim`: the one beside this interpreter, on PATH or not.
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        # Snakemake asks for the name of a user who may have none.
+        "LOGNAME": lock.user_name(),
         lock.HELD: "1",
         **parent.lead(),
     }
