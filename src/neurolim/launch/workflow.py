@@ -165,8 +165,9 @@ def _run(
     log = home / "logs" / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     snakemake = [
-        *(sys.executable, "-m", "snakemake", "--snakefile", shipped.snakefile()),
-        *("--configfile", str(config)),
+        *(sys.executable, "-m", "snakemake", "--configfile", str(config)),
+        # Second, for whatever follows a --configfile would be another one.
+        *("--snakefile", shipped.snakefile()),
     ]
     # Our lock says that nobody else is at work here, so a lock that Snakemake left behind when it
     # was killed means nothing.
