@@ -12,6 +12,7 @@ import pytest
 from tests.running import environment
 
 from neurolim import files
+from neurolim.api import run_study
 from neurolim.kept import keep_text
 from neurolim.launch import lock
 from neurolim.launch.progress import note_path, reporting
@@ -123,3 +124,24 @@ def test_what_the_machine_refuses_is_one_line_with_the_name(tmp_path, monkeypatc
         store.write_record(path, {})
     keep_text(path, "what is no loss")
     assert not list(tmp_path.iterdir())
+
+
+def test_all_results_are_as_folder_and_umask_say(tmp_path, umask):
+    results = tmp_path / "results"
+    run_study(
+        {
+            "model": "linear",
+            "solver": "particles",
+            "reference": "moments",
+            "options": {"n_neurons": 10, "dt": 0.1, "t_end": 1.0, "records": 2},
+            "replicas": 2,
+            "statistics": ["agreement"],
+            "figures": ["agreement_scores"],
+        },
+        results,
+    )
+    every = list(results.rglob("*"))
+    assert {path.suffix for path in every} >= {".zip", ".json", ".cost", ".csv", ".pdf", ".svg"}
+    for path in every:
+        wanted = 0o777 if path.is_dir() else 0o666
+        assert stat.S_IMODE(path.stat().st_mode) == wanted & ~umask, path

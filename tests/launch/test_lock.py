@@ -86,4 +86,4 @@ def test_a_lock_of_another_user_can_be_asked_and_not_taken(tmp_path):
         with os.fdopen(reader) as pipe:
             said = pipe.read()
     assert f"cannot lock s: {lock.lock_path(tmp_path, 's')}: Permission denied" in said
-    assert f"run by {lock._user()} (process {os.getpid()}" in said
+    assert f"run by {lock.user_name()} (process {os.getpid()}" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,20 @@ def test_a_word_that_is_no_size_is_refused(given):
     Path("config/config.yaml").write_text("studies: [study.yaml]\ntiny: perhaps\n")
     with pytest.raises(StudyError, match="tiny: got 'perhaps'; allowed: true, false"):
         workflow.run_workflow([], 1, None, report=False)
+
+
+def test_the_environment_decides_nothing_of_a_run(monkeypatch, capsys):
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", "/nowhere")
+    assert "SNAKEMAKE_PROFILE" not in workflow._environment()
+    assert capsys.readouterr().err.count("\n") == 1
+    monkeypatch.delenv("SNAKEMAKE_PROFILE")
+    workflow._environment()
+    assert not capsys.readouterr().err
+
+
+def test_a_user_may_have_no_name(monkeypatch):
+    def nobody():
+        raise KeyError("getpwuid(): uid not found: 1001")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert workflow._environment()["LOGNAME"] == str(os.getuid())

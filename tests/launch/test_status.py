@@ -44,7 +44,7 @@ def test_done_is_done(done):
     study, results = done
     assert status_of(study, results, check=True) == "small: 4 done; nobody runs it"
     with lock.locked(results, ["small"]):
-        assert f"run by {lock._user()} (process {os.getpid()} on" in status_of(study, results)
+        assert f"run by {lock.user_name()} (process {os.getpid()} on" in status_of(study, results)
 
 
 def test_every_other_state_is_told_with_its_reason(done):

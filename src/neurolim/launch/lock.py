@@ -130,7 +130,7 @@ def sign(handles: Sequence[int], process: int) -> None:
     process : number of the process that does the work
     """
     note = {
-        "user": _user(),
+        "user": user_name(),
         "process": process,
         "machine": platform.node(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
@@ -140,7 +140,8 @@ def sign(handles: Sequence[int], process: int) -> None:
         os.pwrite(handle, json.dumps(note).encode(), 0)
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Return the name of the user, or the number of one who has no name, as in many containers."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -174,8 +174,9 @@ def _run(
     log = first.log("snakemake")
     log.parent.mkdir(parents=True, exist_ok=True)
     snakemake = [
-        *(sys.executable, "-m", "snakemake", "--snakefile", shipped.snakefile()),
-        *("--configfile", str(config)),
+        *(sys.executable, "-m", "snakemake", "--configfile", str(config)),
+        # Second, for whatever follows a --configfile would be another one.
+        *("--snakefile", shipped.snakefile()),
     ]
     # Our lock says that nobody else is at work here, so a lock that Snakemake left behind when it
     # was killed means nothing.
@@ -242,6 +243,8 @@ def _environment() -> dict[str, str]:
     environment = os.environ | {
         # The workflow's jobs call `neurolim`: the one beside this interpreter, on PATH or not.
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        # Snakemake asks for the name of a user who may have none.
+        "LOGNAME": lock.user_name(),
         lock.HELD: "1",
         **parent.lead(),
     }
