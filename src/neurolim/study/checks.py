@@ -15,7 +15,7 @@ from neurolim.study.study import Study
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 #: What lies beside the folders of studies in the folder of all results.
-_FOLDERS = ("archive", "logs", "tiny")
+_FOLDERS = ("archive", "logs", "made", "tiny")
 
 
 def check(study: Study, analysis: bool = True) -> None:
