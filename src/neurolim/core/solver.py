@@ -102,7 +102,7 @@ class Solver:
                 raise StudyError(
                     "model", f"{self.name} needs {need.words}: {missing}", need.allowed
                 )
-        # Numbers of a study may be as large as they like; what comes of them is judged, not warned of.
+        # Numbers of a study may be huge: what comes of them is judged, not warned of.
         with np.errstate(all="ignore"):
             self.check(model, params, options)
 
