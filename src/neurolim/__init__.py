@@ -39,7 +39,7 @@ from neurolim.core import (
 )
 from neurolim.core import Param as Number
 from neurolim.opening import StudyResults
-from neurolim.opening import open_results as open
+from neurolim.opening import open as open  # not in __all__: a builtin has this name
 from neurolim.shipped import snakefile
 from neurolim.study.read import load_study
 
@@ -68,7 +68,6 @@ __all__ = [
     "Var",
     "__version__",
     "load_study",
-    "open",
     "run_study",
     "snakefile",
     "solve",

@@ -63,6 +63,11 @@ class Uniform:
         low, high = value_of(self.low, p), value_of(self.high, p)
         return 0.5 * (low + high), (high - low) ** 2 / 12.0
 
+    def fault(self, p: Any) -> str:
+        """Return what is wrong with the law with the numbers p of a site, or nothing."""
+        low, high = value_of(self.low, p), value_of(self.high, p)
+        return "" if low < high else f"uniform from {low:g} to {high:g}"
+
 
 @dataclass(frozen=True, slots=True)
 class Mixture:

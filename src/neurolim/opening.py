@@ -233,7 +233,7 @@ class _Archived:
         return self.archive.text(f"{page.kind}/{self.name}/{page.name}.{kind}")
 
 
-def open_results(path: str | Path, study: str | None = None) -> StudyResults:
+def open(path: str | Path, study: str | None = None) -> StudyResults:
     """Open the results of a study; numbers are read when they are used.
 
     Files in a folder are compared with their records as they are read, so what was altered or half

@@ -47,12 +47,20 @@ def check_model(model: Model) -> None:
                 raise StudyError(f"{model.name}.{place}", problem, ", ".join(known))
         elif callable(term):
             _check_arguments(model, place, term, arguments)
-        elif not isinstance(term, (int, float)) or isinstance(term, bool):
-            allowed = "a number, a name in p or a function"
+        elif not _is_finite(term):
+            allowed = "a finite number, a name in p or a function"
             raise StudyError(f"{model.name}.{place}", f"got {show(term)}", allowed)
     sites = model.sites({param.name: param.default for param in model.params})
-    check_values(model, sites, 0, (0.0,) * len(model.state))
+    found = check_values(model, sites, 0, (0.0,) * len(model.state))
+    _check_rates(model, found["coupling"])
+    for p in sites.params:
+        _check_starts(model, p)
     _check_ranges(model)
+
+
+def _is_finite(value: Any) -> bool:
+    """Return whether something is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _check_names(model: Model) -> None:
@@ -76,7 +84,9 @@ def _check_names(model: Model) -> None:
     ):
         for name in names:
             if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
-                raise StudyError(f"{model.name}.{place}", f"{name!r} is no name", "letters, digits")
+                kind = "a keyword of Python" if keyword.iskeyword(name) else "no name"
+                allowed = "a letter, then letters, digits and _"
+                raise StudyError(f"{model.name}.{place}", f"{name!r} is {kind}", allowed)
             if list(names).count(name) > 1:
                 raise StudyError(f"{model.name}.{place}", f"two things named {name!r}", "one each")
     _check_delays(model)
@@ -107,6 +117,9 @@ def _check_amplitudes(model: Model) -> None:
         if isinstance(noise.variable, str):
             problem = f"{given} amplitudes of one variable"
             raise StudyError(f"{model.name}.noise", problem, "one, or as many symbols")
+        if len(set(noise.variable)) < len(noise.variable):
+            problem = f"one noise moves {noise.variable[0]!r} twice"
+            raise StudyError(f"{model.name}.noise", problem, "one amplitude: add up the two")
         if given != len(noise.variable):
             problem = f"{given} amplitudes of {len(noise.variable)} variables"
             raise StudyError(f"{model.name}.noise", problem, "one each")
@@ -206,7 +219,11 @@ def check_values(
     every = np.array([means(q) for q in sites.params])
     m = means(p)
     x, c = m[:d], tuple(float(k) for k in sites.coupling[site] @ every)
-    value("drift", model.drift, d, lambda: equations.drift(x, m, c, p))
+    flow = value("drift", model.drift, d, lambda: equations.drift(x, m, c, p))
+    if value("drift", model.drift, d, lambda: equations.drift(x, m, c, p)) != flow:
+        allowed = "a function of its arguments alone; what is random belongs in noise"
+        problem = "gives other numbers the second time"
+        raise _misfit(model, "drift", model.drift, problem, allowed)
     kick, ones = assemble_step(model).kick, (1.0,) * len(model.noises)
     value("noise", None, d, lambda: kick(0.0, x, m, c, p, ones, 1.0, (0.0,) * d))
     value("coupling", None, 3 * d, lambda: sum(equations.relax(m, c, p), ()))
@@ -228,6 +245,38 @@ def _check_laws(model: Model) -> None:
         if model.initial is not None or var.spread != 0.0 or var.start != 0.0:
             problem = "a law beside start, spread or initial"
             raise StudyError(place, problem, "one of them")
+
+
+def _check_rates(model: Model, relax: Sequence[float]) -> None:
+    """Refuse coupling that drives away what it should pull together, at the start."""
+    d = len(model.state)
+    for name, rates in (("conductance", relax[:d]), ("rate", relax[2 * d :])):
+        for symbol, rate in zip(model.symbols, rates, strict=True):
+            if rate < 0.0:
+                place = f"{model.name}.coupling.{symbol}.{name}"
+                raise StudyError(place, f"is {rate:g} at the start", "0 or more")
+
+
+def _check_starts(model: Model, p: Any) -> None:
+    """Refuse circles, spreads and laws that are none, and starts beyond a wall."""
+    for var in model.state:
+        place = f"{model.name}.state.{var.symbol}"
+        if var.period is not None and not (_is_finite(var.period) and var.period > 0.0):
+            raise StudyError(f"{place}.period", f"is {show(var.period)}", "a number > 0")
+        if var.law is not None:
+            if fault := getattr(var.law, "fault", lambda p: "")(p):
+                raise StudyError(f"{place}.law", fault, "another law")
+            continue
+        if (spread := value_of(var.spread, p)) < 0.0:
+            raise StudyError(f"{place}.spread", f"is {spread:g}", "0 or more")
+        if model.initial is not None or var.period is not None:
+            continue
+        start = value_of(var.start, p)
+        low = -math.inf if var.floor is None else var.floor
+        high = math.inf if var.ceiling is None else var.ceiling
+        if not low <= start <= high:
+            allowed = f"a start between its walls, {low:g} and {high:g}"
+            raise StudyError(f"{place}.start", f"is {start:g}", allowed)
 
 
 def _check_ranges(model: Model) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from numba import config
 
 from neurolim import provenance, sources
-from neurolim.core import outside
+from neurolim.core import outside, snapshot
 from neurolim.core.errors import StudyError, hint, show
 from neurolim.core.model_check import check_model
 from neurolim.core.outside import Source
@@ -132,7 +132,8 @@ def get(kind: str, name: Any) -> Any:
     StudyError : unknown name, with the known ones listed; a plug-in that cannot be used
     """
     if isinstance(name, outside.TYPES[kind]):
-        return outside.fitting(kind, name, name.name or kind)
+        plug_in = snapshot.current(name) if kind == "model" else name
+        return outside.fitting(kind, plug_in, name.name or kind)
     if outside.is_file(name):
         name = outside.locate(kind, str(name), Path(outside.split(str(name))[0]))
     if not isinstance(name, Source):

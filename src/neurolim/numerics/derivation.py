@@ -27,7 +27,9 @@ def derive(model: Model) -> Structure:
 
     def traced(name: str, call: Callable[[], Any]) -> tuple[Any, ...] | None:
         try:
-            return tuple(symbols.numbers(part) for part in call())
+            parts = tuple(symbols.numbers(part) for part in call())
+            symbols.check_smooth(parts)
+            return parts
         except Exception as error:  # whatever a stranger's function does with a symbol
             reasons[name] = _reason(error)
             return None
@@ -210,4 +212,9 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TypeError) and "truth value of Relational" in str(error):
         of = "a state, a mean or a number's size"
         return f"asks `if` of {of}: write neurolim.math.where(condition, a, b)"
-    return f"cannot be called with symbols: {type(error).__name__}: {' '.join(str(error).split())}"
+    words = " ".join(str(error).split())
+    if isinstance(error, ArithmeticError):
+        return words
+    if "ufunc" in words or "Cannot convert expression to float" in words:
+        words += "; functions of numpy and math take no symbols, those of neurolim.math do"
+    return f"cannot be called with symbols: {type(error).__name__}: {words}"

@@ -109,6 +109,18 @@ class Symbols:
             set(names) <= {z.name} for names, z in zip(own, self.z, strict=True)
         )
 
+    def check_smooth(self, expressions: Iterable[Any]) -> None:
+        """Refuse what has no derivative as a formula.
+
+        Raises
+        ------
+        ArithmeticError : remainders, floors and ceilings
+        """
+        steps = (self.sympy.Mod, self.sympy.floor, self.sympy.ceiling, self.sympy.frac)
+        for expression in expressions:
+            if self.sympy.sympify(expression).atoms(*steps):
+                raise ArithmeticError("%, //, floor and ceiling have no derivative as a formula")
+
     def text(self, name: str, expressions: list[Any]) -> str:
         """Return the text of a function with these values."""
         printer = _printer()

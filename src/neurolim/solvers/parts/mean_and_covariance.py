@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from neurolim.core import Model, Param, Status, Var
 from neurolim.solvers.parts.needs import one_site
 from neurolim.solvers.parts.times import TIME_OPTIONS, record_times
 
+#: Evaluations of a slope after which an integration is given up; what converges needs far fewer.
+_MOST_CALLS = 2_000_000
 #: Of a network of n neurons on one site.
 NETWORK_OPTIONS = (
     Param("n_neurons", 1000, doc="neurons of the network", kind="integer", low=1, high=2**30),
@@ -94,16 +97,28 @@ def integrate(
 
     # What integrators and model functions raise once numbers are no longer finite; LinAlgError is
     # a ValueError.
+    calls = itertools.count()
+
+    def bounded(t: float, x: np.ndarray) -> np.ndarray:
+        if next(calls) == _MOST_CALLS:
+            raise TimeoutError
+        return slope(t, x)
+
     with np.errstate(all="ignore"), contextlib.suppress(ArithmeticError, ValueError):
-        path = solve_ivp(
-            slope,
-            (0.0, float(times[-1])),
-            start,
-            method=method,
-            t_eval=times,
-            rtol=options["rtol"],
-            atol=options["atol"],
-        )
+        if not np.isfinite(slope(0.0, start)).all():
+            return lost, Status.DIVERGED
+        try:
+            path = solve_ivp(
+                bounded,
+                (0.0, float(times[-1])),
+                start,
+                method=method,
+                t_eval=times,
+                rtol=options["rtol"],
+                atol=options["atol"],
+            )
+        except TimeoutError:
+            return lost, Status.NOT_CONVERGED
     if path is None:
         return lost, Status.DIVERGED
     if not path.success or path.y.shape[1] != len(times):
