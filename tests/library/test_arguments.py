@@ -6,6 +6,7 @@ import decimal
 import io
 import os
 import signal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from neurolim.study.read import parse_study
 OPTIONS = {"t_end": 1.0, "records": 2}
 NETWORK = OPTIONS | {"n_neurons": 20, "dt": 0.05}
 STUDY = {"model": "linear", "solver": "limit", "options": OPTIONS}
-NO_PATHS = (None, 1, 3.5, True, b"x", "", ["x"], (1,), set(), object(), io.StringIO("a"), "a\0b",
+NO_PATHS: tuple[Any, ...] = (None, 1, 3.5, True, b"x", "", ["x"], (1,), set(), object(), io.StringIO("a"), "a\0b",
             "\ud800", "x" * 5000)  # fmt: skip
 
 
@@ -80,7 +81,8 @@ def test_workers_are_counted(workers, tmp_path):
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path):
-    found = run_study(STUDY, tmp_path, workers=np.int64(1), tiny=np.False_)
+    given: dict[str, Any] = {"workers": np.int64(1), "tiny": np.False_}
+    found = run_study(STUDY, tmp_path, **given)
     again = solve(
         "linear", "limit", {"a": np.float32(0.25)}, {"t_end": np.float64(1), "records": 2}
     )
