@@ -18,8 +18,10 @@ from neurolim.study.read import parse_study
 OPTIONS = {"t_end": 1.0, "records": 2}
 NETWORK = OPTIONS | {"n_neurons": 20, "dt": 0.05}
 STUDY = {"model": "linear", "solver": "limit", "options": OPTIONS}
-NO_PATHS: tuple[Any, ...] = (None, 1, 3.5, True, b"x", "", ["x"], (1,), set(), object(), io.StringIO("a"), "a\0b",
-            "\ud800", "x" * 5000)  # fmt: skip
+NO_PATHS: tuple[Any, ...] = (
+    *(None, 1, 3.5, True, b"x", ["x"], (1,), set(), object(), io.StringIO("a")),
+    *("", "a\0b", "\ud800", "x" * 5000),
+)
 
 
 @pytest.fixture(autouse=True)
