@@ -12,6 +12,8 @@ import xarray as xr
 
 from neurolim import provenance
 from neurolim.core import Model, Solver, StudyError
+from neurolim.core.arguments import path_named, whole_number
+from neurolim.core.errors import show
 from neurolim.launch import lock
 from neurolim.pipeline.analyse import analyse, failures
 from neurolim.pipeline.chunks import chunk_paths
@@ -107,6 +109,9 @@ def run_study(
     """
     from neurolim.pipeline.engine import Engine
 
+    results, workers = path_named("results", results), whole_number("workers", workers, 1, 2**20)
+    if not callable(progress):
+        raise StudyError("progress", f"got {show(progress)}", "a function of a line of text")
     if isinstance(path, Mapping):
         path = parse_study(path, tiny=tiny)
     study = path if isinstance(path, Study) else load_study(path, tiny=tiny)

@@ -13,6 +13,8 @@ import xarray as xr
 
 from neurolim.archive.reading import Archive
 from neurolim.core import StudyError, Table, Verdict
+from neurolim.core.arguments import path_named
+from neurolim.core.errors import show
 from neurolim.pipeline.analyse import read_record_of_pages
 from neurolim.pipeline.layout import Layout, Page
 from neurolim.pipeline.tables import table_from
@@ -233,6 +235,14 @@ class _Archived:
         return self.archive.text(f"{page.kind}/{self.name}/{page.name}.{kind}")
 
 
+def _within(folder: Path) -> list[Path]:
+    """Return what is in a folder."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise StudyError("path", f"{folder}: {error.strerror}", "a folder of results") from None
+
+
 def open(path: str | Path, study: str | None = None) -> StudyResults:
     """Open the results of a study; numbers are read when they are used.
 
@@ -250,7 +260,7 @@ def open(path: str | Path, study: str | None = None) -> StudyResults:
     StudyError : nothing of neurolim there, several studies, or none of that name
     archive.reading.ArchiveError : no archive of neurolim
     """
-    path = Path(path).absolute()
+    path = path_named("path", path).absolute()
     sources: dict[str, _Source] = {}
     if path.is_file():
         archive = Archive(path)
@@ -258,11 +268,13 @@ def open(path: str | Path, study: str | None = None) -> StudyResults:
         names = sorted({part[1] for part in parts if part[0] == "data" and len(part) > 2})
         sources = {name: _Archived(archive, name) for name in names}
     elif path.is_dir():
-        homes = [path] if (path / "data.zip").is_file() else sorted(path.iterdir())
+        homes = [path] if (path / "data.zip").is_file() else _within(path)
         layouts = [Layout(home.parent, home.name) for home in homes]
         sources = {each.study: _Folder(each) for each in layouts if each.data.is_file()}
     if not sources:
         raise StudyError("path", f"no results in {path}", "the folder of a study, or an archive")
+    if not isinstance(study, str | None):
+        raise StudyError("study", f"got {show(study)}", sorted(sources))
     if study is None and len(sources) > 1:
         raise StudyError("study", f"{len(sources)} studies in {path}", sorted(sources))
     name = next(iter(sources)) if study is None else study

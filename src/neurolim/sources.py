@@ -10,10 +10,13 @@ like a file that imports no other.
 from __future__ import annotations
 
 import ast
+import errno
 import hashlib
 import importlib.util
 import json
+import os
 import re
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -256,10 +259,29 @@ def _is_package(module: str) -> bool:
 # -- files -----------------------------------------------------------------------------------
 
 
+def read_file(path: str | Path, encoding: str = "utf-8") -> str:
+    """Return the text of a file that somebody names; pipes and devices are not waited for.
+
+    Raises
+    ------
+    OSError : not there, not readable, or no file
+    ValueError : another encoding, or a name that no file has
+    """
+    with open(path, encoding=encoding, opener=_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "a pipe or a device, not a file", str(path))
+        return file.read()
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file without waiting for somebody who writes to it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 @lru_cache(maxsize=512)
 def _read(path: Path, stamp: tuple[int, int]) -> tuple[str, str, tuple[str, ...]]:
     """Return (text, digest, names of files of its folder that it imports) of a file."""
-    text = path.read_text(encoding="utf-8")
+    text = read_file(path)
     try:
         digest, imported = program(text, "_folder")
     except SyntaxError as error:

@@ -86,6 +86,20 @@ def test_whatever_number_an_option_has_it_is_planned_or_refused(tmp_path, value)
 @pytest.mark.parametrize(
     "changes",
     [
+        {"model": "~nobody_of_this_name"},
+        {"model": "~nobody_of_this_name/a.py"},
+        {"figures": ["~rate_plot"]},
+        {"options": {"graph": "~nobody_of_this_name/wires.csv"}, "solver": "graph"},
+    ],
+)
+def test_a_home_that_nobody_has_is_a_file_that_is_not_there(mapping, changes):
+    with pytest.raises(StudyError):
+        parse_study(mapping | changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
         {"seed": LONG},
         {"model": LONG},
         {"reference": {"solver": LONG}},

@@ -64,6 +64,23 @@ def test_results_of_two_variables_that_differ_in_capitals_only_are_refused():
         parse_study(given)
 
 
+FIGURE = """
+from matplotlib.figure import Figure as Picture
+
+from neurolim.core import Figure
+
+FIGURE = Figure("a figure", (), lambda *_: (), lambda *_: Picture(), lambda: None)
+"""
+
+
+@pytest.mark.parametrize("stem", ["con", "x" * 100])
+def test_a_figure_has_a_name_that_files_may_have(stem, tmp_path):
+    (tmp_path / f"{stem}.py").write_text(FIGURE)
+    with pytest.raises(StudyError) as caught:
+        parse_study(study(figures=[str(tmp_path / f"{stem}.py")]))
+    assert caught.value.key == f"figures.{stem}"
+
+
 def test_an_alias_that_makes_too_long_names_of_results_is_refused(mapping):
     long = {"concentration": {"after": 0.2}, "as": "x" * 80}
     changes = {"statistics": [long], "expect": {}, "figures": []}

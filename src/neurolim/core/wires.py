@@ -7,12 +7,12 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neurolim.core.errors import StudyError, hint, show
+from neurolim.sources import read_file
 
 #: Ending of a file of wires.
 ENDING = ".csv"
@@ -121,7 +121,7 @@ def read_wires(path: str) -> Graph:
 def _text(path: str) -> str:
     """Return the text of a file."""
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        return read_file(path, "utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise _fault(path, line, "not UTF-8 text") from None

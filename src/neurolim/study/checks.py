@@ -166,6 +166,9 @@ def _check_statistics(study: Study) -> None:
                 judged |= named or (gives if choice.plugin.tables else set())
                 there |= dict.fromkeys(gives, choice.key)
     _check_axis_names(study, there)
+    # Tables and figures are files, each kind in a folder of its own.
+    check_stored((choice.key, name) for choice in study.statistics for name in choice.tables)
+    check_stored((choice.key, choice.name) for choice in study.figures)
     _check_expectations(study, judged)
 
 

@@ -35,7 +35,8 @@ def path_of(word: str, study: str) -> Path:
     archived = folder.parent / PLUGINS / Path(study).stem
     if folder.name == "studies" and archived.is_dir():
         return archived / place_of(word)
-    return Path(study).parent / Path(_path(word)).expanduser()
+    # pathlib raises where there is no such person; then it is the name of a file.
+    return Path(study).parent / os.path.expanduser(_path(word))
 
 
 def _path(word: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from neurolim.core import StudyError, hint
+from neurolim.core.arguments import path_named, truth
 from neurolim.core.errors import show
 from neurolim.study.checks import check
 from neurolim.study.files import with_sources, words_of
@@ -40,8 +41,10 @@ def load_study(path: str | Path, analysis: bool = True, tiny: bool = False) -> S
     ------
     StudyError : unreadable file, bad YAML, or anything that does not fit, with its line
     """
+    path = path_named("path", path)
+    analysis, tiny = truth("analysis", analysis), truth("tiny", tiny)
     document = read_study(path)
-    return _study(document.content, Path(path).stem, document.lines, analysis, tiny)
+    return _study(document.content, path.stem, document.lines, analysis, tiny)
 
 
 def parse_study(
@@ -65,6 +68,9 @@ def parse_study(
     ------
     StudyError : anything that does not fit, one line, before anything runs
     """
+    if not isinstance(name, str):
+        raise StudyError("name", f"got {show(name)}", "the name of a study")
+    analysis, tiny = truth("analysis", analysis), truth("tiny", tiny)
     return _study(mapping, name, Lines(file), analysis, tiny)
 
 

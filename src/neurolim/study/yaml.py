@@ -30,6 +30,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from neurolim.core import StudyError
+from neurolim.sources import read_file
 from neurolim.study.yaml_faults import in_words
 
 _TAG = "tag:yaml.org,2002:"
@@ -120,7 +121,7 @@ def read_yaml(path: str | Path, kind: str = "a YAML study file") -> Document:
     """
     file = str(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_file(path)
     except UnicodeDecodeError:
         raise StudyError("", "not UTF-8 text", kind, file) from None
     except (OSError, ValueError) as error:
