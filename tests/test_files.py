@@ -95,7 +95,9 @@ def test_what_a_killed_writer_leaves_is_removed(tmp_path):
     words = [sys.executable, "-c", program, str(path)]
     assert subprocess.run(words, env=environment(), check=False).returncode < 0
     assert path.read_text() == "whole"
-    assert len(list(path.parent.iterdir())) == 2
+    for name in (".a1b2_c3d.unfinished", ".agreement.pdf.k3_x9zab"):
+        (path.parent / name).touch()
+    assert len(list(path.parent.iterdir())) == 4
     store.tidy(tmp_path)
     assert list(path.parent.iterdir()) == [path]
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 #: Begin of the names of files being written; what is left of them was killed.
 _UNFINISHED = ".unfinished-"
+#: How the release before named them.
+_ONCE = re.compile(r"\.\w+\.unfinished|\..+\.(svg|pdf|png)\.\w{8}")
 
 
 @contextlib.contextmanager
@@ -54,5 +57,6 @@ def _flush(path: Path) -> None:
 
 def tidy(folder: Path) -> None:
     """Remove what was left half-written below a folder in which nothing runs now."""
-    for path in folder.rglob(f"{_UNFINISHED}*"):
-        path.unlink(missing_ok=True)
+    for path in folder.rglob(".*"):
+        if path.name.startswith(_UNFINISHED) or _ONCE.fullmatch(path.name):
+            path.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
-from neurolim import shipped
+from neurolim import files, shipped
 from neurolim.core import KINDS, StudyError
 
 #: What there is a template for.
@@ -124,5 +124,5 @@ def _text(template: str, words: Mapping[str, str]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    with files.beside(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from tests.running import environment, members, start
 
@@ -86,3 +87,20 @@ def test_no_job_outlives_its_run(tmp_path, victim, number):
     done = len(list(tmp_path.glob("results/s/chunks/*.json")))
     # With SIGTERM Snakemake itself ends what it has begun, and no more.
     assert done < 12
+
+
+@pytest.mark.workflow
+@pytest.mark.slow
+def test_a_paused_run_stops_as_a_whole_and_goes_on(tmp_path):
+    (tmp_path / "s.yaml").write_text(STUDY)
+    process = start("run", "s.yaml", "--cores", "2", "--no-report", cwd=tmp_path)
+    while not list(tmp_path.glob("results/s/chunks/*.progress")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGTSTP)
+    time.sleep(3)
+    states = {psutil.Process(pid).status() for pid, _ in members(process.pid)}
+    assert states == {psutil.STATUS_STOPPED}
+    os.kill(process.pid, signal.SIGCONT)
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, said

@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.running import start
 
 from neurolim.core import StudyError
 from neurolim.launch import workflow
+from neurolim.shipped import snakefile
 
 STUDY = """
 title: A study with a test size
@@ -66,3 +68,27 @@ def test_a_user_may_have_no_name(monkeypatch):
 
     monkeypatch.setattr("getpass.getuser", nobody)
     assert workflow._environment()["LOGNAME"] == str(os.getuid())
+
+
+@pytest.mark.workflow
+def test_any_name_will_do_for_a_folder(tmp_path):
+    # Braces are wildcards of Snakemake, and YAML takes the other one for a number.
+    (tmp_path / "s{x}y").mkdir()
+    (tmp_path / "s{x}y" / "a.yaml").write_text(STUDY)
+    process = start("run", "s{x}y/a.yaml", "--results", "2025_03_14", cwd=tmp_path)
+    said, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, said
+    assert (tmp_path / "2025_03_14" / "report.html").exists()
+    assert (tmp_path / "2025_03_14" / "a" / "data.zip").exists()
+    assert not list(tmp_path.glob("2025_03_14/logs/*.config.json"))
+
+
+@pytest.mark.workflow
+def test_snakemake_is_told_a_folder_by_name(tmp_path):
+    (tmp_path / "study.yaml").write_text(STUDY)
+    words = ["--snakefile", snakefile(), "--cores", "1", "--config", "studies=[study.yaml]"]
+    process = start(*words, "results=2025_03_14", module="snakemake", cwd=tmp_path)
+    said, _ = process.communicate(timeout=600)
+    assert process.returncode == 2
+    assert "results: got 20250314; allowed: the name of a folder, in quotes" in said
+    assert "Traceback" not in said
