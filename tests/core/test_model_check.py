@@ -41,7 +41,7 @@ ONE_END: Any = (0.0,)
             {"fields": tuple(core.Field(f"s{k}", 1.0) for k in range(25))},
             "25 of them; allowed: at most 24",
         ),
-        ({"state": (V, core.State("lambda"))}, "'lambda' is no name"),
+        ({"state": (V, core.State("lambda"))}, "'lambda' is a keyword of Python"),
         ({"fields": (core.Field("v", 1.0),)}, "two things named 'v'"),
         ({"drift": lambda x, p: (0.0,)}, r"returns \(0.0,\); allowed: a tuple of 2"),
         ({"drift": lambda x, p: [0.0, 0.0]}, "a tuple of 2 numbers, one per variable"),
@@ -57,7 +57,7 @@ ONE_END: Any = (0.0,)
         ({"noise": core.Noise("v", "sigmo")}, "no number 'sigmo' in p .did you mean 'sigma'"),
         (
             {"coupling": core.GapJunctions("v", NOTHING)},
-            "got \\(\\); allowed: a number, a name in p",
+            "got \\(\\); allowed: a finite number, a name in p",
         ),
         ({"coupling": core.GapJunctions("v", lambda x: x.v)}, "any of m, c, p"),
         ({"fields": (core.Field("s", lambda x, p: (x.v,)),)}, "returns"),
