@@ -13,7 +13,7 @@ import typer
 
 from neurolim import allocation, core, terminal
 from neurolim.core import StudyError
-from neurolim.launch import parent
+from neurolim.launch import lock, parent
 from neurolim.launch.progress import reporting
 from neurolim.pipeline.chunks import forecast
 from neurolim.pipeline.layout import layout_of, results_folder
@@ -273,7 +273,10 @@ def simulate(
         dashboard=dashboard,
         logs=str(output.absolute().parents[1] / "logs"),
     ).check()
-    with reporting(output, lambda line: typer.echo(line, err=True)) as progress:
+    with (
+        lock.at_work(output.absolute().parents[1]),
+        reporting(output, lambda line: typer.echo(line, err=True)) as progress,
+    ):
         solve(loaded, the_plan.chunks[chunk], output, chosen, progress)
 
 
@@ -283,7 +286,8 @@ def collect(study: StudyFile, results: Results = "results", tiny: Tiny = False) 
     from neurolim.pipeline.collect import collect as join
 
     loaded = load_study(study, analysis=False, tiny=tiny)
-    with reporting(layout_of(loaded, results).data):
+    layout = layout_of(loaded, results)
+    with lock.at_work(layout.home), reporting(layout.data):
         join(loaded, results)
 
 
@@ -293,7 +297,8 @@ def analyse(study: StudyFile, results: Results = "results", tiny: Tiny = False) 
     from neurolim.pipeline.analyse import analyse as make
 
     loaded = load_study(study, tiny=tiny)
-    with reporting(layout_of(loaded, results).analysis) as progress:
+    layout = layout_of(loaded, results)
+    with lock.at_work(layout.home), reporting(layout.analysis) as progress:
         make(loaded, results, progress)
 
 

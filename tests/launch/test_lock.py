@@ -87,3 +87,41 @@ def test_a_lock_of_another_user_can_be_asked_and_not_taken(tmp_path):
             said = pipe.read()
     assert f"cannot lock s: {lock.lock_path(tmp_path, 's')}: Permission denied" in said
     assert f"run by {lock.user_name()} (process {os.getpid()}" in said
+
+
+def test_no_run_begins_beside_jobs_whose_own_was_killed(tmp_path):
+    with lock.at_work(tmp_path / "s"), lock.at_work(tmp_path / "s"):
+        assert "jobs whose own run was killed" in lock.is_locked(tmp_path, "s")
+        with pytest.raises(StudyError, match="by jobs whose own"), lock.locked(tmp_path, ["s"]):
+            pass
+        with lock.locked(tmp_path, ["another"]):
+            pass
+    assert lock.is_locked(tmp_path, "s") == ""
+    with lock.locked(tmp_path, ["s"]):
+        # Jobs of a run that lives begin and end as they like.
+        with lock.at_work(tmp_path / "s"):
+            assert f"process {os.getpid()}" in lock.is_locked(tmp_path, "s")
+        (tmp_path / "s" / ".jobs").unlink()
+
+
+def test_a_run_waits_for_jobs_that_are_about_to_end(tmp_path):
+    over = threading.Event()
+
+    begun = threading.Event()
+
+    def work():
+        with lock.at_work(tmp_path / "s"):
+            begun.set()
+            over.wait(1.0)
+
+    working = threading.Thread(target=work)
+    working.start()
+    assert begun.wait(60.0)
+    with lock.locked(tmp_path, ["s"]):
+        working.join()
+
+
+def test_jobs_work_where_it_cannot_be_said(tmp_path):
+    (tmp_path / "s").write_text("a file where a folder should be")
+    with lock.at_work(tmp_path / "s"):
+        pass

@@ -24,6 +24,11 @@ from neurolim.core import StudyError
 HELD = "NEUROLIM_LOCKED"
 #: How often a lock is tried, and the seconds between.
 _LOOKS, _MOMENT = 4, 0.05
+#: How often, where jobs may be about to end because their run was killed.
+_PATIENT = 60
+#: Shared by all jobs of a study that work.
+_JOBS = ".jobs"
+_ORPHANS = "jobs whose own run was killed"
 
 
 def lock_path(results: str | Path, study: str) -> Path:
@@ -59,14 +64,50 @@ def _take(stack: contextlib.ExitStack, path: Path, study: str) -> int:
             f"a file that you may write, or none, at {path}; or another results folder",
         ) from None
     stack.callback(os.close, handle)
-    if _flocked(handle, fcntl.LOCK_EX):
-        sign([handle], os.getpid())
-        return handle
-    raise StudyError(
-        "results",
-        f"{study} is being run in {path.parent} by {owner(path) or 'another process'}",
-        "wait for that run or stop it, or choose another results folder",
-    )
+    busy = ""
+    if not _flocked(handle, fcntl.LOCK_EX):
+        busy = owner(path) or "another process"
+    elif _is_at_work(path.parent, _PATIENT):
+        busy = _ORPHANS
+    if busy:
+        raise StudyError(
+            "results",
+            f"{study} is being run in {path.parent} by {busy}",
+            "wait for that run or stop it, or choose another results folder",
+        )
+    sign([handle], os.getpid())
+    return handle
+
+
+@contextlib.contextmanager
+def at_work(home: Path) -> Iterator[None]:
+    """Say, while a job works, that one does: no run begins beside jobs whose own was killed.
+
+    On this machine they end with it; those of a scheduler may not.
+
+    Parameters
+    ----------
+    home : folder of the study
+    """
+    with contextlib.ExitStack() as stack:
+        # Work does not fail because nobody can be told of it.
+        with contextlib.suppress(OSError):
+            home.mkdir(parents=True, exist_ok=True)
+            handle = _open(home / _JOBS, os.O_RDONLY | os.O_CREAT)
+            stack.callback(os.close, handle)
+            _flocked(handle, fcntl.LOCK_SH, _PATIENT)
+        yield
+
+
+def _is_at_work(home: Path, looks: int) -> bool:
+    try:
+        handle = _open(home / _JOBS, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _flocked(handle, fcntl.LOCK_EX, looks)
+    finally:
+        os.close(handle)
 
 
 def _open(path: Path, how: int) -> int:
@@ -83,13 +124,13 @@ def _open(path: Path, how: int) -> int:
     return handle
 
 
-def _flocked(handle: int, how: int) -> bool:
+def _flocked(handle: int, how: int, looks: int = _LOOKS) -> bool:
     """Lock a file if nobody else has it; return whether that is so.
 
     On a file system without locks everybody has them: files appear whole, so two runs only waste
     time.
     """
-    for _ in range(_LOOKS):
+    for _ in range(looks):
         try:
             fcntl.flock(handle, how | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -164,10 +205,12 @@ def is_locked(results: str | Path, study: str) -> str:
         # Enough to ask, also for whoever may only read.
         handle = _open(path, os.O_RDONLY)
     except FileNotFoundError:
-        return ""
+        return _ORPHANS if _is_at_work(path.parent, _LOOKS) else ""
     except OSError as error:
         return f"somebody, perhaps: {path}: {error.strerror}"
     try:
-        return "" if _flocked(handle, fcntl.LOCK_SH) else owner(path) or "another process"
+        if not _flocked(handle, fcntl.LOCK_SH):
+            return owner(path) or "another process"
     finally:
         os.close(handle)
+    return _ORPHANS if _is_at_work(path.parent, _LOOKS) else ""
