@@ -86,8 +86,7 @@ def archive(
         with_packages = any(name.startswith(f"{packages.PACKAGES}/") for name in files)
         if with_packages:
             words[f"{packages.PACKAGES}/"] = "installed packages that bring plug-ins"
-        # Where `neurolim run` writes it: of one study beside its results.
-        report = (home / studies[0].name if len(studies) == 1 else home) / contents.REPORT
+        report = report_file(home, [study.name for study in studies])
         if report.is_file():
             files[contents.REPORT] = report
             words[contents.REPORT] = "report: every table and figure with what it shows"

@@ -24,7 +24,7 @@ from neurolim.launch.watchdog import Stalled
 from neurolim.pipeline import outline
 from neurolim.pipeline.chunks import forecast
 from neurolim.pipeline.digests import digest_of
-from neurolim.pipeline.layout import folder, layout_of
+from neurolim.pipeline.layout import folder, layout_of, report_file
 from neurolim.pipeline.verdicts import write_verdicts
 from neurolim.store import store
 from neurolim.study import plan as planning
@@ -207,8 +207,7 @@ def _run(
         print(f"verdicts: {verdicts}")
     pages = outline.current_pages(outlines) if code != 0 else []
     if report and (code == 0 or pages):
-        # Of one study beside its results, where no run of others replaces it.
-        page = (first.home if len(outlines) == 1 else home) / "report.html"
+        page = report_file(home, list(outlines))
         reported = _write_report(page, [*snakemake, *pages, "--nolock"], log, environment)
         if reported != 0:
             print(is_full(results) or tail(log, 30), file=sys.stderr)

@@ -20,7 +20,7 @@ In the folder of results:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +81,19 @@ def folder(results: str | Path, tiny: bool) -> Path:
 def verdict_files(results: str | Path, tiny: bool = False) -> tuple[Path, ...]:
     """Return the files of the verdicts of all studies, what people look at first."""
     return tuple(folder(results, tiny) / f"verdicts.{kind}" for kind in ("html", "csv", "json"))
+
+
+def report_file(home: Path, studies: Sequence[str]) -> Path:
+    """Return where the report of a run lies: of one study beside its results.
+
+    There no run of other studies replaces it.
+
+    Parameters
+    ----------
+    home : folder of all studies of one size
+    studies : names of those that were run together
+    """
+    return (home / studies[0] if len(studies) == 1 else home) / "report.html"
 
 
 def verdicts_stamp(results: str | Path, tiny: bool, digest: str) -> Path:
