@@ -22,7 +22,7 @@ from neurolim.pipeline.chunks import chunk_paths
 from neurolim.pipeline.collect import damaged_chunks
 from neurolim.pipeline.digests import stage_digests
 from neurolim.pipeline.escapes import markdown
-from neurolim.pipeline.layout import folder, layout_of
+from neurolim.pipeline.layout import folder, layout_of, report_file
 from neurolim.store import store
 from neurolim.store.zipped import write_zip
 from neurolim.study import packages
