@@ -199,7 +199,10 @@ def _check_needs(
         problem = (
             f"needs {', '.join(missing)}, which neither the solver nor an earlier statistic gives"
         )
-        raise StudyError(key, problem, sorted(there))
+        allowed: Any = sorted(there)
+        if study.reference is None and all(name.startswith("reference_") for name in missing):
+            allowed = "a study with a reference solver, as in reference: limit"
+        raise StudyError(key, problem, allowed)
     named = {
         name
         for param in plugin.options
