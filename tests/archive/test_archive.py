@@ -29,6 +29,7 @@ from neurolim.archive.verify import verify
 from neurolim.archive.write import archive
 from neurolim.core import Status, StudyError
 from neurolim.pipeline.analyse import analyse
+from neurolim.pipeline.chunks import chunk_paths
 from neurolim.pipeline.collect import write_runs
 from neurolim.pipeline.layout import layout_of
 from neurolim.store import store, zipped
@@ -196,7 +197,8 @@ def test_an_archive_begins_with_the_verdicts_and_their_links_lead_to_its_files(m
 
 def test_altered_results_are_not_archived(made, tmp_path):
     results, study, _ = made
-    for name in ("data.zip", "chunks/0.zip", "statistics.zip"):
+    first = chunk_paths(load_study(study), layout_of(load_study(study), results))[0]
+    for name in ("data.zip", f"chunks/{first.name}", "statistics.zip"):
         copy = tmp_path / name.replace("/", "-")
         shutil.copytree(results, copy)
         path = copy / "small" / name
@@ -398,6 +400,10 @@ def bomb(size):
         (lambda f: f | {contents.METADATA: b"[" * 100_000}, "not JSON"),
         (lambda f: f | {contents.MANIFEST: b'{"format": 99}'}, "format 99"),
         (
+            lambda f: f | {"studies/small.yaml": f["studies/small.yaml"] + b"#" * 2**20},
+            "studies/small.yaml: is longer than any study",
+        ),
+        (
             lambda f: replaced(f, "studies/small.yaml", b"replicas: 5", b"replicas: 6"),
             "archive.json: is about other studies",
         ),
@@ -573,6 +579,7 @@ def test_data_that_say_something_else_than_the_study_are_refused(made, tmp_path,
     [
         ("studies/small.yaml", (b"seed: 2", b"seed: 3"), "made from another study or other code"),
         ("chunks/small/0.json", (b'"digest": "', b'"digest": "0'), "made from another study"),
+        ("chunks/small/0.json", (b'"digest": "', b'"digest": "../../'), "made from another study"),
         ("chunks/small/0.json", (b'"failed": 0', b'"failed": "x"'), "the records say otherwise"),
         ("chunks/small/0.json", (b'"failed": 0', b'"failed": [1]'), "the records say otherwise"),
         ("data/small/eps/zarr.json", (b'"units"', b'"scale_factor": 2.0, "units"'), "changed as"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from neurolim import provenance, shipped
 from neurolim.archive import contents
 from neurolim.archive.derived import following_from, verdict_pages
 from neurolim.archive.reading import Archive, ArchiveError
+from neurolim.core import StudyError
 from neurolim.pipeline.analyse import analyse
 from neurolim.pipeline.collect import write_runs
 from neurolim.pipeline.digests import stage_digests
@@ -227,11 +229,18 @@ def simulate_again(
         for each in (*planning.earlier(study, planning.plan(study).chunks[number]), number):
             wanted[study.name, each] = study
     lines, problems = [], []
+    for name, study in {name: study for (name, _), study in wanted.items()}.items():
+        try:
+            planning.check_fit(study, workspace)
+        except StudyError as error:
+            raise ArchiveError([f"studies/{name}.yaml: {error}"]) from None
     for (name, number), study in wanted.items():
         say(f"{name}: chunk {number} is simulated again")
         place = f"chunks/{name}/{number}.json"
         record = json.loads((workspace / place).read_text("utf-8"))
         # Its own neurolim named it by its digest, by which finer levels of a map look for it.
+        if not re.fullmatch("[0-9a-f]{16}", str(record.get("digest"))):
+            raise ArchiveError([f"{place}: its digest is none"])
         output = workspace / "new" / name / "chunks" / f"{record['digest']}.zip"
         size = ("--tiny",) if study.tiny else ()
         process = run_in(

@@ -26,6 +26,8 @@ from neurolim.study.files import PLUGINS, graphs_of, place_of, words_of
 from neurolim.study.read import load_study, read_study
 from neurolim.study.study import Study
 
+#: Bytes of the longest study that is read.
+_MOST_STUDY = 2**20
 #: Attributes by which xarray changes numbers, or takes them for others.
 _REWRITING = {"scale_factor", "add_offset", "_Unsigned", "dtype", "missing_value", "calendar"}
 
@@ -69,6 +71,8 @@ def dangerous(archive: Archive) -> Iterator[str]:
     for name in archive.entries:
         if not contents.has_place(name):
             yield f"{name}: nothing of this name and kind has a place in an archive"
+        elif name.startswith("studies/") and archive.entries[name].size > _MOST_STUDY:
+            yield f"{name}: is longer than any study, {archive.entries[name].size} bytes"
         elif not name.startswith(("data/", "statistics/")) and name != contents.REPORT:
             most = harmless.FIRST if Path(name).suffix in harmless.BEGINNINGS else None
             yield from harmless.problems(name, read(name, most))
