@@ -78,7 +78,7 @@ def test_any_name_will_do_for_a_folder(tmp_path):
     process = start("run", "s{x}y/a.yaml", "--results", "2025_03_14", cwd=tmp_path)
     said, _ = process.communicate(timeout=600)
     assert process.returncode == 0, said
-    assert (tmp_path / "2025_03_14" / "report.html").exists()
+    assert (tmp_path / "2025_03_14" / "a" / "report.html").exists()
     assert (tmp_path / "2025_03_14" / "a" / "data.zip").exists()
     assert not list(tmp_path.glob("2025_03_14/logs/*.config.json"))
 

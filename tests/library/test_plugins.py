@@ -154,7 +154,11 @@ def test_a_comment_makes_nothing_again_and_an_equation_does(study, tmp_path):
     changed = digests(study)
     assert changed[0] != before[0]
     run_study(study, tmp_path / "results")
-    assert store.read_record(chunk)["sha256"] != record["sha256"]
+    other = chunk_paths(load_study(study), layout_of(load_study(study), tmp_path / "results"))[0]
+    assert other != chunk
+    assert store.read_record(other)["sha256"] != record["sha256"]
+    # What the equation gave before is there, should it come back.
+    assert store.read_record(chunk) == record
     edit(study, ".max(", ".min(", "top")
     after = digests(study)
     assert after[0] == changed[0]

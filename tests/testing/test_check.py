@@ -140,7 +140,7 @@ MISTAKES = {
         ("x.v - x.w)", "float('nan'))", "8: bad.drift: is not finite at the start"),
         ("x.v - x.w)", "log(x.v + 0.05))", "8: bad.drift: is not finite at the start: .*nan"),
         ("x.v - x.w)", "x.v - float(str(x.w)))", "8: bad.drift: cannot be compiled: ValueError"),
-        ("1.0 / p.eps", "-1.0 / p.eps", "13: bad.coupling: a rate of v is -10 at the start"),
+        ("1.0 / p.eps", "-1.0 / p.eps", "13: bad.coupling.v.rate: is -10 at the start"),
         ('"v", spread=0.1', '"v", law="normal"', "13: bad.state.v.law: 'normal' is no law"),
         (
             '"v", spread=0.1',

@@ -271,13 +271,16 @@ def _likely_orders(
         return squares.sum(axis=1) - allowed
 
     def end(side: float) -> float:
-        # The first place is inside but for rounding: there D may stay as it is.
         places = order + side * np.geomspace(1.0, _FARTHEST, _PLACES)
-        for _ in range(2):
-            inside = int(np.flatnonzero(np.append(True, excess(places)[1:] <= 0.0))[-1])
-            if inside == _PLACES - 1:
+        for finer in (False, True):
+            inside = excess(places) <= 0.0
+            # But for rounding the first place is inside, for there D may stay as it is, and the
+            # last of the finer ones is outside, as it was before.
+            inside[0], inside[-1] = True, inside[-1] and not finer
+            last = int(np.flatnonzero(inside)[-1])
+            if last == _PLACES - 1:
                 return np.nan
-            places = np.linspace(places[inside], places[inside + 1], _PLACES)
+            places = np.linspace(places[last], places[last + 1], _PLACES)
         return float(places.mean())
 
     return end(-half), end(half)
