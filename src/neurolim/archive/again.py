@@ -276,7 +276,9 @@ def _differing(dataset: xr.Dataset, chunk: xr.Dataset, study: Study) -> Iterator
     for label, fresh in numbered.items():
         name = str(label)
         dims, numbers = (
-            (grid, np.array(points)) if fresh.dims[0] == "point" else (lead, np.array(runs))
+            (grid, np.array(points, int))
+            if fresh.dims[0] == "point"
+            else (lead, np.array(runs, int))
         )
         shape = [dataset.sizes[dim] for dim in dims]
         places = np.unravel_index(numbers, shape) if shape else ()
